@@ -1,0 +1,51 @@
+"""One Gaussian mixture, every inference, side by side."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bayesgmm.comparison import Comparison, compare
+    from bayesgmm.conjugate import Dirichlet, NormalInverseWishart, Prior
+    from bayesgmm.datasets import load_dataset
+    from bayesgmm.em import fit_em
+    from bayesgmm.gibbs import sample_gibbs
+    from bayesgmm.mixture import log_density, log_joint, log_likelihood, responsibilities, sample
+    from bayesgmm.model import gaussian_mixture
+    from bayesgmm.nuts import sample_nuts
+    from bayesgmm.problem import default_prior
+    from bayesgmm.results import MixtureFit, Posterior
+    from bayesgmm.types import Params
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "comparison": ("Comparison", "compare"),
+    "conjugate": ("Dirichlet", "NormalInverseWishart", "Prior"),
+    "datasets": ("load_dataset",),
+    "em": ("fit_em",),
+    "gibbs": ("sample_gibbs",),
+    "mixture": ("log_density", "log_joint", "log_likelihood", "responsibilities", "sample"),
+    "model": ("gaussian_mixture",),
+    "nuts": ("sample_nuts",),
+    "problem": ("default_prior",),
+    "results": ("MixtureFit", "Posterior"),
+    "types": ("Params",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - in the order of the workflow
+    "load_dataset", "compare", "Comparison", "fit_em", "sample_gibbs", "sample_nuts", "MixtureFit", "Posterior",
+    "Prior", "Dirichlet", "NormalInverseWishart", "default_prior", "gaussian_mixture", "Params", "log_joint",
+    "log_density", "log_likelihood", "responsibilities", "sample",
+]  # fmt: skip
+
+
+def __getattr__(name: str):
+    """Load a public name when it is first used, so that ``import bayesgmm`` stays light."""
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(f"bayesgmm.{_MODULE_OF[name]}"), name)
+    raise AttributeError(f"module 'bayesgmm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,230 @@
+"""Beliefs over θ: Dirichlet × normal–inverse-Wishart, as prior and as posterior.
+
+Prior and posterior have one type: that is what conjugate means. ``prior.update(stats)`` is the belief after seeing
+z and x; EM takes its ``mode()``, Gibbs draws a ``sample(key)``, NUTS follows the gradient of its ``log_kernel``.
+MLE is the mode under the flat belief, so no engine has a branch for it.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax.scipy.special import gammaln, multigammaln
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
+
+from bayesgmm.errors import PriorError
+from bayesgmm.linalg import inverse_tril, log_diagonal_sum, outer
+from bayesgmm.types import Frame, Params, Stats
+
+
+class Dirichlet(NamedTuple):
+    """``weights ~ Dirichlet(concentration)``.
+
+    ``concentration`` is one number for all components, or one for each.
+    """
+
+    concentration: ArrayLike
+
+    def update(self, counts: Float[Array, "K"]) -> "Dirichlet":
+        """Belief after counting the rows of each component."""
+        return Dirichlet(self.concentration + counts)
+
+    def mode(self) -> Float[Array, "K"]:
+        """``(α_k - 1) / Σ (α_j - 1)``; a component with ``α_k < 1`` has its optimum at weight zero."""
+        excess = jnp.maximum(self.concentration - 1.0, 0.0)
+        return excess / jnp.sum(excess)
+
+    def sample(self, key: PRNGKeyArray) -> Float[Array, "K"]:
+        """Draw weights."""
+        return jr.dirichlet(key, jnp.asarray(self.concentration))
+
+    def log_kernel(self, log_weights: Float[Array, "K"]) -> Float[Array, ""]:
+        """``Σ (α_k - 1) log π_k``, with 0 · log 0 = 0."""
+        excess = self.concentration - 1.0
+        return jnp.sum(jnp.where(excess == 0.0, 0.0, excess * jnp.where(excess == 0.0, 0.0, log_weights)))
+
+    def log_normaliser(self) -> Float[Array, ""]:
+        """``log Γ(Σ α) - Σ log Γ(α)``: the constant that makes the density integrate to one over the simplex."""
+        alpha = jnp.asarray(self.concentration)
+        return gammaln(jnp.sum(alpha)) - jnp.sum(gammaln(alpha))
+
+
+class NormalInverseWishart(NamedTuple):
+    """``Σ_k ~ IW(df, scale)`` and ``μ_k | Σ_k ~ N(loc, Σ_k / strength)``, in the user's own units.
+
+    ``loc`` has shape ``(D,)`` (or a scalar), ``scale`` ``(D, D)`` (or a scalar, meaning that multiple of the identity),
+    ``strength`` and ``df`` are scalars; each may carry a leading axis of K for component-specific beliefs.
+    The inverse-Wishart is proper for ``df > D - 1`` and has a mean, ``scale / (df - D - 1)``, for ``df > D + 1``.
+    """
+
+    loc: ArrayLike
+    strength: ArrayLike
+    df: ArrayLike
+    scale: ArrayLike
+
+    def update(self, stats: Stats) -> "NormalInverseWishart":
+        """Conjugate update (Murphy 2012, eqs. 4.209-4.214)."""
+        strength = self.strength + stats.counts
+        share = jnp.where(strength > 0, stats.counts / jnp.where(strength > 0, strength, 1.0), 0.0)
+        shift = stats.means - self.loc
+        scale = self.scale + stats.scatters + (self.strength * share)[:, None, None] * outer(shift)
+        return NormalInverseWishart(self.loc + share[:, None] * shift, strength, self.df + stats.counts, scale)
+
+    def mode(self) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
+        """Joint mode of (μ, Σ): ``loc`` and ``scale / (df + D + 2)``, as means and Cholesky factors.
+
+        The mode is taken in the coordinates (means, covariances), without a Jacobian; the *marginal* mode of Σ
+        would divide by ``df + D + 1``.
+        """
+        dim = jnp.shape(self.loc)[-1]
+        return self.loc, jnp.linalg.cholesky(self.scale / (self.df + dim + 2.0)[:, None, None])
+
+    def sample(self, key: PRNGKeyArray) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
+        """Draw (means, Cholesky factors) by Bartlett's decomposition (Anderson 2003, section 7.2)."""
+        key_mean, key_diagonal, key_below = jr.split(key, 3)
+        num, dim = jnp.shape(self.loc)
+        dtype = self.loc.dtype
+        shape = 0.5 * (self.df[:, None] - (dim - 1.0) + jnp.arange(dim, dtype=dtype))
+        diagonal = jnp.sqrt(2.0 * jr.gamma(key_diagonal, shape, dtype=dtype))
+        below = jnp.tril(jr.normal(key_below, (num, dim, dim), dtype), -1)
+        bartlett = below + diagonal[:, :, None] * jnp.eye(dim, dtype=dtype)
+        # A lower-triangular factor of W⁻¹ for W ~ Wishart(df, I) is B⁻¹, with rows of B in reversed order of freedom.
+        trils = jnp.linalg.cholesky(self.scale) @ inverse_tril(bartlett)
+        noise = jr.normal(key_mean, (num, dim), dtype) / jnp.sqrt(self.strength)[:, None]
+        return self.loc + jnp.einsum("kde,ke->kd", trils, noise), trils
+
+    def log_kernel(
+        self, means: Float[Array, "K D"], whiteners: Float[Array, "K D D"], log_diagonals: Float[Array, "K"]
+    ) -> Float[Array, ""]:
+        """Log density without its constant; ``whiteners`` are L⁻¹ and ``log_diagonals`` are log |L|."""
+        dim = means.shape[-1]
+        shift = jnp.einsum("kde,ke->kd", whiteners, means - self.loc)
+        spread = jnp.einsum("kde,kef,kdf->k", whiteners, jnp.asarray(self.scale), whiteners)
+        exponent = (self.df + dim + 2.0) * log_diagonals
+        return -jnp.sum(exponent + 0.5 * spread + 0.5 * self.strength * jnp.sum(shift**2, axis=-1))
+
+    def log_normaliser(self) -> Float[Array, ""]:
+        """The constant of the density over (means, covariances), summed over components (Murphy 2012, eq. 4.202).
+
+        An improper component (``strength <= 0`` or ``df <= D - 1``) has none, and counts as 0.
+        """
+        dim = jnp.shape(self.loc)[-1]
+        proper = (jnp.asarray(self.strength) > 0) & (jnp.asarray(self.df) > dim - 1)
+        strength, df = jnp.where(proper, self.strength, 1.0), jnp.where(proper, self.df, dim)
+        scale = jnp.where(proper[:, None, None], self.scale, jnp.eye(dim))
+        log_det = 2.0 * log_diagonal_sum(jnp.linalg.cholesky(scale))
+        wishart = 0.5 * df * (log_det - dim * np.log(2.0)) - multigammaln(0.5 * df, dim)
+        return jnp.sum(jnp.where(proper, wishart + 0.5 * dim * jnp.log(strength / (2.0 * np.pi)), 0.0))
+
+
+class Belief(NamedTuple):
+    """A prior or a posterior over θ: independent beliefs about the weights and about the components."""
+
+    weights: Dirichlet
+    components: NormalInverseWishart
+
+    def update(self, stats: Stats) -> "Belief":
+        """The belief about θ once z and x are known, through their statistics."""
+        return Belief(self.weights.update(stats.counts), self.components.update(stats))
+
+    def mode(self) -> Params:
+        """Most probable θ in the coordinates (weights, means, covariances)."""
+        return Params(self.weights.mode(), *self.components.mode())
+
+    def sample(self, key: PRNGKeyArray) -> Params:
+        """Draw θ."""
+        key_weights, key_components = jr.split(key)
+        return Params(self.weights.sample(key_weights), *self.components.sample(key_components))
+
+    def log_kernel(self, params: Params) -> Float[Array, ""]:
+        """``log p(θ)`` without its constant. Under ``flat.update(stats)`` this is the complete-data log-likelihood."""
+        whiteners = inverse_tril(params.scale_trils)
+        log_diagonals = log_diagonal_sum(params.scale_trils)
+        gaussian = self.components.log_kernel(params.means, whiteners, log_diagonals)
+        return self.weights.log_kernel(jnp.log(params.weights)) + gaussian
+
+    def log_normaliser(self) -> Float[Array, ""]:
+        """The constant of ``log_density``; 0 where the belief is improper and has none."""
+        return self.weights.log_normaliser() + self.components.log_normaliser()
+
+    def log_density(self, params: Params) -> Float[Array, ""]:
+        """``log p(θ)`` over (weights, means, covariances), constants included."""
+        return self.log_kernel(params) + self.log_normaliser()
+
+    def expand(self, num_components: int, dim: int) -> "Belief":
+        """Give every hyperparameter its full shape: ``(K,)``, ``(K, D)`` or ``(K, D, D)``, as NumPy arrays.
+
+        Raises
+        ------
+        PriorError
+            If a hyperparameter has a shape that does not fit K components in D dimensions.
+        """
+        k, d = num_components, dim
+        loc, strength, df, scale = (np.asarray(value, float) for value in self.components)
+        if scale.ndim == 0:
+            scale = scale * np.eye(d)
+        parts = {"concentration": (np.asarray(self.weights.concentration, float), (k,)), "loc": (loc, (k, d)),
+                 "strength": (strength, (k,)), "df": (df, (k,)), "scale": (scale, (k, d, d))}  # fmt: skip
+        full = {}
+        for name, (value, shape) in parts.items():
+            try:
+                full[name] = np.broadcast_to(value, shape).copy()
+            except ValueError:
+                raise PriorError(
+                    f"The prior's {name} has shape {value.shape}, which does not fit {k} components in {d} dimensions: "
+                    f"expected a shape that broadcasts to {shape}. Rebuild the prior for these data, or use 'default'."
+                ) from None
+        weights = Dirichlet(full.pop("concentration"))
+        return Belief(weights, NormalInverseWishart(**full))
+
+    def standardise(self, frame: Frame) -> "Belief":
+        """The same belief about θ in standardised coordinates."""
+        loc, strength, df, scale = self.components
+        component = NormalInverseWishart(
+            (loc - frame.center) / frame.scale, strength, df, scale / outer(jnp.asarray(frame.scale))
+        )
+        return Belief(self.weights, component)
+
+
+def flat_belief(num_components: int, dim: int) -> Belief:
+    """The improper belief whose density is 1 at every (weights, means, covariances): its mode given data is the MLE."""
+    zero = np.zeros(num_components)
+    component = NormalInverseWishart(
+        np.zeros((num_components, dim)), zero, zero - (dim + 2.0), np.zeros((num_components, dim, dim))
+    )
+    return Belief(Dirichlet(zero + 1.0), component)
+
+
+def default_belief(center: np.ndarray, covariance: np.ndarray, num_components: int) -> Belief:
+    """The documented default, scaled to the data (Fraley & Raftery 2007, section 4).
+
+    ``weights ~ Dirichlet(1)``; ``Σ_k ~ IW(D + 2, S / K^(2/D))``, so that the prior mean of Σ_k fills a K-th of the
+    volume of the data's covariance S; ``μ_k | Σ_k ~ N(mean of the data, Σ_k / 0.01)``.
+    """
+    dim = len(center)
+    scale = covariance / num_components ** (2.0 / dim)
+    return Belief(Dirichlet(1.0), NormalInverseWishart(center, 0.01, dim + 2.0, scale))
+
+
+def improper_because(belief: Belief) -> str | None:
+    """Say why a (fully shaped) belief is no probability distribution; None if it is one."""
+    loc, strength, df, scale = (np.asarray(value) for value in belief.components)
+    dim = loc.shape[-1]
+    if not all(np.isfinite(value).all() for value in (belief.weights.concentration, loc, strength, df, scale)):
+        return "a hyperparameter is not finite"
+    if (np.asarray(belief.weights.concentration) <= 0).any():
+        return "the Dirichlet concentration must be above 0"
+    if (strength <= 0).any():
+        return "the strength of the mean's prior must be above 0"
+    if (df <= dim - 1).any():
+        return f"the inverse-Wishart needs df > D - 1 = {dim - 1}, got {df.min():g}"
+    if not np.allclose(scale, scale.swapaxes(-1, -2), rtol=1e-8, atol=0):
+        return "the inverse-Wishart scale is not symmetric"
+    if (np.linalg.eigvalsh(scale) <= 0).any():
+        return "the inverse-Wishart scale is not positive definite"
+    return None
+
+
+Prior = Belief

@@ -1,0 +1,217 @@
+"""The only place that loops: EM until it settles, chains in blocks."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from bayesgmm.clock import Program
+from bayesgmm.conjugate import Belief
+from bayesgmm.kernels import KERNELS, step
+from bayesgmm.sweep import Rows
+from bayesgmm.types import Params
+
+RUNNING, CONVERGED, MAX_ITER, COLLAPSED, EMPTY, NON_FINITE = range(6)
+STATUS = ("interrupted", "converged", "stopped at max_iter", "collapsed", "empty component", "non-finite objective")
+
+
+class Climb(NamedTuple):
+    """State of an ascent: the candidate θ, the best θ whose objective is known, and how it got there."""
+
+    params: Params
+    best: Params
+    objective: Float[Array, ""]
+    counts: Float[Array, "K"]
+    last: Float[Array, ""]
+    gain: Float[Array, ""]
+    iteration: Int[Array, ""]
+    """Number of M-steps behind ``best``."""
+    status: Int[Array, ""]
+    trace: Float[Array, "T"]
+
+
+def _turn(key: PRNGKeyArray, state: Climb, prior: Belief, rows: Rows, tol, max_iter, kernel: str) -> Climb:
+    t = state.iteration + 1
+    proposal, stats = step(KERNELS[kernel], jr.fold_in(key, t), state.params, prior, rows)
+    objective = stats.value + prior.log_kernel(state.params)
+    gain = objective - state.last
+    better = objective >= state.objective
+    keep = partial(jax.tree.map, lambda new, old: jnp.where(better, new, old))
+    eps = jnp.finfo(rows.x.dtype).eps
+    status = jnp.where(t >= max_iter, MAX_ITER, RUNNING)
+    status = jnp.where(_settled(objective, gain, state.gain, tol, eps), CONVERGED, status)
+    lost = _lost(proposal, stats.counts, eps)
+    status = jnp.where((status == RUNNING) & (lost > 0), lost, status)
+    status = jnp.where(jnp.isfinite(objective), status, NON_FINITE)
+    return Climb(
+        proposal, keep(state.params, state.best), jnp.where(better, objective, state.objective),
+        keep(stats.counts, state.counts), objective, gain, t, status, state.trace.at[t].set(objective),
+    )  # fmt: skip
+
+
+def _settled(objective, gain, last_gain, tol, eps) -> Array:
+    """Aitken: with gains shrinking by a ratio a, what is left is gain · a / (1 - a) (Böhning et al. 1994).
+
+    Below rounding no gain means anything, and the climb is over too. ``tol = 0`` never stops. NaN never settles.
+    """
+    ratio = gain / last_gain
+    left = gain * ratio / (1.0 - ratio)
+    aitken = jnp.isfinite(last_gain) & (ratio >= 0.0) & (ratio < 1.0) & (gain >= 0.0) & (left < tol)
+    rounding = jnp.abs(gain) <= 8.0 * eps * jnp.abs(objective)
+    return (tol > 0.0) & (aitken | rounding)
+
+
+def _lost(params: Params, counts, eps) -> Array:
+    """Status of a θ that no ascent can go on from: a component without rows, or one closing in on too few points."""
+    diagonal = jnp.diagonal(params.scale_trils, axis1=-2, axis2=-1)
+    finite = jax.tree.reduce(jnp.logical_and, jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), params))
+    collapsed = ~finite | (diagonal.min() < jnp.sqrt(eps))
+    empty = (counts.min() < 1e-6) & ~finite
+    return jnp.where(empty, EMPTY, jnp.where(collapsed, COLLAPSED, 0))
+
+
+def _climb(keys, states: Climb, prior: Belief, rows: Rows, tol, max_iter, until, kernel: str, batched: bool) -> Climb:
+    def one(key, state):
+        def running(state):
+            return (state.status == RUNNING) & (state.iteration < until)
+
+        return lax.while_loop(running, lambda state: _turn(key, state, prior, rows, tol, max_iter, kernel), state)
+
+    return jax.vmap(one)(keys, states) if batched else lax.map(lambda pair: one(*pair), (keys, states))
+
+
+def _foot(starts: Params, size: int) -> Climb:
+    num_starts, dtype = starts.weights.shape[0], starts.means.dtype
+    lowest = jnp.full(num_starts, -jnp.inf, dtype)
+    zero = jnp.zeros(num_starts, int)
+    return Climb(starts, starts, lowest, jnp.zeros_like(starts.weights), lowest, jnp.full(num_starts, jnp.nan, dtype),
+                 zero - 1, zero + RUNNING, jnp.full((num_starts, size), jnp.nan, dtype))  # fmt: skip
+
+
+_CLIMB = Program(_climb, static=("kernel", "batched"))
+_FOOT = Program(_foot, static=("size",))
+
+BATCHED_ROWS = 20_000
+"""Above this many rows the starts run one after another: side by side, all would wait for the slowest."""
+
+
+def climb(
+    key: PRNGKeyArray,
+    starts: Params,
+    prior: Belief,
+    rows: Rows,
+    tol: float,
+    max_iter: int,
+    kernel: str,
+    report: Callable[[int], None],
+) -> Climb:
+    """Run EM, CEM or SEM from each start (leading axis) until it settles, in one compiled program.
+
+    ``tol`` is in units of log-likelihood: the climb stops when Aitken's estimate of what is left falls below it. Small data
+    are one call; with many rows the program returns every half second or so to report and to look for Ctrl-C, which
+    keeps the best θ so far.
+    """
+    num_starts = starts.weights.shape[0]
+    small = rows.x.shape[0] * rows.x.shape[2] <= BATCHED_ROWS
+    keys = jr.split(key, num_starts)
+    states = _FOOT(starts, size=1 << max(10, int(max_iter + 1).bit_length()))
+    tol_array, limit = jnp.asarray(tol, rows.x.dtype), jnp.asarray(max_iter)
+    done, size = -1, max_iter + 1 if small else 2
+    with _interruptible() as stop:
+        while not stop.is_set() and (np.asarray(states.status) == RUNNING).any():
+            until = min(done + size, max_iter)
+            start = time.perf_counter()
+            states = _CLIMB(
+                keys, states, prior, rows, tol_array, limit, jnp.asarray(until), kernel=kernel, batched=small
+            )  # fmt: skip
+            jax.block_until_ready(states)
+            size = int(np.clip(0.5 * (until - done) / (time.perf_counter() - start), 1, 4 * size))
+            done = until
+            report(done)
+    return states
+
+
+BLOCK = 256
+"""Most draws per chain between two looks at the outside world."""
+
+
+def collect(advance: Callable, state, num_steps: Int[Array, ""]):
+    """Run ``state, output = advance(state)`` `num_steps` times (at most `BLOCK`), and keep the outputs."""
+    shapes = jax.eval_shape(advance, state)[1]
+    kept = jax.tree.map(lambda leaf: jnp.zeros((BLOCK, *leaf.shape), leaf.dtype), shapes)
+
+    def turn(i, carry):
+        state, kept = carry
+        state, output = advance(state)
+        return state, jax.tree.map(lambda all_, one: all_.at[i].set(one), kept, output)
+
+    return lax.fori_loop(0, num_steps, turn, (state, kept))
+
+
+class Collected(NamedTuple):
+    """What a run of chains leaves: outputs with leading axes (chain, draw), and whether it was cut short."""
+
+    outputs: Any
+    num_draws: int
+    interrupted: bool
+
+
+Report = Callable[[int, Any], None]
+"""Called after each block with the number of steps done so far and the block's outputs (chain, draw, …)."""
+
+
+def run_chains(
+    block: Callable[[Any, Int[Array, ""]], tuple[Any, Any]], state, num_warmup: int, num_samples: int, report: Report
+) -> Collected:
+    """Drive chains through warm-up and sampling, block by block.
+
+    ``block(state, n)`` advances every chain by n draws. The first block is short and the others aim at a quarter of a second, so
+    that the terminal stays alive; the draws do not depend on where the blocks end. Ctrl-C finishes the block under way
+    and keeps the draws so far; a second one stops at once.
+    """
+    total, done, size = num_warmup + num_samples, 0, 8
+    blocks = []
+    with _interruptible() as stop:
+        while done < total and not stop.is_set():
+            end = num_warmup if done < num_warmup else total
+            count = min(size, BLOCK, end - done)
+            start = time.perf_counter()
+            state, outputs = jax.block_until_ready(block(state, jnp.asarray(count)))
+            seconds = time.perf_counter() - start
+            host = jax.tree.map(lambda leaf, count=count: np.asarray(leaf[:, :count]), outputs)
+            if done >= num_warmup:
+                blocks.append(host)
+            done += count
+            size = int(np.clip(0.25 * count / max(seconds, 1e-6), 8, 4 * size))
+            report(done, host)
+    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *blocks) if blocks else None
+    return Collected(joined, max(0, done - num_warmup), done < total)
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a flag; outside the main thread Ctrl-C is not ours to take."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handle(number, frame):
+        stop.set()
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,65 @@
+"""One common labelling for draws whose likelihood does not know the components' numbers."""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from bayesgmm.types import Params, Stats
+
+
+def align(draws: Params, reference: Stats) -> np.ndarray:
+    """Number the components of each draw so that they fit a reference best.
+
+    The cost of calling the draw's component j by the reference's name k is minus the expected complete-data
+    log-likelihood of the reference's component k (its counts, means and scatters) under (π_j, μ_j, Σ_j). The
+    cheapest one-to-one naming is an assignment problem, solved exactly (Stephens 2000 and Rodríguez & Walker 2014 minimise
+    costs of this kind row by row; sufficient statistics make it independent of N).
+
+    Parameters
+    ----------
+    draws
+        θ with any leading axes.
+    reference
+        Expected statistics at the reference θ, in the same coordinates.
+
+    Returns
+    -------
+    permutations
+        Integers of shape ``(*b, K)``: the draw's component ``permutations[..., k]`` is to be called k.
+    """
+    batch, num = draws.weights.shape[:-1], draws.weights.shape[-1]
+    costs = naming_costs(draws, reference).reshape(-1, num, num)
+    permutations = costs.argmin(axis=2)
+    unsettled = np.flatnonzero((np.sort(permutations, axis=1) != np.arange(num)).any(axis=1))
+    for i in unsettled:
+        permutations[i] = linear_sum_assignment(costs[i])[1]
+    return permutations.reshape(*batch, num)
+
+
+def naming_costs(draws: Params, reference: Stats) -> np.ndarray:
+    """Cost (\\*b, K, K) of calling the draw's component j (last axis) by the reference's name k."""
+    counts, means, scatters = (np.asarray(part) for part in reference[:3])
+    trils = np.asarray(draws.scale_trils)
+    whiteners = np.linalg.inv(trils)
+    precisions = whiteners.swapaxes(-1, -2) @ whiteners
+    log_diagonals = np.log(np.diagonal(trils, axis1=-2, axis2=-1)).sum(axis=-1)
+    shift = means[:, None, :] - np.asarray(draws.means)[..., None, :, :]  # (*b, K, K, D)
+    white = np.einsum("...jde,...kje->...kjd", whiteners, shift)
+    spread = np.einsum("...jde,ked->...kj", precisions, scatters)
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(np.asarray(draws.weights))
+    constant = (np.maximum(log_weights, -1e300) - log_diagonals)[..., None, :]
+    return 0.5 * spread - counts[:, None] * (constant - 0.5 * (white**2).sum(axis=-1))
+
+
+def permute(draws: Params, permutations: np.ndarray) -> Params:
+    """Renumber the components of each draw: component k of the result is ``permutations[..., k]`` of the draw."""
+    return Params(
+        np.take_along_axis(draws.weights, permutations, axis=-1),  # pyright: ignore[reportArgumentType]
+        np.take_along_axis(draws.means, permutations[..., None], axis=-2),  # pyright: ignore[reportArgumentType]
+        np.take_along_axis(draws.scale_trils, permutations[..., None, None], axis=-3),  # pyright: ignore[reportArgumentType]
+    )
+
+
+def by_first_mean(params: Params) -> np.ndarray:
+    """The order of components by the mean of the first feature: how point fits are numbered."""
+    return np.argsort(np.asarray(params.means)[..., 0], axis=-1)

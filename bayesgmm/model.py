@@ -1,0 +1,38 @@
+"""The generative story as a NumPyro model, for readers and for NumPyro's own tools."""
+
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array, Float
+
+from bayesgmm.conjugate import Belief
+
+
+def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_rows: int | None = None) -> None:
+    """``z_n ~ Categorical(weights)``, then ``x_n | z_n = k ~ N(means_k, covariances_k)``.
+
+    z is explicit and enumerated in parallel, so that NUTS sums it out and ``infer_discrete`` draws it back. Use it with
+    ``numpyro.infer.Predictive``, ``NUTS``, ``SVI``, and so on; sites are ``weights``, ``scale_trils`` (lower Cholesky factors),
+    ``means``, ``z``, ``x``, and the deterministic ``covariances``.
+
+    Parameters
+    ----------
+    prior
+        A prior in full shape (``prior.expand(K, D)``).
+    x
+        Observed rows, or None to generate `num_rows` of them.
+    num_rows
+        Number of rows to generate when `x` is None.
+    """
+    weights_prior, component = prior
+    num_components = jnp.shape(component.loc)[0]
+    weights = numpyro.sample("weights", dist.Dirichlet(jnp.asarray(weights_prior.concentration)))
+    with numpyro.plate("component", num_components):
+        scale = jnp.linalg.cholesky(jnp.asarray(component.scale))
+        trils = numpyro.sample("scale_trils", dist.InverseWishartCholesky(jnp.asarray(component.df), scale_tril=scale))
+        spread = trils / jnp.sqrt(jnp.asarray(component.strength))[:, None, None]
+        means = numpyro.sample("means", dist.MultivariateNormal(jnp.asarray(component.loc), scale_tril=spread))
+    numpyro.deterministic("covariances", trils @ trils.mT)
+    with numpyro.plate("obs", num_rows if x is None else len(x)):
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+        numpyro.sample("x", dist.MultivariateNormal(means[z], scale_tril=trils[z]), obs=x)

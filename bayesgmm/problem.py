@@ -1,0 +1,108 @@
+"""One model on one data set, ready for any engine: checked, standardised, with its prior."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from bayesgmm.conjugate import Belief, default_belief, flat_belief, improper_because
+from bayesgmm.data import Table, as_table, check_table
+from bayesgmm.errors import ArgumentError, PriorError
+from bayesgmm.sweep import Rows, to_rows
+from bayesgmm.types import Frame
+
+
+class Problem(NamedTuple):
+    """What the engines share. ``prior`` is in the user's units, ``belief`` and ``rows`` are standardised."""
+
+    table: Table
+    num_components: int
+    frame: Frame
+    prior: Belief | None
+    """None stands for the flat belief of maximum likelihood."""
+    prior_constant: float
+    """Log of the prior's normaliser in the user's units; 0 for the flat belief."""
+    belief: Belief
+    rows: Rows
+    dtype: str
+
+    @property
+    def log_volume(self) -> float:
+        """What the log-likelihood of all rows loses on the way from standardised coordinates to the user's units."""
+        return self.table.num_rows * float(self.frame.log_volume)
+
+
+def prepare(x, num_components: int, prior: Belief | str | None, dtype: str = "float64") -> Problem:
+    """Check data, number of components and prior, and build the `Problem`. Call inside ``precision.scope(dtype)``.
+
+    Raises
+    ------
+    ArgumentError, DataError, PriorError
+        Each before any long computation, saying what to try.
+    """
+    check_count("n_components", num_components)
+    table = as_table(x)
+    check_table(table, num_components)
+    center, covariance = table.moments()
+    frame = Frame(center, np.sqrt(np.diagonal(covariance)))  # pyright: ignore[reportArgumentType]
+    own = resolve_prior(prior, table, num_components)
+    belief = flat_belief(num_components, table.dim) if own is None else own.standardise(frame)
+    device = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), belief)
+    constant = 0.0 if own is None else float(own.log_normaliser())
+    return Problem(table, num_components, frame, own, constant, device, to_rows(table.values, frame, dtype), dtype)
+
+
+def resolve_prior(prior: Belief | str | None, table: Table, num_components: int) -> Belief | None:
+    """The prior in full shape and in the user's units: ``"default"`` is made from the data, None stays None."""
+    if prior is None:
+        return None
+    if isinstance(prior, str):
+        if prior != "default":
+            raise PriorError(f"Unknown prior {prior!r}. Use 'default', None (maximum likelihood) or a bayesgmm.Prior.")
+        prior = default_belief(*table.moments(), num_components)
+    if not isinstance(prior, Belief):
+        raise PriorError(f"The prior must be 'default', None or a bayesgmm.Prior, got {type(prior).__name__}.")
+    full = prior.expand(num_components, table.dim)
+    reason = improper_because(full)
+    if reason is not None:
+        raise PriorError(
+            f"The prior is improper: {reason}. Use 'default', change that hyperparameter, or, for EM only, prior=None."
+        )
+    return full
+
+
+def default_prior(x, n_components: int) -> Belief:
+    """The prior that ``prior="default"`` stands for, in the user's units (Fraley & Raftery 2007, section 4).
+
+    ``weights ~ Dirichlet(1)``, ``Σ_k ~ IW(D + 2, S / K^(2/D))`` and ``μ_k | Σ_k ~ N(x̄, Σ_k / 0.01)``, with x̄ and S the
+    mean and covariance of the data.
+    """
+    check_count("n_components", n_components)
+    table = as_table(x)
+    check_table(table, n_components)
+    return default_belief(*table.moments(), n_components)
+
+
+def as_key(seed) -> PRNGKeyArray:
+    """A JAX key from an int, or the key itself (typed, or raw of two words)."""
+    if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
+        return jr.key(int(seed) % 2**63)
+    if isinstance(seed, jax.Array) and jax.dtypes.issubdtype(seed.dtype, jax.dtypes.prng_key):
+        return seed
+    if np.shape(seed) == (2,):
+        return jr.wrap_key_data(jnp.asarray(seed, jnp.uint32))
+    raise ArgumentError(f"seed must be an int or a JAX key, got {seed!r}.")
+
+
+def host_generator(key: PRNGKeyArray) -> np.random.Generator:
+    """A NumPy generator that follows from a JAX key."""
+    return np.random.default_rng(np.asarray(jr.key_data(key)))
+
+
+def check_count(name: str, value: int, least: int = 1) -> None:
+    """Refuse a count that is no integer or is below `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}.")

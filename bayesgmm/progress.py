@@ -1,0 +1,50 @@
+"""Progress of long work: a rich bar at a terminal or in Jupyter, or whatever callable the caller hands in."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Listener = Callable[[str, int, int, str], None]
+"""Called with the engine's label, steps done, steps in all, and a few words (such as a count of divergences)."""
+
+Progress = bool | Listener | None
+"""True: a bar; False: silence; None: a bar if someone is there to see it; or a `Listener`."""
+
+
+@contextmanager
+def listening(progress: Progress) -> Iterator[Listener]:
+    """Turn what the caller asked for into a `Listener` for the length of a run."""
+    if progress is None:
+        progress = _someone_is_watching()
+    if callable(progress):
+        yield progress
+    elif progress:
+        with bars() as listener:
+            yield listener
+    else:
+        yield lambda label, done, total, note: None
+
+
+@contextmanager
+def bars() -> Iterator[Listener]:
+    """A rich progress bar per label."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<6}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as display:
+        tasks = {}
+
+        def listener(label: str, done: int, total: int, note: str) -> None:
+            if label not in tasks:
+                tasks[label] = display.add_task(label, total=total, note=note)
+            display.update(tasks[label], completed=done, total=total, note=note)
+
+        yield listener
+
+
+def _someone_is_watching() -> bool:
+    return sys.stderr.isatty() or "ipykernel" in sys.modules

@@ -1,0 +1,254 @@
+"""What an engine returns: a point fit, or a posterior sample. Same names, same axes, whoever made them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+
+from bayesgmm import mixture
+from bayesgmm.clock import Stopwatch
+from bayesgmm.conjugate import Belief
+from bayesgmm.data import CHUNK, Table, as_table
+from bayesgmm.datatree import fit_tree, posterior_tree
+from bayesgmm.diagnostics import convergence_table
+from bayesgmm.errors import DataError
+from bayesgmm.precision import scope
+from bayesgmm.problem import as_key, check_count
+from bayesgmm.tables import as_html, as_text
+from bayesgmm.types import Frame, Params
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+@dataclass(frozen=True)
+class Basin:
+    """One optimum that the starts found."""
+
+    objective: float
+    hits: int
+    """How many starts ended there."""
+    mean_iterations: float
+    status: str
+
+
+@dataclass(frozen=True, repr=False)
+class MixtureFit:
+    """A point estimate of θ, in the user's units; components are ordered by the mean of the first feature."""
+
+    params: Params
+    log_likelihood: float
+    """``Σ_n log p(x_n | θ)``."""
+    objective: float
+    """What was maximised, with its constants: log-likelihood + log prior density (CEM: classification log-likelihood)."""
+    converged: bool
+    status: str
+    n_iter: int
+    """M-steps behind the estimate."""
+    trace: np.ndarray
+    """Objective after each M-step, the start first."""
+    basins: tuple[Basin, ...]
+    algorithm: str
+    prior: Belief | None
+    table: Table
+    frame: Frame
+    clock: Stopwatch
+    seed: Any
+
+    @property
+    def n_components(self) -> int:
+        """K."""
+        return len(self.params.weights)
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters: K - 1 weights, K D means, K D (D + 1) / 2 covariances."""
+        k, d = self.params.means.shape
+        return k - 1 + k * d + k * d * (d + 1) // 2
+
+    def aic(self) -> float:
+        """``-2 log L + 2 p``: smaller is better (Akaike 1974)."""
+        return -2.0 * self.log_likelihood + 2.0 * self.n_parameters
+
+    def bic(self) -> float:
+        """``-2 log L + p log N``: smaller is better, as in scikit-learn; mclust prints its negative (Schwarz 1978)."""
+        return -2.0 * self.log_likelihood + self.n_parameters * np.log(self.table.num_rows)
+
+    def icl(self) -> float:
+        """``BIC - 2 Σ_n log max_k r_nk``: smaller is better; minus mclust's (Biernacki, Celeux & Govaert 2000)."""
+        certainty = sum(np.log(block.max(axis=1)).sum() for block in self._proba_blocks(self.table))
+        return self.bic() - 2.0 * float(certainty)
+
+    def predict(self, x) -> np.ndarray:
+        """Most probable component of each row, (N,)."""
+        return self.predict_proba(x).argmax(axis=1)
+
+    def predict_proba(self, x) -> np.ndarray:
+        """Responsibilities of each row, (N, K)."""
+        return np.concatenate(list(self._proba_blocks(self._check(x))))
+
+    def score_samples(self, x) -> np.ndarray:
+        """Log density of each row, (N,), in the user's units."""
+        blocks = self._check(x).chunks(CHUNK // 8)
+        return np.concatenate([np.asarray(mixture.log_density(self.params, block)) for block in blocks])
+
+    def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:
+        """Draw `n` new rows: their classes (n,), and the rows themselves (n, D)."""
+        check_count("n", n)
+        with scope("float64"):
+            z, x = mixture.sample(as_key(seed), Params(*map(jnp.asarray, self.params)), n)
+            return np.asarray(z), np.asarray(x)
+
+    def to_datatree(self) -> "xr.DataTree":
+        """ArviZ DataTree of one chain with one draw: the same names and dims as a posterior."""
+        attrs = {"engine": self.algorithm, "n_components": self.n_components, "status": self.status}
+        return fit_tree(self.params, self.table, self.frame, self.objective, attrs)
+
+    def summary(self) -> "pd.DataFrame":
+        """Weights, means and standard deviations, a row per component."""
+        import pandas as pd
+
+        sds = np.sqrt(np.diagonal(self.params.covariances, axis1=1, axis2=2))
+        columns: dict[str, np.ndarray] = {"weight": np.asarray(self.params.weights)}
+        for d, name in enumerate(self.table.features):
+            columns[f"mean[{name}]"] = np.asarray(self.params.means[:, d])
+            columns[f"sd[{name}]"] = sds[:, d]
+        return pd.DataFrame(columns, index=pd.RangeIndex(self.n_components, name="component"))
+
+    def basin_table(self) -> "pd.DataFrame":
+        """The optima that the starts found, best first."""
+        import pandas as pd
+
+        return pd.DataFrame([vars(basin) for basin in self.basins])
+
+    def _check(self, x) -> Table:
+        return _check_features(x, self.table)
+
+    def _proba_blocks(self, table: Table):
+        for block in table.chunks(CHUNK // 8):
+            yield np.asarray(mixture.responsibilities(self.params, block))
+
+    def _title(self) -> str:
+        target = "maximum likelihood" if self.prior is None else "maximum a posteriori"
+        return (
+            f"{self.algorithm.upper()}, {target}: {self.n_components} components, log-likelihood {self.log_likelihood:.3f}, "
+            f"{self.status} after {self.n_iter} iterations, BIC {self.bic():.1f}"
+        )
+
+    def __repr__(self) -> str:
+        return as_text(self._title(), self.summary())
+
+    def _repr_html_(self) -> str:
+        return as_html(self._title(), self.summary())
+
+
+@dataclass(frozen=True, repr=False)
+class Posterior:
+    """Draws of θ, in the user's units and in one common labelling; leading axes are (chain, draw)."""
+
+    params: Params
+    log_likelihood: np.ndarray
+    """``Σ_n log p(x_n | θ)`` of each draw."""
+    log_prior: np.ndarray
+    """``log p(θ)`` of each draw over (weights, means, covariances), constants included."""
+    sample_stats: dict[str, np.ndarray]
+    algorithm: str
+    prior: Belief
+    table: Table
+    frame: Frame
+    map_estimate: Params
+    """The mode that the labelling refers to: EM from the highest draw, or the estimate handed in."""
+    num_warmup: int
+    interrupted: bool
+    clock: Stopwatch
+    seed: Any
+
+    @property
+    def n_components(self) -> int:
+        """K."""
+        return self.params.weights.shape[-1]
+
+    @property
+    def num_chains(self) -> int:
+        """Chains."""
+        return self.params.weights.shape[0]
+
+    @property
+    def num_samples(self) -> int:
+        """Draws kept per chain."""
+        return self.params.weights.shape[1]
+
+    @cached_property
+    def datatree(self) -> "xr.DataTree":
+        """ArviZ DataTree: posterior, sample_stats, log_likelihood (marginal, per row), predictive groups, observed data.
+
+        The extra group ``label_invariant`` holds quantities that do not depend on how components are numbered.
+        """
+        attrs = {
+            "engine": self.algorithm, "n_components": self.n_components, "num_warmup": self.num_warmup,
+            "interrupted": int(self.interrupted), "sampling_time": self.clock.run_seconds, "inference_library": "bayesgmm",
+        }  # fmt: skip
+        return posterior_tree(
+            self.params, self.table, self.frame, self.prior, self.log_likelihood, self.log_prior, self.sample_stats,
+            jr.fold_in(as_key(self.seed), 1), attrs,
+        )  # fmt: skip
+
+    def to_datatree(self) -> "xr.DataTree":
+        """The same as `datatree`: fits and posteriors answer to one name."""
+        return self.datatree
+
+    @cached_property
+    def convergence(self) -> "pd.DataFrame":
+        """R-hat and ESS of the label-invariant quantities: judge on these first."""
+        return convergence_table(self.datatree["label_invariant"].to_dataset())
+
+    @property
+    def worst_rhat(self) -> float:
+        """Largest R-hat over the label-invariant quantities."""
+        return float(self.convergence["r_hat"].max())
+
+    @property
+    def smallest_ess(self) -> float:
+        """Smallest bulk ESS over the label-invariant quantities."""
+        return float(self.convergence["ess_bulk"].min())
+
+    def summary(self, **kwargs) -> "pd.DataFrame":
+        """``az.summary`` of weights, means and covariances, in the common labelling."""
+        import arviz as az
+
+        return az.summary(self.datatree, var_names=["weights", "means", "covariances"], **kwargs)
+
+    def _title(self) -> str:
+        cut = ", interrupted" if self.interrupted else ""
+        diagnosis = f"worst R-hat {self.worst_rhat:.3f}, smallest ESS {self.smallest_ess:.0f} (label-invariant)"
+        return (
+            f"{self.algorithm}: {self.n_components} components, {self.num_chains} chains × {self.num_samples} draws{cut}; "
+            + diagnosis
+        )
+
+    def __repr__(self) -> str:
+        return as_text(self._title(), self._component_table())
+
+    def _repr_html_(self) -> str:
+        return as_html(self._title(), self._component_table())
+
+    def _component_table(self) -> "pd.DataFrame":
+        import pandas as pd
+
+        weights, means = (a.reshape(-1, *a.shape[2:]) for a in (self.params.weights, self.params.means))
+        columns = {"weight": weights.mean(0), "± ": weights.std(0)}
+        for d, name in enumerate(self.table.features):
+            columns[f"mean[{name}]"] = means[:, :, d].mean(0)
+            columns["± " + " " * (d + 1)] = means[:, :, d].std(0)
+        return pd.DataFrame(columns, index=pd.RangeIndex(self.n_components, name="component"))
+
+
+def _check_features(x, table: Table) -> Table:
+    new = as_table(x)
+    if new.dim != table.dim:
+        raise DataError(f"The fit has {table.dim} features ({', '.join(table.features)}), the new data {new.dim}.")
+    return new

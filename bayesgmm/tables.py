@@ -1,0 +1,29 @@
+"""Tables for terminals and notebooks, from one pandas DataFrame."""
+
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def as_text(title: str, frame: "pd.DataFrame") -> str:
+    """Title and table as plain text."""
+    return f"{title}\n{frame.to_string(float_format=significant)}"
+
+
+def as_html(title: str, frame: "pd.DataFrame") -> str:
+    """Title and table as HTML for Jupyter."""
+    return f"<p><b>{escape(title)}</b></p>{frame.to_html(float_format=significant, border=0)}"
+
+
+def significant(value: float, digits: int = 4) -> str:
+    """A number at `digits` significant digits, without an exponent where a plain figure will do."""
+    if value != value:
+        return "–"
+    if value == 0 or 1e-4 <= abs(value) < 1e7:
+        whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
+        if whole >= digits:
+            return f"{value:.0f}" if whole > digits else f"{value:.1f}"
+        return f"{value:.{digits}g}" if abs(value) < 1 else f"{value:.{digits - whole}f}"
+    return f"{value:.{digits - 1}e}"

@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+TAILS = (0.05, 0.95)
 GOOD_RHAT = 1.01
 GOOD_ESS = 400
 """Thresholds of Vehtari et al. (2021): R-hat below 1.01, at least 100 effective draws for each of four chains."""
@@ -33,7 +34,7 @@ def convergence_table(quantities: "xr.Dataset") -> "pd.DataFrame":
                 "sd": draws.std(ddof=1) if draws.size > 1 else np.nan,
                 "mcse": float(array_stats.mcse(draws, chain_axis=0, draw_axis=1)) if enough else np.nan,
                 "ess_bulk": float(array_stats.ess(draws, chain_axis=0, draw_axis=1, method="bulk")) if enough else np.nan,
-                "ess_tail": float(array_stats.ess(draws, chain_axis=0, draw_axis=1, method="tail")) if enough else np.nan,
+                "ess_tail": float(array_stats.ess(draws, chain_axis=0, draw_axis=1, method="tail", prob=TAILS)) if enough else np.nan,
                 "r_hat": float(array_stats.rhat(draws, chain_axis=0, draw_axis=1)) if enough else np.nan,
             }
     return pd.DataFrame.from_dict(rows, orient="index")

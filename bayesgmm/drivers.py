@@ -113,7 +113,7 @@ def climb(
     tol: float,
     max_iter: int,
     kernel: str,
-    report: Callable[[int], None],
+    report: Callable[[int], None] = lambda done: None,
 ) -> Climb:
     """Run EM, CEM or SEM from each start (leading axis) until it settles, in one compiled program.
 

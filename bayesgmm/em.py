@@ -23,7 +23,7 @@ from bayesgmm.errors import (
 from bayesgmm.kernels import log_likelihood
 from bayesgmm.labels import by_first_mean, permute
 from bayesgmm.precision import scope, to_numpy
-from bayesgmm.problem import Problem, as_key, check_count, prepare
+from bayesgmm.problem import Problem, as_key, check_count, check_family, prepare
 from bayesgmm.progress import Progress, listening
 from bayesgmm.results import Basin, MixtureFit
 from bayesgmm.types import Params
@@ -203,8 +203,7 @@ def _same(states: Climb, first: int, second: int) -> bool:
 
 
 def _check_arguments(covariance_type: str, algorithm: str, max_iter: int, tol: float, n_init: int) -> None:
-    if covariance_type not in ("full", "VVV"):
-        raise ArgumentError(f"covariance_type {covariance_type!r} is not available; use 'full' (mclust's 'VVV').")
+    check_family(covariance_type)
     if algorithm not in ALGORITHMS:
         raise ArgumentError(f"algorithm must be one of {', '.join(ALGORITHMS)}, got {algorithm!r}.")
     check_count("max_iter", max_iter)

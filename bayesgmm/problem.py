@@ -106,3 +106,9 @@ def check_count(name: str, value: int, least: int = 1) -> None:
     """Refuse a count that is no integer or is below `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}.")
+
+
+def check_family(covariance_type: str) -> None:
+    """Refuse a covariance family that is not built yet, or unknown."""
+    if covariance_type not in ("full", "VVV"):
+        raise ArgumentError(f"covariance_type {covariance_type!r} is not available; use 'full' (mclust's 'VVV').")

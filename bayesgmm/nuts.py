@@ -1,0 +1,199 @@
+"""NUTS on the marginal posterior: NumPyro's sampler, with the derivative from the one pass over the data.
+
+θ is moved in unconstrained coordinates: weights by stick-breaking, means as they are, Cholesky factors by their lower
+triangle with a log diagonal. The prior is a density over covariances; the change of variables adds
+``log |dΣ/dL| = D log 2 + Σ_i (D - i + 1) log L_ii`` (i from 1) and the transforms' own Jacobians.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+from numpyro.contrib.funsor import config_enumerate, enum
+from numpyro.distributions import biject_to, constraints
+from numpyro.infer.hmc import hmc
+from numpyro.infer.util import potential_energy
+
+from bayesgmm.chains import Init, chain_starts, check_chain_arguments, to_posterior, to_report
+from bayesgmm.clock import Program, stopwatch
+from bayesgmm.conjugate import Belief
+from bayesgmm.drivers import collect, run_chains
+from bayesgmm.errors import ArgumentError
+from bayesgmm.kernels import log_posterior
+from bayesgmm.model import gaussian_mixture
+from bayesgmm.precision import scope
+from bayesgmm.problem import as_key, prepare
+from bayesgmm.progress import Progress, listening
+from bayesgmm.results import MixtureFit, Posterior
+from bayesgmm.sweep import Rows
+from bayesgmm.types import Params
+
+Position = dict[str, Float[Array, "..."]]
+"""Unconstrained θ, by the site names of the NumPyro model."""
+
+TRANSFORMS = {
+    "weights": biject_to(constraints.simplex),
+    "means": biject_to(constraints.real),
+    "scale_trils": biject_to(constraints.lower_cholesky),
+}
+
+
+class Recipe(NamedTuple):
+    """What is compiled into a run of NUTS."""
+
+    likelihood: str
+    num_warmup: int
+    target_accept_prob: float
+    max_tree_depth: int
+    dense_mass: bool
+
+
+def sample_nuts(
+    x: Any,
+    n_components: int,
+    *,
+    covariance_type: str = "full",
+    prior: Belief | str = "default",
+    num_warmup: int = 1000,
+    num_samples: int = 1000,
+    num_chains: int = 4,
+    seed: Any = 0,
+    init: Init = "dispersed",
+    reference: MixtureFit | None = None,
+    likelihood: str = "marginal",
+    target_accept_prob: float = 0.8,
+    max_tree_depth: int = 10,
+    dense_mass: bool = False,
+    dtype: str = "float64",
+    progress_bar: Progress = None,
+) -> Posterior:
+    """Sample the posterior by NUTS (Hoffman & Gelman 2014) with z summed out.
+
+    Parameters
+    ----------
+    x, n_components, covariance_type, prior, num_warmup, num_samples, num_chains, seed, init, reference, dtype, progress_bar
+        As for `sample_gibbs`.
+    likelihood
+        ``"marginal"``: log-likelihood and gradient from one sweep (Fisher's identity). ``"enumerated"``: NumPyro's own
+        enumeration of z in `gaussian_mixture`. Both are the same density; the first is faster.
+    target_accept_prob, max_tree_depth, dense_mass
+        As in ``numpyro.infer.NUTS``.
+
+    Returns
+    -------
+    Posterior
+        ``sample_stats`` holds ``diverging``, ``n_steps``, ``tree_depth``, ``acceptance_rate``, ``energy``, ``step_size``.
+
+    Raises
+    ------
+    DataError, PriorError, ArgumentError
+        Before the run, if an input cannot be used.
+    SamplingInterrupted
+        If stopped during warm-up.
+    """
+    check_chain_arguments(num_warmup, num_samples, num_chains, prior, covariance_type)
+    if likelihood not in ("marginal", "enumerated"):
+        raise ArgumentError(f"likelihood must be 'marginal' or 'enumerated', got {likelihood!r}.")
+    if not 0 < target_accept_prob < 1:
+        raise ArgumentError(f"target_accept_prob must lie between 0 and 1, got {target_accept_prob!r}.")
+    recipe = Recipe(likelihood, num_warmup, target_accept_prob, max_tree_depth, dense_mass)
+    with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
+        problem = prepare(x, n_components, prior, dtype)
+        key_start, key_run = jr.split(as_key(seed))
+        starts = chain_starts(key_start, problem, num_chains, init)
+        keys = jr.split(key_run, num_chains)
+        state = _START(keys, starts, problem.belief, problem.rows, recipe=recipe)
+        run = run_chains(
+            lambda state, count: _BLOCK(state, count, problem.belief, problem.rows, recipe=recipe),
+            state, num_warmup, num_samples, to_report(listener, "nuts", num_warmup, num_samples, _note),
+        )  # fmt: skip
+        return to_posterior(
+            problem, run, clock, sample_stats=run.outputs[2] if run.outputs else {}, algorithm="nuts",
+            num_warmup=num_warmup, seed=seed, reference=reference,
+        )  # fmt: skip
+
+
+def potential(likelihood: str, prior: Belief, rows: Rows):
+    """Minus the log posterior density of unconstrained θ, up to the prior's constant, as a function of `Position`."""
+    if likelihood == "marginal":
+        return lambda position: -log_posterior(constrain(position), prior, rows) - log_jacobian(position)
+    story = enum(config_enumerate(gaussian_mixture), first_available_dim=-2)
+    x = jnp.moveaxis(rows.x, 1, 2).reshape(-1, rows.x.shape[1])
+    constant = prior.log_normaliser()
+    return lambda position: potential_energy(story, (prior, x), {}, position, enum=True) + constant
+
+
+def unconstrain(params: Params) -> Position:
+    """θ → unconstrained coordinates."""
+    return {name: TRANSFORMS[name].inv(value) for name, value in params._asdict().items()}
+
+
+def constrain(position: Position) -> Params:
+    """Unconstrained coordinates → θ."""
+    return Params(**{name: TRANSFORMS[name](position[name]) for name in Params._fields})
+
+
+def log_jacobian(position: Position) -> Float[Array, ""]:
+    """``log |d(weights, means, covariances) / d position|``."""
+    params = constrain(position)
+    dim = params.means.shape[-1]
+    moved = sum(
+        jnp.sum(TRANSFORMS[name].log_abs_det_jacobian(position[name], getattr(params, name)))
+        for name in ("weights", "scale_trils")
+    )
+    log_diagonal = jnp.log(jnp.diagonal(params.scale_trils, axis1=-2, axis2=-1))
+    powers = jnp.arange(dim, 0, -1)
+    return moved + jnp.sum(powers * log_diagonal) + log_diagonal.size * np.log(2.0)
+
+
+def _kernel(recipe: Recipe, prior: Belief, rows: Rows):
+    """NumPyro's NUTS as a pair (init, sample), bound to this posterior."""
+    init_kernel, sample_kernel = hmc(potential_fn_gen=partial(potential, recipe.likelihood), algo="NUTS")
+    start = partial(
+        init_kernel, num_warmup=recipe.num_warmup, target_accept_prob=recipe.target_accept_prob,
+        max_tree_depth=recipe.max_tree_depth, dense_mass=recipe.dense_mass, model_args=(prior, rows),
+    )  # fmt: skip
+    return start, lambda state: sample_kernel(state, model_args=(prior, rows), model_kwargs={})
+
+
+def _start(keys: PRNGKeyArray, starts: Params, prior: Belief, rows: Rows, recipe: Recipe):
+    start, _ = _kernel(recipe, prior, rows)
+    return jax.vmap(lambda key, params: start(unconstrain(params), rng_key=key))(keys, starts)
+
+
+def _block(states, count: Int[Array, ""], prior: Belief, rows: Rows, recipe: Recipe):
+    def one(state):
+        start, sample = _kernel(recipe, prior, rows)
+        # NumPyro's sampler learns its settings when it is started; the compiler drops what the start would compute.
+        start(state.z, rng_key=state.rng_key)
+
+        def advance(state):
+            state = sample(state)
+            params = constrain(state.z)
+            log_likelihood = -state.potential_energy - prior.log_kernel(params) - log_jacobian(state.z)
+            stats = {
+                "diverging": state.diverging,
+                "n_steps": state.num_steps,
+                "tree_depth": jnp.ceil(jnp.log2(state.num_steps + 1.0)).astype(int),
+                "acceptance_rate": state.accept_prob,
+                "energy": state.energy,
+                "step_size": state.adapt_state.step_size,
+            }
+            return state, (params, log_likelihood, stats)
+
+        return collect(advance, state, count)
+
+    return jax.vmap(one)(states)
+
+
+def _note(outputs) -> str:
+    divergences = int(outputs[2]["diverging"].sum())
+    return f"{divergences} divergences in the last block" if divergences else ""
+
+
+_START = Program(_start, static=("recipe",))
+_BLOCK = Program(_block, static=("recipe",))

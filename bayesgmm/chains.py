@@ -14,13 +14,10 @@ from bayesgmm.clock import Program, Stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.drivers import Collected, Report, climb
 from bayesgmm.errors import ArgumentError, PriorError, SamplingInterrupted
-from bayesgmm.kernels import average
-from bayesgmm.mixture import log_joint_scorer
 from bayesgmm.problem import Problem, check_count, check_family
 from bayesgmm.progress import Listener
 from bayesgmm.results import MixtureFit, Posterior
-from bayesgmm.sweep import Rows, sweep
-from bayesgmm.types import Params, Stats
+from bayesgmm.types import Params
 
 Init = str | Params | MixtureFit
 """``"dispersed"``, ``"em"``, parameters in the user's units, or a fit."""
@@ -87,7 +84,7 @@ def to_posterior(
     algorithm: str,
     num_warmup: int,
     seed: Any,
-    reference: MixtureFit | None,
+    reference: MixtureFit | Params | None,
 ) -> Posterior:
     """Bring draws to the user's units and to one labelling.
 
@@ -105,8 +102,7 @@ def to_posterior(
     draws, log_likelihood = run.outputs[:2]
     log_prior = np.asarray(_log_kernels(_merge(draws), problem.belief)).reshape(log_likelihood.shape)
     mode = _reference_mode(problem, draws, log_likelihood + log_prior, reference)
-    stats = _expected_stats(mode, problem.rows)
-    draws = labels.permute(draws, labels.align(draws, stats))
+    draws = labels.permute(draws, labels.align(draws, mode))
     return Posterior(
         params=_to_host(problem.frame.restore(draws)),
         log_likelihood=np.asarray(log_likelihood, np.float64) - problem.log_volume,
@@ -124,15 +120,16 @@ def to_posterior(
     )
 
 
-def _reference_mode(problem: Problem, draws: Params, log_posterior: np.ndarray, reference: MixtureFit | None) -> Params:
+def _reference_mode(problem: Problem, draws: Params, log_posterior: np.ndarray, reference: MixtureFit | Params | None) -> Params:
     if reference is not None:
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf, problem.dtype), problem.frame.standardise(reference.params))
+        params = reference.params if isinstance(reference, MixtureFit) else reference
+        return jax.tree.map(np.asarray, problem.frame.standardise(params))
     top = np.unravel_index(np.argmax(log_posterior), log_posterior.shape)
     start = jax.tree.map(lambda leaf: jnp.asarray(leaf[top])[None], draws)
     states = climb(jr.key(0), start, problem.belief, problem.rows, 1e-3, 500, "em")
     mode = jax.tree.map(lambda leaf: np.asarray(leaf[0]), states.best)
     order = labels.by_first_mean(mode)
-    return jax.tree.map(jnp.asarray, labels.permute(mode, order))
+    return labels.permute(mode, order)
 
 
 def _prior_shift(problem: Problem, draws: Params, log_prior: np.ndarray) -> float:
@@ -153,8 +150,3 @@ def _merge(params: Params) -> Params:
 @Program
 def _log_kernels(params: Params, belief: Belief):
     return jax.vmap(belief.log_kernel)(params)
-
-
-@Program
-def _expected_stats(params: Params, rows: Rows) -> Stats:
-    return sweep(jr.key(0), log_joint_scorer(params), rows, average)

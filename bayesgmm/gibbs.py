@@ -39,7 +39,7 @@ def sample_gibbs(
     num_chains: int = 4,
     seed: Any = 0,
     init: Init = "dispersed",
-    reference: MixtureFit | None = None,
+    reference: MixtureFit | Params | None = None,
     dtype: str = "float64",
     progress_bar: Progress = None,
 ) -> Posterior:
@@ -58,7 +58,7 @@ def sample_gibbs(
     init
         ``"dispersed"`` (a k-means++ start per chain), ``"em"`` (the best MAP mode), `Params` in the user's units, or a fit.
     reference
-        Fit whose component numbers the draws shall follow; by default the mode reached by EM from the highest draw.
+        Fit (or `Params`) whose component numbers the draws shall follow; by default the mode reached by EM from the highest draw.
 
     Returns
     -------

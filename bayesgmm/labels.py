@@ -3,23 +3,23 @@
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from bayesgmm.types import Params, Stats
+from bayesgmm.types import Params
 
 
-def align(draws: Params, reference: Stats) -> np.ndarray:
+def align(draws: Params, reference: Params) -> np.ndarray:
     """Number the components of each draw so that they fit a reference best.
 
-    The cost of calling the draw's component j by the reference's name k is minus the expected complete-data
-    log-likelihood of the reference's component k (its counts, means and scatters) under (π_j, μ_j, Σ_j). The
-    cheapest one-to-one naming is an assignment problem, solved exactly (Stephens 2000 and Rodríguez & Walker 2014 minimise
-    costs of this kind row by row; sufficient statistics make it independent of N).
+    Calling the draw's component j by the reference's name k costs ``-π_k E_k[log π_j + log N(x; μ_j, Σ_j)]``, the
+    expectation being over the reference's component k: minus the complete-data log-likelihood per row that is
+    expected at the reference. The cheapest one-to-one naming is an assignment problem, solved exactly. (Stephens 2000 and
+    Rodríguez & Walker 2014 minimise costs of this kind row by row; the expectation makes it independent of N.)
 
     Parameters
     ----------
     draws
         θ with any leading axes.
     reference
-        Expected statistics at the reference θ, in the same coordinates.
+        θ without leading axes, in the same coordinates.
 
     Returns
     -------
@@ -35,20 +35,19 @@ def align(draws: Params, reference: Stats) -> np.ndarray:
     return permutations.reshape(*batch, num)
 
 
-def naming_costs(draws: Params, reference: Stats) -> np.ndarray:
+def naming_costs(draws: Params, reference: Params) -> np.ndarray:
     """Cost (\\*b, K, K) of calling the draw's component j (last axis) by the reference's name k."""
-    counts, means, scatters = (np.asarray(part) for part in reference[:3])
+    weights, means, covariances = (np.asarray(part) for part in (*reference[:2], reference.covariances))
     trils = np.asarray(draws.scale_trils)
     whiteners = np.linalg.inv(trils)
     precisions = whiteners.swapaxes(-1, -2) @ whiteners
     log_diagonals = np.log(np.diagonal(trils, axis1=-2, axis2=-1)).sum(axis=-1)
     shift = means[:, None, :] - np.asarray(draws.means)[..., None, :, :]  # (*b, K, K, D)
     white = np.einsum("...jde,...kje->...kjd", whiteners, shift)
-    spread = np.einsum("...jde,ked->...kj", precisions, scatters)
-    with np.errstate(divide="ignore"):
-        log_weights = np.log(np.asarray(draws.weights))
-    constant = (np.maximum(log_weights, -1e300) - log_diagonals)[..., None, :]
-    return 0.5 * spread - counts[:, None] * (constant - 0.5 * (white**2).sum(axis=-1))
+    spread = np.einsum("...jde,ked->...kj", precisions, covariances)
+    tiny = np.finfo(float).tiny  # a component may have lost all its weight; its name is still free to give
+    constants = np.log(np.maximum(np.asarray(draws.weights), tiny)) - log_diagonals
+    return weights[:, None] * (0.5 * spread + 0.5 * (white**2).sum(axis=-1) - constants[..., None, :])
 
 
 def permute(draws: Params, permutations: np.ndarray) -> Params:

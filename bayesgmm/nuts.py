@@ -63,7 +63,7 @@ def sample_nuts(
     num_chains: int = 4,
     seed: Any = 0,
     init: Init = "dispersed",
-    reference: MixtureFit | None = None,
+    reference: MixtureFit | Params | None = None,
     likelihood: str = "marginal",
     target_accept_prob: float = 0.8,
     max_tree_depth: int = 10,

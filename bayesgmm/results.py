@@ -13,7 +13,7 @@ from bayesgmm.clock import Stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.data import CHUNK, Table, as_table
 from bayesgmm.datatree import fit_tree, posterior_tree
-from bayesgmm.diagnostics import convergence_table
+from bayesgmm.diagnostics import GOOD_ESS, GOOD_RHAT, convergence_table
 from bayesgmm.errors import DataError
 from bayesgmm.precision import scope
 from bayesgmm.problem import as_key, check_count
@@ -215,6 +215,11 @@ class Posterior:
     def smallest_ess(self) -> float:
         """Smallest bulk ESS over the label-invariant quantities."""
         return float(self.convergence["ess_bulk"].min())
+
+    @property
+    def mixed(self) -> bool:
+        """Whether R-hat and ESS of every label-invariant quantity pass the thresholds of Vehtari et al. (2021)."""
+        return self.worst_rhat < GOOD_RHAT and self.smallest_ess > GOOD_ESS
 
     def summary(self, **kwargs) -> "pd.DataFrame":
         """``az.summary`` of weights, means and covariances, in the common labelling."""

@@ -1,0 +1,351 @@
+"""Every engine on one model, under one prior, side by side."""
+
+import warnings
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax.random as jr
+import numpy as np
+
+from bayesgmm.chains import check_chain_arguments
+from bayesgmm.conjugate import Belief
+from bayesgmm.data import Table, as_table
+from bayesgmm.em import fit_em
+from bayesgmm.errors import ArgumentError, FitError, MixingWarning, SamplingInterrupted
+from bayesgmm.gibbs import sample_gibbs
+from bayesgmm.labels import align, permute
+from bayesgmm.problem import as_key, check_count, check_table, resolve_prior
+from bayesgmm.progress import Progress, listening
+from bayesgmm.results import MixtureFit, Posterior
+from bayesgmm.tables import as_html, as_text, significant
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENGINES = {
+    "mle": "EM, maximum likelihood (flat prior)",
+    "em": "EM, maximum a posteriori",
+    "gibbs": "Gibbs sampling",
+    "nuts": "NUTS with z summed out",
+}
+POINT_ENGINES = ("mle", "em")
+
+Result = MixtureFit | Posterior
+
+
+@dataclass(repr=False)
+class Comparison:
+    """Results of several engines on one data set, with the tables and pictures that set them side by side."""
+
+    table: Table
+    n_components: int
+    prior: Belief | None
+    seed: Any
+    results: dict[str, Result] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    """Engines that did not end in a result, and why."""
+
+    @property
+    def fits(self) -> dict[str, MixtureFit]:
+        """The point estimates."""
+        return {name: result for name, result in self.results.items() if isinstance(result, MixtureFit)}
+
+    @property
+    def posteriors(self) -> dict[str, Posterior]:
+        """The posterior samples."""
+        return {name: result for name, result in self.results.items() if isinstance(result, Posterior)}
+
+    def estimates(self) -> "pd.DataFrame":
+        """Numbers behind `summary`: a row per parameter, and for each engine ``estimate`` and ``sd`` (NaN for points)."""
+        import pandas as pd
+
+        columns = {}
+        for name, result in self.results.items():
+            mean, sd = _moments(result)
+            columns[name, "estimate"], columns[name, "sd"] = _flatten(mean), _flatten(sd)
+        return pd.DataFrame(columns, index=pd.Index(_parameter_names(self.table, self.n_components), name="parameter"))
+
+    def costs(self) -> "pd.DataFrame":
+        """What each result is worth and what it cost: a row per figure, a column per engine.
+
+        R-hat and ESS are the worst over label-invariant quantities; ESS per second leaves compile time out.
+        """
+        import pandas as pd
+
+        columns = {}
+        for name, result in self.results.items():
+            sampled = isinstance(result, Posterior)
+            log_likelihood = result.log_likelihood.mean() if sampled else result.log_likelihood
+            columns[name] = {
+                "log-likelihood": log_likelihood,
+                "log-likelihood sd": result.log_likelihood.std() if sampled else np.nan,
+                "seconds compiling": result.clock.compile_seconds,
+                "seconds running": result.clock.run_seconds,
+                "worst R-hat": result.worst_rhat if sampled else np.nan,
+                "smallest ESS": result.smallest_ess if sampled else np.nan,
+                "ESS per second": result.smallest_ess / result.clock.run_seconds if sampled else np.nan,
+            }
+        return pd.DataFrame(columns)
+
+    def summary(self) -> "pd.DataFrame":
+        """One table: parameter × engine, estimate ± posterior sd; then log-likelihood, cost and convergence."""
+        import pandas as pd
+
+        estimates, costs = self.estimates(), self.costs()
+        shown = {name: _plus_minus(estimates[name]["estimate"], estimates[name]["sd"]) for name in self.results}
+        parameters = pd.DataFrame(shown, index=estimates.index)
+        spread = costs.loc["log-likelihood sd"]
+        head = pd.DataFrame([_plus_minus(costs.loc["log-likelihood"], spread)], ["log-likelihood"], list(self.results))
+        rest = costs.drop(index=["log-likelihood", "log-likelihood sd"]).map(lambda v: significant(v, 3))
+        rest.loc["worst R-hat"] = [significant(v, 4) for v in costs.loc["worst R-hat"]]
+        return pd.concat([parameters, head, rest]).rename_axis("parameter")
+
+    def verdict(self) -> list[str]:
+        """What the results support, in a few sentences."""
+        lines = [f"{name}: {reason}" for name, reason in self.failures.items()]
+        lines += [_mixing_line(name, posterior) for name, posterior in self.posteriors.items()]
+        if len(self.posteriors) >= 2:
+            (first, one), (second, two) = list(self.posteriors.items())[:2]
+            lines.append(_agreement_line(first, one, second, two))
+        for name, fit in self.fits.items():
+            if self.posteriors:
+                lines.append(_point_line(name, fit, *next(iter(self.posteriors.items()))))
+        return lines
+
+    def plot(self) -> dict[str, Any]:
+        """The report's pictures, as matplotlib figures by name."""
+        from bayesgmm import plots
+
+        figures = {"data": plots.plot_components(self.results).figure, "means": plots.plot_means(self.results).figure}
+        if self.posteriors:
+            figures["traces"] = plots.plot_traces(self.posteriors)[0, 0].figure
+        if self.fits:
+            figures["ascent"] = plots.plot_ascent(self.fits).figure
+        return figures
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write a self-contained HTML report, and return its path."""
+        from bayesgmm.report import write_report
+
+        return write_report(self, Path(path))
+
+    def save(self, directory: str | Path) -> list[Path]:
+        """Write each result's DataTree as NetCDF (``em.nc``, …) and the summary as CSV; return the paths."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        written = [save_result(name, result, directory) for name, result in self.results.items()]
+        written.append(directory / "summary.csv")
+        self.summary().to_csv(written[-1])
+        return written
+
+    @property
+    def title(self) -> str:
+        """What was compared, in a few words."""
+        return f"{self.n_components} components, {self.table.num_rows} rows × {self.table.dim} features"
+
+    def __repr__(self) -> str:
+        return as_text(self.title, self.summary())
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<li>{line}</li>" for line in self.verdict())
+        return as_html(self.title, self.summary()) + f"<ul>{lines}</ul>"
+
+
+def compare(
+    x: Any,
+    n_components: int,
+    *,
+    engines: Sequence[str] = ("em", "gibbs", "nuts"),
+    prior: Belief | str | None = "default",
+    num_warmup: int = 1000,
+    num_samples: int = 1000,
+    num_chains: int = 4,
+    n_init: int = 10,
+    seed: Any = 0,
+    save_to: str | Path | None = None,
+    progress_bar: Progress = None,
+) -> Comparison:
+    """Run several engines on one mixture under one prior.
+
+    Parameters
+    ----------
+    x, n_components
+        Data (N, D) and K; see `fit_em`.
+    engines
+        Any of ``"mle"`` (EM without a prior), ``"em"`` (EM to the posterior mode), ``"gibbs"``, ``"nuts"``.
+    prior
+        The one prior of all engines: ``"default"`` or a `Prior`. With None only ``"mle"`` and ``"em"`` can run.
+    num_warmup, num_samples, num_chains
+        For the samplers.
+    n_init
+        Starts of EM.
+    seed
+        int or JAX key; each engine's key follows from it and the engine's name.
+    save_to
+        Directory to which each result is written as soon as it is there.
+    progress_bar
+        True, False, None (a bar per engine if someone is watching) or a callable.
+
+    Returns
+    -------
+    Comparison
+        An engine that fails is listed in ``failures`` and the others still run. Ctrl-C while sampling keeps the draws so far and
+        skips the engines not yet begun.
+
+    Raises
+    ------
+    ArgumentError, DataError, PriorError
+        Before any engine runs.
+    FitError
+        If no engine came to a result.
+    """
+    engines = _check_engines(engines)
+    if any(name not in POINT_ENGINES for name in engines):
+        check_chain_arguments(num_warmup, num_samples, num_chains, prior, "full")
+    check_count("n_components", n_components)
+    table = as_table(x)
+    check_table(table, n_components)
+    own = resolve_prior(prior, table, n_components)
+    comparison = Comparison(table, n_components, own, seed)
+    chains = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains}
+    with listening(progress_bar) as listener:
+        for name in sorted(engines, key=("em", "mle", "gibbs", "nuts").index):
+            shared = {"seed": jr.fold_in(as_key(seed), zlib.crc32(name.encode())), "progress_bar": listener}
+            try:
+                result = _run(name, table, n_components, own, n_init, chains, _reference(comparison), shared)
+            except SamplingInterrupted as stop:
+                comparison.failures[name] = str(stop)
+                break
+            except FitError as error:
+                comparison.failures[name] = str(error)
+                continue
+            comparison.results[name] = result
+            if save_to is not None:
+                save_result(name, result, Path(save_to))
+            if _was_interrupted(result):
+                break
+    skipped = [name for name in engines if name not in comparison.results and name not in comparison.failures]
+    comparison.failures.update({name: "not run: stopped by Ctrl-C before its turn" for name in skipped})
+    if not comparison.results:
+        raise FitError("No engine came to a result. " + " ".join(f"{k}: {v}" for k, v in comparison.failures.items()))
+    comparison.results = {name: comparison.results[name] for name in engines if name in comparison.results}
+    _warn(comparison)
+    return comparison
+
+
+def save_result(name: str, result: Result, directory: Path) -> Path:
+    """Write one result's DataTree as NetCDF."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{name}.nc"
+    result.to_datatree().to_netcdf(path, engine="h5netcdf")
+    return path
+
+
+def _run(
+    name: str, table: Table, n_components: int, prior: Belief | None, n_init: int, chains: dict, reference: Any, shared: dict
+) -> Result:
+    if name == "gibbs":
+        return sample_gibbs(table, n_components, prior=prior or "default", reference=reference, **chains, **shared)
+    if name == "nuts":
+        from bayesgmm.nuts import sample_nuts  # NumPyro loads only when NUTS is asked for
+
+        return sample_nuts(table, n_components, prior=prior or "default", reference=reference, **chains, **shared)
+    listener = shared["progress_bar"]
+    shared = shared | {"progress_bar": lambda label, done, total, note: listener(name, done, total, note)}
+    fit = fit_em(table, n_components, prior=None if name == "mle" else prior, n_init=n_init, **shared)
+    return fit if reference is None else _renumber(fit, reference)
+
+
+def _reference(comparison: Comparison) -> Any:
+    """What the numbering of components follows: the first result."""
+    first = next(iter(comparison.results.values()), None)
+    return first.map_estimate if isinstance(first, Posterior) else first
+
+
+def _renumber(fit: MixtureFit, reference: Any) -> MixtureFit:
+    target = reference.params if isinstance(reference, MixtureFit) else reference
+    return replace(fit, params=permute(fit.params, align(fit.params, target)))
+
+
+def _was_interrupted(result: Result) -> bool:
+    return result.interrupted if isinstance(result, Posterior) else result.status == "interrupted"
+
+
+def _check_engines(engines: Sequence[str]) -> list[str]:
+    names = [engines] if isinstance(engines, str) else list(dict.fromkeys(engines))
+    unknown = [name for name in names if name not in ENGINES]
+    if unknown or not names:
+        raise ArgumentError(f"Unknown engine {', '.join(map(repr, unknown))}. Choose from {', '.join(ENGINES)}.")
+    return names
+
+
+def _moments(result: Result) -> tuple[tuple, tuple]:
+    params = result.params
+    parts = (params.weights, params.means, params.covariances)
+    if isinstance(result, Posterior):
+        return tuple(p.mean(axis=(0, 1)) for p in parts), tuple(p.std(axis=(0, 1)) for p in parts)
+    return parts, tuple(np.full_like(p, np.nan) for p in parts)
+
+
+def _flatten(parts: tuple) -> np.ndarray:
+    weights, means, covariances = parts
+    upper = np.triu_indices(means.shape[-1])
+    return np.concatenate([weights, means.ravel(), covariances[:, upper[0], upper[1]].ravel()])
+
+
+def _parameter_names(table: Table, num: int) -> list[str]:
+    names = table.features
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i:]]
+    return [
+        *(f"weights[{k}]" for k in range(num)),
+        *(f"means[{k}, {name}]" for k in range(num) for name in names),
+        *(f"covariances[{k}, {a}, {b}]" for k in range(num) for a, b in pairs),
+    ]
+
+
+def _plus_minus(estimates, sds) -> list[str]:
+    return [
+        significant(mean) if sd != sd else f"{significant(mean)} ± {significant(sd, 2)}"
+        for mean, sd in zip(estimates, sds, strict=True)
+    ]
+
+
+def _mixing_line(name: str, posterior: Posterior) -> str:
+    figures = f"worst R-hat {posterior.worst_rhat:.3f}, smallest ESS {posterior.smallest_ess:.0f}"
+    cut = " It was interrupted." if posterior.interrupted else ""
+    if posterior.mixed:
+        return f"{name}: the chains agree on label-invariant quantities ({figures}).{cut}"
+    return (
+        f"{name}: the chains have not mixed ({figures}); they sit in different modes, or are too short. Do not read its "
+        f"column as the posterior: run longer, look at the traces, or try fewer components.{cut}"
+    )
+
+
+def _agreement_line(first: str, one: Posterior, second: str, two: Posterior) -> str:
+    a, b = one.convergence, two.convergence
+    z = (a["mean"] - b["mean"]).abs() / np.sqrt(a["mcse"] ** 2 + b["mcse"] ** 2)
+    worst, quantity = z.max(), z.idxmax()
+    if worst < 4:
+        return f"{first} and {second} agree on every label-invariant quantity within Monte Carlo error (largest z {worst:.1f})."
+    return f"{first} and {second} disagree: {quantity} differs by {worst:.1f} Monte Carlo standard errors. At least one has not mixed."
+
+
+def _point_line(name: str, fit: MixtureFit, other: str, posterior: Posterior) -> str:
+    means, sds = (np.concatenate([part[0], part[1].ravel()]) for part in _moments(posterior))
+    point = np.concatenate([fit.params.weights, fit.params.means.ravel()])
+    z = np.abs(point - means) / sds
+    names = _parameter_names(posterior.table, posterior.n_components)
+    worst = int(z.argmax())
+    return (
+        f"{name} lies within {z[worst]:.1f} posterior sd of {other}'s means in every weight and mean; the largest gap is in "
+        f"{names[worst]}."
+    )
+
+
+def _warn(comparison: Comparison) -> None:
+    for name, posterior in comparison.posteriors.items():
+        if not posterior.mixed:
+            warnings.warn(_mixing_line(name, posterior), MixingWarning, stacklevel=3)

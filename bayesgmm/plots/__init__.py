@@ -1,0 +1,7 @@
+"""Pictures of fits and draws: each function takes results, and axes if the caller has some, and returns the axes."""
+
+from bayesgmm.plots.components import plot_components
+from bayesgmm.plots.means import plot_means
+from bayesgmm.plots.traces import plot_ascent, plot_traces
+
+__all__ = ["plot_ascent", "plot_components", "plot_means", "plot_traces"]

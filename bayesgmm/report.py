@@ -1,0 +1,131 @@
+"""A self-contained HTML report of a comparison."""
+
+import base64
+import io
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesgmm.errors import ArgumentError
+from bayesgmm.tables import significant
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayesgmm.comparison import Comparison
+
+CAPTIONS = {
+    "data": "The data, with each engine's components.",
+    "means": "How sure each engine is of the components' means.",
+    "traces": "Traces after warm-up. Judge mixing on the log posterior, which does not depend on labels; the rows below are in the "
+    "common labelling.",
+    "ascent": "The ascent of EM: what was still to be gained after each M-step.",
+}
+
+
+def write_report(comparison: "Comparison", path: Path) -> Path:
+    """Render the report to `path` (its folder is made if need be).
+
+    Raises
+    ------
+    ArgumentError
+        If the path cannot be written.
+    """
+    from jinja2 import Environment, PackageLoader, select_autoescape
+
+    environment = Environment(loader=PackageLoader("bayesgmm", "."), autoescape=select_autoescape(default=True))
+    html = environment.get_template("report.html.j2").render(**_context(comparison))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise ArgumentError(f"The report could not be written to {path} ({error}). Choose another folder.") from None
+    return path
+
+
+def _context(comparison: "Comparison") -> dict[str, Any]:
+    from bayesgmm.comparison import ENGINES
+
+    return {
+        "title": f"{comparison.n_components} Gaussian components, {len(comparison.results)} engines",
+        "table": comparison.table,
+        "engines": {name: ENGINES[name] for name in comparison.results},
+        "verdict": comparison.verdict(),
+        "summary": _rows(comparison.summary()),
+        "summary_columns": list(comparison.results),
+        "first_cost": "log-likelihood",
+        "figures": [(CAPTIONS[name], _png(figure)) for name, figure in comparison.plot().items()],
+        "basins": {name: _rows(_basin_strings(fit.basin_table())) for name, fit in comparison.fits.items()},
+        "convergence": {name: _rows(_strings(post.convergence)) for name, post in comparison.posteriors.items()},
+        "convergence_columns": ["mean", "sd", "mcse", "ESS bulk", "ESS tail", "R-hat"],
+        "prior": _prior_lines(comparison),
+        "seed": _seed_text(comparison.seed),
+        "settings": _settings(comparison),
+        "versions": ", ".join(f"{name} {version(name)}" for name in ("bayesgmm", "jax", "numpyro", "arviz")),
+    }
+
+
+def _rows(frame: "pd.DataFrame") -> list[tuple[str, list[str]]]:
+    return [(str(label), [str(value) for value in row]) for label, row in zip(frame.index, frame.values, strict=True)]
+
+
+def _strings(frame: "pd.DataFrame") -> "pd.DataFrame":
+    shown = frame.map(significant)
+    shown["r_hat"] = frame["r_hat"].map(lambda value: significant(value, 4))
+    for name in ("ess_bulk", "ess_tail"):
+        shown[name] = frame[name].map(lambda value: "–" if value != value else f"{value:.0f}")
+    return shown
+
+
+def _basin_strings(frame: "pd.DataFrame") -> "pd.DataFrame":
+    shown = frame.astype(object)
+    shown["objective"] = frame["objective"].map(lambda value: f"{value:.3f}")
+    shown["mean_iterations"] = frame["mean_iterations"].map(lambda value: f"{value:.0f}")
+    return shown
+
+
+def _png(figure: Any) -> str:
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    plt.close(figure)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _prior_lines(comparison: "Comparison") -> list[str]:
+    if comparison.prior is None:
+        return ["Flat: maximum likelihood."]
+    weights, component = comparison.prior
+    lines = [f"weights ~ Dirichlet({_array(weights.concentration)})"]
+    same = all((np.asarray(part) == np.asarray(part)[:1]).all() for part in component)
+    for k in range(1 if same else comparison.n_components):
+        name = "k" if same else str(k)
+        loc, strength, df, scale = (np.asarray(part)[k] for part in component)
+        lines.append(f"Σ_{name} ~ inverse-Wishart(df = {significant(float(df))}, scale = {_array(scale)})")
+        lines.append(f"μ_{name} | Σ_{name} ~ N({_array(loc)}, Σ_{name} / {significant(float(strength))})")
+    return lines
+
+
+def _array(values: Any) -> str:
+    values = np.asarray(values)
+    if values.ndim == 0:
+        return significant(float(values))
+    return "[" + ", ".join(_array(value) for value in values) + "]"
+
+
+def _settings(comparison: "Comparison") -> list[str]:
+    lines = []
+    for name, post in comparison.posteriors.items():
+        cut = " (interrupted)" if post.interrupted else ""
+        lines.append(f"{name}: {post.num_chains} chains × ({post.num_warmup} warm-up + {post.num_samples} kept){cut}")
+    for name, fit in comparison.fits.items():
+        starts = sum(basin.hits for basin in fit.basins)
+        lines.append(f"{name}: best of {starts} starts, {fit.status} after {fit.n_iter} M-steps")
+    return lines
+
+
+def _seed_text(seed: Any) -> str:
+    return str(seed) if isinstance(seed, int) else "a JAX key"

@@ -100,7 +100,7 @@ class Comparison:
         spread = costs.loc["log-likelihood sd"]
         head = pd.DataFrame([_plus_minus(costs.loc["log-likelihood"], spread)], ["log-likelihood"], list(self.results))
         rest = costs.drop(index=["log-likelihood", "log-likelihood sd"]).map(lambda v: significant(v, 3))
-        rest.loc["worst R-hat"] = [significant(v, 4) for v in costs.loc["worst R-hat"]]
+        rest.loc["worst R-hat"] = ["–" if v != v else f"{v:.3f}" for v in costs.loc["worst R-hat"]]
         return pd.concat([parameters, head, rest]).rename_axis("parameter")
 
     def verdict(self) -> list[str]:
@@ -119,7 +119,7 @@ class Comparison:
         """The report's pictures, as matplotlib figures by name."""
         from bayesgmm import plots
 
-        figures = {"data": plots.plot_components(self.results).figure, "means": plots.plot_means(self.results).figure}
+        figures = {"data": plots.plot_components(self.results).figure, "means": plots.plot_means(self.results)[0, 0].figure}
         if self.posteriors:
             figures["traces"] = plots.plot_traces(self.posteriors)[0, 0].figure
         if self.fits:
@@ -340,7 +340,7 @@ def _point_line(name: str, fit: MixtureFit, other: str, posterior: Posterior) ->
     names = _parameter_names(posterior.table, posterior.n_components)
     worst = int(z.argmax())
     return (
-        f"{name} lies within {z[worst]:.1f} posterior sd of {other}'s means in every weight and mean; the largest gap is in "
+        f"{name} lies within {z[worst]:.2f} posterior sd of {other}'s means in every weight and mean; the largest gap is in "
         f"{names[worst]}."
     )
 

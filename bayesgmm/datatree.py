@@ -159,7 +159,7 @@ def sample_prior(key: PRNGKeyArray, prior: Belief, num: int) -> Params:
 
 @Program
 def _sample_belief(keys: PRNGKeyArray, belief: Belief) -> Params:
-    return jax.vmap(belief.sample)(keys)
+    return lax.map(belief.sample, keys)
 
 
 @Program

@@ -188,7 +188,7 @@ def run_chains(
             start = time.perf_counter()
             state, outputs = jax.block_until_ready(block(state, jnp.asarray(count)))
             seconds = time.perf_counter() - start
-            host = jax.tree.map(lambda leaf, count=count: np.asarray(leaf[:, :count]), outputs)
+            host = jax.tree.map(lambda leaf, count=count: np.asarray(leaf)[:, :count].copy(), outputs)
             if done >= num_warmup:
                 blocks.append(host)
             done += count

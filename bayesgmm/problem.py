@@ -8,6 +8,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from bayesgmm.clock import Program
 from bayesgmm.conjugate import Belief, default_belief, flat_belief, improper_because
 from bayesgmm.data import Table, as_table, check_table
 from bayesgmm.errors import ArgumentError, PriorError
@@ -51,8 +52,13 @@ def prepare(x, num_components: int, prior: Belief | str | None, dtype: str = "fl
     own = resolve_prior(prior, table, num_components)
     belief = flat_belief(num_components, table.dim) if own is None else own.standardise(frame)
     device = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), belief)
-    constant = 0.0 if own is None else float(own.log_normaliser())
+    constant = 0.0 if own is None else float(_log_normaliser(jax.tree.map(jnp.asarray, own)))
     return Problem(table, num_components, frame, own, constant, device, to_rows(table.values, frame, dtype), dtype)
+
+
+@Program
+def _log_normaliser(belief: Belief):
+    return belief.log_normaliser()
 
 
 def resolve_prior(prior: Belief | str | None, table: Table, num_components: int) -> Belief | None:

@@ -73,7 +73,7 @@ def _rows(frame: "pd.DataFrame") -> list[tuple[str, list[str]]]:
 
 def _strings(frame: "pd.DataFrame") -> "pd.DataFrame":
     shown = frame.map(significant)
-    shown["r_hat"] = frame["r_hat"].map(lambda value: significant(value, 4))
+    shown["r_hat"] = frame["r_hat"].map(lambda value: "–" if value != value else f"{value:.3f}")
     for name in ("ess_bulk", "ess_tail"):
         shown[name] = frame[name].map(lambda value: "–" if value != value else f"{value:.0f}")
     return shown

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 
 from bayesgmm import mixture
-from bayesgmm.plots.style import engine_color, styled
+from bayesgmm.plots.style import WIDTH, engine_color, styled
 from bayesgmm.results import MixtureFit, Posterior
 from bayesgmm.types import Params
 
@@ -44,7 +44,7 @@ def plot_components(results: Results, ax: Any = None, features: tuple[int, int] 
     """
     table = next(iter(results.values())).table
     if table.dim == 1:
-        ax = ax or plt.subplots(figsize=(7, 4), layout="constrained")[1]
+        ax = ax or plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")[1]
         _densities(results, table.values[:, 0], ax)
         ax.set_xlabel(table.features[0])
         ax.set_ylabel("density")
@@ -52,7 +52,7 @@ def plot_components(results: Results, ax: Any = None, features: tuple[int, int] 
         return ax
     pairs = [features] if features else _pairs(min(table.dim, MOST_FEATURES))
     if len(pairs) == 1:
-        ax = ax or plt.subplots(figsize=(7, 5), layout="constrained")[1]
+        ax = ax or plt.subplots(figsize=(WIDTH, 5.2), layout="constrained")[1]
         _scatter(results, table.values, pairs[0], ax)
         _name_axes(ax, table.features, pairs[0])
         ax.legend(handles=_handles(results))
@@ -70,7 +70,7 @@ def mean_params(result: MixtureFit | Posterior) -> Params:
 
 def _triangle(results: Results, table, pairs: list[tuple[int, int]]) -> Axes:
     size = max(second for _, second in pairs)
-    figure, axes = plt.subplots(size, size, figsize=(2.6 * size + 1, 2.4 * size + 0.6), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(size, size, figsize=(WIDTH, 0.9 * WIDTH), layout="constrained", squeeze=False)
     for ax in axes.flat:
         ax.set_visible(False)
     for first, second in pairs:

@@ -6,49 +6,49 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
-from bayesgmm.plots.style import engine_color, styled
+from bayesgmm.plots.style import WIDTH, engine_color, styled
 from bayesgmm.results import MixtureFit, Posterior
 
-MOST_FEATURES = 6
+MOST_FEATURES = 4
 
 
 @styled
-def plot_means(results: Mapping[str, MixtureFit | Posterior], axes: Any = None) -> Axes:
-    """Draw, for each feature, every component's mean: 50 % and 94 % intervals for draws, a mark for point estimates.
+def plot_means(results: Mapping[str, MixtureFit | Posterior], axes: Any = None) -> np.ndarray:
+    """Draw each component's mean, feature by feature: 50 % and 94 % intervals for draws, a diamond for point estimates.
+
+    Each panel has its own scale, so that differences between engines show however far apart the components are.
 
     Parameters
     ----------
     results
         Fits and posteriors by name, on the same data.
     axes
-        Array of axes, one per feature shown (at most six).
+        Array of axes of shape (components, features shown); at most four features are shown.
 
     Returns
     -------
-    Axes
-        The axes of the first feature.
+    ndarray of Axes
     """
     first = next(iter(results.values()))
     table, num = first.table, first.n_components
     shown = min(table.dim, MOST_FEATURES)
     if axes is None:
-        height = 1.1 + 0.24 * num * (len(results) + 1)
-        _, axes = plt.subplots(1, shown, figsize=(max(4.5, 3.2 * shown), height), layout="constrained", sharey=True)
-    axes = np.atleast_1d(axes)
-    for d, ax in enumerate(axes):
+        height = 0.5 + num * (0.55 + 0.2 * len(results))
+        _, axes = plt.subplots(num, shown, figsize=(WIDTH, height), layout="constrained", sharey=True, squeeze=False)
+    for (k, d), ax in np.ndenumerate(axes):
         for i, (name, result) in enumerate(results.items()):
-            for k in range(num):
-                _draw_mean(ax, result, k, d, k * (len(results) + 1) + i, engine_color(name))
-        ax.set_xlabel(f"mean of {table.features[d]}")
+            _draw_mean(ax, result, k, d, i, engine_color(name))
         ax.grid(axis="y", visible=False)
-    middle = (len(results) - 1) / 2
-    axes[0].set_yticks(np.arange(num) * (len(results) + 1) + middle, [f"component {k}" for k in range(num)])
-    axes[0].invert_yaxis()
-    handles = [_handle(name, result) for name, result in results.items()]
-    axes[0].figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
-    return axes[0]
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.set_ylim(len(results) - 0.4, -0.6)
+        ax.set_yticks(range(len(results)), list(results))
+        if d == 0:
+            ax.set_ylabel(f"component {k}")
+        if k == 0:
+            ax.set_title(f"mean of {table.features[d]}")
+    return axes
 
 
 def _draw_mean(ax: Axes, result: MixtureFit | Posterior, k: int, d: int, y: float, color: str) -> None:
@@ -60,9 +60,3 @@ def _draw_mean(ax: Axes, result: MixtureFit | Posterior, k: int, d: int, y: floa
     ax.plot([low, high], [y, y], color=color, linewidth=1.4, solid_capstyle="round")
     ax.plot([lower, upper], [y, y], color=color, linewidth=4.5, solid_capstyle="round")
     ax.plot(middle, y, marker="o", markersize=4, markerfacecolor="white", markeredgecolor=color)
-
-
-def _handle(name: str, result: MixtureFit | Posterior) -> Line2D:
-    if isinstance(result, MixtureFit):
-        return Line2D([], [], color=engine_color(name), marker="D", linestyle="", label=f"{name}: estimate")
-    return Line2D([], [], color=engine_color(name), linewidth=3, label=f"{name}: 50 % and 94 % interval")

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from bayesgmm.plots.style import component_color, engine_color, styled
+from bayesgmm.plots.style import WIDTH, component_color, engine_color, styled
 from bayesgmm.results import MixtureFit, Posterior
 
 
@@ -31,7 +31,8 @@ def plot_traces(posteriors: Mapping[str, Posterior], axes: Any = None) -> np.nda
     """
     num = len(posteriors)
     if axes is None:
-        _, axes = plt.subplots(3, num, figsize=(5 * num + 0.5, 6.2), layout="constrained", sharex="col", sharey="row", squeeze=False)
+        size = (WIDTH, 6.0)
+        _, axes = plt.subplots(3, num, figsize=size, layout="constrained", sharex="col", sharey="row", squeeze=False)
     for column, (name, posterior) in enumerate(posteriors.items()):
         _draw_column(axes[:, column], name, posterior)
     feature = next(iter(posteriors.values())).table.features[0]
@@ -43,7 +44,7 @@ def plot_traces(posteriors: Mapping[str, Posterior], axes: Any = None) -> np.nda
 @styled
 def plot_ascent(fits: Mapping[str, MixtureFit], ax: Any = None) -> Axes:
     """Draw what was still to be gained in the objective after each M-step, on a log scale: a straight line is EM's linear rate."""
-    ax = ax or plt.subplots(figsize=(7, 3.4), layout="constrained")[1]
+    ax = ax or plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")[1]
     for name, fit in fits.items():
         left = fit.trace.max() - fit.trace
         steps = np.flatnonzero(left > 0)

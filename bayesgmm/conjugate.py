@@ -5,6 +5,7 @@ z and x; EM takes its ``mode()``, Gibbs draws a ``sample(key)``, NUTS follows th
 MLE is the mode under the flat belief, so no engine has a branch for it.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -115,8 +116,8 @@ class NormalInverseWishart(NamedTuple):
         strength, df = jnp.where(proper, self.strength, 1.0), jnp.where(proper, self.df, dim)
         scale = jnp.where(proper[:, None, None], self.scale, jnp.eye(dim))
         log_det = 2.0 * log_diagonal_sum(jnp.linalg.cholesky(scale))
-        wishart = 0.5 * df * (log_det - dim * np.log(2.0)) - multigammaln(0.5 * df, dim)
-        return jnp.sum(jnp.where(proper, wishart + 0.5 * dim * jnp.log(strength / (2.0 * np.pi)), 0.0))
+        wishart = 0.5 * df * (log_det - dim * math.log(2.0)) - multigammaln(0.5 * df, dim)
+        return jnp.sum(jnp.where(proper, wishart + 0.5 * dim * jnp.log(strength / (2.0 * math.pi)), 0.0))
 
 
 class Belief(NamedTuple):

@@ -14,12 +14,12 @@ Each function is pure JAX: use it under ``jit``, ``grad`` and ``vmap``, in the p
 arrays it computes in double precision and returns NumPy arrays.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
@@ -56,7 +56,7 @@ class Scorer(NamedTuple):
 def log_joint_scorer(params: Params) -> Scorer:
     """The score ``log π_k + log N(x; μ_k, Σ_k)`` as a quadratic form in x (Bishop 2006, eq. 2.43)."""
     dim = params.means.shape[-1]
-    constants = -log_diagonal_sum(params.scale_trils) - 0.5 * dim * np.log(2.0 * np.pi)
+    constants = -log_diagonal_sum(params.scale_trils) - 0.5 * dim * math.log(2.0 * math.pi)
     whiteners = inverse_tril(params.scale_trils)
     return Scorer(jnp.log(params.weights) + constants, params.means, whiteners, params.scale_trils)
 

@@ -5,13 +5,13 @@ triangle with a log diagonal. The prior is a density over covariances; the chang
 ``log |dΣ/dL| = D log 2 + Σ_i (D - i + 1) log L_ii`` (i from 1) and the transforms' own Jacobians.
 """
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpyro.contrib.funsor import config_enumerate, enum
 from numpyro.distributions import biject_to, constraints
@@ -147,7 +147,7 @@ def log_jacobian(position: Position) -> Float[Array, ""]:
     )
     log_diagonal = jnp.log(jnp.diagonal(params.scale_trils, axis1=-2, axis2=-1))
     powers = jnp.arange(dim, 0, -1)
-    return moved + jnp.sum(powers * log_diagonal) + log_diagonal.size * np.log(2.0)
+    return moved + jnp.sum(powers * log_diagonal) + log_diagonal.size * math.log(2.0)
 
 
 def _kernel(recipe: Recipe, prior: Belief, rows: Rows):

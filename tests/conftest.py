@@ -1,0 +1,44 @@
+import json
+import os
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+mpl.use("Agg")
+TRUTH = Path(__file__).parent / "truth"
+
+
+@pytest.fixture(scope="session")
+def truth():
+    return lambda name: json.loads((TRUTH / f"{name}.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def reference_data():
+    """Data sets of the outside references, in the references' units."""
+    import pandas as pd
+
+    import bayesgmm as bg
+
+    diabetes = pd.read_csv(TRUTH / "diabetes.csv")[["glucose", "insulin", "sspg"]]
+    return {
+        "faithful": bg.load_dataset("faithful"),
+        "waiting": bg.load_dataset("faithful")[["waiting"]],
+        "iris": bg.load_dataset("iris"),
+        "galaxy_corrected": bg.load_dataset("galaxies") / 1000,
+        "acidity": pd.read_csv(TRUTH / "acidity.csv"),
+        "diabetes": diabetes,
+    }
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20240501)
+
+
+@pytest.fixture(scope="session")
+def clean_environment():
+    """Environment for child processes: no JAX settings of ours, no progress colours."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}

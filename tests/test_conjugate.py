@@ -1,0 +1,134 @@
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+from scipy.stats import invwishart
+
+import bayesgmm as bg
+import twins
+from bayesgmm.conjugate import flat_belief, improper_because
+from bayesgmm.errors import PriorError
+from bayesgmm.initialize import _label_stats
+from bayesgmm.types import Frame
+
+K, D = 2, 3
+SCALE = np.array([[2.0, 0.3, 0.1], [0.3, 1.0, 0.2], [0.1, 0.2, 0.7]])
+HYPER = {"concentration": 1.7, "loc": np.array([1.0, 0.0, -1.0]), "strength": 0.4, "df": 6.5, "scale": SCALE}
+PRIOR = bg.Prior(
+    bg.Dirichlet(1.7), bg.NormalInverseWishart(HYPER["loc"], HYPER["strength"], HYPER["df"], HYPER["scale"])
+)
+
+
+@pytest.fixture(autouse=True)
+def _double():
+    with jax.enable_x64(True):
+        yield
+
+
+def random_params(seed, k=K, d=D):
+    rng = np.random.default_rng(seed)
+    covariances = np.atleast_3d(invwishart.rvs(d + 3, np.eye(d), size=k, random_state=rng)).reshape(k, d, d)
+    return bg.Params.of(rng.dirichlet(np.ones(k) * 3), rng.normal(size=(k, d)), covariances)
+
+
+def test_log_density_is_scipys():
+    params = random_params(0)
+    expected = twins.log_prior(params, [1.7] * K, HYPER["loc"], HYPER["strength"], HYPER["df"], SCALE)
+    assert float(PRIOR.expand(K, D).log_density(params)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_chibs_identity_on_a_conjugate_block(rng):
+    """log p(θ) + log p(x, z | θ) - log p(θ | x, z) is the evidence, at whatever θ."""
+    x = rng.normal(size=(9, D))
+    z = np.array([0, 1, 0, 0, 1, 1, 0, 1, 0])
+    prior = PRIOR.expand(K, D)
+    posterior = prior.update(_label_stats(x, z, K))
+    values = []
+    for seed in range(3):
+        params = random_params(seed)
+        joint = twins.log_joint(params.weights, params.means, params.covariances, x)[np.arange(9), z].sum()
+        values.append(float(prior.log_density(params)) + joint - float(posterior.log_density(params)))
+    blocks = sum(twins.log_evidence_niw(x[z == k], *(HYPER[n] for n in ("loc", "strength", "df", "scale"))) for k in range(K))
+    alpha, counts = np.full(K, 1.7), np.bincount(z)
+    from scipy.special import gammaln
+
+    labels = gammaln(alpha.sum()) - gammaln(alpha.sum() + 9) + (gammaln(alpha + counts) - gammaln(alpha)).sum()
+    np.testing.assert_allclose(values, blocks + labels, rtol=1e-11)
+
+
+def test_mode_beats_its_neighbours_and_divides_by_df_plus_d_plus_2():
+    belief = PRIOR.expand(K, D)
+    mode = belief.mode()
+    np.testing.assert_allclose(mode.covariances[0], SCALE / (HYPER["df"] + D + 2), rtol=1e-12)
+    best = float(belief.log_density(mode))
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        nudge = rng.normal(size=(K, D, D)) * 0.01
+        moved = bg.Params.of(
+            np.abs(mode.weights + rng.normal(size=K) * 0.01), np.asarray(mode.means) + rng.normal(size=(K, D)) * 0.01,
+            np.asarray(mode.covariances) + (nudge + nudge.swapaxes(1, 2)) * 0.02,
+        )  # fmt: skip
+        moved = moved._replace(weights=moved.weights / moved.weights.sum())
+        assert float(belief.log_density(moved)) < best
+
+
+def test_draws_have_the_moments_of_the_distributions():
+    belief = jax.tree.map(jnp.asarray, PRIOR.expand(K, D))
+    draws = jax.vmap(belief.sample)(jr.split(jr.key(0), 40_000))
+    covariance = np.asarray(draws.covariances[:, 0])
+    np.testing.assert_allclose(covariance.mean(axis=0), SCALE / (HYPER["df"] - D - 1), atol=0.04)
+    whitened = np.linalg.solve(np.asarray(draws.scale_trils[:, 0]), (np.asarray(draws.means[:, 0]) - HYPER["loc"])[..., None])
+    np.testing.assert_allclose(np.cov(whitened[..., 0].T) * HYPER["strength"], np.eye(D), atol=0.03)
+    np.testing.assert_allclose(draws.weights.var(axis=0), 0.25 / (2 * 1.7 + 1), atol=0.003)
+    # The precision of one direction is chi-square: all its moments, not only the mean, tell a wrong number of degrees.
+    precision = 1.0 / np.linalg.inv(covariance)[:, 0, 0]
+    marginal = invwishart.rvs(HYPER["df"] - 0, SCALE, size=40_000, random_state=2)
+    other = 1.0 / np.linalg.inv(marginal)[:, 0, 0]
+    np.testing.assert_allclose(np.quantile(precision, [0.05, 0.5, 0.95]), np.quantile(other, [0.05, 0.5, 0.95]), rtol=0.03)
+
+
+def test_flat_belief_gives_the_maximum_likelihood_estimate(rng):
+    x, z = rng.normal(size=(30, D)), rng.integers(K, size=30)
+    mode = flat_belief(K, D).update(_label_stats(x, z, K)).mode()
+    np.testing.assert_allclose(mode.weights, np.bincount(z) / 30)
+    np.testing.assert_allclose(mode.covariances[1], np.cov(x[z == 1].T, bias=True), rtol=1e-12)
+
+
+def test_change_of_units_shifts_every_density_alike():
+    frame = Frame(np.array([10.0, -5.0, 2.0]), np.array([3.0, 0.1, 20.0]))
+    prior = PRIOR.expand(K, D)
+    inside = prior.standardise(frame)
+    shifts = [
+        float(prior.log_density(params)) - float(inside.log_density(frame.standardise(params)))
+        for params in (random_params(3), random_params(4))
+    ]
+    np.testing.assert_allclose(shifts, -K * (D + 2) * frame.log_volume, rtol=1e-9)
+
+
+def test_dirichlet_below_one_has_no_negative_weights():
+    belief = PRIOR._replace(weights=bg.Dirichlet(0.2)).expand(K, D)
+    counts = jnp.array([5.0, 0.1])
+    weights = belief.weights.update(counts).mode()
+    assert (np.asarray(weights) >= 0).all()
+    assert float(weights.sum()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"df": 2.0}, "df > D - 1"),
+        ({"strength": 0.0}, "strength"),
+        ({"scale": -np.eye(D)}, "positive definite"),
+        ({"scale": np.array([[1.0, 0.5, 0], [0, 1, 0], [0, 0, 1]])}, "symmetric"),
+        ({"loc": np.array([np.nan, 0, 0])}, "finite"),
+    ],
+)
+def test_improper_beliefs_say_why(change, words):
+    belief = PRIOR._replace(components=PRIOR.components._replace(**change)).expand(K, D)
+    assert words in improper_because(belief)
+
+
+def test_prior_of_wrong_dimension_is_refused():
+    with pytest.raises(PriorError, match="loc has shape"):
+        PRIOR.expand(K, 2)

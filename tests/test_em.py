@@ -1,0 +1,326 @@
+import warnings
+
+import jax
+import numpy as np
+import pytest
+
+import bayesgmm as bg
+import twins
+from bayesgmm import drivers
+from bayesgmm.errors import (
+    ArgumentError,
+    CollapseError,
+    DataError,
+    NotConvergedWarning,
+    PriorError,
+    SpuriousComponentWarning,
+)
+
+MCLUST = [("faithful", 2), ("faithful", 3), ("iris", 2), ("iris", 3), ("galaxy_corrected", 2), ("galaxy_corrected", 3),
+          ("acidity", 2), ("acidity", 3), ("diabetes", 2), ("diabetes", 3), ("waiting", 2), ("waiting", 3)]  # fmt: skip
+
+
+def two_clusters(rng, n=200):
+    return np.concatenate([rng.normal(size=(n, 2)), rng.normal(size=(n, 2)) @ np.diag([0.5, 2.0]) + [4, 1]])
+
+
+@pytest.mark.parametrize(("name", "k"), MCLUST)
+def test_mclusts_optimum_is_ours_from_its_own_estimate(truth, reference_data, name, k):
+    """From mclust's own estimate at tolerance 1e-12 our EM stays there: same log-likelihood, BIC, ICL and θ."""
+    entry = truth("mclust")["data"][name]
+    theirs = next(p for p in entry["params"] if p["G"] == k)
+    x = reference_data[name].to_numpy()
+    start = starting_point(theirs, k, x.shape[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SpuriousComponentWarning)
+        fit = bg.fit_em(x, k, **start, tol=1e-10, max_iter=20_000)
+    assert fit.log_likelihood == pytest.approx(theirs["loglik"], rel=1e-8)
+    assert fit.bic() == pytest.approx(-theirs["bic"], rel=1e-8)
+    order = np.argsort(np.asarray(start["means_init"])[:, 0])
+    np.testing.assert_allclose(fit.params.weights, start["weights_init"][order], rtol=2e-4)
+    np.testing.assert_allclose(fit.params.means, start["means_init"][order], rtol=2e-4)
+
+
+def starting_point(theirs, k, d):
+    means = np.asarray(theirs["mean"], float).reshape(k, d) if d == 1 else as_means(theirs["mean"], k, d)
+    sigma = np.asarray(theirs["sigma"], float)
+    return {
+        "weights_init": np.asarray(theirs["pro"], float),
+        "means_init": means,
+        "covariances_init": sigma.reshape(k, 1, 1) if d == 1 else as_covariances(sigma, k, d),
+    }
+
+
+def as_means(values, k, d):
+    values = np.asarray(values, float)
+    return values if values.shape == (k, d) else values.T
+
+
+def as_covariances(values, k, d):
+    return values if values.shape == (k, d, d) else np.moveaxis(values, -1, 0)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_old_faithful_reaches_mclusts_likelihood_from_default_starts(truth, reference_data, k):
+    theirs = next(f for f in truth("mclust")["data"]["faithful"]["fits"] if f["G"] == k)
+    fit = bg.fit_em(reference_data["faithful"], k)
+    assert fit.log_likelihood >= theirs["loglik"] - 1e-6
+    if k == 2:
+        assert fit.log_likelihood == pytest.approx(theirs["loglik"], rel=1e-9)
+        assert -fit.icl() == pytest.approx(theirs["icl"], rel=1e-7)
+        assert fit.n_parameters == theirs["df"]
+
+
+def test_one_step_and_the_limit_are_scikit_learns(truth, reference_data):
+    for entry in truth("sklearn")["gmm"]:
+        x = reference_data[entry["dataset"]].to_numpy()
+        start = {
+            "weights_init": entry["init"]["weights"], "means_init": entry["init"]["means"],
+            "covariances_init": np.linalg.inv(entry["init"]["precisions"]),
+        }  # fmt: skip
+        one = bg.fit_em(x, entry["K"], **start, max_iter=1, tol=0)
+        assert one.n_iter == 1
+        order = np.argsort(np.asarray(entry["one_step"]["means"])[:, 0])
+        np.testing.assert_allclose(one.params.means, np.asarray(entry["one_step"]["means"])[order], rtol=1e-9)
+        covariances = np.asarray(entry["one_step"]["covariances"])[order]
+        np.testing.assert_allclose(one.params.covariances, covariances, rtol=1e-8, atol=1e-10)
+        assert one.trace[0] / len(x) == pytest.approx(entry["one_step"]["loglik_at_init_mean_per_obs"], rel=1e-10)
+        limit = bg.fit_em(x, entry["K"], **start, tol=1e-9, max_iter=20_000)
+        assert limit.log_likelihood == pytest.approx(entry["loglik_polished"], rel=1e-9)
+
+
+def test_a_step_is_the_textbooks_in_the_users_units(rng):
+    x = two_clusters(rng) * [30.0, 0.2] + [500.0, 3.0]
+    params = bg.fit_em(x, 2, max_iter=2, tol=0, n_init=1).params
+    expected = twins.em_step(params.weights, params.means, params.covariances, x)
+    start = {"weights_init": params.weights, "means_init": params.means, "covariances_init": params.covariances}
+    fit = bg.fit_em(x, 2, **start, max_iter=1, tol=0)
+    np.testing.assert_allclose(fit.params.weights, expected[0], rtol=1e-9)
+    np.testing.assert_allclose(fit.params.means, expected[1], rtol=1e-9)
+    np.testing.assert_allclose(fit.params.covariances, expected[2], rtol=1e-8)
+
+
+@pytest.mark.parametrize("prior", [None, "default"])
+@pytest.mark.parametrize("algorithm", ["em", "cem"])
+def test_objective_never_falls(reference_data, algorithm, prior):
+    for seed in range(3):
+        fit = bg.fit_em(reference_data["iris"], 3, prior=prior, algorithm=algorithm, n_init=1, seed=seed, tol=0, max_iter=60)
+        assert np.diff(fit.trace).min() > -1e-9 * abs(fit.trace[-1])
+
+
+def test_map_is_the_maximum_of_the_stated_objective(reference_data):
+    """No Jacobian, constants included: the objective, recomputed by scipy, is highest at the fit."""
+    x = reference_data["faithful"].to_numpy()
+    prior = bg.Prior(bg.Dirichlet(2.0), bg.NormalInverseWishart([3.5, 70], 0.05, 5, [[0.3, 0], [0, 80]]))
+    fit = bg.fit_em(x, 2, prior=prior, tol=1e-10)
+
+    def objective(params):
+        log_prior = twins.log_prior(params, [2.0, 2.0], [3.5, 70], 0.05, 5, np.diag([0.3, 80.0]))
+        return np.logaddexp.reduce(twins.log_joint(*params[:2], params.covariances, x), axis=1).sum() + log_prior
+
+    best = objective(fit.params)
+    assert fit.objective == pytest.approx(best, rel=1e-10)
+    rng = np.random.default_rng(0)
+    scale = np.sqrt(np.diagonal(fit.params.covariances, axis1=1, axis2=2))
+    for size in (1e-2, 1e-3):
+        for _ in range(20):
+            nudge = rng.normal(size=(2, 2, 2)) * scale[:, :, None] * scale[:, None, :]
+            weights = fit.params.weights * np.exp(size * rng.normal(size=2))
+            means = fit.params.means + size * rng.normal(size=(2, 2)) * scale
+            covariances = fit.params.covariances + size * (nudge + nudge.swapaxes(1, 2)) / 2
+            assert objective(bg.Params.of(weights / weights.sum(), means, covariances)) < best
+
+
+def test_units_do_not_matter(reference_data):
+    x = reference_data["iris"].to_numpy()
+    a, b = np.array([100.0, 0.01, 5.0, 1.0]), np.array([1e4, 0.0, -30.0, 2.0])
+    plain, moved = (bg.fit_em(data, 3, n_init=5, tol=1e-9) for data in (x, x * a + b))
+    assert moved.log_likelihood == pytest.approx(plain.log_likelihood - len(x) * np.log(a).sum(), rel=1e-9)
+    np.testing.assert_allclose(moved.params.means, plain.params.means * a + b, rtol=1e-5)
+
+
+def test_order_of_rows_does_not_matter_and_doubling_them_doubles_the_likelihood(rng):
+    x = two_clusters(rng)
+    start = {"means_init": [[0.0, 0.0], [4.0, 1.0]]}
+    plain = bg.fit_em(x, 2, **start, tol=1e-9)
+    shuffled = bg.fit_em(rng.permutation(x), 2, **start, tol=1e-9)
+    doubled = bg.fit_em(np.concatenate([x, x]), 2, **start, tol=1e-9)
+    np.testing.assert_allclose(shuffled.params.means, plain.params.means, rtol=1e-6)
+    np.testing.assert_allclose(doubled.params.covariances, plain.params.covariances, rtol=1e-5)
+    assert doubled.log_likelihood == pytest.approx(2 * plain.log_likelihood, rel=1e-9)
+
+
+def test_one_component_is_the_sample_mean_and_covariance(reference_data):
+    x = reference_data["iris"].to_numpy()
+    fit = bg.fit_em(x, 1)
+    np.testing.assert_allclose(fit.params.means[0], x.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(fit.params.covariances[0], np.cov(x.T, bias=True), rtol=1e-10)
+
+
+def test_slow_convergence_is_not_taken_for_convergence():
+    """Overlapping clusters, where a one-step rule stops at 0.41/0.59 though the answer is near 0.25/0.75."""
+    rng = np.random.default_rng(8)
+    x = np.concatenate([rng.normal(0, 1, 500), rng.normal(2, 1, 1500)])[:, None]
+    start = {"weights_init": [0.5, 0.5], "means_init": [[0.9], [1.6]], "covariances_init": [[[1.0]], [[1.0]]]}
+    fit = bg.fit_em(x, 2, **start, max_iter=100_000)
+    longer = bg.fit_em(x, 2, **start, max_iter=20_000, tol=0)
+    assert fit.converged
+    assert longer.log_likelihood - fit.log_likelihood < 2e-5
+    assert np.abs(longer.params.weights - fit.params.weights).max() < 5e-3
+
+
+def test_data_far_from_the_origin_lose_no_more_than_their_own_digits(rng):
+    x = two_clusters(rng)
+    near = bg.fit_em(x, 2, means_init=[[0.0, 0.0], [4.0, 1.0]])
+    far = bg.fit_em(x + 1e8, 2, means_init=np.array([[0.0, 0.0], [4.0, 1.0]]) + 1e8)
+    assert far.log_likelihood == pytest.approx(near.log_likelihood, rel=1e-6)
+    np.testing.assert_allclose(far.params.covariances, near.params.covariances, rtol=1e-5)
+
+
+def test_single_precision(rng):
+    x = two_clusters(rng)
+    start = {"means_init": [[0.0, 0.0], [4.0, 1.0]]}
+    exact, single = (bg.fit_em(x, 2, **start, dtype=dtype) for dtype in ("float64", "float32"))
+    assert single.log_likelihood == pytest.approx(exact.log_likelihood, rel=1e-3)
+    np.testing.assert_allclose(single.params.means, exact.params.means, atol=2e-2)
+
+
+def test_many_rows_and_few_rows_take_the_same_road(rng):
+    """Above `BATCHED_ROWS` starts run one by one, in chunks and in blocks of iterations: the answer is the same."""
+    x = np.concatenate([two_clusters(rng, 6000)] * 2)
+    assert len(x) > drivers.BATCHED_ROWS
+    start = {"means_init": [[0.0, 0.0], [4.0, 1.0]]}
+    fit = bg.fit_em(x, 2, **start)
+    params = (np.full(2, 0.5), np.array(start["means_init"]), np.array([np.cov(x.T, bias=True)] * 2))
+    for _ in range(fit.n_iter):
+        params = twins.em_step(*params, x)
+    np.testing.assert_allclose(fit.params.means, params[1], rtol=1e-8)
+
+
+def test_basins_are_counted(reference_data):
+    fit = bg.fit_em(reference_data["iris"], 3, n_init=12)
+    assert sum(basin.hits for basin in fit.basins) == 12
+    objectives = [basin.objective for basin in fit.basins]
+    assert objectives == sorted(objectives, reverse=True)
+    assert objectives[0] == pytest.approx(fit.objective, rel=1e-12)
+    assert list(fit.basin_table().columns) == ["objective", "hits", "mean_iterations", "status"]
+
+
+def test_collapse_is_an_error_with_advice_not_a_fit():
+    x = np.concatenate([np.random.default_rng(0).normal(size=30), np.full(5, 7.0)])[:, None]
+    with pytest.raises(CollapseError, match="prior='default'"):
+        bg.fit_em(x, 2, means_init=[[0.0], [7.0]], covariances_init=[[[1.0]], [[0.01]]])
+    fit = bg.fit_em(x, 2, prior="default")
+    assert np.isfinite(fit.objective)
+
+
+def test_a_few_points_are_flagged_as_spurious():
+    rng = np.random.default_rng(3)
+    x = np.concatenate([rng.normal(size=(60, 2)), [[8.0, 8.0], [8.1, 8.3], [8.2, 8.1]]])
+    labels = np.repeat([0, 1], [60, 3])
+    with pytest.warns(SpuriousComponentWarning, match="rests on 3"):
+        bg.fit_em(x, 2, labels_init=labels)
+
+
+def test_stopping_early_is_said(reference_data):
+    with pytest.warns(NotConvergedWarning, match="max_iter=3"):
+        fit = bg.fit_em(reference_data["iris"], 3, max_iter=3)
+    assert not fit.converged
+    assert fit.n_iter == 3
+
+
+def test_nan_is_never_converged():
+    settled = drivers._settled
+    nan = np.float64(np.nan)
+    assert not settled(nan, nan, nan, 1e-6, 1e-16)
+    assert not settled(np.float64(1.0), nan, np.float64(1.0), 1e-6, 1e-16)
+
+
+def test_stochastic_em_keeps_the_best_it_saw(reference_data):
+    fit = bg.fit_em(reference_data["faithful"], 2, algorithm="sem", max_iter=100, n_init=2)
+    best = bg.fit_em(reference_data["faithful"], 2)
+    assert fit.objective == pytest.approx(np.nanmax(fit.trace), rel=1e-12)
+    assert best.objective - 1.5 < fit.objective <= best.objective + 1e-9
+
+
+def test_classification_em_states_both_likelihoods(reference_data):
+    fit = bg.fit_em(reference_data["faithful"], 2, algorithm="cem")
+    x = reference_data["faithful"].to_numpy()
+    assert fit.objective == pytest.approx(np.asarray(bg.log_joint(fit.params, x)).max(axis=1).sum(), rel=1e-10)
+    assert fit.log_likelihood == pytest.approx(float(bg.log_likelihood(fit.params, x)), rel=1e-10)
+
+
+def test_a_second_fit_compiles_nothing(reference_data):
+    bg.fit_em(reference_data["faithful"], 2)
+    before = drivers._CLIMB.num_compilations
+    bg.fit_em(reference_data["faithful"].to_numpy() * 2, 2, max_iter=500, tol=1e-5, seed=9)
+    assert drivers._CLIMB.num_compilations == before
+    bg.fit_em(reference_data["faithful"], 3)
+    assert drivers._CLIMB.num_compilations <= before + 1
+
+
+def test_same_seed_same_fit_and_keys_work_too(reference_data):
+    first, second = (bg.fit_em(reference_data["iris"], 3, n_init=3, seed=5) for _ in range(2))
+    np.testing.assert_array_equal(first.params.means, second.params.means)
+    key = bg.fit_em(reference_data["iris"], 3, n_init=3, seed=jax.random.key(5))
+    np.testing.assert_array_equal(first.params.means, key.params.means)
+
+
+def test_global_configuration_is_left_alone(reference_data):
+    before = jax.config.jax_enable_x64
+    bg.fit_em(reference_data["faithful"], 2)
+    assert jax.config.jax_enable_x64 == before
+    assert jax.numpy.ones(1).dtype == jax.numpy.float32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"n_components": 0}, ArgumentError, "n_components must be an integer of at least 1"),
+        ({"n_components": 2.5}, ArgumentError, "integer"),
+        ({"n_components": 300}, DataError, "272 rows for 300 components"),
+        ({"n_components": 2, "covariance_type": "XYZ"}, ArgumentError, "covariance_type"),
+        ({"n_components": 2, "prior": "vague"}, PriorError, "Unknown prior"),
+        ({"n_components": 2, "tol": -1}, ArgumentError, "tol"),
+        ({"n_components": 2, "max_iter": 0}, ArgumentError, "max_iter"),
+        ({"n_components": 2, "means_init": [[1.0, 2.0]]}, ArgumentError, "means_init"),
+        ({"n_components": 2, "weights_init": [0.5, 0.5]}, ArgumentError, "needs means_init"),
+        ({"n_components": 1, "weights_init": [0.7], "means_init": [[1.0, 2.0]]}, ArgumentError, "add up to 1"),
+        ({"n_components": 2, "labels_init": np.zeros(272, int)}, ArgumentError, "without a row"),
+        ({"n_components": 2, "labels_init": np.zeros(5, int)}, ArgumentError, "shape"),
+        ({"n_components": 2, "dtype": "float16"}, ArgumentError, "dtype"),
+        ({"n_components": 2, "seed": "today"}, ArgumentError, "seed"),
+        ({"n_components": 2, "algorithm": "magic"}, ArgumentError, "algorithm"),
+        (
+            {"n_components": 2, "prior": bg.Prior(bg.Dirichlet(0.5), bg.NormalInverseWishart(0.0, 1.0, 5.0, 1.0))},
+            PriorError, "concentration of at least 1",
+        ),
+        (
+            {"n_components": 2, "prior": bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(0.0, 1.0, 0.5, 1.0))},
+            PriorError, "df > D - 1",
+        ),
+        (
+            {"n_components": 2, "prior": bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(np.zeros(3), 1.0, 5.0, 1.0))},
+            PriorError, "loc has shape",
+        ),
+    ],
+)  # fmt: skip
+def test_bad_arguments(reference_data, arguments, error, words):
+    with pytest.raises(error, match=words):
+        bg.fit_em(reference_data["faithful"], **arguments)
+
+
+def test_predictions(reference_data):
+    x = reference_data["faithful"]
+    fit = bg.fit_em(x, 2)
+    proba = fit.predict_proba(x)
+    assert proba.shape == (272, 2)
+    np.testing.assert_array_equal(fit.predict(x), proba.argmax(axis=1))
+    assert fit.score_samples(x).sum() == pytest.approx(fit.log_likelihood, rel=1e-10)
+    labels, rows = fit.sample(1000, seed=1)
+    assert rows.shape == (1000, 2)
+    assert set(labels) == {0, 1}
+    with pytest.raises(DataError, match="2 features"):
+        fit.predict(np.zeros((3, 5)))
+    assert "log-likelihood -1130.264" in repr(fit)
+    assert "<table" in fit._repr_html_()

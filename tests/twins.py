@@ -1,0 +1,60 @@
+"""Slow NumPy twins, written from the textbook and sharing no code with the package."""
+
+import itertools
+
+import numpy as np
+from scipy.special import gammaln, logsumexp, multigammaln
+from scipy.stats import dirichlet, invwishart, multivariate_normal
+
+
+def log_joint(weights, means, covariances, x):
+    columns = [np.log(w) + multivariate_normal(m, s).logpdf(x) for w, m, s in zip(weights, means, covariances, strict=True)]
+    return np.stack([np.atleast_1d(c) for c in columns], axis=1)
+
+
+def em_step(weights, means, covariances, x):
+    scores = log_joint(weights, means, covariances, x)
+    r = np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
+    n = r.sum(axis=0)
+    new_means = (r.T @ x) / n[:, None]
+    new_covariances = []
+    for k in range(len(n)):
+        d = x - new_means[k]
+        new_covariances.append((r[:, k, None] * d).T @ d / n[k])
+    return n / len(x), new_means, np.array(new_covariances)
+
+
+def log_prior(params, concentration, loc, strength, df, scale):
+    total = dirichlet.logpdf(params.weights / params.weights.sum(), concentration)
+    for mean, covariance in zip(params.means, params.covariances, strict=True):
+        total += invwishart.logpdf(covariance, df, scale) + multivariate_normal(loc, covariance / strength).logpdf(mean)
+    return total
+
+
+def log_evidence_niw(x, loc, strength, df, scale):
+    """log p(x) of one component under normal-inverse-Wishart (Murphy 2012, eq. 4.224 solved for the evidence)."""
+    n, d = x.shape
+    if n == 0:
+        return 0.0
+    mean = x.mean(axis=0)
+    scatter = (x - mean).T @ (x - mean)
+    post = scale + scatter + strength * n / (strength + n) * np.outer(mean - loc, mean - loc)
+    return (
+        -0.5 * n * d * np.log(np.pi)
+        + 0.5 * d * (np.log(strength) - np.log(strength + n))
+        + multigammaln(0.5 * (df + n), d) - multigammaln(0.5 * df, d)
+        + 0.5 * df * np.linalg.slogdet(scale)[1] - 0.5 * (df + n) * np.linalg.slogdet(post)[1]
+    )  # fmt: skip
+
+
+def enumerate_labelings(x, num_components, concentration, loc, strength, df, scale):
+    """All K^N labelings with their posterior probabilities, θ integrated out."""
+    labelings = np.array(list(itertools.product(range(num_components), repeat=len(x))))
+    alpha = np.full(num_components, concentration)
+    logs = []
+    for z in labelings:
+        counts = np.bincount(z, minlength=num_components)
+        log_z = gammaln(alpha.sum()) - gammaln(alpha.sum() + len(x)) + (gammaln(alpha + counts) - gammaln(alpha)).sum()
+        logs.append(log_z + sum(log_evidence_niw(x[z == k], loc, strength, df, scale) for k in range(num_components)))
+    logs = np.array(logs)
+    return labelings, np.exp(logs - logsumexp(logs)), logsumexp(logs)

@@ -31,8 +31,8 @@ def check_chain_arguments(num_warmup: int, num_samples: int, num_chains: int, pr
     check_family(covariance_type)
     if prior is None:
         raise PriorError(
-            "A sampler needs a proper prior; prior=None is the flat belief of maximum likelihood, under which the posterior of a "
-            "mixture is improper. Use prior='default' or a bayesgmm.Prior."
+            "A sampler needs a proper prior; prior=None is the flat belief of maximum likelihood, under which the posterior "
+            "of a mixture is improper. Use prior='default' or a bayesgmm.Prior."
         )
 
 
@@ -48,7 +48,13 @@ def chain_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Ini
         if init == "em":
             key_start, key_climb = jr.split(key)
             states = climb(
-                key_climb, initialize.kmeans_starts(key_start, problem, 10), problem.belief, problem.rows, 1e-3, 500, "em"
+                key_climb,
+                initialize.kmeans_starts(key_start, problem, 10),
+                problem.belief,
+                problem.rows,
+                1e-3,
+                500,
+                "em",
             )
             best = jnp.argmax(jnp.where(jnp.isfinite(states.objective), states.objective, -jnp.inf))
             return jax.tree.map(lambda leaf: jnp.repeat(leaf[best][None], num_chains, axis=0), states.best)
@@ -88,8 +94,8 @@ def to_posterior(
 ) -> Posterior:
     """Bring draws to the user's units and to one labelling.
 
-    ``run.outputs`` starts with (params, log-likelihood), both in standardised coordinates. The labelling is that of `reference`, or
-    of the mode that EM reaches from the highest draw.
+    ``run.outputs`` starts with (params, log-likelihood), both in standardised coordinates. The labelling is that of
+    `reference`, or of the mode that EM reaches from the highest draw.
 
     Raises
     ------
@@ -97,7 +103,9 @@ def to_posterior(
         If the run was stopped before its first draw was kept.
     """
     if run.outputs is None:
-        raise SamplingInterrupted(f"{algorithm} was stopped during warm-up, before a draw was kept. Nothing can be returned.")
+        raise SamplingInterrupted(
+            f"{algorithm} was stopped during warm-up, before a draw was kept. Nothing can be returned."
+        )
     assert problem.prior is not None
     draws, log_likelihood = run.outputs[:2]
     log_prior = np.asarray(_log_kernels(_merge(draws), problem.belief)).reshape(log_likelihood.shape)
@@ -120,7 +128,9 @@ def to_posterior(
     )
 
 
-def _reference_mode(problem: Problem, draws: Params, log_posterior: np.ndarray, reference: MixtureFit | Params | None) -> Params:
+def _reference_mode(
+    problem: Problem, draws: Params, log_posterior: np.ndarray, reference: MixtureFit | Params | None
+) -> Params:
     if reference is not None:
         params = reference.params if isinstance(reference, MixtureFit) else reference
         return jax.tree.map(np.asarray, problem.frame.standardise(params))

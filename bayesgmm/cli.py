@@ -18,7 +18,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Gaussian mix
 
 @app.command()
 def compare(
-    data: Annotated[str, typer.Argument(help="CSV, TSV or Parquet file, or a built-in data set (see `bayesgmm datasets`).")],
+    data: Annotated[
+        str, typer.Argument(help="CSV, TSV or Parquet file, or a built-in data set (see `bayesgmm datasets`).")
+    ],
     k: Annotated[int, typer.Option("-k", "--components", help="Number of components.")],
     engines: Annotated[str, typer.Option(help="Comma-separated: mle, em, gibbs, nuts.")] = "em,gibbs,nuts",
     out: Annotated[Path, typer.Option(help="Folder for the report, the summary and the draws.")] = Path("out"),

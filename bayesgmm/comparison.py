@@ -21,6 +21,7 @@ from bayesgmm.problem import as_key, check_count, check_table, resolve_prior
 from bayesgmm.progress import Progress, listening
 from bayesgmm.results import MixtureFit, Posterior
 from bayesgmm.tables import as_html, as_text, significant
+from bayesgmm.verdict import agreement_line, flatten, mixing_line, moments, parameter_names, point_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,9 +65,9 @@ class Comparison:
 
         columns = {}
         for name, result in self.results.items():
-            mean, sd = _moments(result)
-            columns[name, "estimate"], columns[name, "sd"] = _flatten(mean), _flatten(sd)
-        return pd.DataFrame(columns, index=pd.Index(_parameter_names(self.table, self.n_components), name="parameter"))
+            mean, sd = moments(result)
+            columns[name, "estimate"], columns[name, "sd"] = flatten(mean), flatten(sd)
+        return pd.DataFrame(columns, index=pd.Index(parameter_names(self.table, self.n_components), name="parameter"))
 
     def costs(self) -> "pd.DataFrame":
         """What each result is worth and what it cost: a row per figure, a column per engine.
@@ -106,20 +107,23 @@ class Comparison:
     def verdict(self) -> list[str]:
         """What the results support, in a few sentences."""
         lines = [f"{name}: {reason}" for name, reason in self.failures.items()]
-        lines += [_mixing_line(name, posterior) for name, posterior in self.posteriors.items()]
+        lines += [mixing_line(name, posterior) for name, posterior in self.posteriors.items()]
         if len(self.posteriors) >= 2:
             (first, one), (second, two) = list(self.posteriors.items())[:2]
-            lines.append(_agreement_line(first, one, second, two))
+            lines.append(agreement_line(first, one, second, two))
         for name, fit in self.fits.items():
             if self.posteriors:
-                lines.append(_point_line(name, fit, *next(iter(self.posteriors.items()))))
+                lines.append(point_line(name, fit, *next(iter(self.posteriors.items()))))
         return lines
 
     def plot(self) -> dict[str, Any]:
         """The report's pictures, as matplotlib figures by name."""
         from bayesgmm import plots
 
-        figures = {"data": plots.plot_components(self.results).figure, "means": plots.plot_means(self.results)[0, 0].figure}
+        figures = {
+            "data": plots.plot_components(self.results).figure,
+            "means": plots.plot_means(self.results)[0, 0].figure,
+        }
         if self.posteriors:
             figures["traces"] = plots.plot_traces(self.posteriors)[0, 0].figure
         if self.fits:
@@ -192,8 +196,8 @@ def compare(
     Returns
     -------
     Comparison
-        An engine that fails is listed in ``failures`` and the others still run. Ctrl-C while sampling keeps the draws so far and
-        skips the engines not yet begun.
+        An engine that fails is listed in ``failures`` and the others still run. Ctrl-C while sampling keeps the draws
+        so far and skips the engines not yet begun.
 
     Raises
     ------
@@ -245,7 +249,14 @@ def save_result(name: str, result: Result, directory: Path) -> Path:
 
 
 def _run(
-    name: str, table: Table, n_components: int, prior: Belief | None, n_init: int, chains: dict, reference: Any, shared: dict
+    name: str,
+    table: Table,
+    n_components: int,
+    prior: Belief | None,
+    n_init: int,
+    chains: dict,
+    reference: Any,
+    shared: dict,
 ) -> Result:
     if name == "gibbs":
         return sample_gibbs(table, n_components, prior=prior or "default", reference=reference, **chains, **shared)
@@ -282,30 +293,6 @@ def _check_engines(engines: Sequence[str]) -> list[str]:
     return names
 
 
-def _moments(result: Result) -> tuple[tuple, tuple]:
-    params = result.params
-    parts = (params.weights, params.means, params.covariances)
-    if isinstance(result, Posterior):
-        return tuple(p.mean(axis=(0, 1)) for p in parts), tuple(p.std(axis=(0, 1)) for p in parts)
-    return parts, tuple(np.full_like(p, np.nan) for p in parts)
-
-
-def _flatten(parts: tuple) -> np.ndarray:
-    weights, means, covariances = parts
-    upper = np.triu_indices(means.shape[-1])
-    return np.concatenate([weights, means.ravel(), covariances[:, upper[0], upper[1]].ravel()])
-
-
-def _parameter_names(table: Table, num: int) -> list[str]:
-    names = table.features
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[i:]]
-    return [
-        *(f"weights[{k}]" for k in range(num)),
-        *(f"means[{k}, {name}]" for k in range(num) for name in names),
-        *(f"covariances[{k}, {a}, {b}]" for k in range(num) for a, b in pairs),
-    ]
-
-
 def _plus_minus(estimates, sds) -> list[str]:
     return [
         significant(mean) if sd != sd else f"{significant(mean)} ± {significant(sd, 2)}"
@@ -313,39 +300,7 @@ def _plus_minus(estimates, sds) -> list[str]:
     ]
 
 
-def _mixing_line(name: str, posterior: Posterior) -> str:
-    figures = f"worst R-hat {posterior.worst_rhat:.3f}, smallest ESS {posterior.smallest_ess:.0f}"
-    cut = " It was interrupted." if posterior.interrupted else ""
-    if posterior.mixed:
-        return f"{name}: the chains agree on label-invariant quantities ({figures}).{cut}"
-    return (
-        f"{name}: the chains have not mixed ({figures}); they sit in different modes, or are too short. Do not read its "
-        f"column as the posterior: run longer, look at the traces, or try fewer components.{cut}"
-    )
-
-
-def _agreement_line(first: str, one: Posterior, second: str, two: Posterior) -> str:
-    a, b = one.convergence, two.convergence
-    z = (a["mean"] - b["mean"]).abs() / np.sqrt(a["mcse"] ** 2 + b["mcse"] ** 2)
-    worst, quantity = z.max(), z.idxmax()
-    if worst < 4:
-        return f"{first} and {second} agree on every label-invariant quantity within Monte Carlo error (largest z {worst:.1f})."
-    return f"{first} and {second} disagree: {quantity} differs by {worst:.1f} Monte Carlo standard errors. At least one has not mixed."
-
-
-def _point_line(name: str, fit: MixtureFit, other: str, posterior: Posterior) -> str:
-    means, sds = (np.concatenate([part[0], part[1].ravel()]) for part in _moments(posterior))
-    point = np.concatenate([fit.params.weights, fit.params.means.ravel()])
-    z = np.abs(point - means) / sds
-    names = _parameter_names(posterior.table, posterior.n_components)
-    worst = int(z.argmax())
-    return (
-        f"{name} lies within {z[worst]:.2f} posterior sd of {other}'s means in every weight and mean; the largest gap is in "
-        f"{names[worst]}."
-    )
-
-
 def _warn(comparison: Comparison) -> None:
     for name, posterior in comparison.posteriors.items():
         if not posterior.mixed:
-            warnings.warn(_mixing_line(name, posterior), MixingWarning, stacklevel=3)
+            warnings.warn(mixing_line(name, posterior), MixingWarning, stacklevel=3)

@@ -6,15 +6,15 @@ MLE is the mode under the flat belief, so no engine has a branch for it.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax.scipy.special import gammaln, multigammaln
-from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
+from jaxtyping import Float, PRNGKeyArray
 
+from bayesgmm.arrays import Array
 from bayesgmm.errors import PriorError
 from bayesgmm.linalg import inverse_tril, log_diagonal_sum, outer
 from bayesgmm.types import Frame, Params, Stats
@@ -26,7 +26,7 @@ class Dirichlet(NamedTuple):
     ``concentration`` is one number for all components, or one for each.
     """
 
-    concentration: ArrayLike
+    concentration: Any
 
     def update(self, counts: Float[Array, "K"]) -> "Dirichlet":
         """Belief after counting the rows of each component."""
@@ -60,10 +60,10 @@ class NormalInverseWishart(NamedTuple):
     The inverse-Wishart is proper for ``df > D - 1`` and has a mean, ``scale / (df - D - 1)``, for ``df > D + 1``.
     """
 
-    loc: ArrayLike
-    strength: ArrayLike
-    df: ArrayLike
-    scale: ArrayLike
+    loc: Any
+    strength: Any
+    df: Any
+    scale: Any
 
     def update(self, stats: Stats) -> "NormalInverseWishart":
         """Conjugate update (Murphy 2012, eqs. 4.209-4.214)."""

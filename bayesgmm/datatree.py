@@ -192,7 +192,9 @@ def _tree(groups: dict, table: Table, num_components: int, attrs: dict[str, Any]
         trees[group] = from_dict({group: variables}, coords=kept, dims=dims, check_conventions=False)[group]
     import xarray as xr
 
-    return xr.DataTree.from_dict({name: tree.to_dataset() for name, tree in trees.items()} | {"/": xr.Dataset(attrs=attrs)})
+    return xr.DataTree.from_dict(
+        {name: tree.to_dataset() for name, tree in trees.items()} | {"/": xr.Dataset(attrs=attrs)}
+    )
 
 
 def _fixed_points(table: Table) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Have the chains mixed? Asked of quantities that do not depend on how components are numbered."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import xarray as xr
 
@@ -20,7 +21,7 @@ def convergence_table(quantities: "xr.Dataset") -> "pd.DataFrame":
     """
     import numpy as np
     import pandas as pd
-    from arviz_stats.base import array_stats
+    from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportUsage]
 
     rows = {}
     for name, array in quantities.data_vars.items():
@@ -28,13 +29,20 @@ def convergence_table(quantities: "xr.Dataset") -> "pd.DataFrame":
         for index in np.ndindex(values.shape[2:]):
             label = ", ".join(str(array[dim].values[i]) for dim, i in zip(array.dims[2:], index, strict=True))
             draws = values[(slice(None), slice(None), *index)]
-            enough = draws.shape[1] >= 4 and np.ptp(draws) > 0
-            rows[f"{name}[{label}]" if label else str(name)] = {
-                "mean": draws.mean(),
-                "sd": draws.std(ddof=1) if draws.size > 1 else np.nan,
-                "mcse": float(array_stats.mcse(draws, chain_axis=0, draw_axis=1)) if enough else np.nan,
-                "ess_bulk": float(array_stats.ess(draws, chain_axis=0, draw_axis=1, method="bulk")) if enough else np.nan,
-                "ess_tail": float(array_stats.ess(draws, chain_axis=0, draw_axis=1, method="tail", prob=TAILS)) if enough else np.nan,
-                "r_hat": float(array_stats.rhat(draws, chain_axis=0, draw_axis=1)) if enough else np.nan,
-            }
+            rows[f"{name}[{label}]" if label else str(name)] = _figures(draws, array_stats)
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _figures(draws: "np.ndarray", array_stats: Any) -> dict[str, float]:
+    import numpy as np
+
+    figures = {"mean": draws.mean(), "sd": draws.std(ddof=1) if draws.size > 1 else np.nan}
+    if draws.shape[1] < 4 or np.ptp(draws) == 0:
+        return figures | dict.fromkeys(("mcse", "ess_bulk", "ess_tail", "r_hat"), np.nan)
+    axes = {"chain_axis": 0, "draw_axis": 1}
+    return figures | {
+        "mcse": float(array_stats.mcse(draws, **axes)),
+        "ess_bulk": float(array_stats.ess(draws, method="bulk", **axes)),
+        "ess_tail": float(array_stats.ess(draws, method="tail", prob=TAILS, **axes)),
+        "r_hat": float(array_stats.rhat(draws, **axes)),
+    }

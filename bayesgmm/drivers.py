@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Float, Int, PRNGKeyArray
 
+from bayesgmm.arrays import Array
 from bayesgmm.clock import Program
 from bayesgmm.conjugate import Belief
 from bayesgmm.kernels import KERNELS, step
@@ -55,7 +56,7 @@ def _turn(key: PRNGKeyArray, state: Climb, prior: Belief, rows: Rows, tol, max_i
     status = jnp.where(jnp.isfinite(objective), status, NON_FINITE)
     return Climb(
         proposal, keep(state.params, state.best), jnp.where(better, objective, state.objective),
-        keep(stats.counts, state.counts), objective, gain, t, status, state.trace.at[t].set(objective),
+        keep(stats.counts, state.counts), objective, gain, t, status, jnp.asarray(state.trace).at[t].set(objective),
     )  # fmt: skip
 
 
@@ -175,8 +176,8 @@ def run_chains(
 ) -> Collected:
     """Drive chains through warm-up and sampling, block by block.
 
-    ``block(state, n)`` advances every chain by n draws. The first block is short and the others aim at a quarter of a second, so
-    that the terminal stays alive; the draws do not depend on where the blocks end. Ctrl-C finishes the block under way
+    ``block(state, n)`` advances every chain by n draws. The first block is short and the others aim at a quarter of a
+    second, so that the terminal stays alive; the draws do not depend on where the blocks end. Ctrl-C finishes the block under way
     and keeps the draws so far; a second one stops at once.
     """
     total, done, size = num_warmup + num_samples, 0, 8

@@ -172,7 +172,7 @@ def _raise_failure(states: Climb, problem: Problem) -> None:
         if problem.prior is None
         else "Ask for fewer components, or for a prior with a larger scale."
     )
-    if COLLAPSED in states.status or EMPTY in states.status:
+    if np.isin(states.status, (COLLAPSED, EMPTY)).any():
         raise CollapseError(
             f"No start led to a fit ({counted} of {len(names)}): with free covariances the likelihood is unbounded where a "
             f"component closes in on too few points. {advice}"
@@ -191,15 +191,21 @@ def _basins(states: Climb, shift: float) -> tuple[Basin, ...]:
         else:
             home.append(i)
     return tuple(
-        Basin(float(states.objective[g[0]]) + shift, len(g), float(states.iteration[g].mean()), STATUS[int(states.status[g[0]])])
-        for g in groups
-    )  # fmt: skip
+        Basin(
+            objective=float(states.objective[group[0]]) + shift,
+            hits=len(group),
+            mean_iterations=float(states.iteration[np.array(group)].mean()),
+            status=STATUS[int(states.status[group[0]])],
+        )
+        for group in groups
+    )
 
 
 def _same(states: Climb, first: int, second: int) -> bool:
     if states.status[first] != states.status[second]:
         return False
-    return int(states.status[first]) in FAILED or abs(states.objective[first] - states.objective[second]) < 1e-3
+    failed = int(states.status[first]) in FAILED
+    return failed or float(abs(states.objective[first] - states.objective[second])) < 1e-3
 
 
 def _check_arguments(covariance_type: str, algorithm: str, max_iter: int, tol: float, n_init: int) -> None:

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Int, PRNGKeyArray
 
+from bayesgmm.arrays import Array
 from bayesgmm.chains import Init, chain_starts, check_chain_arguments, to_posterior, to_report
 from bayesgmm.clock import Program, stopwatch
 from bayesgmm.conjugate import Belief
@@ -58,7 +59,8 @@ def sample_gibbs(
     init
         ``"dispersed"`` (a k-means++ start per chain), ``"em"`` (the best MAP mode), `Params` in the user's units, or a fit.
     reference
-        Fit (or `Params`) whose component numbers the draws shall follow; by default the mode reached by EM from the highest draw.
+        Fit (or `Params`) whose component numbers the draws shall follow; by default the mode that EM reaches from the
+        highest draw.
 
     Returns
     -------
@@ -83,7 +85,14 @@ def sample_gibbs(
             to_report(listener, "gibbs", num_warmup, num_samples, lambda outputs: ""),
         )  # fmt: skip
         return to_posterior(
-            problem, run, clock, sample_stats={}, algorithm="gibbs", num_warmup=num_warmup, seed=seed, reference=reference
+            problem,
+            run,
+            clock,
+            sample_stats={},
+            algorithm="gibbs",
+            num_warmup=num_warmup,
+            seed=seed,
+            reference=reference,
         )
 
 

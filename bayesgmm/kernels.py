@@ -24,8 +24,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Float, PRNGKeyArray
 
+from bayesgmm.arrays import Array
 from bayesgmm.conjugate import Belief, flat_belief
 from bayesgmm.mixture import Scorer, log_joint_scorer
 from bayesgmm.sweep import Assign, Rows, sweep
@@ -33,21 +34,21 @@ from bayesgmm.types import Params, Stats
 
 
 def average(key: PRNGKeyArray, scores: Float[Array, "K n"]) -> tuple[Float[Array, "K n"], Float[Array, "n"]]:
-    """z is its expectation: the responsibilities, with the log density of each row."""
+    """Z is its expectation: the responsibilities, with the log density of each row."""
     del key
     joint, log_density = _normalise(scores)
     return joint, log_density
 
 
 def maximise(key: PRNGKeyArray, scores: Float[Array, "K n"]) -> tuple[Float[Array, "K n"], Float[Array, "n"]]:
-    """z is its most probable value, with the classification log-likelihood of each row (Celeux & Govaert 1992)."""
+    """Z is its most probable value, with the classification log-likelihood of each row (Celeux & Govaert 1992)."""
     del key
     best = jnp.argmax(scores, axis=0)
     return jax.nn.one_hot(best, scores.shape[0], axis=0, dtype=scores.dtype), jnp.max(scores, axis=0)
 
 
 def draw(key: PRNGKeyArray, scores: Float[Array, "K n"]) -> tuple[Float[Array, "K n"], Float[Array, "n"]]:
-    """z is drawn from its conditional, by one uniform per row, with the log density of each row."""
+    """Z is drawn from its conditional, by one uniform per row, with the log density of each row."""
     probabilities, log_density = _normalise(scores)
     upper = jnp.cumsum(probabilities, axis=0)
     threshold = jr.uniform(key, scores.shape[1:], scores.dtype) * upper[-1]

@@ -36,7 +36,7 @@ def align(draws: Params, reference: Params) -> np.ndarray:
 
 
 def naming_costs(draws: Params, reference: Params) -> np.ndarray:
-    """Cost (\\*b, K, K) of calling the draw's component j (last axis) by the reference's name k."""
+    """Cost (…, K, K) of calling the draw's component j (last axis) by the reference's name k."""
     weights, means, covariances = (np.asarray(part) for part in (*reference[:2], reference.covariances))
     trils = np.asarray(draws.scale_trils)
     whiteners = np.linalg.inv(trils)

@@ -3,7 +3,9 @@
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
-from jaxtyping import Array, Float
+from jaxtyping import Float
+
+from bayesgmm.arrays import Array
 
 
 def inverse_tril(tril: Float[Array, "*b D D"]) -> Float[Array, "*b D D"]:

@@ -21,8 +21,9 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 from jax.scipy.special import logsumexp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Float, Int, PRNGKeyArray
 
+from bayesgmm.arrays import Array
 from bayesgmm.linalg import inverse_tril, log_diagonal_sum
 from bayesgmm.precision import double_on_host
 from bayesgmm.types import Params

@@ -1,10 +1,13 @@
 """The generative story as a NumPyro model, for readers and for NumPyro's own tools."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
+from bayesgmm.arrays import Array
 from bayesgmm.conjugate import Belief
 
 
@@ -26,13 +29,17 @@ def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_ro
     """
     weights_prior, component = prior
     num_components = jnp.shape(component.loc)[0]
-    weights = numpyro.sample("weights", dist.Dirichlet(jnp.asarray(weights_prior.concentration)))
+    weights: Any = numpyro.sample("weights", dist.Dirichlet(jnp.asarray(weights_prior.concentration)))
     with numpyro.plate("component", num_components):
         scale = jnp.linalg.cholesky(jnp.asarray(component.scale))
-        trils = numpyro.sample("scale_trils", dist.InverseWishartCholesky(jnp.asarray(component.df), scale_tril=scale))
+        trils: Any = numpyro.sample(
+            "scale_trils", dist.InverseWishartCholesky(jnp.asarray(component.df), scale_tril=scale)
+        )
         spread = trils / jnp.sqrt(jnp.asarray(component.strength))[:, None, None]
-        means = numpyro.sample("means", dist.MultivariateNormal(jnp.asarray(component.loc), scale_tril=spread))
+        means: Any = numpyro.sample("means", dist.MultivariateNormal(jnp.asarray(component.loc), scale_tril=spread))
     numpyro.deterministic("covariances", trils @ trils.mT)
-    with numpyro.plate("obs", num_rows if x is None else len(x)):
-        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
-        numpyro.sample("x", dist.MultivariateNormal(means[z], scale_tril=trils[z]), obs=x)
+    size: Any = num_rows if x is None else len(x)
+    with numpyro.plate("obs", size):
+        z: Any = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+        observed: Any = dist.MultivariateNormal(means[z], scale_tril=trils[z])
+        numpyro.sample("x", observed, obs=x)

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Float, Int, PRNGKeyArray
 from numpyro.contrib.funsor import config_enumerate, enum
 from numpyro.distributions import biject_to, constraints
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import potential_energy
 
+from bayesgmm.arrays import Array
 from bayesgmm.chains import Init, chain_starts, check_chain_arguments, to_posterior, to_report
 from bayesgmm.clock import Program, stopwatch
 from bayesgmm.conjugate import Belief

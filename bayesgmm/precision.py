@@ -3,15 +3,12 @@
 import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import ParamSpec, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bayesgmm.errors import ArgumentError
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 def scope(dtype: str | type | np.dtype = "float64") -> AbstractContextManager:
@@ -31,7 +28,7 @@ def to_numpy(tree):
     return jax.tree.map(np.asarray, tree)
 
 
-def double_on_host(function: Callable[P, R]) -> Callable[P, R]:
+def double_on_host[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     """Let a pure JAX function serve NumPy callers in double precision.
 
     Called with JAX arrays (or under ``jit``, ``grad``, ``vmap``) the function runs as written, in the caller's own
@@ -41,7 +38,7 @@ def double_on_host(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         leaves = jax.tree.leaves((args, kwargs))
-        if any(isinstance(leaf, jax.Array) and not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        if any(isinstance(leaf, jax.Array) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
                for leaf in leaves):  # fmt: skip
             return function(*args, **kwargs)
         with scope("float64"):

@@ -96,7 +96,7 @@ def as_key(seed) -> PRNGKeyArray:
     """A JAX key from an int, or the key itself (typed, or raw of two words)."""
     if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
         return jr.key(int(seed) % 2**63)
-    if isinstance(seed, jax.Array) and jax.dtypes.issubdtype(seed.dtype, jax.dtypes.prng_key):
+    if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
         return seed
     if np.shape(seed) == (2,):
         return jr.wrap_key_data(jnp.asarray(seed, jnp.uint32))

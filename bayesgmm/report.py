@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 CAPTIONS = {
     "data": "The data, with each engine's components.",
     "means": "How sure each engine is of the components' means.",
-    "traces": "Traces after warm-up. Judge mixing on the log posterior, which does not depend on labels; the rows below are in the "
-    "common labelling.",
+    "traces": "Traces after warm-up. Judge mixing on the log posterior, which does not depend on labels; "
+    "the rows below are in the common labelling.",
     "ascent": "The ascent of EM: what was still to be gained after each M-step.",
 }
 

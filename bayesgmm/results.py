@@ -209,19 +209,19 @@ class Posterior:
     @property
     def worst_rhat(self) -> float:
         """Largest R-hat over the label-invariant quantities."""
-        return float(self.convergence["r_hat"].max())
+        return float(self.convergence["r_hat"].to_numpy().max())
 
     @property
     def smallest_ess(self) -> float:
         """Smallest bulk ESS over the label-invariant quantities."""
-        return float(self.convergence["ess_bulk"].min())
+        return float(self.convergence["ess_bulk"].to_numpy().min())
 
     @property
     def mixed(self) -> bool:
         """Whether R-hat and ESS of every label-invariant quantity pass the thresholds of Vehtari et al. (2021)."""
         return self.worst_rhat < GOOD_RHAT and self.smallest_ess > GOOD_ESS
 
-    def summary(self, **kwargs) -> "pd.DataFrame":
+    def summary(self, **kwargs) -> Any:
         """``az.summary`` of weights, means and covariances, in the common labelling."""
         import arviz as az
 

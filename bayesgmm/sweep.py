@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Float, PRNGKeyArray
 
+from bayesgmm.arrays import Array
 from bayesgmm.mixture import Scorer
 from bayesgmm.types import Frame, Stats
 
@@ -34,7 +35,7 @@ class Rows(NamedTuple):
     """1 for a row, 0 for the padding of the last chunk."""
 
 
-def to_rows(x: np.ndarray, frame: Frame, dtype=np.float64, chunk: int = CHUNK) -> Rows:
+def to_rows(x: np.ndarray, frame: Frame, dtype: str | type = np.float64, chunk: int = CHUNK) -> Rows:
     """Standardise (N, D) host data into `Rows`: one copy of the data, handed to the CPU device without another."""
     num, dim = x.shape
     width = min(num, chunk)

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
+from bayesgmm.arrays import Array
 from bayesgmm.linalg import gram
 
 
@@ -27,7 +28,7 @@ class Params(NamedTuple):
     def of(cls, weights, means, covariances) -> "Params":
         """Build θ from covariance matrices (NumPy; shapes ``(K,)``, ``(K, D)``, ``(K, D, D)``)."""
         trils = np.linalg.cholesky(np.asarray(covariances, float))
-        return cls(np.asarray(weights, float), np.asarray(means, float), trils)  # pyright: ignore[reportArgumentType]
+        return cls(np.asarray(weights, float), np.asarray(means, float), trils)
 
 
 class Stats(NamedTuple):

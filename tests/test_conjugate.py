@@ -3,10 +3,10 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+import twins
 from scipy.stats import invwishart
 
 import bayesgmm as bg
-import twins
 from bayesgmm.conjugate import flat_belief, improper_because
 from bayesgmm.errors import PriorError
 from bayesgmm.initialize import _label_stats
@@ -49,7 +49,9 @@ def test_chibs_identity_on_a_conjugate_block(rng):
         params = random_params(seed)
         joint = twins.log_joint(params.weights, params.means, params.covariances, x)[np.arange(9), z].sum()
         values.append(float(prior.log_density(params)) + joint - float(posterior.log_density(params)))
-    blocks = sum(twins.log_evidence_niw(x[z == k], *(HYPER[n] for n in ("loc", "strength", "df", "scale"))) for k in range(K))
+    blocks = sum(
+        twins.log_evidence_niw(x[z == k], *(HYPER[n] for n in ("loc", "strength", "df", "scale"))) for k in range(K)
+    )
     alpha, counts = np.full(K, 1.7), np.bincount(z)
     from scipy.special import gammaln
 
@@ -78,14 +80,18 @@ def test_draws_have_the_moments_of_the_distributions():
     draws = jax.vmap(belief.sample)(jr.split(jr.key(0), 40_000))
     covariance = np.asarray(draws.covariances[:, 0])
     np.testing.assert_allclose(covariance.mean(axis=0), SCALE / (HYPER["df"] - D - 1), atol=0.04)
-    whitened = np.linalg.solve(np.asarray(draws.scale_trils[:, 0]), (np.asarray(draws.means[:, 0]) - HYPER["loc"])[..., None])
+    whitened = np.linalg.solve(
+        np.asarray(draws.scale_trils[:, 0]), (np.asarray(draws.means[:, 0]) - HYPER["loc"])[..., None]
+    )
     np.testing.assert_allclose(np.cov(whitened[..., 0].T) * HYPER["strength"], np.eye(D), atol=0.03)
     np.testing.assert_allclose(draws.weights.var(axis=0), 0.25 / (2 * 1.7 + 1), atol=0.003)
     # The precision of one direction is chi-square: all its moments, not only the mean, tell a wrong number of degrees.
     precision = 1.0 / np.linalg.inv(covariance)[:, 0, 0]
     marginal = invwishart.rvs(HYPER["df"] - 0, SCALE, size=40_000, random_state=2)
     other = 1.0 / np.linalg.inv(marginal)[:, 0, 0]
-    np.testing.assert_allclose(np.quantile(precision, [0.05, 0.5, 0.95]), np.quantile(other, [0.05, 0.5, 0.95]), rtol=0.03)
+    np.testing.assert_allclose(
+        np.quantile(precision, [0.05, 0.5, 0.95]), np.quantile(other, [0.05, 0.5, 0.95]), rtol=0.03
+    )
 
 
 def test_flat_belief_gives_the_maximum_likelihood_estimate(rng):

@@ -3,9 +3,9 @@ import warnings
 import jax
 import numpy as np
 import pytest
+import twins
 
 import bayesgmm as bg
-import twins
 from bayesgmm import drivers
 from bayesgmm.errors import (
     ArgumentError,
@@ -104,7 +104,9 @@ def test_a_step_is_the_textbooks_in_the_users_units(rng):
 @pytest.mark.parametrize("algorithm", ["em", "cem"])
 def test_objective_never_falls(reference_data, algorithm, prior):
     for seed in range(3):
-        fit = bg.fit_em(reference_data["iris"], 3, prior=prior, algorithm=algorithm, n_init=1, seed=seed, tol=0, max_iter=60)
+        fit = bg.fit_em(
+            reference_data["iris"], 3, prior=prior, algorithm=algorithm, n_init=1, seed=seed, tol=0, max_iter=60
+        )
         assert np.diff(fit.trace).min() > -1e-9 * abs(fit.trace[-1])
 
 

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import twins
 from scipy.special import logsumexp
 from scipy.stats import chisquare
 
 import bayesgmm as bg
-import twins
 
 PARAMS = bg.Params.of(
     [0.2, 0.5, 0.3], [[0.0, 1.0], [3.0, -1.0], [-2.0, 0.5]],

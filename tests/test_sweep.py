@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from test_conjugate import random_params
 
 import bayesgmm as bg
 from bayesgmm import mixture
@@ -10,7 +11,6 @@ from bayesgmm.kernels import average, draw, log_likelihood, maximise
 from bayesgmm.mixture import log_joint_scorer
 from bayesgmm.sweep import sweep, to_rows
 from bayesgmm.types import Frame
-from test_conjugate import random_params
 
 UNIT = Frame(np.zeros(3), np.ones(3))
 

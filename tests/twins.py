@@ -8,7 +8,9 @@ from scipy.stats import dirichlet, invwishart, multivariate_normal
 
 
 def log_joint(weights, means, covariances, x):
-    columns = [np.log(w) + multivariate_normal(m, s).logpdf(x) for w, m, s in zip(weights, means, covariances, strict=True)]
+    columns = [
+        np.log(w) + multivariate_normal(m, s).logpdf(x) for w, m, s in zip(weights, means, covariances, strict=True)
+    ]
     return np.stack([np.atleast_1d(c) for c in columns], axis=1)
 
 

@@ -69,4 +69,4 @@ def load_dataset(name: str, *, labels: bool = False) -> "pd.DataFrame":
     if labels and entry.label is None:
         raise ArgumentError(f"The data set {name!r} has no known labels. Call load_dataset({name!r}) without them.")
     columns = [*entry.features, *([entry.label] if labels else [])]
-    return pd.read_csv(_HERE / entry.file)[columns]
+    return pd.read_csv(_HERE / entry.file, usecols=columns)

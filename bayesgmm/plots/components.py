@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 
 from bayesgmm import mixture
+from bayesgmm.arrays import Array
 from bayesgmm.plots.style import WIDTH, engine_color, styled
 from bayesgmm.results import MixtureFit, Posterior
 from bayesgmm.types import Params
@@ -108,12 +109,12 @@ def _scatter(results: Results, values: np.ndarray, pair: tuple[int, int], ax: Ax
     ax.autoscale_view()
 
 
-def _ellipse(center: np.ndarray, covariance: np.ndarray, style: dict) -> Ellipse:
+def _ellipse(center: Array, covariance: Array, style: dict) -> Ellipse:
     values, vectors = np.linalg.eigh(covariance)
     radius = np.sqrt(-2.0 * np.log1p(-MASS))  # 90 % of a bivariate Gaussian lies within this many sd
     width, height = 2.0 * radius * np.sqrt(values)
     angle = np.degrees(np.arctan2(vectors[1, 0], vectors[0, 0]))
-    return Ellipse(tuple(center), width, height, angle=angle, fill=False, **style)
+    return Ellipse((float(center[0]), float(center[1])), width, height, angle=angle, fill=False, **style)
 
 
 def _densities(results: Results, values: np.ndarray, ax: Axes) -> None:
@@ -144,7 +145,9 @@ def _density_draws(posterior: Posterior, grid: np.ndarray, num: int = 400) -> np
 
 def _handles(results: Results) -> list[Line2D]:
     return [
-        Line2D([], [], color=engine_color(name), linestyle=LINES[i % len(LINES)], linewidth=1.7, label=_label(name, result))
+        Line2D(
+            [], [], color=engine_color(name), linestyle=LINES[i % len(LINES)], linewidth=1.7, label=_label(name, result)
+        )
         for i, (name, result) in enumerate(results.items())
     ]
 

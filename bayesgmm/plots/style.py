@@ -13,7 +13,7 @@ WIDTH = 8.5
 COMPONENT_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#7F7F7F", "#F0E442")
 """Okabe & Ito's palette, told apart by colour-blind readers too."""
 
-RC = {
+RC: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,

@@ -15,8 +15,8 @@ from bayesgmm.results import MixtureFit, Posterior
 def plot_traces(posteriors: Mapping[str, Posterior], axes: Any = None) -> np.ndarray:
     """Draw traces side by side: log posterior (a line per chain), then weights and first-feature means per component.
 
-    The log posterior does not depend on labels: judge mixing there. The other rows are in the common labelling; a component that
-    jumps between levels tells of label switching or of several modes.
+    The log posterior does not depend on labels: judge mixing there. The other rows are in the common labelling; a
+    component that jumps between levels tells of label switching or of several modes.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def plot_traces(posteriors: Mapping[str, Posterior], axes: Any = None) -> np.nda
 
 @styled
 def plot_ascent(fits: Mapping[str, MixtureFit], ax: Any = None) -> Axes:
-    """Draw what was still to be gained in the objective after each M-step, on a log scale: a straight line is EM's linear rate."""
+    """Draw what was still to gain in the objective after each M-step (log scale: a straight line is EM's linear rate)."""
     ax = ax or plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")[1]
     for name, fit in fits.items():
         left = fit.trace.max() - fit.trace

@@ -1,0 +1,71 @@
+"""What results support, in words: sentences with the figures they rest on."""
+
+import numpy as np
+
+from bayesgmm.data import Table
+from bayesgmm.results import MixtureFit, Posterior
+
+
+def mixing_line(name: str, posterior: Posterior) -> str:
+    """Whether one sampler's chains agree, and what to do if not."""
+    figures = f"worst R-hat {posterior.worst_rhat:.3f}, smallest ESS {posterior.smallest_ess:.0f}"
+    cut = " It was interrupted." if posterior.interrupted else ""
+    if posterior.mixed:
+        return f"{name}: the chains agree on label-invariant quantities ({figures}).{cut}"
+    return (
+        f"{name}: the chains have not mixed ({figures}); they sit in different modes, or are too short. Do not read its "
+        f"column as the posterior: run longer, look at the traces, or try fewer components.{cut}"
+    )
+
+
+def agreement_line(first: str, one: Posterior, second: str, two: Posterior) -> str:
+    """Whether two samplers agree on label-invariant quantities, in Monte Carlo standard errors."""
+    a, b = one.convergence, two.convergence
+    z = (a["mean"] - b["mean"]).abs() / np.sqrt(a["mcse"] ** 2 + b["mcse"] ** 2)
+    worst, quantity = float(z.to_numpy().max()), z.idxmax()
+    if worst < 4:
+        return f"{first} and {second} agree on every label-invariant quantity within Monte Carlo error (largest z {worst:.1f})."
+    return (
+        f"{first} and {second} disagree: {quantity} differs by {worst:.1f} Monte Carlo standard errors. "
+        "At least one of them has not mixed."
+    )
+
+
+def point_line(name: str, fit: MixtureFit, other: str, posterior: Posterior) -> str:
+    """How far a point estimate lies from a posterior mean, in posterior standard deviations."""
+    means, sds = (np.concatenate([part[0], part[1].ravel()]) for part in moments(posterior))
+    point = np.concatenate([fit.params.weights, fit.params.means.ravel()])
+    z = np.abs(point - means) / sds
+    names = parameter_names(posterior.table, posterior.n_components)
+    worst = int(z.argmax())
+    return (
+        f"{name} lies within {z[worst]:.2f} posterior sd of {other}'s means in every weight and mean; the largest gap is in "
+        f"{names[worst]}."
+    )
+
+
+def moments(result: MixtureFit | Posterior) -> tuple[tuple, tuple]:
+    """Estimates and posterior standard deviations of weights, means and covariances; NaN where there are none."""
+    params = result.params
+    parts = (params.weights, params.means, params.covariances)
+    if isinstance(result, Posterior):
+        return tuple(p.mean(axis=(0, 1)) for p in parts), tuple(p.std(axis=(0, 1)) for p in parts)
+    return parts, tuple(np.full_like(p, np.nan) for p in parts)
+
+
+def flatten(parts: tuple) -> np.ndarray:
+    """Weights, means and upper triangles of covariances in one vector, in the order of `parameter_names`."""
+    weights, means, covariances = parts
+    upper = np.triu_indices(means.shape[-1])
+    return np.concatenate([weights, means.ravel(), covariances[:, upper[0], upper[1]].ravel()])
+
+
+def parameter_names(table: Table, num: int) -> list[str]:
+    """Names of the scalar parameters, as ArviZ writes them."""
+    names = table.features
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i:]]
+    return [
+        *(f"weights[{k}]" for k in range(num)),
+        *(f"means[{k}, {name}]" for k in range(num) for name in names),
+        *(f"covariances[{k}, {a}, {b}]" for k in range(num) for a, b in pairs),
+    ]

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Make a virtual environment with bayesgmm and everything its tests need. Usage: scripts/setup.sh .venv
+set -euo pipefail
+venv=${1:-.venv}
+
+good() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; }
+
+find_python() {
+    local candidate
+    for candidate in "${PYTHON:-}" python3.14 python3.13 python3.12 python3 python "$HOME"/.pyenv/versions/3.1[2-9]*/bin/python; do
+        if [ -n "$candidate" ] && good "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+if command -v uv >/dev/null 2>&1; then
+    uv venv --quiet --allow-existing "$venv"
+    uv pip install --quiet --python "$venv/bin/python" -e '.[dev]'
+    exit 0
+fi
+
+if ! python=$(find_python); then
+    echo "bayesgmm needs Python 3.12 or newer, and none was found on the path or under ~/.pyenv." >&2
+    echo "Install one (for example: pyenv install 3.12, or from python.org), or point to one: make demo PYTHON=/path/to/python3.12" >&2
+    exit 1
+fi
+echo "Setting up $venv with $("$python" --version) (a few minutes the first time) ..."
+"$python" -m venv --clear "$venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev]'

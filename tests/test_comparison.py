@@ -1,0 +1,190 @@
+import os
+import signal
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+import bayesgmm as bg
+from bayesgmm import cli, comparison
+from bayesgmm.errors import ArgumentError, FitError, MixingWarning, PriorError
+from bayesgmm.tables import significant
+
+SHORT = {"num_warmup": 150, "num_samples": 400, "num_chains": 4}
+
+
+@pytest.fixture(scope="module")
+def faithful(reference_data):
+    return bg.compare(reference_data["faithful"], 2, engines=("mle", "em", "gibbs", "nuts"), seed=2, **SHORT)
+
+
+def test_one_table_parameter_by_engine(faithful):
+    summary = faithful.summary()
+    assert list(summary.columns) == ["mle", "em", "gibbs", "nuts"]
+    assert "means[1, waiting]" in summary.index
+    assert "covariances[0, eruptions, waiting]" in summary.index
+    rows = ["log-likelihood", "seconds compiling", "seconds running", "worst R-hat", "smallest ESS", "ESS per second"]
+    assert list(summary.index[-6:]) == rows
+    assert " ± " in summary.loc["weights[0]", "gibbs"]
+    assert " ± " not in summary.loc["weights[0]", "em"]
+    assert summary.loc["worst R-hat", "em"] == "–"
+
+
+def test_numbers_behind_the_table(faithful):
+    estimates = faithful.estimates()
+    gibbs = faithful.results["gibbs"].params
+    assert estimates.loc["means[1, waiting]", ("gibbs", "estimate")] == pytest.approx(gibbs.means[:, :, 1, 1].mean())
+    assert estimates.loc["covariances[0, eruptions, waiting]", ("gibbs", "sd")] == pytest.approx(
+        gibbs.covariances[:, :, 0, 0, 1].std()
+    )
+    assert estimates["em", "sd"].isna().all()
+    costs = faithful.costs()
+    assert costs.loc["log-likelihood", "mle"] == pytest.approx(-1130.26396, abs=1e-4)
+    nuts = faithful.results["nuts"]
+    assert costs.loc["ESS per second", "nuts"] == pytest.approx(nuts.smallest_ess / nuts.clock.run_seconds)
+    assert (costs.loc["seconds running"] > 0).all()
+
+
+def test_engines_share_one_prior_and_one_numbering(faithful):
+    priors = [result.prior for name, result in faithful.results.items() if name != "mle"]
+    for prior in priors[1:]:
+        np.testing.assert_array_equal(prior.components.scale, priors[0].components.scale)
+    weights = faithful.estimates().loc["weights[0]"].xs("estimate", level=1)
+    assert weights.between(0.34, 0.38).all()
+
+
+def test_verdict_says_what_the_results_support(faithful):
+    text = " ".join(faithful.verdict())
+    assert "agree" in text
+    assert "posterior sd" in text
+
+
+def test_report_is_one_file_that_needs_nothing_else(faithful, tmp_path):
+    path = faithful.to_html(tmp_path / "deep" / "report.html")
+    html = path.read_text()
+    assert html.count("data:image/png;base64,") == 4
+    assert "http://" not in html.replace("http://www.w3.org", "")
+    assert "https://" not in html
+    assert "inverse-Wishart(df = 4" in html
+    assert "means[1, waiting]" in html
+    assert "nan" not in html.lower().split("<body>")[1].replace("base64", "").split("data:image")[0]
+
+
+def test_save_writes_every_result(faithful, tmp_path):
+    faithful.save(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"mle.nc", "em.nc", "gibbs.nc", "nuts.nc", "summary.csv"}
+    with xr.open_datatree(tmp_path / "nuts.nc", engine="h5netcdf") as tree:
+        assert tree["posterior"].sizes["draw"] == SHORT["num_samples"]
+    assert pd.read_csv(tmp_path / "summary.csv", index_col=0).shape[1] == 4
+
+
+def test_representations(faithful):
+    assert "2 components, 272 rows × 2 features" in repr(faithful)
+    assert "<table" in faithful._repr_html_()
+
+
+def test_an_engine_that_fails_does_not_take_the_others_down(tmp_path):
+    x = np.concatenate([np.random.default_rng(0).normal(size=40), np.full(8, 7.0)])[:, None]
+    result = bg.compare(x, 2, engines=("mle", "em"), save_to=tmp_path)
+    assert list(result.results) == ["em"]
+    assert "unbounded" in result.failures["mle"]
+    assert "mle" in result.verdict()[0]
+    assert (tmp_path / "em.nc").exists()
+    with pytest.raises(FitError, match="No engine"):
+        bg.compare(x, 2, engines=("mle",))
+
+
+def test_ctrl_c_keeps_what_is_there_and_skips_the_rest(reference_data):
+    pressed = []
+
+    def listener(label, done, total, note):
+        if label == "gibbs" and done > 200 and not pressed:
+            pressed.append(done)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixingWarning)  # so few draws may or may not pass for mixed
+        result = bg.compare(
+            reference_data["faithful"], 2, num_warmup=100, num_samples=9000, num_chains=2, progress_bar=listener
+        )
+    assert list(result.results) == ["em", "gibbs"]
+    assert result.results["gibbs"].interrupted
+    assert "Ctrl-C" in result.failures["nuts"]
+    assert "interrupted" in " ".join(result.verdict())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"engines": ("em", "vi")}, ArgumentError, "Unknown engine 'vi'"),
+        ({"engines": ()}, ArgumentError, "Choose from"),
+        ({"prior": None}, PriorError, "proper prior"),
+        ({"n_components": 0}, ArgumentError, "n_components"),
+    ],
+)
+def test_bad_arguments(reference_data, arguments, error, words):
+    with pytest.raises(error, match=words):
+        bg.compare(reference_data["faithful"], **({"n_components": 2} | arguments))
+
+
+def test_command_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "_cache_compilations", lambda: None)
+    out = tmp_path / "run"
+    command = ["compare", "faithful", "-k", "2", "--out", str(out), "--samples", "300", "--warmup", "150", "--quiet"]
+    result = CliRunner().invoke(cli.app, command)
+    assert result.exit_code == 0, result.output
+    assert "means[1, waiting]" in result.output
+    assert {p.name for p in out.iterdir()} == {"em.nc", "gibbs.nc", "nuts.nc", "summary.csv", "report.html"}
+    assert "faithful" in CliRunner().invoke(cli.app, ["datasets"]).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["no-such-file.csv", "-k", "2"], "No file no-such-file.csv"),
+        (["faithful", "-k", "0"], "n_components"),
+        (["faithful", "-k", "2", "--engines", "magic"], "Unknown engine"),
+        (["faithful", "-k", "2", "--columns", "length"], "No column length"),
+    ],
+)
+def test_command_line_errors_are_one_line(arguments, words, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(cli, "_cache_compilations", lambda: None)
+    monkeypatch.setattr("sys.argv", ["bayesgmm", "compare", *arguments, "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_pictures_of_every_dimension(reference_data):
+    import matplotlib.pyplot as plt
+
+    from bayesgmm import plots
+
+    for name, k in (("galaxy_corrected", 3), ("iris", 3)):
+        fit = bg.fit_em(reference_data[name], k, prior="default", n_init=3)
+        assert plots.plot_components({"em": fit}).figure is not None
+        assert plots.plot_means({"em": fit}).shape[0] == k
+    _, ax = plt.subplots()
+    assert plots.plot_components({"em": fit}, ax=ax, features=(0, 2)) is ax
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.35612, "0.3561"), (79.9681, "79.97"), (-1130.264, "-1130.3"), (21404.2, "21404"), (0.0, "0"), (1e-7, "1.000e-07"),
+     (float("nan"), "–"), (9.99999, "10.000")],
+)  # fmt: skip
+def test_figures_are_rounded_for_reading(value, text):
+    assert significant(value) == text
+
+
+def test_engine_table_and_order(reference_data):
+    assert set(comparison.ENGINES) == {"mle", "em", "gibbs", "nuts"}
+    result = bg.compare(reference_data["faithful"], 2, engines="mle")
+    assert list(result.results) == ["mle"]

@@ -1,0 +1,69 @@
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+from numpyro.infer import Predictive
+from test_conjugate import PRIOR, random_params
+
+import bayesgmm as bg
+from bayesgmm import nuts
+from bayesgmm.sweep import to_rows
+from bayesgmm.types import Frame
+
+
+@pytest.fixture(autouse=True)
+def _double():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+def test_marginal_and_enumerated_potentials_are_one_function(rng, dim):
+    """Same density and same gradient, constants aside from the prior's normaliser, at random points."""
+    k = 3
+    prior = bg.Prior(bg.Dirichlet(1.3), bg.NormalInverseWishart(0.5, 0.7, dim + 2.5, 1.4)).expand(k, dim)
+    prior = jax.tree.map(jnp.asarray, prior)
+    rows = to_rows(rng.normal(size=(25, dim)), Frame(np.zeros(dim), np.ones(dim)))
+    for number in range(3):
+        position = nuts.unconstrain(jax.tree.map(jnp.asarray, random_params(number, k, dim)))
+        fast, fast_gradient = jax.value_and_grad(nuts.potential("marginal", prior, rows))(position)
+        slow, slow_gradient = jax.value_and_grad(nuts.potential("enumerated", prior, rows))(position)
+        np.testing.assert_allclose(fast, slow, rtol=1e-11)
+        for name in position:
+            np.testing.assert_allclose(fast_gradient[name], slow_gradient[name], rtol=1e-8, atol=1e-9)
+
+
+def test_jacobian_is_the_determinant():
+    params = jax.tree.map(jnp.asarray, random_params(2, 2, 2))
+    position = nuts.unconstrain(params)
+    flat, rebuild = jax.flatten_util.ravel_pytree(position)
+    rows, columns = np.tril_indices(2)
+
+    def image(vector):
+        theta = nuts.constrain(rebuild(vector))
+        lower = theta.covariances[:, rows, columns]
+        return jnp.concatenate([theta.weights[:-1], theta.means.ravel(), lower.ravel()])
+
+    determinant = jnp.linalg.slogdet(jax.jacobian(image)(flat))[1]
+    np.testing.assert_allclose(nuts.log_jacobian(position), determinant, rtol=1e-10)
+
+
+def test_predictive_tells_the_story():
+    prior = jax.tree.map(jnp.asarray, PRIOR.expand(2, 3))
+    draws = Predictive(bg.gaussian_mixture, num_samples=30)(jr.key(0), prior, num_rows=12)
+    assert draws["x"].shape == (30, 12, 3)
+    assert draws["z"].shape == (30, 12)
+    assert draws["covariances"].shape == (30, 2, 3, 3)
+    np.testing.assert_allclose(draws["weights"].sum(axis=1), 1.0)
+
+
+def test_infer_discrete_draws_z_from_its_posterior(rng):
+    prior = jax.tree.map(jnp.asarray, PRIOR.expand(2, 3))
+    params = jax.tree.map(jnp.asarray, random_params(1))
+    x = jnp.asarray(rng.normal(size=(4, 3)))
+    repeated = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (4000, *leaf.shape)), params._asdict())
+    draw = Predictive(bg.gaussian_mixture, repeated, infer_discrete=True, parallel=True)
+    z = np.asarray(draw(jr.key(1), prior, x)["z"])
+    expected = np.asarray(bg.responsibilities(params, x))[:, 1]
+    np.testing.assert_allclose(z.mean(axis=0), expected, atol=4 * 0.5 / np.sqrt(4000))

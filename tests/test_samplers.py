@@ -1,0 +1,264 @@
+"""Gibbs and NUTS: against enumeration, against each other, against JAGS and bayesm, and against the forward simulator."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+import twins
+from agreement import assert_same_mean, invariants, mean_and_error
+
+import bayesgmm as bg
+from bayesgmm import drivers, gibbs
+from bayesgmm.errors import ArgumentError, PriorError
+from bayesgmm.kernels import KERNELS, step
+from bayesgmm.sweep import to_rows
+from bayesgmm.types import Frame
+
+TINY = np.array([[-1.6], [-1.1], [0.2], [0.9], [1.3], [2.2]])
+TINY_PRIOR = {"concentration": 1.5, "loc": np.array([0.3]), "strength": 0.5, "df": 4.0, "scale": np.array([[1.2]])}
+
+
+def prior_of(concentration, loc, strength, df, scale):
+    return bg.Prior(bg.Dirichlet(concentration), bg.NormalInverseWishart(loc, strength, df, scale))
+
+
+def coassignment(posterior, x):
+    """P(z_i = z_j | θ) for the pairs of rows, (chain, draw, pair)."""
+    weights, means, trils = posterior.params
+    score = np.log(weights)[:, :, None] - 0.5 * ((x - means[:, :, None, :, 0]) / trils[:, :, None, :, 0, 0]) ** 2
+    score = score - np.log(trils[:, :, None, :, 0, 0])
+    r = np.exp(score - np.logaddexp.reduce(score, axis=-1, keepdims=True))
+    rows, columns = np.triu_indices(len(x), 1)
+    return (r[:, :, rows] * r[:, :, columns]).sum(axis=-1)
+
+
+@pytest.mark.parametrize("engine", [bg.sample_gibbs, bg.sample_nuts])
+def test_posterior_of_z_is_that_of_all_labelings(engine):
+    """Oracle by enumeration: θ integrated out, all K^N labelings summed; compared on P(z_i = z_j | x)."""
+    labelings, probabilities, _ = twins.enumerate_labelings(TINY, 2, **TINY_PRIOR)
+    posterior = engine(TINY, 2, prior=prior_of(**TINY_PRIOR), num_warmup=500, num_samples=2500, seed=3)
+    draws = coassignment(posterior, TINY)
+    for pair, (i, j) in enumerate(zip(*np.triu_indices(len(TINY), 1), strict=True)):
+        exact = probabilities[labelings[:, i] == labelings[:, j]].sum()
+        assert_same_mean(draws[:, :, pair], exact, 0.0, f"{engine.__name__} P(z{i} = z{j})")
+
+
+def test_geweke_joint_distribution():
+    """Forward draws of (θ, x) and the chain that alternates θ | x with x | θ have one distribution (Geweke 2004)."""
+    z_scores = geweke(KERNELS["gibbs"])
+    assert np.abs(z_scores).max() < 4.0, z_scores
+
+
+def test_geweke_catches_a_wrong_kernel():
+    """The negative control: a kernel whose θ-step forgets part of the prior must fail, and clearly."""
+
+    def forgetful(key, belief):
+        component = belief.components
+        return belief._replace(components=component._replace(df=component.df + 1.0)).sample(key)
+
+    z_scores = geweke(KERNELS["gibbs"]._replace(estimate=forgetful))
+    assert np.abs(z_scores).max() > 8.0, z_scores
+
+
+def geweke(kernel, num=4000, chains=8):
+    hyper = TINY_PRIOR | {"concentration": 2.0, "df": 6.0, "strength": 1.0}
+    with jax.enable_x64(True):
+        prior = jax.tree.map(jnp.asarray, prior_of(**hyper).expand(2, 1))
+        rows = to_rows(np.zeros((3, 1)), Frame(np.zeros(1), np.ones(1)))
+
+        def statistics(params, x):
+            mu, s2, w = params.means[:, 0], params.covariances[:, 0, 0], params.weights
+            return jnp.array([
+                mu.sum(), (mu**2).sum(), s2.sum(), jnp.log(s2).sum(), (w**2).sum(), (w * mu).sum(), jnp.prod(w),
+                x.sum(), jnp.minimum(x**2, 25).sum(), bg.log_likelihood(params, x), jnp.abs(mu[0] - mu[1]),
+            ])  # fmt: skip
+
+        def forward(key):
+            key_theta, key_x = jr.split(key)
+            params = prior.sample(key_theta)
+            return params, bg.sample(key_x, params, 3)[1]
+
+        def chain(key):
+            key_start, key_run = jr.split(key)
+            start = forward(key_start)
+
+            def turn(state, key):
+                params, x = state
+                key_step, key_x = jr.split(key)
+                params, _ = step(kernel, key_step, params, prior, rows._replace(x=x.T[None]))
+                x = bg.sample(key_x, params, 3)[1]
+                return (params, x), statistics(params, x)
+
+            return jax.lax.scan(turn, start, jr.split(key_run, num))[1]
+
+        successive = np.asarray(jax.jit(jax.vmap(chain))(jr.split(jr.key(0), chains)))
+        marginal = np.asarray(jax.jit(jax.vmap(lambda key: statistics(*forward(key))))(jr.split(jr.key(1), 60_000)))
+    scores = []
+    for i in range(successive.shape[-1]):
+        mean, error = mean_and_error(successive[:, :, i])
+        other = marginal[:, i].std() / np.sqrt(len(marginal))
+        scores.append((mean - marginal[:, i].mean()) / np.hypot(error, other))
+    return np.array(scores)
+
+
+@pytest.mark.parametrize("engine", [bg.sample_gibbs, bg.sample_nuts])
+def test_old_faithful_under_bayesms_prior(truth, reference_data, engine):
+    reference = truth("posterior")["bayesm"]
+    p = reference["prior"]
+    posterior = engine(
+        reference_data["faithful"],
+        2,
+        prior=prior_of(p["a"], p["mubar"], p["A"], p["nu"], p["V"]),
+        num_samples=2000,
+        seed=7,
+    )
+    assert posterior.worst_rhat < 1.01
+    params = posterior.params
+    order = np.argsort(params.means[..., 0], axis=-1)[0, 0]
+    ours = {"loglik": posterior.log_likelihood}
+    for k in range(2):
+        ours[f"w[{k + 1}]"] = params.weights[:, :, order[k]]
+        for d in range(2):
+            ours[f"mu[{k + 1},{d + 1}]"] = params.means[:, :, order[k], d]
+            for e in range(d, 2):
+                name = f"Sigma[{k + 1},{d + 1},{e + 1}]"
+                if name in reference["summary"]:
+                    ours[name] = params.covariances[:, :, order[k], d, e]
+    assert len(ours) >= 10
+    for name, draws in ours.items():
+        entry = reference["summary"][name]
+        assert_same_mean(draws, entry["mean"], entry["mcse"], f"{engine.__name__} {name}")
+        assert draws.std() == pytest.approx(entry["sd"], rel=0.1)
+
+
+@pytest.mark.parametrize("engine", [bg.sample_gibbs, bg.sample_nuts])
+@pytest.mark.parametrize("which", [0, 1])
+def test_univariate_posteriors_are_jagss(truth, reference_data, engine, which):
+    """Waiting times K = 2 and galaxies K = 3 under JAGS's conjugate prior: predictive density and weights, label-free."""
+    reference = truth("posterior")["jags"][which]
+    x = {"waiting_K2_NIG": "waiting", "galaxy26960_K3_NIG": "galaxy_corrected"}[reference["id"]]
+    p = reference["prior"]
+    prior = prior_of(p["alpha"], p["m0"], p["kappa0"], 2 * p["c0"], [[2 * p["C0"]]])
+    posterior = engine(reference_data[x], reference["K"], prior=prior, num_samples=5000, num_warmup=1000, seed=11)
+    summary = reference["summary"]
+    weights = posterior.params.weights
+    assert_same_mean(posterior.log_likelihood, summary["loglik"]["mean"], summary["loglik"]["mcse"], "loglik")
+    assert_same_mean((weights**2).sum(-1), summary["sum_w2"]["mean"], summary["sum_w2"]["mcse"], "sum_w2")
+    grid = np.array(reference["predictive_grid"])
+    _, means, trils = posterior.params
+    for point, mean, error in zip(grid, reference["predictive_mean"], reference["predictive_mcse"], strict=True):
+        gaussians = (
+            np.exp(-0.5 * ((point - means[..., 0]) / trils[..., 0, 0]) ** 2) / trils[..., 0, 0] / np.sqrt(2 * np.pi)
+        )
+        assert_same_mean((weights * gaussians).sum(-1), mean, error, f"p({point:.3g})", most=4.5)
+
+
+def test_gibbs_and_nuts_agree_on_galaxies(reference_data):
+    """Three components, one prior, label-invariant quantities, tolerance from ESS."""
+    prior = prior_of(1.0, 20.0, 0.1, 6.0, [[12.0]])
+    one = invariants(bg.sample_gibbs(reference_data["galaxy_corrected"], 3, prior=prior, num_samples=4000, seed=1))
+    two = invariants(bg.sample_nuts(reference_data["galaxy_corrected"], 3, prior=prior, num_samples=4000, seed=2))
+    for name in one:
+        assert_same_mean(one[name], *mean_and_error(two[name]), name)
+
+
+def test_map_em_gibbs_and_nuts_agree_on_old_faithful(reference_data):
+    """EM's mode beats every draw of either sampler, and their means differ by no more than Monte Carlo error."""
+    x = reference_data["faithful"]
+    mode = bg.fit_em(x, 2, prior="default")
+    runs = [engine(x, 2, seed=4, reference=mode) for engine in (bg.sample_gibbs, bg.sample_nuts)]
+    for posterior in runs:
+        highest = (posterior.log_likelihood + posterior.log_prior).max()
+        assert mode.objective - 3 < highest < mode.objective
+        sd = posterior.params.means.std(axis=(0, 1))
+        assert (np.abs(posterior.params.means.mean(axis=(0, 1)) - mode.params.means) < 0.25 * sd).all()
+    for name in ("weights", "means", "covariances"):
+        one, two = (getattr(p.params, name) for p in runs)
+        for index in np.ndindex(one.shape[2:]):
+            where = (slice(None), slice(None), *index)
+            assert_same_mean(one[where], *mean_and_error(two[where]), f"{name}{index}")
+
+
+def test_enumerated_nuts_is_the_same_posterior(reference_data):
+    x = reference_data["faithful"]
+    slow = bg.sample_nuts(x, 2, likelihood="enumerated", num_warmup=300, num_samples=800, num_chains=2, seed=1)
+    fast = bg.sample_nuts(x, 2, num_warmup=500, num_samples=1000, seed=2)
+    assert set(slow.sample_stats) >= {"diverging", "n_steps", "tree_depth", "acceptance_rate", "energy", "step_size"}
+    assert_same_mean(slow.log_likelihood, *mean_and_error(fast.log_likelihood), "loglik")
+    assert_same_mean(slow.params.means[:, :, 0, 1], *mean_and_error(fast.params.means[:, :, 0, 1]), "mean")
+
+
+def test_log_prior_and_log_likelihood_of_draws_are_in_the_users_units(reference_data):
+    x = reference_data["faithful"].to_numpy()
+    for posterior in (
+        bg.sample_gibbs(x, 2, num_warmup=20, num_samples=20, num_chains=2),
+        bg.sample_nuts(x, 2, num_warmup=50, num_samples=20, num_chains=2),
+    ):
+        theta = bg.Params(*(part[1, 7] for part in posterior.params))
+        loc, strength, df, scale = (part[0] for part in posterior.prior.components)
+        expected = twins.log_prior(theta, [1.0, 1.0], loc, strength, df, scale)
+        assert posterior.log_prior[1, 7] == pytest.approx(expected, rel=1e-9)
+        assert posterior.log_likelihood[1, 7] == pytest.approx(float(bg.log_likelihood(theta, x)), rel=1e-9)
+
+
+@pytest.mark.parametrize("engine", [bg.sample_gibbs, bg.sample_nuts])
+def test_same_seed_same_draws_wherever_blocks_end(engine, reference_data, monkeypatch):
+    arguments = {"num_warmup": 30, "num_samples": 40, "num_chains": 2, "seed": 6}
+    first = engine(reference_data["faithful"], 2, **arguments)
+    monkeypatch.setattr(drivers.np, "clip", lambda *args: 7)
+    second = engine(reference_data["faithful"], 2, **arguments)
+    np.testing.assert_array_equal(first.params.means, second.params.means)
+    monkeypatch.undo()
+    other = engine(reference_data["faithful"], 2, **(arguments | {"seed": 7}))
+    assert not np.array_equal(first.params.means, other.params.means)
+
+
+def test_a_second_run_compiles_nothing(reference_data):
+    bg.sample_gibbs(reference_data["faithful"], 2, num_warmup=5, num_samples=5)
+    before = gibbs._BLOCK.num_compilations
+    bg.sample_gibbs(reference_data["faithful"], 2, num_warmup=9, num_samples=300, seed=2)
+    assert gibbs._BLOCK.num_compilations == before
+
+
+def test_empty_components_are_drawn_from_the_prior():
+    """Six rows, five components: Gibbs must keep going, with finite draws and weights that sum to one."""
+    posterior = bg.sample_gibbs(TINY, 5, num_warmup=100, num_samples=500, seed=0)
+    assert all(np.isfinite(part).all() for part in posterior.params)
+    np.testing.assert_allclose(posterior.params.weights.sum(axis=-1), 1.0)
+
+
+@pytest.mark.parametrize("init", ["em", "dispersed"])
+def test_starts(reference_data, init):
+    posterior = bg.sample_gibbs(
+        reference_data["faithful"], 2, num_warmup=0, num_samples=5, num_chains=3, init=init, seed=1
+    )
+    starts = posterior.params.means[:, 0]
+    assert (np.ptp(starts, axis=0) == 0).all() == (init == "em")
+    again = bg.sample_gibbs(
+        reference_data["faithful"],
+        2,
+        num_warmup=0,
+        num_samples=5,
+        num_chains=3,
+        init=bg.fit_em(reference_data["faithful"], 2),
+    )
+    assert again.num_samples == 5
+
+
+@pytest.mark.parametrize("engine", [bg.sample_gibbs, bg.sample_nuts])
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"prior": None}, PriorError, "needs a proper prior"),
+        ({"prior": bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(0.0, 0.0, 5.0, 1.0))}, PriorError, "strength"),
+        ({"num_samples": 0}, ArgumentError, "num_samples"),
+        ({"num_warmup": -1}, ArgumentError, "num_warmup"),
+        ({"num_chains": 0}, ArgumentError, "num_chains"),
+        ({"init": "luck"}, ArgumentError, "init"),
+        ({"covariance_type": "EEE"}, ArgumentError, "covariance_type"),
+    ],
+)
+def test_bad_arguments(engine, reference_data, arguments, error, words):
+    with pytest.raises(error, match=words):
+        engine(reference_data["faithful"], 2, **arguments)

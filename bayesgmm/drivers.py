@@ -177,8 +177,8 @@ def run_chains(
     """Drive chains through warm-up and sampling, block by block.
 
     ``block(state, n)`` advances every chain by n draws. The first block is short and the others aim at a quarter of a
-    second, so that the terminal stays alive; the draws do not depend on where the blocks end. Ctrl-C finishes the block under way
-    and keeps the draws so far; a second one stops at once.
+    second, so that the terminal stays alive; the draws do not depend on where the blocks end. Ctrl-C finishes the block
+    under way and keeps the draws so far; a second one stops at once.
     """
     total, done, size = num_warmup + num_samples, 0, 8
     blocks = []

@@ -40,6 +40,6 @@ def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_ro
     numpyro.deterministic("covariances", trils @ trils.mT)
     size: Any = num_rows if x is None else len(x)
     with numpyro.plate("obs", size):
-        z: Any = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
-        observed: Any = dist.MultivariateNormal(means[z], scale_tril=trils[z])
-        numpyro.sample("x", observed, obs=x)
+        categorical: Any = dist.Categorical(weights)
+        z: Any = numpyro.sample("z", categorical, infer={"enumerate": "parallel"})
+        numpyro.sample("x", dist.MultivariateNormal(means[z], scale_tril=trils[z]), obs=x)

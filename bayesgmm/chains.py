@@ -14,7 +14,7 @@ from bayesgmm.clock import Program, Stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.drivers import Collected, Report, climb
 from bayesgmm.errors import ArgumentError, PriorError, SamplingInterrupted
-from bayesgmm.problem import Problem, check_count, check_family
+from bayesgmm.problem import Problem, check_count, check_family, log_kernel
 from bayesgmm.progress import Listener
 from bayesgmm.results import MixtureFit, Posterior
 from bayesgmm.types import Params
@@ -146,7 +146,11 @@ def _prior_shift(problem: Problem, draws: Params, log_prior: np.ndarray) -> floa
     """What one draw's log prior gains on the way to the user's units: a constant, the same for all draws."""
     first = _to_host(problem.frame.restore(jax.tree.map(lambda leaf: leaf[0, 0], draws)))
     assert problem.prior is not None
-    return float(problem.prior.log_kernel(first)) + problem.prior_constant - float(log_prior[0, 0])
+    return (
+        float(log_kernel(*jax.tree.map(jnp.asarray, (first, problem.prior))))
+        + problem.prior_constant
+        - float(log_prior[0, 0])
+    )
 
 
 def _to_host(params: Params) -> Params:

@@ -11,7 +11,18 @@ import numpy as np
 from bayesgmm import initialize
 from bayesgmm.clock import stopwatch
 from bayesgmm.conjugate import Belief
-from bayesgmm.drivers import COLLAPSED, CONVERGED, EMPTY, MAX_ITER, NON_FINITE, RUNNING, STATUS, Climb, climb
+from bayesgmm.drivers import (
+    BATCHED_ROWS,
+    COLLAPSED,
+    CONVERGED,
+    EMPTY,
+    MAX_ITER,
+    NON_FINITE,
+    RUNNING,
+    STATUS,
+    Climb,
+    climb,
+)
 from bayesgmm.errors import (
     ArgumentError,
     CollapseError,
@@ -23,7 +34,7 @@ from bayesgmm.errors import (
 from bayesgmm.kernels import log_likelihood
 from bayesgmm.labels import by_first_mean, permute
 from bayesgmm.precision import scope, to_numpy
-from bayesgmm.problem import Problem, as_key, check_count, check_family, prepare
+from bayesgmm.problem import Problem, as_key, check_count, check_family, log_kernel, prepare
 from bayesgmm.progress import Progress, listening
 from bayesgmm.results import Basin, MixtureFit
 from bayesgmm.types import Params
@@ -105,27 +116,37 @@ def fit_em(
         If, without a prior, a component rests on D + 1 rows or fewer.
     """
     _check_arguments(covariance_type, algorithm, max_iter, tol, n_init)
-    with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
+    with scope(dtype), stopwatch() as clock:
         problem = prepare(x, n_components, prior, dtype)
         _check_prior(problem)
         key_start, key_climb = jr.split(as_key(seed))
+        given = (weights_init, means_init, covariances_init)
         if labels_init is not None:
             starts = initialize.label_start(labels_init, problem)
-        elif means_init is not None or weights_init is not None or covariances_init is not None:
-            starts = initialize.given_start(problem, weights_init, means_init, covariances_init)
+        elif any(part is not None for part in given):
+            starts = initialize.given_start(problem, *given)
         else:
             starts = initialize.kmeans_starts(key_start, problem, n_init)
         tol_used = 0.0 if algorithm == "sem" else tol
-        states = to_numpy(
-            climb(key_climb, starts, problem.belief, problem.rows, tol_used, max_iter, algorithm,
-                  lambda done: listener(algorithm, done, max_iter, ""))
-        )  # fmt: skip
-        best = _best(states, problem)
-        listener(algorithm, int(states.iteration[best]), int(states.iteration[best]), STATUS[int(states.status[best])])
+        brief = progress_bar is None and problem.table.num_rows <= BATCHED_ROWS
+        with listening(False if brief else progress_bar) as listener:
+            states = to_numpy(
+                climb(key_climb, starts, problem.belief, problem.rows, tol_used, max_iter, algorithm,
+                      lambda done: listener(algorithm, done, max_iter, ""))
+            )  # fmt: skip
+            best = _best(states, problem)
+            steps = int(states.iteration[best])
+            listener(algorithm, steps, steps, STATUS[int(states.status[best])])
         values = _values(states, best, problem, algorithm)
     fit = MixtureFit(
-        **values, algorithm=algorithm, prior=problem.prior, table=problem.table, frame=problem.frame, clock=clock, seed=seed
-    )  # fmt: skip
+        **values,
+        algorithm=algorithm,
+        prior=problem.prior,
+        table=problem.table,
+        frame=problem.frame,
+        clock=clock,
+        seed=seed,
+    )
     _warn(fit, states.counts[best], tol_used)
     return fit
 
@@ -133,12 +154,12 @@ def fit_em(
 def _values(states: Climb, best: int, problem: Problem, algorithm: str) -> dict[str, Any]:
     """Fields of the fit that come from the climb, back in the user's units."""
     chosen = jax.tree.map(lambda leaf: leaf[best], states)
-    objective, log_prior_inside = float(chosen.objective), float(problem.belief.log_kernel(chosen.best))
+    objective, log_prior_inside = float(chosen.objective), _log_prior(chosen.best, problem.belief)
     value = objective - log_prior_inside - problem.log_volume
     restored = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), problem.frame.restore(chosen.best))
     log_prior = 0.0
     if problem.prior is not None:
-        log_prior = float(problem.prior.log_kernel(restored)) + problem.prior_constant
+        log_prior = _log_prior(restored, problem.prior) + problem.prior_constant
     shift = value + log_prior - objective
     return {
         "params": permute(restored, by_first_mean(restored)),
@@ -150,6 +171,10 @@ def _values(states: Climb, best: int, problem: Problem, algorithm: str) -> dict[
         "trace": np.asarray(chosen.trace, np.float64)[: int(chosen.iteration) + 1] + shift,
         "basins": _basins(states, shift),
     }
+
+
+def _log_prior(params: Params, belief: Belief) -> float:
+    return float(log_kernel(*jax.tree.map(jnp.asarray, (params, belief))))
 
 
 def _marginal(params: Params, problem: Problem) -> float:

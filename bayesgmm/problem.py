@@ -13,7 +13,7 @@ from bayesgmm.conjugate import Belief, default_belief, flat_belief, improper_bec
 from bayesgmm.data import Table, as_table, check_table
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.sweep import Rows, to_rows
-from bayesgmm.types import Frame
+from bayesgmm.types import Frame, Params
 
 
 class Problem(NamedTuple):
@@ -54,6 +54,12 @@ def prepare(x, num_components: int, prior: Belief | str | None, dtype: str = "fl
     device = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), belief)
     constant = 0.0 if own is None else float(_log_normaliser(jax.tree.map(jnp.asarray, own)))
     return Problem(table, num_components, frame, own, constant, device, to_rows(table.values, frame, dtype), dtype)
+
+
+@Program
+def log_kernel(params: Params, belief: Belief):
+    """``log p(θ)`` without its constant, compiled once per shape."""
+    return belief.log_kernel(params)
 
 
 @Program

@@ -1,5 +1,6 @@
 """Progress of long work: a rich bar at a terminal or in Jupyter, or whatever callable the caller hands in."""
 
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,4 +55,6 @@ def bars() -> Iterator[Listener]:
 
 
 def _someone_is_watching() -> bool:
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    if "ipykernel" in sys.modules:
+        return importlib.util.find_spec("ipywidgets") is not None
+    return sys.stderr.isatty()

@@ -13,6 +13,10 @@ CHUNK = 65_536
 """Rows handled at a time on the host, so that checks and summaries make no second copy of the data."""
 
 
+COPY_BYTES = 2**26
+"""Data up to this size are copied, so that results do not change if the user's array does; larger data are not."""
+
+
 class Table(NamedTuple):
     """Checked data: finite doubles of shape (N, D), and the names of the features."""
 
@@ -64,6 +68,7 @@ def as_table(x) -> Table:
     _refuse_text(x)
     try:
         values = np.asarray(x.to_numpy() if hasattr(x, "to_numpy") else x, dtype=np.float64)
+        values = values.copy() if values.nbytes <= COPY_BYTES else values
     except (TypeError, ValueError) as error:
         raise DataError(
             f"The data could not be read as numbers ({error}). Keep only numeric columns, and encode or drop the others."

@@ -48,7 +48,7 @@ def _turn(key: PRNGKeyArray, state: Climb, prior: Belief, rows: Rows, tol, max_i
     gain = objective - state.last
     better = objective >= state.objective
     keep = partial(jax.tree.map, lambda new, old: jnp.where(better, new, old))
-    eps = jnp.finfo(rows.x.dtype).eps
+    eps = jnp.finfo(rows.dtype).eps
     status = jnp.where(t >= max_iter, MAX_ITER, RUNNING)
     status = jnp.where(_settled(objective, gain, state.gain, tol, eps), CONVERGED, status)
     lost = _lost(proposal, stats.counts, eps)
@@ -123,10 +123,10 @@ def climb(
     keeps the best θ so far.
     """
     num_starts = starts.weights.shape[0]
-    small = rows.x.shape[0] * rows.x.shape[2] <= BATCHED_ROWS
+    small = rows.capacity <= BATCHED_ROWS
     keys = jr.split(key, num_starts)
     states = _FOOT(starts, size=1 << max(10, int(max_iter + 1).bit_length()))
-    tol_array, limit = jnp.asarray(tol, rows.x.dtype), jnp.asarray(max_iter)
+    tol_array, limit = jnp.asarray(tol, rows.dtype), jnp.asarray(max_iter)
     done, size = -1, max_iter + 1 if small else 2
     with _interruptible() as stop:
         while not stop.is_set() and (np.asarray(states.status) == RUNNING).any():

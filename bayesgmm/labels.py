@@ -1,7 +1,6 @@
 """One common labelling for draws whose likelihood does not know the components' numbers."""
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from bayesgmm.types import Params
 
@@ -30,8 +29,11 @@ def align(draws: Params, reference: Params) -> np.ndarray:
     costs = naming_costs(draws, reference).reshape(-1, num, num)
     permutations = costs.argmin(axis=2)
     unsettled = np.flatnonzero((np.sort(permutations, axis=1) != np.arange(num)).any(axis=1))
-    for i in unsettled:
-        permutations[i] = linear_sum_assignment(costs[i])[1]
+    if len(unsettled):
+        from scipy.optimize import linear_sum_assignment  # half a second to load, and seldom needed
+
+        for i in unsettled:
+            permutations[i] = linear_sum_assignment(costs[i])[1]
     return permutations.reshape(*batch, num)
 
 

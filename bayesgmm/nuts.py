@@ -30,7 +30,7 @@ from bayesgmm.precision import scope
 from bayesgmm.problem import as_key, prepare
 from bayesgmm.progress import Progress, listening
 from bayesgmm.results import MixtureFit, Posterior
-from bayesgmm.sweep import Rows
+from bayesgmm.sweep import Rows, all_rows
 from bayesgmm.types import Params
 
 Position = dict[str, Float[Array, "..."]]
@@ -123,7 +123,7 @@ def potential(likelihood: str, prior: Belief, rows: Rows):
     if likelihood == "marginal":
         return lambda position: -log_posterior(constrain(position), prior, rows) - log_jacobian(position)
     story = enum(config_enumerate(gaussian_mixture), first_available_dim=-2)
-    x = jnp.moveaxis(rows.x, 1, 2).reshape(-1, rows.x.shape[1])
+    x = all_rows(rows)
     constant = prior.log_normaliser()
     return lambda position: potential_energy(story, (prior, x), {}, position, enum=True) + constant
 

@@ -6,6 +6,7 @@ import pytest
 from test_conjugate import random_params
 
 import bayesgmm as bg
+import bayesgmm.sweep as module
 from bayesgmm import mixture
 from bayesgmm.kernels import average, draw, log_likelihood, maximise
 from bayesgmm.mixture import log_joint_scorer
@@ -112,3 +113,26 @@ def test_padding_never_touches_the_sums(rng):
     padded = sweep(jr.key(0), log_joint_scorer(arrays(params)), to_rows(x, UNIT, chunk=32), average)
     np.testing.assert_allclose(padded.value, whole.value, rtol=1e-13)
     assert float(padded.counts.sum()) == pytest.approx(33)
+
+
+@pytest.mark.parametrize("offset", range(8))
+def test_large_data_are_read_where_they_lie(rng, monkeypatch, offset):
+    """Whatever the array's address and however N divides, a view of the user's memory gives what a copy gives."""
+    monkeypatch.setattr(module, "CHUNK", 64)
+    num, frame = 301 + offset, Frame(np.array([0.5, -1.0, 2.0]), np.array([2.0, 0.5, 3.0]))
+    memory = np.empty(3 * num + 8)
+    start = (-memory.ctypes.data % 64) // 8 + offset
+    x = memory[start % 8 : start % 8 + 3 * num].reshape(num, 3)
+    x[:] = rng.normal(size=(num, 3))
+    params = random_params(12)
+    copied = to_rows(x, frame, chunk=64)
+    monkeypatch.setattr(module, "VIEW_BYTES", 0)
+    viewed = to_rows(x, frame)
+    assert isinstance(viewed, module.View)
+    assert viewed.flat.unsafe_buffer_pointer() - x.ctypes.data in range(0, 64)
+    np.testing.assert_allclose(module.all_rows(viewed), (x - frame.center) / frame.scale, rtol=1e-15)
+    jax.clear_caches()
+    one, two = (sweep(jr.key(0), log_joint_scorer(arrays(params)), rows, average) for rows in (copied, viewed))
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    assert float(two.counts.sum()) == pytest.approx(num)

@@ -1,0 +1,218 @@
+"""Figures of bayesgmm against its peers. Usage: python benchmarks/run.py [name ...]; no name runs all."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from timing import alternate, fresh, row, seconds
+
+MEMORY = """
+import resource, sys, threading, time
+import numpy as np, bayesgmm as bg
+from bayesgmm.em import fit_em
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+
+warm = np.random.default_rng(0).normal(size=(5000, 16))
+fit_em(warm, 16, n_init=1, max_iter=2, tol=0, prior="default")
+base = resident()
+rng = np.random.default_rng(0)
+x = np.empty((1_000_000, 16))
+for block in np.array_split(x, 100):
+    block[:] = rng.normal(size=block.shape) + 4 * rng.integers(16, size=(len(block), 1))
+peak, over = [0], threading.Event()
+def watch():
+    while not over.is_set():
+        peak[0] = max(peak[0], resident())
+        time.sleep(0.002)
+thread = threading.Thread(target=watch)
+thread.start()
+start = time.perf_counter()
+fit_em(x, 16, n_init=1, max_iter=5, tol=0, prior="default", progress_bar=False)
+elapsed = time.perf_counter() - start
+over.set(); thread.join()
+print((peak[0] - base) / x.nbytes, elapsed)
+"""
+
+
+def clusters(n: int, d: int, k: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(k, d))[rng.integers(k, size=n)] * 3 + rng.normal(size=(n, d))
+
+
+def bench_import() -> None:
+    """Import time of bayesgmm over that of jax, each in new processes, alternating."""
+    timed = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+    pairs = [(float(fresh(timed.format("bayesgmm"))), float(fresh(timed.format("jax")))) for _ in range(9)]
+    ours, jax_time = (float(np.median(column)) for column in zip(*pairs, strict=True))
+    row("import", ours, jax_time, float(np.median([b / a for a, b in pairs])), "import jax")
+
+
+def bench_public_names() -> None:
+    """Import of the names a script needs first (fit_em and its world), over import jax."""
+    timed = "import time; t = time.perf_counter(); {}; print(time.perf_counter() - t)"
+    code = timed.format("from bayesgmm import fit_em, sample_gibbs")
+    pairs = [(float(fresh(code)), float(fresh(timed.format("import jax")))) for _ in range(5)]
+    ours, jax_time = (float(np.median(column)) for column in zip(*pairs, strict=True))
+    row("from bayesgmm import fit_em, sample_gibbs", ours, jax_time, jax_time / ours, "import jax")
+
+
+def bench_cli() -> None:
+    """Whole command on Old Faithful, new process: empty compilation cache, then warm."""
+    command = [str(Path(sys.executable).parent / "bayesgmm"), "compare", "faithful", "-k", "2", "--quiet", "--out"]
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("empty cache", "warm cache"):
+            times = []
+            for i in range(3):
+                cache = f"{folder}/{i if name == 'empty cache' else 0}"
+                env = os.environ | {"XDG_CACHE_HOME": cache}
+                run = partial(subprocess.run, [*command, f"{folder}/out"], check=True, capture_output=True, env=env)
+                times.append(seconds(run))
+            print(f"| compare faithful -k 2, {name} | {np.median(times):.1f} s |  |  |  |", flush=True)
+
+
+def bench_memory() -> None:
+    """Peak memory of EM over the size of the data, the user's own copy included, N = 1,000,000, D = K = 16."""
+    ratio, elapsed = map(float, fresh(MEMORY).split())
+    print(
+        f"| EM, N=1e6 D=16 K=16: peak memory / data | {ratio:.2f}× | 5 M-steps in {elapsed:.1f} s |  |  |", flush=True
+    )
+
+
+def bench_em() -> None:
+    """One EM iteration, from differences of runs of 2 and 12 iterations, against scikit-learn."""
+    from sklearn.mixture import GaussianMixture
+
+    import bayesgmm as bg
+
+    for n, d, k in ((200_000, 2, 3), (200_000, 16, 16), (20_000, 64, 16)):
+        x = clusters(n, d, k)
+        start = {"weights_init": np.full(k, 1 / k), "means_init": x[:k]}
+        covariances = np.array([np.cov(x.T)] * k)
+
+        def ours(steps: int, x=x, k=k, start=start, covariances=covariances) -> float:
+            fit = partial(bg.fit_em, x, k, **start, covariances_init=covariances, tol=0, progress_bar=False)
+            return seconds(partial(fit, max_iter=steps))
+
+        def peer(steps: int, x=x, k=k, start=start, covariances=covariances) -> float:
+            model = GaussianMixture(
+                k, tol=0, max_iter=steps, reg_covar=0, init_params="random_from_data", **start,
+                precisions_init=np.linalg.inv(covariances),
+            )  # fmt: skip
+            return seconds(partial(model.fit, x))
+
+        few, many = 1, 6
+        ours(few), ours(many), peer(few)
+        pairs = [((ours(many) - ours(few)) / 5, (peer(3) - peer(few)) / 2) for _ in range(5)]
+        mine, theirs = (float(np.median(column)) for column in zip(*pairs, strict=True))
+        row(
+            f"EM iteration N={n} D={d} K={k}", mine, theirs, float(np.median([b / a for a, b in pairs])), "scikit-learn"
+        )
+
+
+def bench_gradient() -> None:
+    """Value and gradient of the log posterior: one pass against NumPyro's enumeration of z."""
+    import jax
+    import jax.numpy as jnp
+
+    from bayesgmm import nuts
+    from bayesgmm.conjugate import default_belief
+    from bayesgmm.sweep import to_rows
+    from bayesgmm.types import Frame, Params
+
+    for n, d, k in ((1_000, 2, 3), (10_000, 8, 8), (100_000, 8, 8)):
+        with jax.enable_x64(True):
+            x = clusters(n, d, k)
+            x = (x - x.mean(0)) / x.std(0)
+            prior = jax.tree.map(jnp.asarray, default_belief(np.zeros(d), np.cov(x.T), k).expand(k, d))
+            rows = to_rows(x, Frame(np.zeros(d), np.ones(d)))
+            params = Params.of(np.full(k, 1 / k), x[:k], [np.eye(d) * 0.5] * k)
+            position = nuts.unconstrain(jax.tree.map(jnp.asarray, params))
+            routes = {}
+            for name in ("marginal", "enumerated"):
+                function = jax.jit(lambda u, p, r, name=name: jax.value_and_grad(nuts.potential(name, p, r))(u))
+                routes[name] = partial(lambda f, *a: jax.block_until_ready(f(*a)), function, position, prior, rows)
+            row(
+                f"value and gradient N={n} D={d} K={k}",
+                *alternate(routes["marginal"], routes["enumerated"]),
+                "NumPyro enumerated",
+            )
+
+
+def bench_gibbs() -> None:
+    """One Gibbs sweep per chain, 4 chains, against R bayesm's rnmixGibbs (one chain per call; needs r-cran-bayesm)."""
+    import bayesgmm as bg
+
+    x = clusters(10_000, 8, 8)
+    sweeps = 50
+
+    def ours(num: int) -> None:
+        bg.sample_gibbs(x, 8, num_warmup=0, num_samples=num, num_chains=4, progress_bar=False)
+
+    ours(sweeps)
+    mine = float(
+        np.median([(seconds(lambda: ours(2 * sweeps)) - seconds(lambda: ours(sweeps))) / sweeps for _ in range(5)])
+    )
+    if shutil.which("Rscript") is None:
+        print(f"| Gibbs sweep, 4 chains, N=10000 D=8 K=8 | {mine * 1e3:.4g} ms |  |  | no R here |")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        np.savetxt(f"{folder}/x.csv", x, delimiter=",")
+        code = f"""
+        suppressMessages(library(bayesm)); y <- as.matrix(read.csv("{folder}/x.csv", header = FALSE))
+        go <- function(R) system.time(rnmixGibbs(list(y = y), list(ncomp = 8), list(R = R, keep = 1, nprint = 0)))[["elapsed"]]
+        invisible(go(20)); cat((go(120) - go(20)) / 100)"""
+        out = subprocess.run(["Rscript", "-e", code], capture_output=True, text=True, check=True).stdout
+    theirs = float(out.split()[-1])
+    row(
+        "Gibbs sweep, 4 chains (peer: 4 × one), N=10000 D=8 K=8",
+        mine,
+        4 * theirs,
+        4 * theirs / mine,
+        "bayesm rnmixGibbs",
+    )
+
+
+def bench_efficiency() -> None:
+    """Smallest ESS per second over label-invariant quantities, defaults; compile seconds stated apart."""
+    import bayesgmm as bg
+
+    for name, k in (("faithful", 2), ("galaxies", 3)):
+        comparison = bg.compare(bg.load_dataset(name), k, engines=("gibbs", "nuts"), progress_bar=False)
+        again = bg.compare(bg.load_dataset(name), k, engines=("gibbs", "nuts"), seed=1, progress_bar=False)
+        for engine in ("gibbs", "nuts"):
+            first, second = comparison.costs()[engine], again.costs()[engine]
+            print(
+                f"| {engine}, {name} K={k}: ESS per second | {second['ESS per second']:.0f} | first call compiles "
+                f"{first['seconds compiling']:.1f} s, second runs {second['seconds running']:.2f} s |  |  |", flush=True,
+            )  # fmt: skip
+
+
+BENCHES: dict[str, Callable[[], None]] = {
+    "import": bench_import, "names": bench_public_names, "cli": bench_cli, "memory": bench_memory, "em": bench_em,
+    "gradient": bench_gradient, "gibbs": bench_gibbs, "efficiency": bench_efficiency,
+}  # fmt: skip
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    names = sys.argv[1:] or list(BENCHES)
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown:
+        sys.exit(f"No benchmark {unknown}; there are {json.dumps(list(BENCHES))}")
+    print("| what | bayesgmm | peer | ratio | peer is |\n|---|---|---|---|---|")
+    for name in names:
+        BENCHES[name]()
+
+
+if __name__ == "__main__":
+    main()

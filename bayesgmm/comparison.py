@@ -259,11 +259,11 @@ def _run(
     shared: dict,
 ) -> Result:
     if name == "gibbs":
-        return sample_gibbs(table, n_components, prior=prior or "default", reference=reference, **chains, **shared)
+        return sample_gibbs(table, n_components, prior=prior, reference=reference, **chains, **shared)
     if name == "nuts":
         from bayesgmm.nuts import sample_nuts  # NumPyro loads only when NUTS is asked for
 
-        return sample_nuts(table, n_components, prior=prior or "default", reference=reference, **chains, **shared)
+        return sample_nuts(table, n_components, prior=prior, reference=reference, **chains, **shared)
     listener = shared["progress_bar"]
     shared = shared | {"progress_bar": lambda label, done, total, note: listener(name, done, total, note)}
     fit = fit_em(table, n_components, prior=None if name == "mle" else prior, n_init=n_init, **shared)

@@ -23,8 +23,9 @@ import jax.random as jr
 import numpy as np
 from jax import lax
 from jax.scipy.special import logsumexp
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Key, PRNGKeyArray
 
+from bayesgmm.arrays import Array
 from bayesgmm.clock import Program
 from bayesgmm.conjugate import Belief
 from bayesgmm.data import Table
@@ -158,7 +159,7 @@ def sample_prior(key: PRNGKeyArray, prior: Belief, num: int) -> Params:
 
 
 @Program
-def _sample_belief(keys: PRNGKeyArray, belief: Belief) -> Params:
+def _sample_belief(keys: Key[Array, "S"], belief: Belief) -> Params:
     return lax.map(belief.sample, keys)
 
 

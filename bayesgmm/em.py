@@ -209,7 +209,7 @@ def _basins(states: Climb, shift: float) -> tuple[Basin, ...]:
     """Starts that ended within 1e-3 of one another in the objective are one basin; failures are listed by kind."""
     order = np.argsort(-np.where(np.isfinite(states.objective), states.objective, -np.inf))
     groups: list[list[int]] = []
-    for i in order:
+    for i in map(int, order):
         home = next((group for group in groups if _same(states, group[0], i)), None)
         if home is None:
             groups.append([i])

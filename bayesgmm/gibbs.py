@@ -34,7 +34,7 @@ def sample_gibbs(
     n_components: int,
     *,
     covariance_type: str = "full",
-    prior: Belief | str = "default",
+    prior: Belief | str | None = "default",
     num_warmup: int = 1000,
     num_samples: int = 1000,
     num_chains: int = 4,
@@ -51,7 +51,7 @@ def sample_gibbs(
     x, n_components, covariance_type, dtype, progress_bar
         As for `fit_em`.
     prior
-        ``"default"`` (`default_prior`) or a proper conjugate `Prior`, in the user's units.
+        ``"default"`` (`default_prior`) or a proper conjugate `Prior`, in the user's units; None (flat) is refused.
     num_warmup, num_samples, num_chains
         Sweeps dropped, sweeps kept, and chains (run side by side).
     seed

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Float, Int, PRNGKeyArray
+from jaxtyping import Float, Int, Key
 from numpyro.contrib.funsor import config_enumerate, enum
 from numpyro.distributions import biject_to, constraints
 from numpyro.infer.hmc import hmc
@@ -58,7 +58,7 @@ def sample_nuts(
     n_components: int,
     *,
     covariance_type: str = "full",
-    prior: Belief | str = "default",
+    prior: Belief | str | None = "default",
     num_warmup: int = 1000,
     num_samples: int = 1000,
     num_chains: int = 4,
@@ -161,7 +161,7 @@ def _kernel(recipe: Recipe, prior: Belief, rows: Rows):
     return start, lambda state: sample_kernel(state, model_args=(prior, rows), model_kwargs={})
 
 
-def _start(keys: PRNGKeyArray, starts: Params, prior: Belief, rows: Rows, recipe: Recipe):
+def _start(keys: Key[Array, "C"], starts: Params, prior: Belief, rows: Rows, recipe: Recipe):
     start, _ = _kernel(recipe, prior, rows)
     return jax.vmap(lambda key, params: start(unconstrain(params), rng_key=key))(keys, starts)
 

@@ -1,6 +1,6 @@
 """One model on one data set, ready for any engine: checked, standardised, with its prior."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -114,7 +114,7 @@ def host_generator(key: PRNGKeyArray) -> np.random.Generator:
     return np.random.default_rng(np.asarray(jr.key_data(key)))
 
 
-def check_count(name: str, value: int, least: int = 1) -> None:
+def check_count(name: str, value: Any, least: int = 1) -> None:
     """Refuse a count that is no integer or is below `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}.")

@@ -63,4 +63,5 @@ class Frame(NamedTuple):
     @property
     def log_volume(self) -> Float[Array, ""]:
         """``log |d user / d standardised|``: what one row's log density loses on the way back to the user's units."""
-        return (np if isinstance(self.scale, np.ndarray) else jnp).log(self.scale).sum()
+        xp = np if isinstance(self.scale, np.ndarray) else jnp
+        return xp.asarray(xp.log(self.scale).sum())

@@ -15,6 +15,7 @@ from bayesgmm.errors import (
     PriorError,
     SpuriousComponentWarning,
 )
+from bayesgmm.problem import check_count
 
 MCLUST = [("faithful", 2), ("faithful", 3), ("iris", 2), ("iris", 3), ("galaxy_corrected", 2), ("galaxy_corrected", 3),
           ("acidity", 2), ("acidity", 3), ("diabetes", 2), ("diabetes", 3), ("waiting", 2), ("waiting", 3)]  # fmt: skip
@@ -279,12 +280,11 @@ def test_global_configuration_is_left_alone(reference_data):
     ("arguments", "error", "words"),
     [
         ({"n_components": 0}, ArgumentError, "n_components must be an integer of at least 1"),
-        ({"n_components": 2.5}, ArgumentError, "integer"),
         ({"n_components": 300}, DataError, "272 rows for 300 components"),
         ({"n_components": 2, "covariance_type": "XYZ"}, ArgumentError, "covariance_type"),
         ({"n_components": 2, "prior": "vague"}, PriorError, "Unknown prior"),
         ({"n_components": 2, "tol": -1}, ArgumentError, "tol"),
-        ({"n_components": 2, "max_iter": 0}, ArgumentError, "max_iter"),
+        ({"n_components": 2, "max_iter": -3}, ArgumentError, "max_iter"),
         ({"n_components": 2, "means_init": [[1.0, 2.0]]}, ArgumentError, "means_init"),
         ({"n_components": 2, "weights_init": [0.5, 0.5]}, ArgumentError, "needs means_init"),
         ({"n_components": 1, "weights_init": [0.7], "means_init": [[1.0, 2.0]]}, ArgumentError, "add up to 1"),
@@ -326,3 +326,9 @@ def test_predictions(reference_data):
         fit.predict(np.zeros((3, 5)))
     assert "log-likelihood -1130.264" in repr(fit)
     assert "<table" in fit._repr_html_()
+
+
+@pytest.mark.parametrize("value", [2.5, "2", True, None, 0])
+def test_counts_are_integers(value):
+    with pytest.raises(ArgumentError, match="integer of at least 1"):
+        check_count("n_components", value)

@@ -1,0 +1,92 @@
+"""Heavier statistical runs: `make test-slow`. BAYESGMM_EFFORT scales their length; .ci/run uses a small one."""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+from agreement import assert_same_mean, invariants, mean_and_error
+from scipy.stats import chi2, kstest
+from test_samplers import geweke
+
+import bayesgmm as bg
+from bayesgmm.kernels import KERNELS, step
+from bayesgmm.sweep import to_rows
+from bayesgmm.types import Frame
+
+EFFORT = float(os.environ.get("BAYESGMM_EFFORT", "1"))
+pytestmark = pytest.mark.slow
+
+
+def test_long_geweke():
+    z_scores = geweke(KERNELS["gibbs"], num=int(40_000 * EFFORT), chains=16)
+    assert np.abs(z_scores).max() < 4.0, z_scores
+
+
+def calibration_ranks(kernel, replicates, num_draws=99, thin=8, num_rows=12, dim=2, k=2):
+    """Ranks of θ's label-invariant quantities among posterior draws (Talts et al. 2018), shape (replicate, quantity)."""
+    prior = bg.Prior(bg.Dirichlet(2.0), bg.NormalInverseWishart(0.5, 0.5, dim + 3.0, 1.0)).expand(k, dim)
+    with jax.enable_x64(True):
+        belief = jax.tree.map(jnp.asarray, prior)
+        rows = to_rows(np.zeros((num_rows, dim)), Frame(np.zeros(dim), np.ones(dim)))
+
+        def quantities(params, x):
+            mean = params.weights @ params.means
+            return jnp.array([
+                bg.log_likelihood(params, x), belief.log_density(params), (params.weights**2).sum(), mean[0], mean[1],
+                jnp.max(params.means[:, 0]), jnp.sum(jnp.log(jnp.diagonal(params.scale_trils, axis1=1, axis2=2))),
+                bg.log_density(params, jnp.zeros((1, dim)))[0],
+            ])  # fmt: skip
+
+        def one(key):
+            key_theta, key_x, key_chain = jr.split(key, 3)
+            truth = belief.sample(key_theta)
+            x = bg.sample(key_x, truth, num_rows)[1]
+            data = rows._replace(x=x.T[None])
+
+            def turn(params, key):
+                keys = jr.split(key, thin)
+                params, _ = jax.lax.scan(lambda p, key: (step(kernel, key, p, belief, data)[0], None), params, keys)
+                return params, quantities(params, x)
+
+            # Starting at the truth is starting in the posterior: no warm-up is needed, and none can hide a fault.
+            _, draws = jax.lax.scan(turn, truth, jr.split(key_chain, num_draws))
+            return (draws < quantities(truth, x)).sum(axis=0)
+
+        return np.asarray(jax.jit(lambda keys: jax.lax.map(one, keys, batch_size=50))(jr.split(jr.key(5), replicates)))
+
+
+def uniformity(ranks, bins=20, num_draws=99):
+    counts = np.array([np.bincount(column * bins // (num_draws + 1), minlength=bins) for column in ranks.T])
+    expected = len(ranks) / bins
+    return chi2.sf(((counts - expected) ** 2 / expected).sum(axis=1), bins - 1)
+
+
+def test_simulation_based_calibration_of_gibbs():
+    ranks = calibration_ranks(KERNELS["gibbs"], int(1000 * EFFORT))
+    assert uniformity(ranks).min() > 1e-4 / ranks.shape[1]
+    assert min(kstest((column + 0.5) / 100, "uniform").pvalue for column in ranks.T) > 1e-4 / ranks.shape[1]
+
+
+def test_calibration_catches_a_wrong_kernel():
+    def narrow(key, belief):
+        component = belief.components
+        return belief._replace(components=component._replace(df=component.df + 3.0)).sample(key)
+
+    ranks = calibration_ranks(KERNELS["gibbs"]._replace(estimate=narrow), int(1000 * EFFORT))
+    assert uniformity(ranks).min() < 1e-6
+
+
+def test_engines_agree_on_iris(reference_data):
+    """Four features, two components, default prior: long runs of both samplers on every label-invariant quantity.
+
+    Three components are another matter: that posterior has several modes, and Gibbs crosses between them too seldom.
+    """
+    x = reference_data["iris"]
+    gibbs = bg.sample_gibbs(x, 2, num_samples=int(20_000 * EFFORT), seed=1)
+    nuts = bg.sample_nuts(x, 2, num_samples=int(8000 * EFFORT), seed=2)
+    one, two = invariants(gibbs), invariants(nuts)
+    for name in one:
+        assert_same_mean(one[name], *mean_and_error(two[name]), name)

@@ -1,5 +1,6 @@
 """What Gibbs and NUTS share: checks, starts, and the way from raw draws to a `Posterior`."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from bayesgmm import initialize, labels
 from bayesgmm.clock import Program, Stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.drivers import Collected, Report, climb
-from bayesgmm.errors import ArgumentError, PriorError, SamplingInterrupted
+from bayesgmm.errors import ArgumentError, MixingWarning, PriorError, SamplingInterrupted
 from bayesgmm.problem import Problem, check_count, check_family, log_kernel
 from bayesgmm.progress import Listener
 from bayesgmm.results import MixtureFit, Posterior
@@ -47,28 +48,42 @@ def chain_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Ini
             return initialize.kmeans_starts(key, problem, num_chains)
         if init == "em":
             key_start, key_climb = jr.split(key)
-            states = climb(
-                key_climb,
-                initialize.kmeans_starts(key_start, problem, 10),
-                problem.belief,
-                problem.rows,
-                1e-3,
-                500,
-                "em",
-            )
+            starts = initialize.kmeans_starts(key_start, problem, 10)
+            states, interrupted = climb(key_climb, starts, problem.belief, problem.rows, 1e-3, 500, "em")
+            if interrupted:
+                raise SamplingInterrupted("Stopped while EM looked for a start, before a draw was kept.")
             best = jnp.argmax(jnp.where(jnp.isfinite(states.objective), states.objective, -jnp.inf))
             return jax.tree.map(lambda leaf: jnp.repeat(leaf[best][None], num_chains, axis=0), states.best)
         raise ArgumentError(f"init must be 'dispersed', 'em', Params or a fit, got {init!r}.")
-    params = init.params if isinstance(init, MixtureFit) else init
-    shape = (problem.num_components, problem.table.dim)
-    if not isinstance(params, Params) or np.shape(params.means)[-2:] != shape:
-        raise ArgumentError(f"init must hold parameters of {shape[0]} components in {shape[1]} dimensions.")
+    params = _checked_params("init", init, problem)
     inside = jax.tree.map(lambda leaf: jnp.asarray(leaf, problem.dtype), problem.frame.standardise(params))
     if inside.weights.ndim == 1:
         return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], num_chains, axis=0), inside)
     if inside.weights.shape[0] != num_chains:
         raise ArgumentError(f"init holds {inside.weights.shape[0]} starts for {num_chains} chains.")
     return inside
+
+
+def check_reference(reference: MixtureFit | Params | None, problem: Problem) -> None:
+    """Refuse a reference of another shape before any draw is made."""
+    if reference is not None and _checked_params("reference", reference, problem).weights.ndim != 1:
+        raise ArgumentError("reference must hold one set of parameters, without leading axes.")
+
+
+def _checked_params(name: str, value: Any, problem: Problem) -> Params:
+    params = value.params if isinstance(value, MixtureFit) else value
+    k, dim = problem.num_components, problem.table.dim
+    shapes = {"weights": (k,), "means": (k, dim), "scale_trils": (k, dim, dim)}
+    if not isinstance(params, Params) or any(
+        np.shape(getattr(params, part))[-len(shape) :] != shape for part, shape in shapes.items()
+    ):
+        raise ArgumentError(f"{name} must be a fit or Params of {k} components in {dim} dimensions.")
+    finite = all(np.isfinite(part).all() for part in params)
+    if not finite or (np.asarray(params.weights) <= 0).any():
+        raise ArgumentError(f"{name} must be finite, with weights above 0.")
+    if (np.diagonal(np.asarray(params.scale_trils), axis1=-2, axis2=-1) <= 0).any():
+        raise ArgumentError(f"{name} must have positive definite covariances.")
+    return params
 
 
 def to_report(listener: Listener, label: str, num_warmup: int, num_samples: int, note: Callable[[Any], str]) -> Report:
@@ -111,7 +126,7 @@ def to_posterior(
     log_prior = np.asarray(_log_kernels(_merge(draws), problem.belief)).reshape(log_likelihood.shape)
     mode = _reference_mode(problem, draws, log_likelihood + log_prior, reference)
     draws = labels.permute(draws, labels.align(draws, mode))
-    return Posterior(
+    posterior = Posterior(
         params=_to_host(problem.frame.restore(draws)),
         log_likelihood=np.asarray(log_likelihood, np.float64) - problem.log_volume,
         log_prior=np.asarray(log_prior, np.float64) + _prior_shift(problem, draws, log_prior),
@@ -120,12 +135,19 @@ def to_posterior(
         prior=problem.prior,
         table=problem.table,
         frame=problem.frame,
-        map_estimate=_to_host(problem.frame.restore(mode)),
+        reference=_to_host(problem.frame.restore(mode)),
         num_warmup=num_warmup,
         interrupted=run.interrupted,
         clock=clock,
         seed=seed,
     )
+    if posterior.num_divergences:
+        warnings.warn(
+            f"{posterior.num_divergences} of {log_likelihood.size} transitions diverged: the sampler could not follow the "
+            "posterior everywhere. Raise target_accept_prob, or compare with sample_gibbs.",
+            MixingWarning, stacklevel=3,
+        )  # fmt: skip
+    return posterior
 
 
 def _reference_mode(
@@ -135,9 +157,12 @@ def _reference_mode(
         params = reference.params if isinstance(reference, MixtureFit) else reference
         return jax.tree.map(np.asarray, problem.frame.standardise(params))
     top = np.unravel_index(np.argmax(log_posterior), log_posterior.shape)
-    start = jax.tree.map(lambda leaf: jnp.asarray(leaf[top])[None], draws)
-    states = climb(jr.key(0), start, problem.belief, problem.rows, 1e-3, 500, "em")
-    mode = jax.tree.map(lambda leaf: np.asarray(leaf[0]), states.best)
+    mode = jax.tree.map(lambda leaf: leaf[top], draws)
+    # A Dirichlet below 1 has no mode to climb to: its density is unbounded at weight 0. The highest draw serves then.
+    if (np.asarray(problem.belief.weights.concentration) >= 1).all():
+        start = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], mode)
+        states, _ = climb(jr.key(0), start, problem.belief, problem.rows, 1e-3, 500, "em")
+        mode = jax.tree.map(lambda leaf: np.asarray(leaf[0]), states.best)
     order = labels.by_first_mean(mode)
     return labels.permute(mode, order)
 

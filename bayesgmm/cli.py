@@ -13,6 +13,8 @@ from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning
 if TYPE_CHECKING:
     from bayesgmm.comparison import Comparison
 
+ENGINE_FILES = ("mle.nc", "em.nc", "gibbs.nc", "nuts.nc")
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Gaussian mixtures: every inference, side by side.")
 
 
@@ -36,20 +38,28 @@ def compare(
     from bayesgmm.data import read_file
 
     table = read_file(data, _split(columns))
-    _check_folder(out)
     _cache_compilations()
+    from bayesgmm.comparison import check_engines
     from bayesgmm.comparison import compare as run
 
+    check_engines(_split(engines) or [])
+    _check_folder(out)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # the verdict below says it
         comparison = run(
             table, k, engines=_split(engines) or [], num_warmup=warmup, num_samples=samples, num_chains=chains,
             n_init=starts, seed=seed, save_to=out, progress_bar=not quiet,
         )  # fmt: skip
+    _print(comparison)
+    typer.echo("\nWriting the report …", err=True)
     comparison.summary().to_csv(out / "summary.csv")
     report = comparison.to_html(out / "report.html")
-    _print(comparison)
-    typer.echo(f"\nReport: {report.resolve()}\nDraws and summary: {out.resolve()}")
+    typer.echo(f"Report: {report.resolve()}\nDraws and summary: {out.resolve()}")
+    stale = [
+        name for name in ENGINE_FILES if (out / name).exists() and name.removesuffix(".nc") not in comparison.results
+    ]
+    if stale:
+        typer.echo(f"From an earlier run, not this one: {', '.join(stale)}")
 
 
 @app.command()
@@ -72,13 +82,17 @@ def main() -> None:
         app()
     except BayesGMMError as error:
         from rich.console import Console
+        from rich.markup import escape
 
-        Console(stderr=True).print(f"[bold red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(
+            f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", highlight=False, soft_wrap=True
+        )
         sys.exit(2)
 
 
 def _print(comparison: "Comparison") -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     summary = comparison.summary()
@@ -89,12 +103,14 @@ def _print(comparison: "Comparison") -> None:
         if str(label) == "log-likelihood":
             table.add_section()
         if not str(label).startswith("covariances"):
-            table.add_row(str(label), *map(str, row))
+            table.add_row(escape(str(label)), *map(str, row))
     console = Console()
     console.print(table)
+    for name, words in comparison.engine_names.items():
+        console.print(f"{name}: {words}", style="dim", highlight=False)
     console.print("Covariances are in the report.", style="dim")
     for line in comparison.verdict():
-        console.print(f"• {line}", highlight=False)
+        console.print(f"• {line}", highlight=False, markup=False)
 
 
 def _split(text: str | None) -> list[str] | None:
@@ -104,6 +120,9 @@ def _split(text: str | None) -> list[str] | None:
 def _check_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".bayesgmm"
+        probe.touch()
+        probe.unlink()
     except OSError as error:
         raise ArgumentError(f"The folder {path} cannot be used ({error}). Choose another with --out.") from None
 

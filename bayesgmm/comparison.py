@@ -4,6 +4,7 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from bayesgmm.chains import check_chain_arguments
 from bayesgmm.conjugate import Belief
 from bayesgmm.data import Table, as_table
+from bayesgmm.drivers import interruptible
 from bayesgmm.em import fit_em
 from bayesgmm.errors import ArgumentError, FitError, MixingWarning, SamplingInterrupted
 from bayesgmm.gibbs import sample_gibbs
@@ -20,8 +22,8 @@ from bayesgmm.labels import align, permute
 from bayesgmm.problem import as_key, check_count, check_table, resolve_prior
 from bayesgmm.progress import Progress, listening
 from bayesgmm.results import MixtureFit, Posterior
-from bayesgmm.tables import as_html, as_text, significant
-from bayesgmm.verdict import agreement_line, flatten, mixing_line, moments, parameter_names, point_line
+from bayesgmm.tables import as_html, as_text, plus_minus, shown_as
+from bayesgmm.verdict import agreement_line, fit_line, flatten, mixing_line, moments, parameter_names, point_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +35,7 @@ ENGINES = {
     "nuts": "NUTS with z summed out",
 }
 POINT_ENGINES = ("mle", "em")
+
 
 Result = MixtureFit | Posterior
 
@@ -87,6 +90,7 @@ class Comparison:
                 "seconds running": result.clock.run_seconds,
                 "worst R-hat": result.worst_rhat if sampled else np.nan,
                 "smallest ESS": result.smallest_ess if sampled else np.nan,
+                "divergences": result.num_divergences if name == "nuts" and sampled else np.nan,
                 "ESS per second": result.smallest_ess / result.clock.run_seconds if sampled else np.nan,
             }
         return pd.DataFrame(columns)
@@ -96,13 +100,13 @@ class Comparison:
         import pandas as pd
 
         estimates, costs = self.estimates(), self.costs()
-        shown = {name: _plus_minus(estimates[name]["estimate"], estimates[name]["sd"]) for name in self.results}
+        shown = {name: plus_minus(estimates[name]["estimate"], estimates[name]["sd"]) for name in self.results}
         parameters = pd.DataFrame(shown, index=estimates.index)
         spread = costs.loc["log-likelihood sd"]
-        head = pd.DataFrame([_plus_minus(costs.loc["log-likelihood"], spread)], ["log-likelihood"], list(self.results))
-        rest = costs.drop(index=["log-likelihood", "log-likelihood sd"]).map(lambda v: significant(v, 3))
-        rest.loc["worst R-hat"] = ["–" if v != v else f"{v:.3f}" for v in costs.loc["worst R-hat"]]
-        return pd.concat([parameters, head, rest]).rename_axis("parameter")
+        head = pd.DataFrame([plus_minus(costs.loc["log-likelihood"], spread)], ["log-likelihood"], list(self.results))
+        rest = costs.drop(index=["log-likelihood", "log-likelihood sd"])
+        rest = rest.apply(lambda row: row.map(shown_as(str(row.name))), axis=1)
+        return pd.DataFrame(pd.concat([parameters, head, rest])).rename_axis("parameter")
 
     def verdict(self) -> list[str]:
         """What the results support, in a few sentences."""
@@ -112,7 +116,9 @@ class Comparison:
             (first, one), (second, two) = list(self.posteriors.items())[:2]
             lines.append(agreement_line(first, one, second, two))
         for name, fit in self.fits.items():
-            if self.posteriors:
+            if not self.posteriors:
+                lines.append(fit_line(name, fit))
+            else:
                 lines.append(point_line(name, fit, *next(iter(self.posteriors.items()))))
         return lines
 
@@ -139,11 +145,16 @@ class Comparison:
     def save(self, directory: str | Path) -> list[Path]:
         """Write each result's DataTree as NetCDF (``em.nc``, …) and the summary as CSV; return the paths."""
         directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
         written = [save_result(name, result, directory) for name, result in self.results.items()]
         written.append(directory / "summary.csv")
         self.summary().to_csv(written[-1])
         return written
+
+    @property
+    def engine_names(self) -> dict[str, str]:
+        """What each column is, in words."""
+        flat = {"em": ENGINES["mle"]} if self.prior is None else {}
+        return {name: (ENGINES | flat)[name] for name in self.results}
 
     @property
     def title(self) -> str:
@@ -154,7 +165,7 @@ class Comparison:
         return as_text(self.title, self.summary())
 
     def _repr_html_(self) -> str:
-        lines = "".join(f"<li>{line}</li>" for line in self.verdict())
+        lines = "".join(f"<li>{escape(line)}</li>" for line in self.verdict())
         return as_html(self.title, self.summary()) + f"<ul>{lines}</ul>"
 
 
@@ -206,7 +217,7 @@ def compare(
     FitError
         If no engine came to a result.
     """
-    engines = _check_engines(engines)
+    engines = check_engines(engines)
     if any(name not in POINT_ENGINES for name in engines):
         check_chain_arguments(num_warmup, num_samples, num_chains, prior, "full")
     check_count("n_components", n_components)
@@ -215,7 +226,7 @@ def compare(
     own = resolve_prior(prior, table, n_components)
     comparison = Comparison(table, n_components, own, seed)
     chains = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains}
-    with listening(progress_bar) as listener:
+    with listening(progress_bar) as listener, interruptible() as stop:
         for name in sorted(engines, key=("em", "mle", "gibbs", "nuts").index):
             shared = {"seed": jr.fold_in(as_key(seed), zlib.crc32(name.encode())), "progress_bar": listener}
             try:
@@ -229,7 +240,7 @@ def compare(
             comparison.results[name] = result
             if save_to is not None:
                 save_result(name, result, Path(save_to))
-            if _was_interrupted(result):
+            if stop.is_set():
                 break
     skipped = [name for name in engines if name not in comparison.results and name not in comparison.failures]
     comparison.failures.update({name: "not run: stopped by Ctrl-C before its turn" for name in skipped})
@@ -242,9 +253,12 @@ def compare(
 
 def save_result(name: str, result: Result, directory: Path) -> Path:
     """Write one result's DataTree as NetCDF."""
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name}.nc"
-    result.to_datatree().to_netcdf(path, engine="h5netcdf")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        result.to_datatree().to_netcdf(path, engine="h5netcdf")
+    except OSError as error:
+        raise ArgumentError(f"{path} could not be written ({error}). Choose another folder.") from None
     return path
 
 
@@ -273,7 +287,7 @@ def _run(
 def _reference(comparison: Comparison) -> Any:
     """What the numbering of components follows: the first result."""
     first = next(iter(comparison.results.values()), None)
-    return first.map_estimate if isinstance(first, Posterior) else first
+    return first.reference if isinstance(first, Posterior) else first
 
 
 def _renumber(fit: MixtureFit, reference: Any) -> MixtureFit:
@@ -281,23 +295,14 @@ def _renumber(fit: MixtureFit, reference: Any) -> MixtureFit:
     return replace(fit, params=permute(fit.params, align(fit.params, target)))
 
 
-def _was_interrupted(result: Result) -> bool:
-    return result.interrupted if isinstance(result, Posterior) else result.status == "interrupted"
-
-
-def _check_engines(engines: Sequence[str]) -> list[str]:
+def check_engines(engines: Sequence[str]) -> list[str]:
+    """The engines asked for, once each; an unknown one is refused."""
     names = [engines] if isinstance(engines, str) else list(dict.fromkeys(engines))
     unknown = [name for name in names if name not in ENGINES]
     if unknown or not names:
-        raise ArgumentError(f"Unknown engine {', '.join(map(repr, unknown))}. Choose from {', '.join(ENGINES)}.")
+        problem = f"Unknown engine {', '.join(map(repr, unknown))}." if unknown else "No engine was named."
+        raise ArgumentError(f"{problem} Choose from {', '.join(ENGINES)}.")
     return names
-
-
-def _plus_minus(estimates, sds) -> list[str]:
-    return [
-        significant(mean) if sd != sd else f"{significant(mean)} ± {significant(sd, 2)}"
-        for mean, sd in zip(estimates, sds, strict=True)
-    ]
 
 
 def _warn(comparison: Comparison) -> None:

@@ -8,6 +8,7 @@ MLE is the mode under the flat belief, so no engine has a branch for it.
 import math
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -38,8 +39,10 @@ class Dirichlet(NamedTuple):
         return excess / jnp.sum(excess)
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "K"]:
-        """Draw weights."""
-        return jr.dirichlet(key, jnp.asarray(self.concentration))
+        """Draw weights; a weight too small for its precision is the smallest number above 0, so that its log is finite."""
+        alpha = jnp.asarray(self.concentration)
+        weights = jax.nn.softmax(jr.loggamma(key, alpha, dtype=alpha.dtype))
+        return jnp.maximum(weights, jnp.finfo(alpha.dtype).tiny)
 
     def log_kernel(self, log_weights: Float[Array, "K"]) -> Float[Array, ""]:
         """``Σ (α_k - 1) log π_k``, with 0 · log 0 = 0."""
@@ -130,17 +133,24 @@ class Belief(NamedTuple):
         """The belief about θ once z and x are known, through their statistics."""
         return Belief(self.weights.update(stats.counts), self.components.update(stats))
 
+    def _need_full_shape(self) -> None:
+        if jnp.ndim(self.weights.concentration) != 1 or jnp.ndim(self.components.scale) != 3:
+            raise PriorError("This prior has no component axis yet. Call prior.expand(K, D) first.")
+
     def mode(self) -> Params:
         """Most probable θ in the coordinates (weights, means, covariances)."""
+        self._need_full_shape()
         return Params(self.weights.mode(), *self.components.mode())
 
     def sample(self, key: PRNGKeyArray) -> Params:
         """Draw θ."""
+        self._need_full_shape()
         key_weights, key_components = jr.split(key)
         return Params(self.weights.sample(key_weights), *self.components.sample(key_components))
 
     def log_kernel(self, params: Params) -> Float[Array, ""]:
         """``log p(θ)`` without its constant. Under ``flat.update(stats)`` this is the complete-data log-likelihood."""
+        self._need_full_shape()
         whiteners = inverse_tril(params.scale_trils)
         log_diagonals = log_diagonal_sum(params.scale_trils)
         gaussian = self.components.log_kernel(params.means, whiteners, log_diagonals)
@@ -148,6 +158,7 @@ class Belief(NamedTuple):
 
     def log_normaliser(self) -> Float[Array, ""]:
         """The constant of ``log_density``; 0 where the belief is improper and has none."""
+        self._need_full_shape()
         return self.weights.log_normaliser() + self.components.log_normaliser()
 
     def log_density(self, params: Params) -> Float[Array, ""]:
@@ -164,6 +175,14 @@ class Belief(NamedTuple):
         """
         k, d = num_components, dim
         loc, strength, df, scale = (np.asarray(value, float) for value in self.components)
+        if scale.ndim == 1:
+            raise PriorError(
+                f"The prior's scale must be a number or a matrix of shape ({d}, {d}), got shape {scale.shape}."
+            )
+        if scale.shape[-2:] == (1, 1) and d > 1:
+            raise PriorError(
+                f"The prior's scale is 1 × 1, but the data have {d} features. Rebuild it, or use 'default'."
+            )
         if scale.ndim == 0:
             scale = scale * np.eye(d)
         parts = {"concentration": (np.asarray(self.weights.concentration, float), (k,)), "loc": (loc, (k, d)),
@@ -221,7 +240,8 @@ def improper_because(belief: Belief) -> str | None:
         return "the strength of the mean's prior must be above 0"
     if (df <= dim - 1).any():
         return f"the inverse-Wishart needs df > D - 1 = {dim - 1}, got {df.min():g}"
-    if not np.allclose(scale, scale.swapaxes(-1, -2), rtol=1e-8, atol=0):
+    size = np.sqrt(np.abs(np.diagonal(scale, axis1=-2, axis2=-1)))
+    if (np.abs(scale - scale.swapaxes(-1, -2)) > 1e-8 * size[:, :, None] * size[:, None, :]).any():
         return "the inverse-Wishart scale is not symmetric"
     if (np.linalg.eigvalsh(scale) <= 0).any():
         return "the inverse-Wishart scale is not positive definite"

@@ -67,8 +67,7 @@ def as_table(x) -> Table:
     features = _feature_names(x)
     _refuse_text(x)
     try:
-        values = np.asarray(x.to_numpy() if hasattr(x, "to_numpy") else x, dtype=np.float64)
-        values = values.copy() if values.nbytes <= COPY_BYTES else values
+        values = _as_doubles(x)
     except (TypeError, ValueError) as error:
         raise DataError(
             f"The data could not be read as numbers ({error}). Keep only numeric columns, and encode or drop the others."
@@ -77,9 +76,40 @@ def as_table(x) -> Table:
         values = values[:, None]
     if values.ndim != 2 or values.size == 0:
         raise DataError(f"The data must have shape (rows, features) and not be empty; got shape {values.shape}.")
-    table = Table(values, features or tuple(f"x{i}" for i in range(values.shape[1])))
+    table = Table(values, features or _numbered(values.shape[1]))
+    twice = sorted({name for name in table.features if table.features.count(name) > 1})
+    if twice:
+        raise DataError(f"Two columns are called {', '.join(twice)}. Give every feature a name of its own.")
     _refuse_non_finite(table)
     return table
+
+
+def _as_doubles(x) -> np.ndarray:
+    """Doubles on the host; missing values of any kind become NaN, which the check of rows then names."""
+    if isinstance(x, np.ma.MaskedArray):
+        x = np.ma.filled(x.astype(np.float64), np.nan)
+    elif type(x).__module__.startswith("pandas"):
+        if getattr(getattr(x, "dtype", None), "kind", "f") not in "iufbO":
+            raise ValueError(f"values of type {x.dtype}")
+        x = x.to_numpy(dtype=np.float64, na_value=np.nan)
+    elif hasattr(x, "to_numpy"):
+        x = x.to_numpy()
+    values = np.asarray(x)
+    if values.dtype.kind not in "iufbO":
+        raise ValueError(f"values of type {values.dtype}")
+    values = np.asarray(values, dtype=np.float64)
+    values = values.copy() if values.nbytes <= COPY_BYTES else values.view()
+    values.flags.writeable = False
+    return values
+
+
+def named(table: Table) -> bool:
+    """Whether the features have names of the user's own."""
+    return table.features != _numbered(table.dim)
+
+
+def _numbered(dim: int) -> tuple[str, ...]:
+    return tuple(f"x{i}" for i in range(dim))
 
 
 def check_table(table: Table, num_components: int) -> None:
@@ -135,13 +165,27 @@ def read_file(path: str | Path, columns: list[str] | None = None) -> Table:
     """
     frame = load_dataset(str(path)) if str(path) in SOURCES else _read_frame(Path(path))
     if columns:
+        frame = frame.rename(columns=lambda name: str(name).strip())
         missing = [name for name in columns if name not in frame.columns]
         if missing:
             raise DataError(f"No column {', '.join(missing)}; there are: {', '.join(map(str, frame.columns))}.")
         frame = frame[columns]
     if frame.empty:
         raise DataError(f"{path} holds no rows. Check the file and its separator.")
+    if columns is None:
+        _refuse_odd_header(frame, path)
     return as_table(frame)
+
+
+def _refuse_odd_header(frame, path: str | Path) -> None:
+    names = list(map(str, frame.columns))
+    unnamed = [name for name in names if name.startswith("Unnamed:")]
+    if unnamed:
+        raise DataError(
+            f"{path} has a column without a name (an index?). Name it, or choose the features with --columns."
+        )
+    if all(name.replace(".", "", 1).replace("-", "", 1).replace("e", "", 1).isdigit() for name in names):
+        raise DataError(f"The first row of {path} holds numbers ({', '.join(names[:4])}), not names. Add a header row.")
 
 
 def _read_frame(path: Path):
@@ -171,12 +215,17 @@ def _feature_names(x) -> tuple[str, ...] | None:
 def _refuse_text(x) -> None:
     if not hasattr(x, "columns"):
         return
-    text = [str(name) for name in x.columns if np.asarray(x[name]).dtype.kind not in "iufb"]
+    kinds = {str(name): str(kind) for name, kind in _dtypes(x)}
+    text = [name for name, kind in kinds.items() if not kind.lower().startswith(("int", "uint", "float", "decimal"))]
     if text:
         raise DataError(
             f"Not numeric: {', '.join(text)}. A Gaussian mixture takes numbers; drop these columns "
-            "(on the command line: choose the others with --columns)."
+            "(on the command line: choose the others with --columns, and check the separator: it should be a comma)."
         )
+
+
+def _dtypes(x) -> Iterator[tuple[str, object]]:
+    return zip(x.columns, x.dtypes, strict=True)
 
 
 def _refuse_non_finite(table: Table) -> None:

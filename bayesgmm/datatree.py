@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 MOST_VALUES = 2**25
 """Most numbers (268 MB) that a per-row group may hold; beyond it the group is thinned, and says so in its attributes."""
+BLOCK_VALUES = 2**22
+"""Residuals (component, feature, row) held at a time while densities are worked out."""
 FEWEST_DRAWS = 400
 """With fewer draws than this a per-row group would serve no purpose, and is left out."""
 PRIOR_DRAWS = 500
@@ -66,6 +68,8 @@ def posterior_tree(
     attrs: dict[str, Any],
 ) -> "xr.DataTree":
     """Every group of the module's table, from draws with leading axes (chain, draw) in the user's units."""
+    import xarray as xr
+
     key_predict, key_prior, key_prior_predict = jr.split(key, 3)
     dim = table.dim
     num_chains, num_draws = params.weights.shape[:2]
@@ -77,8 +81,7 @@ def posterior_tree(
         "posterior": _theta(params),
         "sample_stats": {"lp": log_likelihood + log_prior, **sample_stats},
         "prior": _theta(prior_draws),
-        "label_invariant": label_invariant(params, table, frame, log_likelihood, log_prior),
-        "observed_data": {"x": table.values},
+        "observed_data": {"x": table.values.copy()},
     }
     if step:
         groups["log_likelihood"] = {"x": pointwise_log_density(_every(params, step), table, frame)}
@@ -86,10 +89,19 @@ def posterior_tree(
         groups["posterior_predictive"] = {"x": predictive(key_predict, _every(params, wide), table.num_rows)}
     if rows:
         groups["prior_predictive"] = {"x": predictive(key_prior_predict, _every(prior_draws, rows), table.num_rows)}
+    thinning = {"log_likelihood": step, "posterior_predictive": wide, "prior_predictive": rows}
+    omitted = [name for name, thin in thinning.items() if thin == 0]
+    if omitted:
+        note = f"{', '.join(omitted)}: with {table.num_rows} rows, fewer than {FEWEST_DRAWS} draws would fit in memory"
+        attrs = attrs | {"omitted": note}
     tree = _tree(groups, table, params.weights.shape[-1], attrs)
-    for name, thin in (("log_likelihood", step), ("posterior_predictive", wide), ("prior_predictive", rows)):
-        if name in tree.children and thin > 1:
-            tree[name].attrs["thinned"] = f"every {thin}th draw, to hold no more than {MOST_VALUES} numbers"
+    tree["label_invariant"] = xr.DataTree(label_invariant(params, table, frame, log_likelihood, log_prior))
+    for name, thin in thinning.items():
+        if thin > 1:
+            draws = tree[name].to_dataset()
+            kept = draws.assign_coords(draw=draws["draw"].values * thin)
+            note = f"every {thin}th draw, to hold no more than {MOST_VALUES} numbers"
+            tree[name] = xr.DataTree(kept.assign_attrs(thinned=note))
     return tree
 
 
@@ -99,7 +111,7 @@ def fit_tree(params: Params, table: Table, frame: Frame, objective: float, attrs
     groups = {
         "posterior": _theta(one),
         "sample_stats": {"lp": np.full((1, 1), objective)},
-        "observed_data": {"x": table.values},
+        "observed_data": {"x": table.values.copy()},
     }
     if table.num_rows <= MOST_VALUES:
         groups["log_likelihood"] = {"x": pointwise_log_density(one, table, frame)}
@@ -108,24 +120,27 @@ def fit_tree(params: Params, table: Table, frame: Frame, objective: float, attrs
 
 def pointwise_log_density(params: Params, table: Table, frame: Frame) -> np.ndarray:
     """Marginal log density of each row under each draw, (chain, draw, obs), in the user's units."""
-    batch = params.weights.shape[:-1]
+    batch, (num, dim) = params.weights.shape[:-1], params.means.shape[-2:]
+    values = np.empty((int(np.prod(batch)), table.num_rows))
+    size = max(256, BLOCK_VALUES // (num * dim))
     with scope("float64"):
         flat = _flatten(frame.standardise(params))
-        x = jnp.asarray(((table.values - frame.center) / frame.scale).T)
-        values = np.asarray(_pointwise(flat, x))
+        for i, block in enumerate(table.chunks(size)):
+            x = jnp.asarray(((block - frame.center) / frame.scale).T)
+            values[:, i * size : (i + 1) * size] = _pointwise(flat, x)
     return values.reshape(*batch, table.num_rows) - float(frame.log_volume)
 
 
 def label_invariant(
     params: Params, table: Table, frame: Frame, log_likelihood: np.ndarray, log_prior: np.ndarray
-) -> dict[str, np.ndarray]:
+) -> "xr.Dataset":
     """Quantities on which R-hat and ESS mean what they say, whatever the labels do."""
     weights, means = np.asarray(params.weights), np.asarray(params.means)
     mean = np.einsum("cdk,cdkf->cdf", weights, means)
     variances = np.diagonal(params.covariances, axis1=-2, axis2=-1)
     second = np.einsum("cdk,cdkf->cdf", weights, variances + (means - mean[:, :, None]) ** 2)
     points = table._replace(values=table.values[_fixed_points(table)])
-    return {
+    quantities = {
         "log_posterior": log_likelihood + log_prior,
         "log_likelihood": log_likelihood,
         "sorted_weights": np.sort(weights, axis=-1)[..., ::-1],
@@ -133,6 +148,9 @@ def label_invariant(
         "mixture_sd": np.sqrt(second),
         "log_density": pointwise_log_density(params, points, frame),
     }
+    if weights.shape[-1] == 1:
+        del quantities["sorted_weights"]  # a single weight is 1 in every draw, and says nothing of mixing
+    return _dataset("label_invariant", quantities, table, weights.shape[-1])
 
 
 def predictive(key: PRNGKeyArray, params: Params, num_rows: int) -> np.ndarray:
@@ -173,10 +191,21 @@ def _pointwise(params: Params, x):
 
 
 def _theta(params: Params) -> dict[str, np.ndarray]:
-    return {"weights": params.weights, "means": params.means, "covariances": params.covariances}  # pyright: ignore[reportReturnType]
+    weights, means = (
+        np.array(params.weights),
+        np.array(params.means),
+    )  # copies: writing to a tree must not reach the draws
+    return {"weights": weights, "means": means, "covariances": np.asarray(params.covariances)}  # pyright: ignore[reportReturnType]
 
 
 def _tree(groups: dict, table: Table, num_components: int, attrs: dict[str, Any]) -> "xr.DataTree":
+    import xarray as xr
+
+    trees = {group: _dataset(group, variables, table, num_components) for group, variables in groups.items()}
+    return xr.DataTree.from_dict(trees | {"/": xr.Dataset(attrs=attrs)})
+
+
+def _dataset(group: str, variables: dict[str, np.ndarray], table: Table, num_components: int) -> "xr.Dataset":
     from arviz_base import from_dict
 
     features = list(table.features)
@@ -184,18 +213,11 @@ def _tree(groups: dict, table: Table, num_components: int, attrs: dict[str, Any]
         "component": np.arange(num_components), "rank": np.arange(num_components), "obs": np.arange(table.num_rows),
         "feature": features, "feature_bis": features, "point": _fixed_points(table),
     }  # fmt: skip
-    trees = {}
-    for group, variables in groups.items():
-        per_row = {"x": ["obs"] if group == "log_likelihood" else ["obs", "feature"]}
-        dims = {name: per_row.get(name, DIMS.get(name, [])) for name in variables}
-        used = {dim for dim_names in dims.values() for dim in dim_names}
-        kept = {name: values for name, values in coords.items() if name in used}
-        trees[group] = from_dict({group: variables}, coords=kept, dims=dims, check_conventions=False)[group]
-    import xarray as xr
-
-    return xr.DataTree.from_dict(
-        {name: tree.to_dataset() for name, tree in trees.items()} | {"/": xr.Dataset(attrs=attrs)}
-    )
+    per_row = {"x": ["obs"] if group == "log_likelihood" else ["obs", "feature"]}
+    dims = {name: per_row.get(name, DIMS.get(name, [])) for name in variables}
+    used = {dim for dim_names in dims.values() for dim in dim_names}
+    kept = {name: values for name, values in coords.items() if name in used}
+    return from_dict({group: variables}, coords=kept, dims=dims, check_conventions=False)[group].to_dataset()
 
 
 def _fixed_points(table: Table) -> np.ndarray:

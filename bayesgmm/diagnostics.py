@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 TAILS = (0.05, 0.95)
 GOOD_RHAT = 1.01
-GOOD_ESS = 400
-"""Thresholds of Vehtari et al. (2021): R-hat below 1.01, at least 100 effective draws for each of four chains."""
+GOOD_ESS = 100
+"""Thresholds of Vehtari et al. (2021): R-hat below 1.01, at least 100 effective draws (bulk and tail) per chain."""
 
 
 def convergence_table(quantities: "xr.Dataset") -> "pd.DataFrame":
@@ -40,9 +40,10 @@ def _figures(draws: "np.ndarray", array_stats: Any) -> dict[str, float]:
     if draws.shape[1] < 4 or np.ptp(draws) == 0:
         return figures | dict.fromkeys(("mcse", "ess_bulk", "ess_tail", "r_hat"), np.nan)
     axes = {"chain_axis": 0, "draw_axis": 1}
-    return figures | {
-        "mcse": float(array_stats.mcse(draws, **axes)),
-        "ess_bulk": float(array_stats.ess(draws, method="bulk", **axes)),
-        "ess_tail": float(array_stats.ess(draws, method="tail", prob=TAILS, **axes)),
-        "r_hat": float(array_stats.rhat(draws, **axes)),
-    }
+    with np.errstate(divide="ignore", invalid="ignore"):  # a chain that stands still has no within-chain variance
+        return figures | {
+            "mcse": float(array_stats.mcse(draws, **axes)),
+            "ess_bulk": float(array_stats.ess(draws, method="bulk", **axes)),
+            "ess_tail": float(array_stats.ess(draws, method="tail", prob=TAILS, **axes)),
+            "r_hat": float(array_stats.rhat(draws, **axes)),
+        }

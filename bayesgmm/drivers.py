@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,12 +19,25 @@ from jaxtyping import Float, Int, PRNGKeyArray
 from bayesgmm.arrays import Array
 from bayesgmm.clock import Program
 from bayesgmm.conjugate import Belief
+from bayesgmm.errors import FitError
 from bayesgmm.kernels import KERNELS, step
 from bayesgmm.sweep import Rows
 from bayesgmm.types import Params
 
-RUNNING, CONVERGED, MAX_ITER, COLLAPSED, EMPTY, NON_FINITE = range(6)
-STATUS = ("interrupted", "converged", "stopped at max_iter", "collapsed", "empty component", "non-finite objective")
+RUNNING, CONVERGED, MAX_ITER, COLLAPSED, EMPTY, NON_FINITE, ROUNDING = range(7)
+STATUS = (
+    "interrupted",
+    "converged",
+    "stopped at max_iter",
+    "collapsed",
+    "empty component",
+    "non-finite objective",
+    "stopped at rounding",
+)
+
+
+STILL = 4
+"""Turns in a row that must look settled."""
 
 
 class Climb(NamedTuple):
@@ -35,6 +49,8 @@ class Climb(NamedTuple):
     counts: Float[Array, "K"]
     last: Float[Array, ""]
     gain: Float[Array, ""]
+    still: Int[Array, ""]
+    """How many turns in a row looked settled."""
     iteration: Int[Array, ""]
     """Number of M-steps behind ``best``."""
     status: Int[Array, ""]
@@ -50,33 +66,41 @@ def _turn(key: PRNGKeyArray, state: Climb, prior: Belief, rows: Rows, tol, max_i
     keep = partial(jax.tree.map, lambda new, old: jnp.where(better, new, old))
     eps = jnp.finfo(rows.dtype).eps
     status = jnp.where(t >= max_iter, MAX_ITER, RUNNING)
-    status = jnp.where(_settled(objective, gain, state.gain, tol, eps), CONVERGED, status)
+    still = jnp.where(_settled(objective, gain, state.gain, tol, eps), state.still + 1, 0)
+    fine = _rounding(objective, eps) < tol
+    status = jnp.where(still >= STILL, jnp.where(fine, CONVERGED, ROUNDING), status)
     lost = _lost(proposal, stats.counts, eps)
     status = jnp.where((status == RUNNING) & (lost > 0), lost, status)
     status = jnp.where(jnp.isfinite(objective), status, NON_FINITE)
     return Climb(
         proposal, keep(state.params, state.best), jnp.where(better, objective, state.objective),
-        keep(stats.counts, state.counts), objective, gain, t, status, jnp.asarray(state.trace).at[t].set(objective),
+        keep(stats.counts, state.counts), objective, gain, still, t, status,
+        jnp.asarray(state.trace).at[t].set(objective),
     )  # fmt: skip
 
 
 def _settled(objective, gain, last_gain, tol, eps) -> Array:
     """Aitken: with gains shrinking by a ratio a, what is left is gain · a / (1 - a) (Böhning et al. 1994).
 
-    Below rounding no gain means anything, and the climb is over too. ``tol = 0`` never stops. NaN never settles.
+    Below rounding no gain means anything, and the climb is over too. ``tol = 0`` never stops. NaN never settles. One turn
+    can look settled by accident (a large gain, then a small one at a saddle), so `STILL` in a row are asked for.
     """
     ratio = gain / last_gain
     left = gain * ratio / (1.0 - ratio)
     aitken = jnp.isfinite(last_gain) & (ratio >= 0.0) & (ratio < 1.0) & (gain >= 0.0) & (left < tol)
-    rounding = jnp.abs(gain) <= 8.0 * eps * jnp.abs(objective)
-    return (tol > 0.0) & (aitken | rounding)
+    return (tol > 0.0) & (aitken | (jnp.abs(gain) <= _rounding(objective, eps)))
+
+
+def _rounding(objective, eps):
+    """The least difference that a sum of this size can show."""
+    return 8.0 * eps * jnp.abs(objective)
 
 
 def _lost(params: Params, counts, eps) -> Array:
     """Status of a θ that no ascent can go on from: a component without rows, or one closing in on too few points."""
     diagonal = jnp.diagonal(params.scale_trils, axis1=-2, axis2=-1)
     finite = jax.tree.reduce(jnp.logical_and, jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), params))
-    collapsed = ~finite | (diagonal.min() < jnp.sqrt(eps))
+    collapsed = ~finite | (diagonal.min() < jnp.maximum(64.0 * eps, 1e-10))
     empty = (counts.min() < 1e-6) & ~finite
     return jnp.where(empty, EMPTY, jnp.where(collapsed, COLLAPSED, 0))
 
@@ -96,7 +120,7 @@ def _foot(starts: Params, size: int) -> Climb:
     lowest = jnp.full(num_starts, -jnp.inf, dtype)
     zero = jnp.zeros(num_starts, int)
     return Climb(starts, starts, lowest, jnp.zeros_like(starts.weights), lowest, jnp.full(num_starts, jnp.nan, dtype),
-                 zero - 1, zero + RUNNING, jnp.full((num_starts, size), jnp.nan, dtype))  # fmt: skip
+                 zero, zero - 1, zero + RUNNING, jnp.full((num_starts, size), jnp.nan, dtype))  # fmt: skip
 
 
 _CLIMB = Program(_climb, static=("kernel", "batched"))
@@ -115,12 +139,12 @@ def climb(
     max_iter: int,
     kernel: str,
     report: Callable[[int], None] = lambda done: None,
-) -> Climb:
+) -> tuple[Climb, bool]:
     """Run EM, CEM or SEM from each start (leading axis) until it settles, in one compiled program.
 
     ``tol`` is in units of log-likelihood: the climb stops when Aitken's estimate of what is left falls below it. Small data
     are one call; with many rows the program returns every half second or so to report and to look for Ctrl-C, which
-    keeps the best θ so far.
+    keeps the best θ so far. Returns the states, and whether Ctrl-C cut a start short.
     """
     num_starts = starts.weights.shape[0]
     small = rows.capacity <= BATCHED_ROWS
@@ -128,7 +152,7 @@ def climb(
     states = _FOOT(starts, size=1 << max(10, int(max_iter + 1).bit_length()))
     tol_array, limit = jnp.asarray(tol, rows.dtype), jnp.asarray(max_iter)
     done, size = -1, max_iter + 1 if small else 2
-    with _interruptible() as stop:
+    with interruptible() as stop:
         while not stop.is_set() and (np.asarray(states.status) == RUNNING).any():
             until = min(done + size, max_iter)
             start = time.perf_counter()
@@ -139,7 +163,7 @@ def climb(
             size = int(np.clip(0.5 * (until - done) / (time.perf_counter() - start), 1, 4 * size))
             done = until
             report(done)
-    return states
+    return states, bool((np.asarray(states.status) == RUNNING).any())
 
 
 BLOCK = 256
@@ -180,9 +204,9 @@ def run_chains(
     second, so that the terminal stays alive; the draws do not depend on where the blocks end. Ctrl-C finishes the block
     under way and keeps the draws so far; a second one stops at once.
     """
-    total, done, size = num_warmup + num_samples, 0, 8
+    total, done, size = num_warmup + num_samples, 0, 1
     blocks = []
-    with _interruptible() as stop:
+    with interruptible() as stop:
         while done < total and not stop.is_set():
             end = num_warmup if done < num_warmup else total
             count = min(size, BLOCK, end - done)
@@ -190,29 +214,53 @@ def run_chains(
             state, outputs = jax.block_until_ready(block(state, jnp.asarray(count)))
             seconds = time.perf_counter() - start
             host = jax.tree.map(lambda leaf, count=count: np.asarray(leaf)[:, :count].copy(), outputs)
+            _refuse_non_finite(host)
             if done >= num_warmup:
                 blocks.append(host)
             done += count
-            size = int(np.clip(0.25 * count / max(seconds, 1e-6), 8, 4 * size))
+            size = int(np.clip(0.25 * count / max(seconds, 1e-6), 1, 4 * size))
             report(done, host)
     joined = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *blocks) if blocks else None
-    return Collected(joined, max(0, done - num_warmup), done < total)
+    return Collected(joined, max(0, done - num_warmup), stop.is_set())
+
+
+def _refuse_non_finite(outputs: Any) -> None:
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(outputs[:2])):
+        raise FitError(
+            "A chain reached parameters or a log-likelihood that are not finite: some covariance has become singular to "
+            "working precision. Use dtype='float64', check for nearly collinear features, or give a prior with a larger scale."
+        )
+
+
+_STOP: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
 
 
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag; outside the main thread Ctrl-C is not ours to take."""
+def interruptible() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a flag, the second into the usual KeyboardInterrupt.
+
+    Inside another such block the flag is that block's, so that a caller of several engines learns of a Ctrl-C wherever it fell.
+    Outside the main thread Ctrl-C is not ours to take.
+    """
+    outer = _STOP.get()
+    if outer is not None:
+        yield outer
+        return
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
+    previous = signal.getsignal(signal.SIGINT) or signal.SIG_DFL  # None: set outside Python, and not ours to restore
+
     def handle(number, frame):
         stop.set()
         signal.signal(signal.SIGINT, previous)
 
-    previous = signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGINT, handle)
+    token = _STOP.set(stop)
     try:
         yield stop
     finally:
+        _STOP.reset(token)
         signal.signal(signal.SIGINT, previous)

@@ -18,7 +18,7 @@ from bayesgmm.drivers import (
     EMPTY,
     MAX_ITER,
     NON_FINITE,
-    RUNNING,
+    ROUNDING,
     STATUS,
     Climb,
     climb,
@@ -29,6 +29,7 @@ from bayesgmm.errors import (
     FitError,
     NotConvergedWarning,
     PriorError,
+    SamplingInterrupted,
     SpuriousComponentWarning,
 )
 from bayesgmm.kernels import log_likelihood
@@ -121,6 +122,8 @@ def fit_em(
         _check_prior(problem)
         key_start, key_climb = jr.split(as_key(seed))
         given = (weights_init, means_init, covariances_init)
+        if labels_init is not None and any(part is not None for part in given):
+            raise ArgumentError("Give labels_init, or means_init with its companions, but not both.")
         if labels_init is not None:
             starts = initialize.label_start(labels_init, problem)
         elif any(part is not None for part in given):
@@ -130,16 +133,18 @@ def fit_em(
         tol_used = 0.0 if algorithm == "sem" else tol
         brief = progress_bar is None and problem.table.num_rows <= BATCHED_ROWS
         with listening(False if brief else progress_bar) as listener:
-            states = to_numpy(
-                climb(key_climb, starts, problem.belief, problem.rows, tol_used, max_iter, algorithm,
-                      lambda done: listener(algorithm, done, max_iter, ""))
+            states, interrupted = climb(
+                key_climb, starts, problem.belief, problem.rows, tol_used, max_iter, algorithm,
+                lambda done: listener(algorithm, done, max_iter, ""),
             )  # fmt: skip
-            best = _best(states, problem)
+            states = to_numpy(states)
+            best = _best(states, problem, interrupted)
             steps = int(states.iteration[best])
             listener(algorithm, steps, steps, STATUS[int(states.status[best])])
         values = _values(states, best, problem, algorithm)
     fit = MixtureFit(
         **values,
+        interrupted=interrupted,
         algorithm=algorithm,
         prior=problem.prior,
         table=problem.table,
@@ -182,8 +187,10 @@ def _marginal(params: Params, problem: Problem) -> float:
     return float(log_likelihood(params, problem.rows)) - problem.log_volume
 
 
-def _best(states: Climb, problem: Problem) -> int:
+def _best(states: Climb, problem: Problem, interrupted: bool) -> int:
     usable = ~np.isin(states.status, FAILED) & np.isfinite(states.objective)
+    if not usable.any() and interrupted:
+        raise SamplingInterrupted("EM was stopped before any start had an objective. Nothing can be returned.")
     if not usable.any():
         _raise_failure(states, problem)
     return int(np.where(usable, states.objective, -np.inf).argmax())
@@ -197,17 +204,19 @@ def _raise_failure(states: Climb, problem: Problem) -> None:
         if problem.prior is None
         else "Ask for fewer components, or for a prior with a larger scale."
     )
+    in_single = " float32 resolves less than float64: try that first." if problem.dtype == "float32" else ""
     if np.isin(states.status, (COLLAPSED, EMPTY)).any():
         raise CollapseError(
             f"No start led to a fit ({counted} of {len(names)}): with free covariances the likelihood is unbounded where a "
-            f"component closes in on too few points. {advice}"
+            f"component closes in on too few points. {advice}{in_single}"
         )
     raise FitError(f"No start led to a fit ({counted} of {len(names)}). Check the scale of the data. {advice}")
 
 
 def _basins(states: Climb, shift: float) -> tuple[Basin, ...]:
     """Starts that ended within 1e-3 of one another in the objective are one basin; failures are listed by kind."""
-    order = np.argsort(-np.where(np.isfinite(states.objective), states.objective, -np.inf))
+    usable = np.isfinite(states.objective) & ~np.isin(states.status, FAILED)
+    order = np.lexsort((-np.where(np.isfinite(states.objective), states.objective, -np.inf), ~usable))
     groups: list[list[int]] = []
     for i in map(int, order):
         home = next((group for group in groups if _same(states, group[0], i)), None)
@@ -257,8 +266,14 @@ def _warn(fit: MixtureFit, counts: np.ndarray, tol: float) -> None:
             f"EM stopped at max_iter={fit.n_iter} before its objective settled. Raise max_iter, or loosen tol.",
             NotConvergedWarning, stacklevel=3,
         )  # fmt: skip
-    if fit.status == STATUS[RUNNING]:
+    if fit.interrupted:
         warnings.warn("EM was interrupted; this is the best θ so far.", NotConvergedWarning, stacklevel=3)
+    elif fit.status == STATUS[ROUNDING]:
+        warnings.warn(
+            "EM came to rest, but in this precision the log-likelihood cannot show gains as small as tol. "
+            "Use dtype='float64', or a larger tol.",
+            NotConvergedWarning, stacklevel=3,
+        )  # fmt: skip
     few = fit.table.dim + 1
     if fit.prior is None and counts.min() <= few:
         warnings.warn(

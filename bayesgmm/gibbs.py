@@ -8,7 +8,7 @@ import jax.random as jr
 from jaxtyping import Int, PRNGKeyArray
 
 from bayesgmm.arrays import Array
-from bayesgmm.chains import Init, chain_starts, check_chain_arguments, to_posterior, to_report
+from bayesgmm.chains import Init, chain_starts, check_chain_arguments, check_reference, to_posterior, to_report
 from bayesgmm.clock import Program, stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.drivers import collect, run_chains
@@ -77,8 +77,9 @@ def sample_gibbs(
     check_chain_arguments(num_warmup, num_samples, num_chains, prior, covariance_type)
     with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
         problem = prepare(x, n_components, prior, dtype)
-        key_start, key_run = jr.split(as_key(seed))
+        key_start, key_run = jr.split(as_key(seed), 3)[:2]  # the third is the DataTree's
         starts = chain_starts(key_start, problem, num_chains, init)
+        check_reference(reference, problem)
         state = GibbsState(starts, jr.split(key_run, num_chains), jnp.zeros(num_chains, int))
         run = run_chains(
             lambda state, count: _BLOCK(state, count, problem.belief, problem.rows), state, num_warmup, num_samples,

@@ -78,6 +78,9 @@ def given_start(problem: Problem, weights=None, means=None, covariances=None) ->
     for name, (value, shape) in shapes.items():
         if np.shape(value) != shape or not np.isfinite(np.asarray(value, float)).all():
             raise ArgumentError(f"{name} must be finite and of shape {shape}, got shape {np.shape(value)}.")
+    covariances = np.asarray(covariances, float)
+    if not np.allclose(covariances, covariances.swapaxes(1, 2), rtol=1e-6, atol=1e-12 * np.abs(covariances).max()):
+        raise ArgumentError("covariances_init must be symmetric and positive definite, each of them.")
     weights = np.asarray(weights, float)
     if (weights <= 0).any() or abs(weights.sum() - 1) > 1e-6:
         raise ArgumentError(f"weights_init must be positive and add up to 1, got {weights}.")

@@ -4,6 +4,9 @@ import numpy as np
 
 from bayesgmm.types import Params
 
+BLOCK_VALUES = 2**22
+"""Whitened differences (draw, component, component, feature) held at a time."""
+
 
 def align(draws: Params, reference: Params) -> np.ndarray:
     """Number the components of each draw so that they fit a reference best.
@@ -26,7 +29,10 @@ def align(draws: Params, reference: Params) -> np.ndarray:
         Integers of shape ``(*b, K)``: the draw's component ``permutations[..., k]`` is to be called k.
     """
     batch, num = draws.weights.shape[:-1], draws.weights.shape[-1]
-    costs = naming_costs(draws, reference).reshape(-1, num, num)
+    flat = Params(*(np.asarray(part).reshape(-1, *part.shape[len(batch) :]) for part in draws))
+    size = max(1, BLOCK_VALUES // (num * num * flat.means.shape[-1]))
+    blocks = (Params(*(part[i : i + size] for part in flat)) for i in range(0, len(flat.weights), size))
+    costs = np.concatenate([naming_costs(block, reference) for block in blocks])
     permutations = costs.argmin(axis=2)
     unsettled = np.flatnonzero((np.sort(permutations, axis=1) != np.arange(num)).any(axis=1))
     if len(unsettled):

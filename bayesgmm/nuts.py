@@ -19,7 +19,7 @@ from numpyro.infer.hmc import hmc
 from numpyro.infer.util import potential_energy
 
 from bayesgmm.arrays import Array
-from bayesgmm.chains import Init, chain_starts, check_chain_arguments, to_posterior, to_report
+from bayesgmm.chains import Init, chain_starts, check_chain_arguments, check_reference, to_posterior, to_report
 from bayesgmm.clock import Program, stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.drivers import collect, run_chains
@@ -27,10 +27,10 @@ from bayesgmm.errors import ArgumentError
 from bayesgmm.kernels import log_posterior
 from bayesgmm.model import gaussian_mixture
 from bayesgmm.precision import scope
-from bayesgmm.problem import as_key, prepare
+from bayesgmm.problem import as_key, check_count, prepare
 from bayesgmm.progress import Progress, listening
 from bayesgmm.results import MixtureFit, Posterior
-from bayesgmm.sweep import Rows, all_rows
+from bayesgmm.sweep import Rows
 from bayesgmm.types import Params
 
 Position = dict[str, Float[Array, "..."]]
@@ -46,7 +46,6 @@ TRANSFORMS = {
 class Recipe(NamedTuple):
     """What is compiled into a run of NUTS."""
 
-    likelihood: str
     num_warmup: int
     target_accept_prob: float
     max_tree_depth: int
@@ -101,15 +100,18 @@ def sample_nuts(
         raise ArgumentError(f"likelihood must be 'marginal' or 'enumerated', got {likelihood!r}.")
     if not 0 < target_accept_prob < 1:
         raise ArgumentError(f"target_accept_prob must lie between 0 and 1, got {target_accept_prob!r}.")
-    recipe = Recipe(likelihood, num_warmup, target_accept_prob, max_tree_depth, dense_mass)
+    check_count("max_tree_depth", max_tree_depth)
+    recipe = Recipe(num_warmup, target_accept_prob, max_tree_depth, dense_mass)
     with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
         problem = prepare(x, n_components, prior, dtype)
-        key_start, key_run = jr.split(as_key(seed))
+        key_start, key_run = jr.split(as_key(seed), 3)[:2]  # the third is the DataTree's
         starts = chain_starts(key_start, problem, num_chains, init)
+        check_reference(reference, problem)
         keys = jr.split(key_run, num_chains)
-        state = _START(keys, starts, problem.belief, problem.rows, recipe=recipe)
+        data = problem.rows if likelihood == "marginal" else problem.matrix()
+        state = _START(keys, starts, problem.belief, data, recipe=recipe)
         run = run_chains(
-            lambda state, count: _BLOCK(state, count, problem.belief, problem.rows, recipe=recipe),
+            lambda state, count: _BLOCK(state, count, problem.belief, data, recipe=recipe),
             state, num_warmup, num_samples, to_report(listener, "nuts", num_warmup, num_samples, _note),
         )  # fmt: skip
         return to_posterior(
@@ -118,14 +120,17 @@ def sample_nuts(
         )  # fmt: skip
 
 
-def potential(likelihood: str, prior: Belief, rows: Rows):
-    """Minus the log posterior density of unconstrained θ, up to the prior's constant, as a function of `Position`."""
-    if likelihood == "marginal":
-        return lambda position: -log_posterior(constrain(position), prior, rows) - log_jacobian(position)
+def potential(prior: Belief, data: Rows | Float[Array, "N D"]):
+    """Minus the log posterior density of unconstrained θ, up to the prior's constant, as a function of `Position`.
+
+    From `Rows` it is the marginal posterior by one sweep; from a plain matrix of standardised rows it is NumPyro's
+    enumeration of z. Both are one function.
+    """
+    if isinstance(data, Rows):
+        return lambda position: -log_posterior(constrain(position), prior, data) - log_jacobian(position)
     story = enum(config_enumerate(gaussian_mixture), first_available_dim=-2)
-    x = all_rows(rows)
     constant = prior.log_normaliser()
-    return lambda position: potential_energy(story, (prior, x), {}, position, enum=True) + constant
+    return lambda position: potential_energy(story, (prior, data), {}, position, enum=True) + constant
 
 
 def unconstrain(params: Params) -> Position:
@@ -151,24 +156,24 @@ def log_jacobian(position: Position) -> Float[Array, ""]:
     return moved + jnp.sum(powers * log_diagonal) + log_diagonal.size * math.log(2.0)
 
 
-def _kernel(recipe: Recipe, prior: Belief, rows: Rows):
+def _kernel(recipe: Recipe, prior: Belief, data):
     """NumPyro's NUTS as a pair (init, sample), bound to this posterior."""
-    init_kernel, sample_kernel = hmc(potential_fn_gen=partial(potential, recipe.likelihood), algo="NUTS")
+    init_kernel, sample_kernel = hmc(potential_fn_gen=potential, algo="NUTS")
     start = partial(
         init_kernel, num_warmup=recipe.num_warmup, target_accept_prob=recipe.target_accept_prob,
-        max_tree_depth=recipe.max_tree_depth, dense_mass=recipe.dense_mass, model_args=(prior, rows),
+        max_tree_depth=recipe.max_tree_depth, dense_mass=recipe.dense_mass, model_args=(prior, data),
     )  # fmt: skip
-    return start, lambda state: sample_kernel(state, model_args=(prior, rows), model_kwargs={})
+    return start, lambda state: sample_kernel(state, model_args=(prior, data), model_kwargs={})
 
 
-def _start(keys: Key[Array, "C"], starts: Params, prior: Belief, rows: Rows, recipe: Recipe):
-    start, _ = _kernel(recipe, prior, rows)
+def _start(keys: Key[Array, "C"], starts: Params, prior: Belief, data, recipe: Recipe):
+    start, _ = _kernel(recipe, prior, data)
     return jax.vmap(lambda key, params: start(unconstrain(params), rng_key=key))(keys, starts)
 
 
-def _block(states, count: Int[Array, ""], prior: Belief, rows: Rows, recipe: Recipe):
+def _block(states, count: Int[Array, ""], prior: Belief, data, recipe: Recipe):
     def one(state):
-        start, sample = _kernel(recipe, prior, rows)
+        start, sample = _kernel(recipe, prior, data)
         # NumPyro's sampler learns its settings when it is started; the compiler drops what the start would compute.
         start(state.z, rng_key=state.rng_key)
 

@@ -12,6 +12,7 @@ from bayesgmm.clock import Program
 from bayesgmm.conjugate import Belief, default_belief, flat_belief, improper_because
 from bayesgmm.data import Table, as_table, check_table
 from bayesgmm.errors import ArgumentError, PriorError
+from bayesgmm.precision import scope
 from bayesgmm.sweep import Rows, to_rows
 from bayesgmm.types import Frame, Params
 
@@ -34,6 +35,10 @@ class Problem(NamedTuple):
     def log_volume(self) -> float:
         """What the log-likelihood of all rows loses on the way from standardised coordinates to the user's units."""
         return self.table.num_rows * float(self.frame.log_volume)
+
+    def matrix(self) -> jax.Array:
+        """All rows (N, D), standardised, for tools that cannot work in blocks."""
+        return jnp.asarray((self.table.values - self.frame.center) / self.frame.scale, self.dtype)
 
 
 def prepare(x, num_components: int, prior: Belief | str | None, dtype: str = "float64") -> Problem:
@@ -95,13 +100,14 @@ def default_prior(x, n_components: int) -> Belief:
     check_count("n_components", n_components)
     table = as_table(x)
     check_table(table, n_components)
-    return default_belief(*table.moments(), n_components)
+    return default_belief(*table.moments(), n_components).expand(n_components, table.dim)
 
 
 def as_key(seed) -> PRNGKeyArray:
     """A JAX key from an int, or the key itself (typed, or raw of two words)."""
     if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
-        return jr.key(int(seed) % 2**63)
+        with scope("float64"):  # or all but 32 bits of the seed would be lost
+            return jr.key(int(seed) % 2**63)
     if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
         return seed
     if np.shape(seed) == (2,):

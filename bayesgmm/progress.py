@@ -41,7 +41,7 @@ def bars() -> Iterator[Listener]:
 
     columns = (
         TextColumn("{task.description:<6}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        TextColumn("gone, about"), TimeRemainingColumn(), TextColumn("left"), TextColumn("{task.fields[note]}"),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as display:
         tasks = {}

@@ -46,12 +46,10 @@ def write_report(comparison: "Comparison", path: Path) -> Path:
 
 
 def _context(comparison: "Comparison") -> dict[str, Any]:
-    from bayesgmm.comparison import ENGINES
-
     return {
         "title": f"{comparison.n_components} Gaussian components, {len(comparison.results)} engines",
         "table": comparison.table,
-        "engines": {name: ENGINES[name] for name in comparison.results},
+        "engines": comparison.engine_names,
         "verdict": comparison.verdict(),
         "summary": _rows(comparison.summary()),
         "summary_columns": list(comparison.results),
@@ -61,7 +59,7 @@ def _context(comparison: "Comparison") -> dict[str, Any]:
         "convergence": {name: _rows(_strings(post.convergence)) for name, post in comparison.posteriors.items()},
         "convergence_columns": ["mean", "sd", "mcse", "ESS bulk", "ESS tail", "R-hat"],
         "prior": _prior_lines(comparison),
-        "seed": _seed_text(comparison.seed),
+        "call": _call(comparison),
         "settings": _settings(comparison),
         "versions": ", ".join(f"{name} {version(name)}" for name in ("bayesgmm", "jax", "numpyro", "arviz")),
     }
@@ -127,5 +125,11 @@ def _settings(comparison: "Comparison") -> list[str]:
     return lines
 
 
-def _seed_text(seed: Any) -> str:
-    return str(seed) if isinstance(seed, int) else "a JAX key"
+def _call(comparison: "Comparison") -> str:
+    first = next(iter(comparison.posteriors.values()), None)
+    lengths = ""
+    if first is not None:
+        lengths = f", num_warmup={first.num_warmup}, num_samples={first.num_samples}, num_chains={first.num_chains}"
+    seed = comparison.seed if isinstance(comparison.seed, int) else "key"
+    engines = tuple(comparison.results)
+    return f"bg.compare(x, n_components={comparison.n_components}, engines={engines}{lengths}, seed={seed})"

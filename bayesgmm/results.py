@@ -11,8 +11,8 @@ import numpy as np
 from bayesgmm import mixture
 from bayesgmm.clock import Stopwatch
 from bayesgmm.conjugate import Belief
-from bayesgmm.data import CHUNK, Table, as_table
-from bayesgmm.datatree import fit_tree, posterior_tree
+from bayesgmm.data import CHUNK, Table, as_table, named
+from bayesgmm.datatree import fit_tree, label_invariant, posterior_tree
 from bayesgmm.diagnostics import GOOD_ESS, GOOD_RHAT, convergence_table
 from bayesgmm.errors import DataError
 from bayesgmm.precision import scope
@@ -56,6 +56,8 @@ class MixtureFit:
     prior: Belief | None
     table: Table
     frame: Frame
+    interrupted: bool
+    """Ctrl-C was pressed before every start had ended."""
     clock: Stopwatch
     seed: Any
 
@@ -102,6 +104,11 @@ class MixtureFit:
         with scope("float64"):
             z, x = mixture.sample(as_key(seed), Params(*map(jnp.asarray, self.params)), n)
             return np.asarray(z), np.asarray(x)
+
+    @cached_property
+    def datatree(self) -> "xr.DataTree":
+        """The same as `to_datatree()`: fits and posteriors answer to one name."""
+        return self.to_datatree()
 
     def to_datatree(self) -> "xr.DataTree":
         """ArviZ DataTree of one chain with one draw: the same names and dims as a posterior."""
@@ -160,8 +167,8 @@ class Posterior:
     prior: Belief
     table: Table
     frame: Frame
-    map_estimate: Params
-    """The mode that the labelling refers to: EM from the highest draw, or the estimate handed in."""
+    reference: Params
+    """What the labelling refers to: the mode that EM reaches from the highest draw, or the estimate handed in."""
     num_warmup: int
     interrupted: bool
     clock: Stopwatch
@@ -194,7 +201,7 @@ class Posterior:
         }  # fmt: skip
         return posterior_tree(
             self.params, self.table, self.frame, self.prior, self.log_likelihood, self.log_prior, self.sample_stats,
-            jr.fold_in(as_key(self.seed), 1), attrs,
+            jr.split(as_key(self.seed), 3)[2], attrs,
         )  # fmt: skip
 
     def to_datatree(self) -> "xr.DataTree":
@@ -204,11 +211,13 @@ class Posterior:
     @cached_property
     def convergence(self) -> "pd.DataFrame":
         """R-hat and ESS of the label-invariant quantities: judge on these first."""
-        return convergence_table(self.datatree["label_invariant"].to_dataset())
+        return convergence_table(
+            label_invariant(self.params, self.table, self.frame, self.log_likelihood, self.log_prior)
+        )
 
     @property
     def worst_rhat(self) -> float:
-        """Largest R-hat over the label-invariant quantities."""
+        """Largest R-hat over the label-invariant quantities; NaN where there are too few draws to tell."""
         return float(self.convergence["r_hat"].to_numpy().max())
 
     @property
@@ -219,7 +228,13 @@ class Posterior:
     @property
     def mixed(self) -> bool:
         """Whether R-hat and ESS of every label-invariant quantity pass the thresholds of Vehtari et al. (2021)."""
-        return self.worst_rhat < GOOD_RHAT and self.smallest_ess > GOOD_ESS
+        smallest = self.convergence[["ess_bulk", "ess_tail"]].to_numpy().min()
+        return self.worst_rhat < GOOD_RHAT and bool(smallest > GOOD_ESS * self.num_chains)
+
+    @property
+    def num_divergences(self) -> int:
+        """Divergent transitions after warm-up (0 for samplers that have none)."""
+        return int(self.sample_stats["diverging"].sum()) if "diverging" in self.sample_stats else 0
 
     def summary(self, **kwargs) -> Any:
         """``az.summary`` of weights, means and covariances, in the common labelling."""
@@ -230,6 +245,8 @@ class Posterior:
     def _title(self) -> str:
         cut = ", interrupted" if self.interrupted else ""
         diagnosis = f"worst R-hat {self.worst_rhat:.3f}, smallest ESS {self.smallest_ess:.0f} (label-invariant)"
+        if self.num_divergences:
+            diagnosis += f", {self.num_divergences} divergences"
         return (
             f"{self.algorithm}: {self.n_components} components, {self.num_chains} chains × {self.num_samples} draws{cut}; "
             + diagnosis
@@ -254,6 +271,13 @@ class Posterior:
 
 def _check_features(x, table: Table) -> Table:
     new = as_table(x)
+    if new.dim == table.dim and named(new) and named(table) and new.features != table.features:
+        if set(new.features) != set(table.features):
+            raise DataError(
+                f"The fit has features {', '.join(table.features)}, the new data {', '.join(new.features)}. "
+                "Rename the columns, or hand over a plain array in the fit's order."
+            )
+        return Table(new.values[:, [new.features.index(name) for name in table.features]], table.features)
     if new.dim != table.dim:
         raise DataError(f"The fit has {table.dim} features ({', '.join(table.features)}), the new data {new.dim}.")
     return new

@@ -137,15 +137,6 @@ def _to_blocks(x: np.ndarray, frame: Frame, dtype: str | type, chunk: int) -> Bl
     return Blocks(jax.device_put(blocks), jax.device_put(mask))
 
 
-def all_rows(rows: Rows) -> Float[Array, "N D"]:
-    """Every row of `Blocks` without padding, or of a `View`, as one matrix: for tools that cannot work in blocks."""
-    if isinstance(rows, Blocks):
-        return jnp.moveaxis(jnp.asarray(rows.x), 1, 2).reshape(-1, rows.x.shape[1])
-    body = lax.dynamic_slice(rows.flat, (rows.start,), (rows.num_rows * rows.head.shape[1],))
-    matrix = jnp.concatenate([jnp.asarray(rows.head), body.reshape(rows.num_rows, -1)])
-    return (matrix - rows.center) / rows.scale
-
-
 @partial(jax.jit, static_argnames="assign")
 def sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, assign: Assign) -> Stats:
     """One pass: rows → scores → assignments → statistics of each component, and the pass's objective."""

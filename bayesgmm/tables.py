@@ -1,5 +1,6 @@
 """Tables for terminals and notebooks, from one pandas DataFrame."""
 
+from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -27,3 +28,19 @@ def significant(value: float, digits: int = 4) -> str:
             return f"{value:.0f}" if whole > digits else f"{value:.1f}"
         return f"{value:.{digits}g}" if abs(value) < 1 else f"{value:.{digits - whole}f}"
     return f"{value:.{digits - 1}e}"
+
+
+def plus_minus(estimates, sds) -> list[str]:
+    """Estimates with their standard deviations at two digits; without, where there are none."""
+    return [
+        significant(mean) if sd != sd else f"{significant(mean)} ± {significant(sd, 2)}"
+        for mean, sd in zip(estimates, sds, strict=True)
+    ]
+
+
+def shown_as(figure: str) -> Callable[[float], str]:
+    """How a row of costs is rounded for reading."""
+    decimals = {"worst R-hat": 3, "smallest ESS": 0, "divergences": 0}.get(figure)
+    if decimals is None:
+        return lambda value: significant(value, 3)
+    return lambda value: "–" if value != value else f"{value:.{decimals}f}"

@@ -8,8 +8,12 @@ from bayesgmm.results import MixtureFit, Posterior
 
 def mixing_line(name: str, posterior: Posterior) -> str:
     """Whether one sampler's chains agree, and what to do if not."""
-    figures = f"worst R-hat {posterior.worst_rhat:.3f}, smallest ESS {posterior.smallest_ess:.0f}"
     cut = " It was interrupted." if posterior.interrupted else ""
+    if not np.isfinite(posterior.worst_rhat):
+        return f"{name}: too few draws, or chains that do not move, to tell whether they have mixed. Draw more.{cut}"
+    if posterior.num_divergences:
+        cut += f" {posterior.num_divergences} transitions diverged."
+    figures = f"worst R-hat {posterior.worst_rhat:.3f}, smallest ESS {posterior.smallest_ess:.0f}"
     if posterior.mixed:
         return f"{name}: the chains agree on label-invariant quantities ({figures}).{cut}"
     return (
@@ -21,8 +25,11 @@ def mixing_line(name: str, posterior: Posterior) -> str:
 def agreement_line(first: str, one: Posterior, second: str, two: Posterior) -> str:
     """Whether two samplers agree on label-invariant quantities, in Monte Carlo standard errors."""
     a, b = one.convergence, two.convergence
-    z = (a["mean"] - b["mean"]).abs() / np.sqrt(a["mcse"] ** 2 + b["mcse"] ** 2)
-    worst, quantity = float(z.to_numpy().max()), z.idxmax()
+    gap = np.asarray(a["mean"]) - np.asarray(b["mean"])
+    z = np.abs(gap) / np.hypot(np.asarray(a["mcse"]), np.asarray(b["mcse"]))
+    if not np.isfinite(z).any():
+        return f"{first} and {second}: too few draws to compare them."
+    worst, quantity = np.nanmax(z), a.index[np.nanargmax(z)]
     if worst < 4:
         return f"{first} and {second} agree on every label-invariant quantity within Monte Carlo error (largest z {worst:.1f})."
     return (
@@ -35,12 +42,26 @@ def point_line(name: str, fit: MixtureFit, other: str, posterior: Posterior) -> 
     """How far a point estimate lies from a posterior mean, in posterior standard deviations."""
     means, sds = (np.concatenate([part[0], part[1].ravel()]) for part in moments(posterior))
     point = np.concatenate([fit.params.weights, fit.params.means.ravel()])
-    z = np.abs(point - means) / sds
+    moving = sds > 0  # a single weight is 1 in every draw
+    if not moving.any():
+        return f"{name} and {other}: too few draws to compare them."
+    z = np.where(moving, np.abs(point - means) / np.where(moving, sds, 1.0), 0.0)
     names = parameter_names(posterior.table, posterior.n_components)
     worst = int(z.argmax())
+    if not posterior.mixed:
+        return f"{name}: no comparison with {other}, whose chains have not mixed."
     return (
         f"{name} lies within {z[worst]:.2f} posterior sd of {other}'s means in every weight and mean; the largest gap is in "
         f"{names[worst]}."
+    )
+
+
+def fit_line(name: str, fit: MixtureFit) -> str:
+    """How a point estimate was come by."""
+    starts, optima = sum(basin.hits for basin in fit.basins), len(fit.basins)
+    return (
+        f"{name}: log-likelihood {fit.log_likelihood:.3f}, {fit.status} after {fit.n_iter} M-steps; "
+        f"{fit.basins[0].hits} of {starts} starts found this optimum, the best of {optima}."
     )
 
 

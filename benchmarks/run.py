@@ -138,9 +138,9 @@ def bench_gradient() -> None:
             params = Params.of(np.full(k, 1 / k), x[:k], [np.eye(d) * 0.5] * k)
             position = nuts.unconstrain(jax.tree.map(jnp.asarray, params))
             routes = {}
-            for name in ("marginal", "enumerated"):
-                function = jax.jit(lambda u, p, r, name=name: jax.value_and_grad(nuts.potential(name, p, r))(u))
-                routes[name] = partial(lambda f, *a: jax.block_until_ready(f(*a)), function, position, prior, rows)
+            for name, data in (("marginal", rows), ("enumerated", jnp.asarray(x))):
+                function = jax.jit(lambda u, p, r: jax.value_and_grad(nuts.potential(p, r))(u))
+                routes[name] = partial(lambda f, *a: jax.block_until_ready(f(*a)), function, position, prior, data)
             row(
                 f"value and gradient N={n} D={d} K={k}",
                 *alternate(routes["marginal"], routes["enumerated"]),

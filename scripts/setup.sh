@@ -7,7 +7,7 @@ good() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2
 
 find_python() {
     local candidate
-    for candidate in "${PYTHON:-}" python3.14 python3.13 python3.12 python3 python "$HOME"/.pyenv/versions/3.1[2-9]*/bin/python; do
+    for candidate in "${PYTHON:-}" python3.14 python3.13 python3.12 python3 python "${HOME:-}"/.pyenv/versions/3.1[2-9]*/bin/python; do
         if [ -n "$candidate" ] && good "$candidate"; then
             echo "$candidate"
             return
@@ -20,6 +20,11 @@ if command -v uv >/dev/null 2>&1; then
     uv venv --quiet --allow-existing "$venv"
     uv pip install --quiet --python "$venv/bin/python" -e '.[dev]'
     exit 0
+fi
+
+if [ -n "${PYTHON:-}" ] && ! good "$PYTHON"; then
+    echo "PYTHON=$PYTHON is not a Python 3.12 or newer that runs here." >&2
+    exit 1
 fi
 
 if ! python=$(find_python); then

@@ -26,8 +26,8 @@ def test_one_table_parameter_by_engine(faithful):
     assert list(summary.columns) == ["mle", "em", "gibbs", "nuts"]
     assert "means[1, waiting]" in summary.index
     assert "covariances[0, eruptions, waiting]" in summary.index
-    rows = ["log-likelihood", "seconds compiling", "seconds running", "worst R-hat", "smallest ESS", "ESS per second"]
-    assert list(summary.index[-6:]) == rows
+    rows = ["log-likelihood", "seconds compiling", "seconds running", "worst R-hat", "smallest ESS"]
+    assert list(summary.index[-7:]) == [*rows, "divergences", "ESS per second"]
     assert " ± " in summary.loc["weights[0]", "gibbs"]
     assert " ± " not in summary.loc["weights[0]", "em"]
     assert summary.loc["worst R-hat", "em"] == "–"
@@ -188,3 +188,54 @@ def test_engine_table_and_order(reference_data):
     assert set(comparison.ENGINES) == {"mle", "em", "gibbs", "nuts"}
     result = bg.compare(reference_data["faithful"], 2, engines="mle")
     assert list(result.results) == ["mle"]
+
+
+@pytest.mark.parametrize("engines", ["em", ("em", "em"), ("mle", "em"), ("gibbs",)])
+def test_any_number_of_engines_makes_a_table(reference_data, engines):
+    result = bg.compare(reference_data["faithful"], 2, engines=engines, **SHORT)
+    assert result.summary().shape[1] == len(result.results)
+    assert result.verdict()
+
+
+def test_one_component_and_few_draws_have_sober_verdicts(reference_data, tmp_path):
+    result = bg.compare(reference_data["faithful"], 1, **SHORT)
+    text = " ".join(result.verdict())
+    assert "nan" not in text
+    assert "agree on every" in text
+    with pytest.warns(MixingWarning, match="too few draws"):
+        few = bg.compare(
+            reference_data["faithful"], 2, engines=("em", "gibbs"), num_warmup=5, num_samples=2, num_chains=1
+        )
+    assert "nan" not in " ".join(few.verdict())
+    few.to_html(tmp_path / "few.html")
+
+
+def test_brackets_in_names_survive_the_terminal(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "_cache_compilations", lambda: None)
+    frame = bg.load_dataset("faithful").rename(columns={"waiting": "waiting [min]"})
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    arguments = ["compare", str(tmp_path / "data.csv"), "-k", "2", "--engines", "em", "--out", str(tmp_path), "--quiet"]
+    assert "waiting [min]" in CliRunner().invoke(cli.app, arguments).output
+
+
+def test_ctrl_c_before_sampling_starts_is_not_lost(reference_data):
+    def listener(label, done, total, note):
+        if label == "em" and not pressed:
+            pressed.append(label)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    pressed = []
+    result = bg.compare(reference_data["faithful"], 2, progress_bar=listener)
+    assert list(result.results) == ["em"]
+    assert set(result.failures) == {"gibbs", "nuts"}
+
+
+def test_without_a_prior_em_is_called_maximum_likelihood(reference_data):
+    result = bg.compare(reference_data["faithful"], 2, engines="em", prior=None)
+    assert "maximum likelihood" in result.engine_names["em"]
+
+
+def test_unwritable_folders_are_typed_errors(faithful, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ArgumentError, match="could not be written"):
+        faithful.save(tmp_path / "file")

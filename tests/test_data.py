@@ -111,3 +111,41 @@ def test_labels_of_iris():
         bg.load_dataset("faithful", labels=True)
     with pytest.raises(ArgumentError, match="no built-in data set"):
         bg.load_dataset("cars")
+
+
+def test_missing_values_of_any_kind_are_named():
+    masked = np.ma.array(X, mask=X == 5.0)
+    with pytest.raises(DataError, match="1 of 4 rows"):
+        as_table(masked)
+    nullable = pd.DataFrame({"a": pd.array([1, None, 3], dtype="Int64"), "b": [1.0, 2.0, 4.0]})
+    with pytest.raises(DataError, match="1 of 3 rows"):
+        as_table(nullable)
+
+
+@pytest.mark.parametrize("x", [X + 1j, pd.Series(pd.date_range("2020", periods=4)), np.array(["a", "b"])])
+def test_values_that_are_no_real_numbers(x):
+    with pytest.raises(DataError):
+        as_table(x)
+
+
+def test_columns_need_names_of_their_own(tmp_path):
+    with pytest.raises(DataError, match="Two columns are called a"):
+        as_table(pd.DataFrame(X, columns=["a", "a"]))
+    with pytest.raises(DataError, match="Not numeric: flag"):
+        as_table(pd.DataFrame({"a": [1.0, 2.0], "flag": [True, False]}))
+    pd.DataFrame(X, columns=["a", "b"]).to_csv(tmp_path / "index.csv")
+    with pytest.raises(DataError, match="without a name"):
+        read_file(tmp_path / "index.csv")
+    pd.DataFrame(X).to_csv(tmp_path / "bare.csv", index=False, header=False)
+    with pytest.raises(DataError, match="not names"):
+        read_file(tmp_path / "bare.csv")
+
+
+def test_results_do_not_change_with_the_users_array(rng):
+    x = rng.normal(size=(50, 2))
+    fit = bg.fit_em(x, 1)
+    before = fit.icl()
+    x[:] = 0.0
+    assert fit.icl() == before
+    with pytest.raises(ValueError, match="read-only"):
+        fit.table.values[0] = 1.0

@@ -170,10 +170,12 @@ def test_large_data_are_thinned_and_say_so(monkeypatch, reference_data):
     tree = bg.sample_gibbs(reference_data["faithful"], 2, num_warmup=200, num_samples=500).datatree
     assert tree["log_likelihood"].sizes["draw"] == 250
     assert "every 2th draw" in tree["log_likelihood"].attrs["thinned"]
+    np.testing.assert_array_equal(tree["log_likelihood"]["draw"], np.arange(0, 500, 2))
     assert az.loo(tree).n_data_points == 272
     monkeypatch.setattr(datatree, "MOST_VALUES", 272 * 10)
     tree = bg.sample_gibbs(reference_data["faithful"], 2, num_warmup=200, num_samples=500).datatree
     assert "log_likelihood" not in tree.children
+    assert "log_likelihood" in tree.attrs["omitted"]
 
 
 def press_ctrl_c(after):

@@ -10,8 +10,9 @@ from agreement import assert_same_mean, invariants, mean_and_error
 
 import bayesgmm as bg
 from bayesgmm import drivers, gibbs
-from bayesgmm.errors import ArgumentError, PriorError
+from bayesgmm.errors import ArgumentError, FitError, PriorError
 from bayesgmm.kernels import KERNELS, step
+from bayesgmm.problem import as_key
 from bayesgmm.sweep import to_rows
 from bayesgmm.types import Frame
 
@@ -262,3 +263,41 @@ def test_starts(reference_data, init):
 def test_bad_arguments(engine, reference_data, arguments, error, words):
     with pytest.raises(error, match=words):
         engine(reference_data["faithful"], 2, **arguments)
+
+
+@pytest.mark.parametrize("engine", [bg.sample_gibbs, bg.sample_nuts])
+def test_a_singular_posterior_is_an_error_not_nan(engine, rng):
+    x = rng.normal(size=(3000, 1))
+    x = np.concatenate([x, x + 3e-5 * rng.normal(size=(3000, 1))], axis=1)
+    with pytest.raises(FitError, match="float64"):
+        engine(
+            x, 1, dtype="float32", prior=prior_of(1.0, 0.0, 1e-3, 3.0, np.eye(2) * 1e-12), num_warmup=50, num_samples=50
+        )
+
+
+def test_sparse_weights_have_finite_priors():
+    posterior = bg.sample_gibbs(TINY, 4, prior=prior_of(0.001, 0.0, 0.5, 4.0, [[1.0]]), num_warmup=50, num_samples=200)
+    assert (posterior.params.weights > 0).all()
+    assert np.isfinite(posterior.log_prior).all()
+
+
+def test_reference_and_start_are_checked_before_the_run(reference_data):
+    x = reference_data["faithful"]
+    three = bg.fit_em(x, 3, prior="default")
+    for name in ("reference", "init"):
+        with pytest.raises(ArgumentError, match=f"{name} must be a fit or Params of 2 components"):
+            bg.sample_gibbs(x, 2, **{name: three})
+    bad = bg.fit_em(x, 2).params._replace(weights=np.array([-1.0, 2.0]))
+    with pytest.raises(ArgumentError, match="weights above 0"):
+        bg.sample_gibbs(x, 2, init=bad)
+
+
+def test_the_tree_and_the_chains_use_different_keys():
+    key = jr.split(jr.key(0), 3)
+    data = {tuple(np.asarray(jr.key_data(k))) for k in [*key, *jr.split(key[1], 4), *jr.split(key[2], 3)]}
+    assert len(data) == 10
+
+
+def test_all_bits_of_a_seed_count():
+    with jax.enable_x64(False):
+        assert (jr.key_data(as_key(7)) != jr.key_data(as_key(7 + 2**32))).any()

@@ -26,7 +26,7 @@ def significant(value: float, digits: int = 4) -> str:
         whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
         if whole >= digits:
             return f"{value:.0f}" if whole > digits else f"{value:.1f}"
-        return f"{value:.{digits}g}" if abs(value) < 1 else f"{value:.{digits - whole}f}"
+        return f"{value:#.{digits}g}" if abs(value) < 1 else f"{value:.{digits - whole}f}"
     return f"{value:.{digits - 1}e}"
 
 

@@ -178,7 +178,7 @@ def test_pictures_of_every_dimension(reference_data):
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.35612, "0.3561"), (79.9681, "79.97"), (-1130.264, "-1130.3"), (21404.2, "21404"), (0.0, "0"), (1e-7, "1.000e-07"),
-     (float("nan"), "–"), (9.99999, "10.000")],
+     (0.17, "0.1700"), (float("nan"), "–"), (9.99999, "10.000")],
 )  # fmt: skip
 def test_figures_are_rounded_for_reading(value, text):
     assert significant(value) == text

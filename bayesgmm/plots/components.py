@@ -99,7 +99,7 @@ def _name_axes(ax: Axes, names: tuple[str, ...], pair: tuple[int, int]) -> None:
 
 def _scatter(results: Results, values: np.ndarray, pair: tuple[int, int], ax: Axes) -> None:
     step = max(1, len(values) // MOST_POINTS)
-    ax.scatter(*values[::step, pair].T, s=9, color="#B8BEC6", alpha=0.7, linewidths=0, rasterized=True)
+    ax.scatter(*values[::step, pair].T, s=9, color="#98A1AB", alpha=0.8, linewidths=0, rasterized=True)
     for i, (name, result) in enumerate(results.items()):
         params = mean_params(result)
         style = {"color": engine_color(name), "linestyle": LINES[i % len(LINES)], "linewidth": 1.7}

@@ -10,8 +10,8 @@ ENGINE_COLORS = {"mle": "#8C8C8C", "em": "#111111", "gibbs": "#D55E00", "nuts": 
 WIDTH = 8.5
 """Inches, of every picture: in a report all then have one size of type."""
 
-COMPONENT_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#7F7F7F", "#F0E442")
-"""Okabe & Ito's palette, told apart by colour-blind readers too."""
+COMPONENT_COLORS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#7B3294", "#7F7F7F", "#B8860B")
+"""After Okabe & Ito, told apart by colour-blind readers too; none is an engine's colour."""
 
 RC: dict[Any, Any] = {
     "axes.spines.top": False,

@@ -158,12 +158,12 @@ def bench_gibbs() -> None:
     def ours(num: int) -> None:
         bg.sample_gibbs(x, 8, num_warmup=0, num_samples=num, num_chains=4, progress_bar=False)
 
+    def per_sweep() -> float:
+        return (seconds(lambda: ours(2 * sweeps)) - seconds(lambda: ours(sweeps))) / sweeps
+
     ours(sweeps)
-    mine = float(
-        np.median([(seconds(lambda: ours(2 * sweeps)) - seconds(lambda: ours(sweeps))) / sweeps for _ in range(5)])
-    )
     if shutil.which("Rscript") is None:
-        print(f"| Gibbs sweep, 4 chains, N=10000 D=8 K=8 | {mine * 1e3:.4g} ms |  |  | no R here |")
+        print(f"| Gibbs sweep, 4 chains, N=10000 D=8 K=8 | {per_sweep() * 1e3:.4g} ms |  |  | no R here |")
         return
     with tempfile.TemporaryDirectory() as folder:
         np.savetxt(f"{folder}/x.csv", x, delimiter=",")
@@ -171,15 +171,15 @@ def bench_gibbs() -> None:
         suppressMessages(library(bayesm)); y <- as.matrix(read.csv("{folder}/x.csv", header = FALSE))
         go <- function(R) system.time(rnmixGibbs(list(y = y), list(ncomp = 8), list(R = R, keep = 1, nprint = 0)))[["elapsed"]]
         invisible(go(20)); cat((go(120) - go(20)) / 100)"""
-        out = subprocess.run(["Rscript", "-e", code], capture_output=True, text=True, check=True).stdout
-    theirs = float(out.split()[-1])
-    row(
-        "Gibbs sweep, 4 chains (peer: 4 × one), N=10000 D=8 K=8",
-        mine,
-        4 * theirs,
-        4 * theirs / mine,
-        "bayesm rnmixGibbs",
-    )
+
+        def peer() -> float:
+            out = subprocess.run(["Rscript", "-e", code], capture_output=True, text=True, check=True).stdout
+            return 4 * float(out.split()[-1])
+
+        pairs = [(per_sweep(), peer()) for _ in range(5)]
+    mine, theirs = (float(np.median(column)) for column in zip(*pairs, strict=True))
+    ratio = float(np.median([b / a for a, b in pairs]))
+    row("Gibbs sweep, 4 chains (peer: 4 × one), N=10000 D=8 K=8", mine, theirs, ratio, "bayesm rnmixGibbs")
 
 
 def bench_efficiency() -> None:

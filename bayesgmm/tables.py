@@ -22,7 +22,9 @@ def significant(value: float, digits: int = 4) -> str:
     """A number at `digits` significant digits, without an exponent where a plain figure will do."""
     if value != value:
         return "–"
-    if value == 0 or 1e-4 <= abs(value) < 1e7:
+    if value == 0:
+        return "0"
+    if 1e-4 <= abs(value) < 1e7:
         whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
         if whole >= digits:
             return f"{value:.0f}" if whole > digits else f"{value:.1f}"

@@ -13,8 +13,6 @@ from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning
 if TYPE_CHECKING:
     from bayesgmm.comparison import Comparison
 
-ENGINE_FILES = ("mle.nc", "em.nc", "gibbs.nc", "nuts.nc")
-
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Gaussian mixtures: every inference, side by side.")
 
 
@@ -39,7 +37,7 @@ def compare(
 
     table = read_file(data, _split(columns))
     _cache_compilations()
-    from bayesgmm.comparison import check_engines
+    from bayesgmm.comparison import ENGINES, check_engines
     from bayesgmm.comparison import compare as run
 
     check_engines(_split(engines) or [])
@@ -55,9 +53,7 @@ def compare(
     comparison.summary().to_csv(out / "summary.csv")
     report = comparison.to_html(out / "report.html")
     typer.echo(f"Report: {report.resolve()}\nDraws and summary: {out.resolve()}")
-    stale = [
-        name for name in ENGINE_FILES if (out / name).exists() and name.removesuffix(".nc") not in comparison.results
-    ]
+    stale = [f"{name}.nc" for name in ENGINES if name not in comparison.results and (out / f"{name}.nc").exists()]
     if stale:
         typer.echo(f"From an earlier run, not this one: {', '.join(stale)}")
 

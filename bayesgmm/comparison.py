@@ -228,11 +228,13 @@ def compare(
     chains = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains}
     with listening(progress_bar) as listener, interruptible() as stop:
         for name in sorted(engines, key=("em", "mle", "gibbs", "nuts").index):
+            if stop.is_set():
+                break
             shared = {"seed": jr.fold_in(as_key(seed), zlib.crc32(name.encode())), "progress_bar": listener}
             try:
                 result = _run(name, table, n_components, own, n_init, chains, _reference(comparison), shared)
-            except SamplingInterrupted as stop:
-                comparison.failures[name] = str(stop)
+            except SamplingInterrupted as cut:
+                comparison.failures[name] = str(cut)
                 break
             except FitError as error:
                 comparison.failures[name] = str(error)
@@ -240,8 +242,6 @@ def compare(
             comparison.results[name] = result
             if save_to is not None:
                 save_result(name, result, Path(save_to))
-            if stop.is_set():
-                break
     skipped = [name for name in engines if name not in comparison.results and name not in comparison.failures]
     comparison.failures.update({name: "not run: stopped by Ctrl-C before its turn" for name in skipped})
     if not comparison.results:

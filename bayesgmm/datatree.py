@@ -61,8 +61,7 @@ def posterior_tree(
     table: Table,
     frame: Frame,
     prior: Belief,
-    log_likelihood: np.ndarray,
-    log_prior: np.ndarray,
+    invariants: "xr.Dataset",
     sample_stats: dict[str, np.ndarray],
     key: PRNGKeyArray,
     attrs: dict[str, Any],
@@ -79,7 +78,7 @@ def posterior_tree(
     rows = _thinning(1, PRIOR_DRAWS, table.num_rows * dim)
     groups = {
         "posterior": _theta(params),
-        "sample_stats": {"lp": log_likelihood + log_prior, **sample_stats},
+        "sample_stats": {"lp": invariants["log_posterior"].values, **sample_stats},
         "prior": _theta(prior_draws),
         "observed_data": {"x": table.values.copy()},
     }
@@ -95,7 +94,7 @@ def posterior_tree(
         note = f"{', '.join(omitted)}: with {table.num_rows} rows, fewer than {FEWEST_DRAWS} draws would fit in memory"
         attrs = attrs | {"omitted": note}
     tree = _tree(groups, table, params.weights.shape[-1], attrs)
-    tree["label_invariant"] = xr.DataTree(label_invariant(params, table, frame, log_likelihood, log_prior))
+    tree["label_invariant"] = xr.DataTree(invariants)
     for name, thin in thinning.items():
         if thin > 1:
             draws = tree[name].to_dataset()

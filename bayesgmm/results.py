@@ -200,7 +200,7 @@ class Posterior:
             "interrupted": int(self.interrupted), "sampling_time": self.clock.run_seconds, "inference_library": "bayesgmm",
         }  # fmt: skip
         return posterior_tree(
-            self.params, self.table, self.frame, self.prior, self.log_likelihood, self.log_prior, self.sample_stats,
+            self.params, self.table, self.frame, self.prior, self._invariants, self.sample_stats,
             jr.split(as_key(self.seed), 3)[2], attrs,
         )  # fmt: skip
 
@@ -211,9 +211,11 @@ class Posterior:
     @cached_property
     def convergence(self) -> "pd.DataFrame":
         """R-hat and ESS of the label-invariant quantities: judge on these first."""
-        return convergence_table(
-            label_invariant(self.params, self.table, self.frame, self.log_likelihood, self.log_prior)
-        )
+        return convergence_table(self._invariants)
+
+    @cached_property
+    def _invariants(self) -> "xr.Dataset":
+        return label_invariant(self.params, self.table, self.frame, self.log_likelihood, self.log_prior)
 
     @property
     def worst_rhat(self) -> float:

@@ -60,7 +60,7 @@ def _normalise(scores: Float[Array, "K n"]) -> tuple[Float[Array, "K n"], Float[
     top = jnp.max(scores, axis=0)
     joint = jnp.exp(scores - top)
     total = jnp.sum(joint, axis=0)
-    return joint / total, top + jnp.log(total)
+    return joint * (1.0 / total), top + jnp.log(total)
 
 
 def mode(key: PRNGKeyArray, belief: Belief) -> Params:

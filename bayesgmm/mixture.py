@@ -53,6 +53,15 @@ class Scorer(NamedTuple):
         """Scores of every row under every component, from its residuals."""
         return self.offsets[:, None] - 0.5 * jnp.sum(residuals**2, axis=1)
 
+    def quadratic(self) -> Float[Array, "K D1 D1"]:
+        """The same scores as ``x̃ᵀ Q_k x̃`` with x̃ = (1, x)."""
+        precisions = jnp.einsum("kde,kdf->kef", self.whiteners, self.whiteners, precision=jax.lax.Precision.HIGHEST)
+        linear = jnp.einsum("kde,ke->kd", precisions, self.locs, precision=jax.lax.Precision.HIGHEST)
+        # A weight of zero scores -1e30, not -inf, for x̃ = 0 is padding and must not make a NaN of it.
+        constant = jnp.maximum(self.offsets, -1e30) - 0.5 * jnp.sum(linear * self.locs, axis=-1)
+        upper = jnp.concatenate([constant[:, None, None], 0.5 * linear[:, None, :]], axis=2)
+        return jnp.concatenate([upper, jnp.concatenate([0.5 * linear[:, :, None], -0.5 * precisions], axis=2)], axis=1)
+
 
 def log_joint_scorer(params: Params) -> Scorer:
     """The score ``log π_k + log N(x; μ_k, Σ_k)`` as a quadratic form in x (Bishop 2006, eq. 2.43)."""

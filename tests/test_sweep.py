@@ -118,7 +118,7 @@ def test_padding_never_touches_the_sums(rng):
 @pytest.mark.parametrize("offset", range(8))
 def test_large_data_are_read_where_they_lie(rng, monkeypatch, offset):
     """Whatever the array's address and however N divides, a view of the user's memory gives what a copy gives."""
-    monkeypatch.setattr(module, "CHUNK", 64)
+    monkeypatch.setattr(module, "chunk_rows", lambda dim: 64)
     num, frame = 301 + offset, Frame(np.array([0.5, -1.0, 2.0]), np.array([2.0, 0.5, 3.0]))
     memory = np.empty(3 * num + 8)
     start = (-memory.ctypes.data % 64) // 8 + offset

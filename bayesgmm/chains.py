@@ -15,7 +15,7 @@ from bayesgmm.clock import Program, Stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.drivers import Collected, Report, climb
 from bayesgmm.errors import ArgumentError, MixingWarning, PriorError, SamplingInterrupted
-from bayesgmm.problem import Problem, check_count, check_family, log_kernel
+from bayesgmm.problem import Problem, check_count, log_kernel
 from bayesgmm.progress import Listener
 from bayesgmm.results import MixtureFit, Posterior
 from bayesgmm.types import Params
@@ -29,7 +29,8 @@ def check_chain_arguments(num_warmup: int, num_samples: int, num_chains: int, pr
     check_count("num_warmup", num_warmup, least=0)
     check_count("num_samples", num_samples)
     check_count("num_chains", num_chains)
-    check_family(covariance_type)
+    if covariance_type not in ("full", "VVV"):
+        raise ArgumentError(f"The samplers take covariance_type='full' (mclust's 'VVV') for now, got {covariance_type!r}.")
     if prior is None:
         raise PriorError(
             "A sampler needs a proper prior; prior=None is the flat belief of maximum likelihood, under which the posterior "

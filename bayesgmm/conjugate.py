@@ -76,12 +76,13 @@ class NormalInverseWishart(NamedTuple):
         scale = self.scale + stats.scatters + (self.strength * share)[:, None, None] * outer(shift)
         return NormalInverseWishart(self.loc + share[:, None] * shift, strength, self.df + stats.counts, scale)
 
-    def mode(self) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
+    def mode(self, present: Params | None = None) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
         """Joint mode of (μ, Σ): ``loc`` and ``scale / (df + D + 2)``, as means and Cholesky factors.
 
         The mode is taken in the coordinates (means, covariances), without a Jacobian; the *marginal* mode of Σ
         would divide by ``df + D + 1``.
         """
+        del present  # a closed form starts from nowhere
         dim = jnp.shape(self.loc)[-1]
         return self.loc, jnp.linalg.cholesky(self.scale / (self.df + dim + 2.0)[:, None, None])
 
@@ -108,6 +109,11 @@ class NormalInverseWishart(NamedTuple):
         spread = jnp.einsum("kde,kef,kdf->k", whiteners, jnp.asarray(self.scale), whiteners)
         exponent = (self.df + dim + 2.0) * log_diagonals
         return -jnp.sum(exponent + 0.5 * spread + 0.5 * self.strength * jnp.sum(shift**2, axis=-1))
+
+    def standardise(self, frame: Frame) -> "NormalInverseWishart":
+        """The same belief in standardised coordinates."""
+        loc = (self.loc - frame.center) / frame.scale
+        return NormalInverseWishart(loc, self.strength, self.df, self.scale / outer(jnp.asarray(frame.scale)))
 
     def log_normaliser(self) -> Float[Array, ""]:
         """The constant of the density over (means, covariances), summed over components (Murphy 2012, eq. 4.202).
@@ -137,10 +143,13 @@ class Belief(NamedTuple):
         if jnp.ndim(self.weights.concentration) != 1 or jnp.ndim(self.components.scale) != 3:
             raise PriorError("This prior has no component axis yet. Call prior.expand(K, D) first.")
 
-    def mode(self) -> Params:
-        """Most probable θ in the coordinates (weights, means, covariances)."""
+    def mode(self, present: Params | None = None) -> Params:
+        """Most probable θ in the coordinates (weights, means, covariances).
+
+        Covariance families without a closed form go on from ``present``.
+        """
         self._need_full_shape()
-        return Params(self.weights.mode(), *self.components.mode())
+        return Params(self.weights.mode(), *self.components.mode(present))
 
     def sample(self, key: PRNGKeyArray) -> Params:
         """Draw θ."""
@@ -201,11 +210,7 @@ class Belief(NamedTuple):
 
     def standardise(self, frame: Frame) -> "Belief":
         """The same belief about θ in standardised coordinates."""
-        loc, strength, df, scale = self.components
-        component = NormalInverseWishart(
-            (loc - frame.center) / frame.scale, strength, df, scale / outer(jnp.asarray(frame.scale))
-        )
-        return Belief(self.weights, component)
+        return Belief(self.weights, self.components.standardise(frame))
 
 
 def flat_belief(num_components: int, dim: int) -> Belief:

@@ -14,13 +14,15 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax import lax
-from jaxtyping import Float, Int, PRNGKeyArray
+from jaxtyping import Bool, Float, Int, PRNGKeyArray
 
+from bayesgmm.acceleration import DEPTH, SHORTEST, Memory, learn, no_memory, propose
 from bayesgmm.arrays import Array
 from bayesgmm.clock import Program
 from bayesgmm.conjugate import Belief
 from bayesgmm.errors import FitError
-from bayesgmm.kernels import KERNELS, step
+from bayesgmm.families import Restricted
+from bayesgmm.kernels import KERNELS, expect
 from bayesgmm.sweep import Rows
 from bayesgmm.types import Params
 
@@ -55,40 +57,73 @@ class Climb(NamedTuple):
     """Number of M-steps behind ``best``."""
     status: Int[Array, ""]
     trace: Float[Array, "T"]
+    plain: Params
+    """Where the M-step from ``best`` leads."""
+    leap: Bool[Array, ""]
+    """Whether ``params`` is a proposal of the acceleration, and not of the M-step."""
+    memory: Memory
 
 
-def _turn(key: PRNGKeyArray, state: Climb, prior: Belief, rows: Rows, tol, max_iter, kernel: str) -> Climb:
+def _turn(
+    key: PRNGKeyArray, state: Climb, prior: Belief, rows: Rows, tol, max_iter, kernel: str, accelerate: bool
+) -> Climb:
     t = state.iteration + 1
-    proposal, stats = step(KERNELS[kernel], jr.fold_in(key, t), state.params, prior, rows)
+    key_z, key_theta = jr.split(jr.fold_in(key, t))
+    stats = expect(KERNELS[kernel], key_z, state.params, rows)
     objective = stats.value + prior.log_kernel(state.params)
-    gain = objective - state.last
-    better = objective >= state.objective
-    keep = partial(jax.tree.map, lambda new, old: jnp.where(better, new, old))
     eps = jnp.finfo(rows.dtype).eps
+    posterior = prior.update(stats)
+    plain = KERNELS[kernel].estimate(key_theta, posterior, state.params)
+    better = objective >= state.objective
+    if accelerate:
+        # A leap that lowered the objective is taken back: a shorter one, or the plain step that it replaced, comes next.
+        back = state.leap & ~(objective >= state.objective - _rounding(state.objective, eps))
+        better, plain = better & ~back, _choose(back, state.plain, plain)
+        objective = jnp.where(back, state.objective, objective)
+        learnt, left = learn(state.memory, state.params, plain, posterior)
+        memory = _choose(back, state.memory.shorter(), learnt)
+        left = jnp.where(back, jnp.inf, left)
+        leapt, sensible = propose(memory, prior)
+        leap = sensible & (memory.length > SHORTEST) & (_lost(leapt, stats.counts, eps) == 0)
+        memory = _choose(back & ~leap, memory.emptied(), memory)
+        proposal = _choose(leap, leapt, plain)
+    else:
+        back, left, leap, memory, proposal = jnp.asarray(False), jnp.inf, jnp.asarray(False), state.memory, plain
+    gain = jnp.where(back, jnp.inf, objective - state.last)
     status = jnp.where(t >= max_iter, MAX_ITER, RUNNING)
-    still = jnp.where(_settled(objective, gain, state.gain, tol, eps), state.still + 1, 0)
+    still = jnp.where(_settled(objective, gain, state.gain, left, tol, eps, accelerate), state.still + 1, 0)
     fine = _rounding(objective, eps) < tol
     status = jnp.where(still >= STILL, jnp.where(fine, CONVERGED, ROUNDING), status)
-    lost = _lost(proposal, stats.counts, eps)
+    lost = _lost(plain, jnp.where(back, state.counts, stats.counts), eps)
     status = jnp.where((status == RUNNING) & (lost > 0), lost, status)
     status = jnp.where(jnp.isfinite(objective), status, NON_FINITE)
+    new, old = (state.params, stats.counts, plain), (state.best, state.counts, state.plain)
+    best, counts, plain = _choose(better, new, old)
     return Climb(
-        proposal, keep(state.params, state.best), jnp.where(better, objective, state.objective),
-        keep(stats.counts, state.counts), objective, gain, still, t, status,
-        jnp.asarray(state.trace).at[t].set(objective),
+        proposal, best, jnp.where(better, objective, state.objective), counts, objective, gain, still, t, status,
+        jnp.asarray(state.trace).at[t].set(objective), plain, leap, memory,
     )  # fmt: skip
 
 
-def _settled(objective, gain, last_gain, tol, eps) -> Array:
-    """Aitken: with gains shrinking by a ratio a, what is left is gain · a / (1 - a) (Böhning et al. 1994).
+def _choose(condition, yes, no):
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
 
-    Below rounding no gain means anything, and the climb is over too. ``tol = 0`` never stops. NaN never settles. One turn
-    can look settled by accident (a large gain, then a small one at a saddle), so `STILL` in a row are asked for.
+
+def _settled(objective, gain, last_gain, left, tol, eps, accelerate: bool) -> Array:
+    """Whether what is left of the ascent is estimated below ``tol``.
+
+    Plain EM, after Aitken: with gains shrinking by a ratio a, what is left is gain · a / (1 - a) (Böhning et al. 1994).
+    Accelerated: the extrapolation's own estimate. Below rounding no gain means anything, and the climb is over too.
+    ``tol = 0`` never stops. NaN never settles. One turn can look settled by accident (a large gain, then a small one at a
+    saddle), so `STILL` in a row are asked for.
     """
-    ratio = gain / last_gain
-    left = gain * ratio / (1.0 - ratio)
-    aitken = jnp.isfinite(last_gain) & (ratio >= 0.0) & (ratio < 1.0) & (gain >= 0.0) & (left < tol)
-    return (tol > 0.0) & (aitken | (jnp.abs(gain) <= _rounding(objective, eps)))
+    if accelerate:
+        small = (10.0 * left < tol) & (gain < tol)  # ten: a flat direction may not have been learnt yet
+    else:
+        ratio = gain / last_gain
+        remainder = gain * ratio / (1.0 - ratio)
+        small = jnp.isfinite(last_gain) & (ratio >= 0.0) & (ratio < 1.0) & (gain >= 0.0) & (remainder < tol)
+    return (tol > 0.0) & (small | (jnp.abs(gain) <= _rounding(objective, eps)))
 
 
 def _rounding(objective, eps):
@@ -105,26 +140,37 @@ def _lost(params: Params, counts, eps) -> Array:
     return jnp.where(empty, EMPTY, jnp.where(collapsed, COLLAPSED, 0))
 
 
-def _climb(keys, states: Climb, prior: Belief, rows: Rows, tol, max_iter, until, kernel: str, batched: bool) -> Climb:
+def _climb(
+    keys, states: Climb, prior: Belief, rows: Rows, tol, max_iter, until, kernel: str, batched: bool, accelerate: bool
+) -> Climb:
     def one(key, state):
         def running(state):
             return (state.status == RUNNING) & (state.iteration < until)
 
-        return lax.while_loop(running, lambda state: _turn(key, state, prior, rows, tol, max_iter, kernel), state)
+        def turn(state):
+            return _turn(key, state, prior, rows, tol, max_iter, kernel, accelerate)
+
+        return lax.while_loop(running, turn, state)
 
     return jax.vmap(one)(keys, states) if batched else lax.map(lambda pair: one(*pair), (keys, states))
 
 
-def _foot(starts: Params, size: int) -> Climb:
-    num_starts, dtype = starts.weights.shape[0], starts.means.dtype
-    lowest = jnp.full(num_starts, -jnp.inf, dtype)
-    zero = jnp.zeros(num_starts, int)
-    return Climb(starts, starts, lowest, jnp.zeros_like(starts.weights), lowest, jnp.full(num_starts, jnp.nan, dtype),
-                 zero, zero - 1, zero + RUNNING, jnp.full((num_starts, size), jnp.nan, dtype))  # fmt: skip
+def _foot(starts: Params, prior: Belief, size: int, accelerate: bool) -> Climb:
+    dtype = starts.means.dtype
+
+    def one(start):
+        if isinstance(prior.components, Restricted):
+            start = prior.components.project(start)
+        lowest, zero, no = jnp.asarray(-jnp.inf, dtype), jnp.asarray(0), jnp.asarray(False)
+        return Climb(start, start, lowest, jnp.zeros_like(start.weights), lowest, jnp.asarray(jnp.nan, dtype), zero,
+                     zero - 1, zero + RUNNING, jnp.full(size, jnp.nan, dtype), start, no,
+                     no_memory(start, DEPTH if accelerate else 0))  # fmt: skip
+
+    return jax.vmap(one)(starts)
 
 
-_CLIMB = Program(_climb, static=("kernel", "batched"))
-_FOOT = Program(_foot, static=("size",))
+_CLIMB = Program(_climb, static=("kernel", "batched", "accelerate"))
+_FOOT = Program(_foot, static=("size", "accelerate"))
 
 BATCHED_ROWS = 20_000
 """Above this many rows the starts run one after another: side by side, all would wait for the slowest."""
@@ -138,6 +184,7 @@ def climb(
     tol: float,
     max_iter: int,
     kernel: str,
+    accelerate: bool = True,
     report: Callable[[int], None] = lambda done: None,
 ) -> tuple[Climb, bool]:
     """Run EM, CEM or SEM from each start (leading axis) until it settles, in one compiled program.
@@ -149,7 +196,8 @@ def climb(
     num_starts = starts.weights.shape[0]
     small = rows.capacity <= BATCHED_ROWS
     keys = jr.split(key, num_starts)
-    states = _FOOT(starts, size=1 << max(10, int(max_iter + 1).bit_length()))
+    size = 1 << max(10, int(max_iter + 1).bit_length())
+    states = _FOOT(starts, prior, size=size, accelerate=accelerate)
     tol_array, limit = jnp.asarray(tol, rows.dtype), jnp.asarray(max_iter)
     done, size = -1, max_iter + 1 if small else 2
     with interruptible() as stop:
@@ -157,7 +205,8 @@ def climb(
             until = min(done + size, max_iter)
             start = time.perf_counter()
             states = _CLIMB(
-                keys, states, prior, rows, tol_array, limit, jnp.asarray(until), kernel=kernel, batched=small
+                keys, states, prior, rows, tol_array, limit, jnp.asarray(until),
+                kernel=kernel, batched=small, accelerate=accelerate,
             )  # fmt: skip
             jax.block_until_ready(states)
             size = int(np.clip(0.5 * (until - done) / (time.perf_counter() - start), 1, 4 * size))

@@ -35,7 +35,7 @@ from bayesgmm.errors import (
 from bayesgmm.kernels import log_likelihood
 from bayesgmm.labels import by_first_mean, permute
 from bayesgmm.precision import scope, to_numpy
-from bayesgmm.problem import Problem, as_key, check_count, check_family, log_kernel, prepare
+from bayesgmm.problem import Problem, as_key, check_count, log_kernel, prepare
 from bayesgmm.progress import Progress, listening
 from bayesgmm.results import Basin, MixtureFit
 from bayesgmm.types import Params
@@ -59,6 +59,7 @@ def fit_em(
     labels_init: Any = None,
     max_iter: int = 1000,
     tol: float = 1e-6,
+    accelerate: bool = True,
     dtype: str = "float64",
     progress_bar: Progress = None,
 ) -> MixtureFit:
@@ -116,9 +117,9 @@ def fit_em(
     SpuriousComponentWarning
         If, without a prior, a component rests on D + 1 rows or fewer.
     """
-    _check_arguments(covariance_type, algorithm, max_iter, tol, n_init)
+    _check_arguments(algorithm, max_iter, tol, n_init)
     with scope(dtype), stopwatch() as clock:
-        problem = prepare(x, n_components, prior, dtype)
+        problem = prepare(x, n_components, prior, dtype, covariance_type)
         _check_prior(problem)
         key_start, key_climb = jr.split(as_key(seed))
         given = (weights_init, means_init, covariances_init)
@@ -135,7 +136,7 @@ def fit_em(
         with listening(False if brief else progress_bar) as listener:
             states, interrupted = climb(
                 key_climb, starts, problem.belief, problem.rows, tol_used, max_iter, algorithm,
-                lambda done: listener(algorithm, done, max_iter, ""),
+                accelerate and algorithm == "em", lambda done: listener(algorithm, done, max_iter, ""),
             )  # fmt: skip
             states = to_numpy(states)
             best = _best(states, problem, interrupted)
@@ -164,7 +165,7 @@ def _values(states: Climb, best: int, problem: Problem, algorithm: str) -> dict[
     restored = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), problem.frame.restore(chosen.best))
     log_prior = 0.0
     if problem.prior is not None:
-        log_prior = _log_prior(restored, problem.prior) + problem.prior_constant
+        log_prior = _log_prior(restored, problem.penalty) + problem.prior_constant
     shift = value + log_prior - objective
     return {
         "params": permute(restored, by_first_mean(restored)),
@@ -242,8 +243,7 @@ def _same(states: Climb, first: int, second: int) -> bool:
     return failed or float(abs(states.objective[first] - states.objective[second])) < 1e-3
 
 
-def _check_arguments(covariance_type: str, algorithm: str, max_iter: int, tol: float, n_init: int) -> None:
-    check_family(covariance_type)
+def _check_arguments(algorithm: str, max_iter: int, tol: float, n_init: int) -> None:
     if algorithm not in ALGORITHMS:
         raise ArgumentError(f"algorithm must be one of {', '.join(ALGORITHMS)}, got {algorithm!r}.")
     check_count("max_iter", max_iter)

@@ -63,14 +63,15 @@ def _normalise(scores: Float[Array, "K n"]) -> tuple[Float[Array, "K n"], Float[
     return joint * (1.0 / total), top + jnp.log(total)
 
 
-def mode(key: PRNGKeyArray, belief: Belief) -> Params:
+def mode(key: PRNGKeyArray, belief: Belief, present: Params) -> Params:
     """θ is maximised: the M-step."""
     del key
-    return belief.mode()
+    return belief.mode(present)
 
 
-def sample(key: PRNGKeyArray, belief: Belief) -> Params:
+def sample(key: PRNGKeyArray, belief: Belief, present: Params) -> Params:
     """θ is drawn: the second half of a Gibbs sweep."""
+    del present
     return belief.sample(key)
 
 
@@ -79,7 +80,7 @@ class Kernel(NamedTuple):
 
     see: Callable[[Params], Scorer]
     assign: Assign
-    estimate: Callable[[PRNGKeyArray, Belief], Params]
+    estimate: Callable[[PRNGKeyArray, Belief, Params], Params]
 
 
 KERNELS = {
@@ -93,8 +94,13 @@ KERNELS = {
 def step(kernel: Kernel, key: PRNGKeyArray, params: Params, prior: Belief, rows: Rows) -> tuple[Params, Stats]:
     """One turn of the dance: z given θ, added up over the rows; then θ given z."""
     key_z, key_theta = jr.split(key)
-    stats = sweep(key_z, kernel.see(params), rows, kernel.assign)
-    return kernel.estimate(key_theta, prior.update(stats)), stats
+    stats = expect(kernel, key_z, params, rows)
+    return kernel.estimate(key_theta, prior.update(stats), params), stats
+
+
+def expect(kernel: Kernel, key: PRNGKeyArray, params: Params, rows: Rows) -> Stats:
+    """The first half of the dance, on its own: z given θ, added up over the rows."""
+    return sweep(key, kernel.see(params), rows, kernel.assign)
 
 
 @jax.custom_jvp

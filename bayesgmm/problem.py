@@ -12,6 +12,7 @@ from bayesgmm.clock import Program
 from bayesgmm.conjugate import Belief, default_belief, flat_belief, improper_because
 from bayesgmm.data import Table, as_table, check_table
 from bayesgmm.errors import ArgumentError, PriorError
+from bayesgmm.families import Family, resolve_family, restrict
 from bayesgmm.precision import scope
 from bayesgmm.sweep import Rows, to_rows
 from bayesgmm.types import Frame, Params
@@ -25,9 +26,13 @@ class Problem(NamedTuple):
     frame: Frame
     prior: Belief | None
     """None stands for the flat belief of maximum likelihood."""
+    family: Family
+    penalty: Belief
+    """What the prior says within the covariance family, in the user's units; the flat belief where there is none."""
     prior_constant: float
     """Log of the prior's normaliser in the user's units; 0 for the flat belief."""
     belief: Belief
+    """``penalty``, standardised."""
     rows: Rows
     dtype: str
 
@@ -41,7 +46,9 @@ class Problem(NamedTuple):
         return jnp.asarray((self.table.values - self.frame.center) / self.frame.scale, self.dtype)
 
 
-def prepare(x, num_components: int, prior: Belief | str | None, dtype: str = "float64") -> Problem:
+def prepare(
+    x, num_components: int, prior: Belief | str | None, dtype: str = "float64", covariance_type: str = "full"
+) -> Problem:
     """Check data, number of components and prior, and build the `Problem`. Call inside ``precision.scope(dtype)``.
 
     Raises
@@ -54,11 +61,26 @@ def prepare(x, num_components: int, prior: Belief | str | None, dtype: str = "fl
     check_table(table, num_components)
     center, covariance = table.moments()
     frame = Frame(center, np.sqrt(np.diagonal(covariance)))  # pyright: ignore[reportArgumentType]
+    family = resolve_family(covariance_type, table.dim)
     own = resolve_prior(prior, table, num_components)
-    belief = flat_belief(num_components, table.dim) if own is None else own.standardise(frame)
-    device = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), belief)
-    constant = 0.0 if own is None else float(_log_normaliser(jax.tree.map(jnp.asarray, own)))
-    return Problem(table, num_components, frame, own, constant, device, to_rows(table.values, frame, dtype), dtype)
+    penalty, constant = penalise(own, family, num_components, table.dim)
+    device = jax.tree.map(lambda leaf: jnp.asarray(leaf, np.result_type(leaf, dtype)), penalty.standardise(frame))
+    return Problem(
+        table, num_components, frame, own, family, penalty, constant, device, to_rows(table.values, frame, dtype), dtype
+    )
+
+
+def penalise(prior: Belief | None, family: Family, num_components: int, dim: int) -> tuple[Belief, float]:
+    """The prior within a covariance family, and the log of its constant (0 for the flat belief)."""
+    if family.name == "VVV":
+        if prior is None:
+            return flat_belief(num_components, dim), 0.0
+        return prior, float(_log_normaliser(jax.tree.map(jnp.asarray, prior)))
+    components, constant = restrict(prior and prior.components, family, num_components, dim)
+    if prior is None:
+        return Belief(flat_belief(num_components, dim).weights, components), 0.0  # pyright: ignore[reportArgumentType]
+    constant += float(prior.weights.log_normaliser())
+    return Belief(prior.weights, components), constant  # pyright: ignore[reportArgumentType]
 
 
 @Program
@@ -124,9 +146,3 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
     """Refuse a count that is no integer or is below `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}.")
-
-
-def check_family(covariance_type: str) -> None:
-    """Refuse a covariance family that is not built yet, or unknown."""
-    if covariance_type not in ("full", "VVV"):
-        raise ArgumentError(f"covariance_type {covariance_type!r} is not available; use 'full' (mclust's 'VVV').")

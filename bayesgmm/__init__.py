@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bayesgmm.nuts import sample_nuts
     from bayesgmm.problem import default_prior
     from bayesgmm.results import MixtureFit, Posterior
+    from bayesgmm.selection import FitTable, fit_table
     from bayesgmm.types import Params
 
 __version__ = "0.1.0"
@@ -29,13 +30,14 @@ _HOME = {
     "nuts": ("sample_nuts",),
     "problem": ("default_prior",),
     "results": ("MixtureFit", "Posterior"),
+    "selection": ("FitTable", "fit_table"),
     "types": ("Params",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow
-    "load_dataset", "compare", "Comparison", "fit_em", "sample_gibbs", "sample_nuts", "MixtureFit", "Posterior",
-    "Prior", "Dirichlet", "NormalInverseWishart", "default_prior", "gaussian_mixture", "Params", "log_joint",
+    "load_dataset", "compare", "Comparison", "fit_em", "fit_table", "FitTable", "sample_gibbs", "sample_nuts", "MixtureFit",
+    "Posterior", "Prior", "Dirichlet", "NormalInverseWishart", "default_prior", "gaussian_mixture", "Params", "log_joint",
     "log_density", "log_likelihood", "responsibilities", "sample",
 ]  # fmt: skip
 

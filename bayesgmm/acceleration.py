@@ -9,14 +9,14 @@ projected onto its covariance family; one that lowers the objective is taken bac
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Bool, Float
 
 from bayesgmm.arrays import Array
 from bayesgmm.conjugate import Belief
-from bayesgmm.families import Restricted
-from bayesgmm.linalg import gram, inverse_tril
+from bayesgmm.linalg import cholesky, gram, inverse_tril, matmul, matvec, transposed
+from bayesgmm.restricted import Restricted
 from bayesgmm.types import Params
 
 DEPTH = 6
@@ -86,9 +86,11 @@ def propose(memory: Memory, belief: Belief) -> tuple[Params, Bool[Array, ""]]:
     """θ at the end of the proposed step, in its covariance family; and whether it is a θ at all."""
     num_components, dim = belief.components.loc.shape
     weights, means, covariances = _shaped(memory.base + memory.length * memory.direction, num_components, dim)
-    trils = jnp.linalg.cholesky(0.5 * (covariances + covariances.swapaxes(-1, -2)))
+    trils = cholesky(0.5 * (covariances + transposed(covariances)))
     sensible = (weights >= 0.0).all() & jnp.isfinite(trils).all() & jnp.isfinite(means).all()
-    params = Params(jnp.where(sensible, weights, 1.0), means, jnp.where(sensible, trils, jnp.eye(dim, dtype=trils.dtype)))
+    params = Params(
+        jnp.where(sensible, weights, 1.0), means, jnp.where(sensible, trils, jnp.eye(dim, dtype=trils.dtype))
+    )
     params = params._replace(weights=params.weights / params.weights.sum())
     if isinstance(belief.components, Restricted):
         params = belief.components.project(params)
@@ -99,17 +101,21 @@ def _two_loops(metric: "_Metric", gradient, steps, changes, curvatures) -> Float
     """Inverse Hessian times gradient (Nocedal & Wright 2006, algorithm 7.4), from ``scale · I⁻¹``."""
     known = curvatures > 0.0
     rho = jnp.where(known, 1.0 / jnp.where(known, curvatures, 1.0), 0.0)
-    shares = []
-    for i in range(len(curvatures)):
-        shares.append(rho[i] * jnp.vdot(steps[i], gradient))
-        gradient = gradient - shares[i] * changes[i]
+
+    def back(gradient, pair):
+        step, change, rho = pair
+        share = rho * jnp.vdot(step, gradient)
+        return gradient - share * change, share
+
+    def forth(direction, pair):
+        step, change, rho, share = pair
+        return direction + step * (share - rho * jnp.vdot(change, direction)), None
+
+    gradient, shares = lax.scan(back, gradient, (steps, changes, rho))
     # EM underestimates the step, for it takes the labels as known: the scale is never below 1.
     size = jnp.vdot(changes[0], metric.upper(changes[0]))
     scale = jnp.where(known[0], jnp.maximum(curvatures[0] / jnp.where(known[0], size, 1.0), 1.0), 1.0)
-    direction = scale * metric.upper(gradient)
-    for i in reversed(range(len(curvatures))):
-        direction = direction + steps[i] * (shares[i] - rho[i] * jnp.vdot(changes[i], direction))
-    return direction
+    return lax.scan(forth, scale * metric.upper(gradient), (steps, changes, rho, shares), reverse=True)[0]
 
 
 class _Metric(NamedTuple):
@@ -134,21 +140,21 @@ class _Metric(NamedTuple):
             jnp.maximum(belief.strength, least),
             jnp.maximum(belief.df + (params.means.shape[-1] + 2.0), least),
             gram(params.scale_trils),
-            gram(whiteners.swapaxes(-1, -2)),
+            gram(transposed(whiteners)),
         )
 
     def lower(self, vector: Float[Array, "p"]) -> Float[Array, "p"]:
         """Step → gradient."""
         weights, means, covariances = _shaped(vector, *self.covariances.shape[:2])
-        spread = self.precisions @ covariances @ self.precisions
-        means = self.strengths[:, None] * jnp.einsum("kde,ke->kd", self.precisions, means)
+        spread = matmul(matmul(self.precisions, covariances), self.precisions)
+        means = self.strengths[:, None] * matvec(self.precisions, means)
         return _joined(self.weights * weights, means, 0.5 * self.counts[:, None, None] * spread)
 
     def upper(self, covector: Float[Array, "p"]) -> Float[Array, "p"]:
         """Gradient → step: EM's own."""
         weights, means, precisions = _shaped(covector, *self.covariances.shape[:2])
-        spread = self.covariances @ precisions @ self.covariances
-        means = jnp.einsum("kde,ke->kd", self.covariances, means) / self.strengths[:, None]
+        spread = matmul(matmul(self.covariances, precisions), self.covariances)
+        means = matvec(self.covariances, means) / self.strengths[:, None]
         return _joined(weights / self.weights, means, 2.0 * spread / self.counts[:, None, None])
 
 

@@ -13,11 +13,12 @@ from jaxtyping import PRNGKeyArray
 from bayesgmm import initialize, labels
 from bayesgmm.clock import Program, Stopwatch
 from bayesgmm.conjugate import Belief
-from bayesgmm.drivers import Collected, Report, climb
+from bayesgmm.drivers import Collected, Report, climb, foot
 from bayesgmm.errors import ArgumentError, MixingWarning, PriorError, SamplingInterrupted
 from bayesgmm.problem import Problem, check_count, log_kernel
 from bayesgmm.progress import Listener
 from bayesgmm.results import MixtureFit, Posterior
+from bayesgmm.search import search
 from bayesgmm.types import Params
 
 Init = str | Params | MixtureFit
@@ -30,7 +31,9 @@ def check_chain_arguments(num_warmup: int, num_samples: int, num_chains: int, pr
     check_count("num_samples", num_samples)
     check_count("num_chains", num_chains)
     if covariance_type not in ("full", "VVV"):
-        raise ArgumentError(f"The samplers take covariance_type='full' (mclust's 'VVV') for now, got {covariance_type!r}.")
+        raise ArgumentError(
+            f"The samplers take covariance_type='full' (mclust's 'VVV') for now, got {covariance_type!r}."
+        )
     if prior is None:
         raise PriorError(
             "A sampler needs a proper prior; prior=None is the flat belief of maximum likelihood, under which the posterior "
@@ -41,16 +44,16 @@ def check_chain_arguments(num_warmup: int, num_samples: int, num_chains: int, pr
 def chain_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Init) -> Params:
     """One start per chain (leading axis), in standardised coordinates.
 
-    ``"dispersed"``: a k-means++ start of its own for each chain. ``"em"``: the best MAP mode of ten starts, for all.
+    ``"dispersed"``: a k-means++ start of its own for each chain. ``"em"``: the best MAP mode of sixteen starts, for all.
     A fit, or parameters in the user's units (with or without an axis of chains), are taken as they are.
     """
     if isinstance(init, str):
         if init == "dispersed":
-            return initialize.kmeans_starts(key, problem, num_chains)
+            return initialize.made_starts(key, problem, num_chains, "k-means++")
         if init == "em":
             key_start, key_climb = jr.split(key)
-            starts = initialize.kmeans_starts(key_start, problem, 10)
-            states, interrupted = climb(key_climb, starts, problem.belief, problem.rows, 1e-3, 500, "em")
+            starts = initialize.made_starts(key_start, problem, 16)
+            states, interrupted = search(key_climb, starts, problem, 1e-3, 500)
             if interrupted:
                 raise SamplingInterrupted("Stopped while EM looked for a start, before a draw was kept.")
             best = jnp.argmax(jnp.where(jnp.isfinite(states.objective), states.objective, -jnp.inf))
@@ -162,7 +165,8 @@ def _reference_mode(
     # A Dirichlet below 1 has no mode to climb to: its density is unbounded at weight 0. The highest draw serves then.
     if (np.asarray(problem.belief.weights.concentration) >= 1).all():
         start = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], mode)
-        states, _ = climb(jr.key(0), start, problem.belief, problem.rows, 1e-3, 500, "em")
+        states = foot(start, problem.belief, 500, True)
+        states, _ = climb(jr.key(0), states, problem.belief, problem.rows, 1e-3, 500, "em", True)
         mode = jax.tree.map(lambda leaf: np.asarray(leaf[0]), states.best)
     order = labels.by_first_mean(mode)
     return labels.permute(mode, order)

@@ -1,6 +1,7 @@
 """Compiled programs, and the clock that tells compiling from running."""
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,8 +20,8 @@ class Stopwatch:
 
     @property
     def run_seconds(self) -> float:
-        """Seconds spent on anything but compiling."""
-        return self.total_seconds - self.compile_seconds
+        """Seconds spent on anything but compiling (none, where threads compiled at the same time)."""
+        return max(self.total_seconds - self.compile_seconds, 0.0)
 
 
 _WATCHES: ContextVar[tuple[Stopwatch, ...]] = ContextVar("watches", default=())
@@ -42,18 +43,18 @@ class Program:
     """A jitted function that is compiled ahead of its first run, so that compile time is a figure of its own.
 
     Positional arguments are arrays, keyword arguments are static. One compilation per combination of shapes, dtypes
-    and static arguments, for the life of the process; ``num_compilations`` counts them.
+    and static arguments; ``num_compilations`` counts them. The `KEPT` last used are kept: a process has room for some
+    hundreds of programs only, and then dies.
     """
+
+    KEPT = 32
 
     def __init__(self, function: Callable, static: tuple[str, ...] = ()):
         self._jitted = jax.jit(function, static_argnames=static)
-        self._compiled: dict[Any, Callable] = {}
-        self.__doc__ = function.__doc__
-
-    @property
-    def num_compilations(self) -> int:
+        self._compiled: OrderedDict[Any, Callable] = OrderedDict()
+        self.num_compilations = 0
         """How many times this program was compiled in this process."""
-        return len(self._compiled)
+        self.__doc__ = function.__doc__
 
     def __call__(self, *args, **static):
         """Run the program, compiling it first if these shapes are new."""
@@ -65,4 +66,8 @@ class Program:
             self._compiled[key] = self._jitted.lower(*args, **static).compile()
             for watch in _WATCHES.get():
                 watch.compile_seconds += time.perf_counter() - start
+            self.num_compilations += 1
+            if len(self._compiled) > self.KEPT:
+                self._compiled.popitem(last=False)
+        self._compiled.move_to_end(key)
         return self._compiled[key](*args)

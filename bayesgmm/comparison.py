@@ -14,10 +14,10 @@ import numpy as np
 from bayesgmm.chains import check_chain_arguments
 from bayesgmm.conjugate import Belief
 from bayesgmm.data import Table, as_table
-from bayesgmm.drivers import interruptible
 from bayesgmm.em import fit_em
 from bayesgmm.errors import ArgumentError, FitError, MixingWarning, SamplingInterrupted
 from bayesgmm.gibbs import sample_gibbs
+from bayesgmm.interrupt import interruptible
 from bayesgmm.labels import align, permute
 from bayesgmm.problem import as_key, check_count, check_table, resolve_prior
 from bayesgmm.progress import Progress, listening

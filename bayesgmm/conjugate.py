@@ -17,7 +17,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.arrays import Array
 from bayesgmm.errors import PriorError
-from bayesgmm.linalg import inverse_tril, log_diagonal_sum, outer
+from bayesgmm.linalg import cholesky, inverse_tril, log_diagonal_sum, matmul, matvec, outer
 from bayesgmm.types import Frame, Params, Stats
 
 
@@ -84,7 +84,7 @@ class NormalInverseWishart(NamedTuple):
         """
         del present  # a closed form starts from nowhere
         dim = jnp.shape(self.loc)[-1]
-        return self.loc, jnp.linalg.cholesky(self.scale / (self.df + dim + 2.0)[:, None, None])
+        return self.loc, cholesky(self.scale / (self.df + dim + 2.0)[:, None, None])
 
     def sample(self, key: PRNGKeyArray) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
         """Draw (means, Cholesky factors) by Bartlett's decomposition (Anderson 2003, section 7.2)."""
@@ -96,17 +96,17 @@ class NormalInverseWishart(NamedTuple):
         below = jnp.tril(jr.normal(key_below, (num, dim, dim), dtype), -1)
         bartlett = below + diagonal[:, :, None] * jnp.eye(dim, dtype=dtype)
         # A lower-triangular factor of W⁻¹ for W ~ Wishart(df, I) is B⁻¹, with rows of B in reversed order of freedom.
-        trils = jnp.linalg.cholesky(self.scale) @ inverse_tril(bartlett)
+        trils = matmul(cholesky(self.scale), inverse_tril(bartlett))
         noise = jr.normal(key_mean, (num, dim), dtype) / jnp.sqrt(self.strength)[:, None]
-        return self.loc + jnp.einsum("kde,ke->kd", trils, noise), trils
+        return self.loc + matvec(trils, noise), trils
 
     def log_kernel(
         self, means: Float[Array, "K D"], whiteners: Float[Array, "K D D"], log_diagonals: Float[Array, "K"]
     ) -> Float[Array, ""]:
         """Log density without its constant; ``whiteners`` are L⁻¹ and ``log_diagonals`` are log |L|."""
         dim = means.shape[-1]
-        shift = jnp.einsum("kde,ke->kd", whiteners, means - self.loc)
-        spread = jnp.einsum("kde,kef,kdf->k", whiteners, jnp.asarray(self.scale), whiteners)
+        shift = matvec(whiteners, means - self.loc)
+        spread = jnp.sum(matmul(whiteners, jnp.asarray(self.scale)) * whiteners, axis=(-2, -1))
         exponent = (self.df + dim + 2.0) * log_diagonals
         return -jnp.sum(exponent + 0.5 * spread + 0.5 * self.strength * jnp.sum(shift**2, axis=-1))
 
@@ -124,7 +124,7 @@ class NormalInverseWishart(NamedTuple):
         proper = (jnp.asarray(self.strength) > 0) & (jnp.asarray(self.df) > dim - 1)
         strength, df = jnp.where(proper, self.strength, 1.0), jnp.where(proper, self.df, dim)
         scale = jnp.where(proper[:, None, None], self.scale, jnp.eye(dim))
-        log_det = 2.0 * log_diagonal_sum(jnp.linalg.cholesky(scale))
+        log_det = 2.0 * log_diagonal_sum(cholesky(scale))
         wishart = 0.5 * df * (log_det - dim * math.log(2.0)) - multigammaln(0.5 * df, dim)
         return jnp.sum(jnp.where(proper, wishart + 0.5 * dim * jnp.log(strength / (2.0 * math.pi)), 0.0))
 

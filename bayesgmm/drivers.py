@@ -1,12 +1,7 @@
 """The only place that loops: EM until it settles, chains in blocks."""
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from functools import partial
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -21,12 +16,13 @@ from bayesgmm.arrays import Array
 from bayesgmm.clock import Program
 from bayesgmm.conjugate import Belief
 from bayesgmm.errors import FitError
-from bayesgmm.families import Restricted
+from bayesgmm.interrupt import interruptible
 from bayesgmm.kernels import KERNELS, expect
+from bayesgmm.restricted import Restricted
 from bayesgmm.sweep import Rows
 from bayesgmm.types import Params
 
-RUNNING, CONVERGED, MAX_ITER, COLLAPSED, EMPTY, NON_FINITE, ROUNDING = range(7)
+RUNNING, CONVERGED, MAX_ITER, COLLAPSED, EMPTY, NON_FINITE, ROUNDING, PRUNED = range(8)
 STATUS = (
     "interrupted",
     "converged",
@@ -35,7 +31,9 @@ STATUS = (
     "empty component",
     "non-finite objective",
     "stopped at rounding",
+    "pruned",
 )
+FAILED = (COLLAPSED, EMPTY, NON_FINITE)
 
 
 STILL = 4
@@ -136,14 +134,16 @@ def _lost(params: Params, counts, eps) -> Array:
     diagonal = jnp.diagonal(params.scale_trils, axis1=-2, axis2=-1)
     finite = jax.tree.reduce(jnp.logical_and, jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), params))
     collapsed = ~finite | (diagonal.min() < jnp.maximum(64.0 * eps, 1e-10))
-    empty = (counts.min() < 1e-6) & ~finite
+    empty = (jnp.where(params.weights == 0.0, jnp.inf, counts).min() < 1e-6) & ~finite
     return jnp.where(empty, EMPTY, jnp.where(collapsed, COLLAPSED, 0))
 
 
-def _climb(
+def ascend(
     keys, states: Climb, prior: Belief, rows: Rows, tol, max_iter, until, kernel: str, batched: bool, accelerate: bool
 ) -> Climb:
-    def one(key, state):
+    """Turn after turn for each state (leading axis), to its end or to iteration ``until``; side by side if ``batched``."""
+
+    def one(key, state, prior):
         def running(state):
             return (state.status == RUNNING) & (state.iteration < until)
 
@@ -152,13 +152,14 @@ def _climb(
 
         return lax.while_loop(running, turn, state)
 
-    return jax.vmap(one)(keys, states) if batched else lax.map(lambda pair: one(*pair), (keys, states))
+    return jax.vmap(one)(keys, states, prior) if batched else lax.map(lambda lane: one(*lane), (keys, states, prior))
 
 
-def _foot(starts: Params, prior: Belief, size: int, accelerate: bool) -> Climb:
+def feet(starts: Params, prior: Belief, size: int, accelerate: bool) -> Climb:
+    """The states (leading axis) before the first turn, each in its covariance family, with room for a trace of `size`."""
     dtype = starts.means.dtype
 
-    def one(start):
+    def one(start, prior):
         if isinstance(prior.components, Restricted):
             start = prior.components.project(start)
         lowest, zero, no = jnp.asarray(-jnp.inf, dtype), jnp.asarray(0), jnp.asarray(False)
@@ -166,53 +167,74 @@ def _foot(starts: Params, prior: Belief, size: int, accelerate: bool) -> Climb:
                      zero - 1, zero + RUNNING, jnp.full(size, jnp.nan, dtype), start, no,
                      no_memory(start, DEPTH if accelerate else 0))  # fmt: skip
 
-    return jax.vmap(one)(starts)
+    return jax.vmap(one)(starts, prior)
 
 
-_CLIMB = Program(_climb, static=("kernel", "batched", "accelerate"))
-_FOOT = Program(_foot, static=("size", "accelerate"))
+_CLIMB = Program(ascend, static=("kernel", "batched", "accelerate"))
+_FOOT = Program(feet, static=("size", "accelerate"))
 
 BATCHED_ROWS = 20_000
 """Above this many rows the starts run one after another: side by side, all would wait for the slowest."""
 
 
+def _for_each(prior: Belief, num_states: int) -> Belief:
+    """The prior with an axis of states, which it may have already."""
+    if jnp.ndim(prior.weights.concentration) == 2:
+        return prior
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_states, *jnp.shape(leaf))), prior)
+
+
+def foot(starts: Params, prior: Belief, max_iter: int, accelerate: bool, traced: bool = True) -> Climb:
+    """The state of each start (leading axis) before its first turn, in its covariance family."""
+    prior = _for_each(prior, len(starts.weights))
+    size = 1 << max(10, int(max_iter + 1).bit_length()) if traced else 1
+    return _FOOT(starts, prior, size=size, accelerate=accelerate)
+
+
 def climb(
     key: PRNGKeyArray,
-    starts: Params,
+    states: Climb,
     prior: Belief,
     rows: Rows,
     tol: float,
     max_iter: int,
     kernel: str,
-    accelerate: bool = True,
+    accelerate: bool,
+    until: int | None = None,
     report: Callable[[int], None] = lambda done: None,
 ) -> tuple[Climb, bool]:
-    """Run EM, CEM or SEM from each start (leading axis) until it settles, in one compiled program.
+    """Run EM, CEM or SEM from each state (leading axis) until it settles, in one compiled program.
 
-    ``tol`` is in units of log-likelihood: the climb stops when Aitken's estimate of what is left falls below it. Small data
-    are one call; with many rows the program returns every half second or so to report and to look for Ctrl-C, which
-    keeps the best θ so far. Returns the states, and whether Ctrl-C cut a start short.
+    The prior is one for all, or one for each state (a leading axis). ``tol`` is in units of log-likelihood: the climb stops
+    when the estimate of what is left falls below it. States that have ended stay as they are; ``until`` halts the others at
+    that iteration, still running. Small data are one call; with many rows the program returns every half second or so to
+    report and to look for Ctrl-C, which keeps the best θ so far. Returns the states, and whether Ctrl-C cut a start short.
     """
-    num_starts = starts.weights.shape[0]
     small = rows.capacity <= BATCHED_ROWS
-    keys = jr.split(key, num_starts)
-    size = 1 << max(10, int(max_iter + 1).bit_length())
-    states = _FOOT(starts, prior, size=size, accelerate=accelerate)
+    prior = _for_each(prior, len(states.status))
+    keys = jr.split(key, len(states.status))
+    end = max_iter if until is None else min(until, max_iter)
     tol_array, limit = jnp.asarray(tol, rows.dtype), jnp.asarray(max_iter)
-    done, size = -1, max_iter + 1 if small else 2
+    states = jax.tree.map(jnp.asarray, states)
+
+    def front() -> int:
+        iterations = np.asarray(states.iteration)[np.asarray(states.status) == RUNNING]
+        return int(iterations.min()) if len(iterations) else end
+
+    done, size = front(), max_iter + 1 if small else 2
     with interruptible() as stop:
-        while not stop.is_set() and (np.asarray(states.status) == RUNNING).any():
-            until = min(done + size, max_iter)
+        while not stop.is_set() and done < end:
+            halt = min(done + size, end)
             start = time.perf_counter()
             states = _CLIMB(
-                keys, states, prior, rows, tol_array, limit, jnp.asarray(until),
+                keys, states, prior, rows, tol_array, limit, jnp.asarray(halt),
                 kernel=kernel, batched=small, accelerate=accelerate,
             )  # fmt: skip
             jax.block_until_ready(states)
-            size = int(np.clip(0.5 * (until - done) / (time.perf_counter() - start), 1, 4 * size))
-            done = until
+            size = int(np.clip(0.5 * (halt - done) / (time.perf_counter() - start), 1, 4 * size))
+            done = max(front(), halt)
             report(done)
-    return states, bool((np.asarray(states.status) == RUNNING).any())
+    return states, stop.is_set() and bool((np.asarray(states.status) == RUNNING).any())
 
 
 BLOCK = 256
@@ -279,37 +301,3 @@ def _refuse_non_finite(outputs: Any) -> None:
             "A chain reached parameters or a log-likelihood that are not finite: some covariance has become singular to "
             "working precision. Use dtype='float64', check for nearly collinear features, or give a prior with a larger scale."
         )
-
-
-_STOP: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
-
-
-@contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag, the second into the usual KeyboardInterrupt.
-
-    Inside another such block the flag is that block's, so that a caller of several engines learns of a Ctrl-C wherever it fell.
-    Outside the main thread Ctrl-C is not ours to take.
-    """
-    outer = _STOP.get()
-    if outer is not None:
-        yield outer
-        return
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    previous = signal.getsignal(signal.SIGINT) or signal.SIG_DFL  # None: set outside Python, and not ours to restore
-
-    def handle(number, frame):
-        stop.set()
-        signal.signal(signal.SIGINT, previous)
-
-    signal.signal(signal.SIGINT, handle)
-    token = _STOP.set(stop)
-    try:
-        yield stop
-    finally:
-        _STOP.reset(token)
-        signal.signal(signal.SIGINT, previous)

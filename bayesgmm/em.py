@@ -3,8 +3,6 @@
 import warnings
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
@@ -14,34 +12,32 @@ from bayesgmm.conjugate import Belief
 from bayesgmm.drivers import (
     BATCHED_ROWS,
     COLLAPSED,
-    CONVERGED,
-    EMPTY,
+    FAILED,
     MAX_ITER,
-    NON_FINITE,
+    PRUNED,
     ROUNDING,
     STATUS,
     Climb,
     climb,
+    foot,
 )
 from bayesgmm.errors import (
     ArgumentError,
     CollapseError,
     FitError,
     NotConvergedWarning,
-    PriorError,
     SamplingInterrupted,
     SpuriousComponentWarning,
 )
-from bayesgmm.kernels import log_likelihood
-from bayesgmm.labels import by_first_mean, permute
+from bayesgmm.fits import to_fit
 from bayesgmm.precision import scope, to_numpy
-from bayesgmm.problem import Problem, as_key, check_count, log_kernel, prepare
+from bayesgmm.problem import Problem, as_key, check_count, check_has_mode, prepare
 from bayesgmm.progress import Progress, listening
-from bayesgmm.results import Basin, MixtureFit
+from bayesgmm.results import MixtureFit
+from bayesgmm.search import search
 from bayesgmm.types import Params
 
 ALGORITHMS = ("em", "cem", "sem")
-FAILED = (COLLAPSED, EMPTY, NON_FINITE)
 
 
 def fit_em(
@@ -50,7 +46,8 @@ def fit_em(
     *,
     covariance_type: str = "full",
     prior: Belief | str | None = None,
-    n_init: int = 10,
+    n_init: int = 16,
+    init: Any = "auto",
     seed: Any = 0,
     algorithm: str = "em",
     weights_init: Any = None,
@@ -76,11 +73,16 @@ def fit_em(
     n_components
         K.
     covariance_type
-        ``"full"``; other families are refused for now.
+        mclust's codes (EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV, and E, V for one feature), or scikit-learn's
+        ``"full"`` (VVV), ``"tied"`` (EEE), ``"diag"`` (VVI), ``"spherical"`` (VII). See `bayesgmm.families`.
     prior
         None (maximum likelihood), ``"default"`` (`default_prior`) or a `Prior`, in the user's units.
     n_init
-        Number of k-means++ starts. A given start replaces them.
+        Number of starts. Each gets a short run, and the best quarter (four at least) are carried on. A given start
+        replaces them.
+    init
+        ``"auto"``, ``"k-means++"``, ``"random"``, ``"hierarchical"`` (`bayesgmm.initialize.made_starts`), or a
+        `MixtureFit` or `Params` to start from.
     seed
         int or JAX key.
     algorithm
@@ -94,6 +96,8 @@ def fit_em(
         Most M-steps.
     tol
         Stop when Aitken's estimate of the log-likelihood still to be gained falls below this; 0 runs `max_iter` iterations.
+    accelerate
+        Quasi-Newton acceleration, safeguarded: the objective never falls. False: plain EM. CEM and SEM are always plain.
     dtype
         ``"float64"`` or ``"float32"``.
     progress_bar
@@ -115,81 +119,56 @@ def fit_em(
     NotConvergedWarning
         If the best start stopped at `max_iter` (unless ``tol=0`` asked for that).
     SpuriousComponentWarning
-        If, without a prior, a component rests on D + 1 rows or fewer.
+        If, without a prior, a component rests on no more rows than its own part of the covariance needs.
     """
     _check_arguments(algorithm, max_iter, tol, n_init)
     with scope(dtype), stopwatch() as clock:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
-        _check_prior(problem)
+        check_has_mode(problem.prior)
         key_start, key_climb = jr.split(as_key(seed))
-        given = (weights_init, means_init, covariances_init)
-        if labels_init is not None and any(part is not None for part in given):
-            raise ArgumentError("Give labels_init, or means_init with its companions, but not both.")
-        if labels_init is not None:
-            starts = initialize.label_start(labels_init, problem)
-        elif any(part is not None for part in given):
-            starts = initialize.given_start(problem, *given)
-        else:
-            starts = initialize.kmeans_starts(key_start, problem, n_init)
+        given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
+        starts = _starts(key_start, problem, n_init, init, labels_init, given)
         tol_used = 0.0 if algorithm == "sem" else tol
         brief = progress_bar is None and problem.table.num_rows <= BATCHED_ROWS
         with listening(False if brief else progress_bar) as listener:
-            states, interrupted = climb(
-                key_climb, starts, problem.belief, problem.rows, tol_used, max_iter, algorithm,
-                accelerate and algorithm == "em", lambda done: listener(algorithm, done, max_iter, ""),
-            )  # fmt: skip
-            states = to_numpy(states)
+
+            def report(done: int) -> None:
+                listener(algorithm, done, max_iter, "")
+
+            if algorithm == "em" and accelerate and tol > 0 and len(starts.weights) > 1:
+                states, interrupted = search(key_climb, starts, problem, tol, max_iter, report)
+            else:
+                quick = accelerate and algorithm == "em"
+                states, interrupted = climb(
+                    key_climb, foot(starts, problem.belief, max_iter, quick), problem.belief, problem.rows, tol_used,
+                    max_iter, algorithm, quick, report=report,
+                )  # fmt: skip
+                states = to_numpy(states)
             best = _best(states, problem, interrupted)
             steps = int(states.iteration[best])
             listener(algorithm, steps, steps, STATUS[int(states.status[best])])
-        values = _values(states, best, problem, algorithm)
-    fit = MixtureFit(
-        **values,
-        interrupted=interrupted,
-        algorithm=algorithm,
-        prior=problem.prior,
-        table=problem.table,
-        frame=problem.frame,
-        clock=clock,
-        seed=seed,
-    )
-    _warn(fit, states.counts[best], tol_used)
+        fit = to_fit(states, best, problem, algorithm, interrupted, clock, seed, marginal=algorithm == "cem")
+    _warn(fit, np.asarray(states.counts[best]), tol_used)
     return fit
 
 
-def _values(states: Climb, best: int, problem: Problem, algorithm: str) -> dict[str, Any]:
-    """Fields of the fit that come from the climb, back in the user's units."""
-    chosen = jax.tree.map(lambda leaf: leaf[best], states)
-    objective, log_prior_inside = float(chosen.objective), _log_prior(chosen.best, problem.belief)
-    value = objective - log_prior_inside - problem.log_volume
-    restored = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), problem.frame.restore(chosen.best))
-    log_prior = 0.0
-    if problem.prior is not None:
-        log_prior = _log_prior(restored, problem.penalty) + problem.prior_constant
-    shift = value + log_prior - objective
-    return {
-        "params": permute(restored, by_first_mean(restored)),
-        "log_likelihood": _marginal(chosen.best, problem) if algorithm == "cem" else value,
-        "objective": value + log_prior,
-        "converged": int(chosen.status) == CONVERGED,
-        "status": STATUS[int(chosen.status)],
-        "n_iter": int(chosen.iteration),
-        "trace": np.asarray(chosen.trace, np.float64)[: int(chosen.iteration) + 1] + shift,
-        "basins": _basins(states, shift),
-    }
-
-
-def _log_prior(params: Params, belief: Belief) -> float:
-    return float(log_kernel(*jax.tree.map(jnp.asarray, (params, belief))))
-
-
-def _marginal(params: Params, problem: Problem) -> float:
-    params = Params(*map(jnp.asarray, params))
-    return float(log_likelihood(params, problem.rows)) - problem.log_volume
+def _starts(key, problem: Problem, n_init: int, init: Any, labels: Any, given: dict[str, Any]) -> Params:
+    ways = [labels is not None, any(part is not None for part in given.values()), not isinstance(init, str)]
+    if sum(ways) > 1:
+        raise ArgumentError("Give one start: labels_init, or means_init with its companions, or a fit as init.")
+    if labels is not None:
+        return initialize.label_start(labels, problem)
+    if ways[1]:
+        return initialize.given_start(problem, **given)
+    if not isinstance(init, str):
+        return initialize.warm_start(getattr(init, "params", init), problem)
+    if init not in initialize.INITS:
+        raise ArgumentError(f"init must be one of {', '.join(initialize.INITS)}, a fit or Params, got {init!r}.")
+    return initialize.made_starts(key, problem, n_init, init)
 
 
 def _best(states: Climb, problem: Problem, interrupted: bool) -> int:
-    usable = ~np.isin(states.status, FAILED) & np.isfinite(states.objective)
+    usable = ~np.isin(states.status, (*FAILED, *(() if interrupted else (PRUNED,)))) & np.isfinite(states.objective)
     if not usable.any() and interrupted:
         raise SamplingInterrupted("EM was stopped before any start had an objective. Nothing can be returned.")
     if not usable.any():
@@ -214,35 +193,6 @@ def _raise_failure(states: Climb, problem: Problem) -> None:
     raise FitError(f"No start led to a fit ({counted} of {len(names)}). Check the scale of the data. {advice}")
 
 
-def _basins(states: Climb, shift: float) -> tuple[Basin, ...]:
-    """Starts that ended within 1e-3 of one another in the objective are one basin; failures are listed by kind."""
-    usable = np.isfinite(states.objective) & ~np.isin(states.status, FAILED)
-    order = np.lexsort((-np.where(np.isfinite(states.objective), states.objective, -np.inf), ~usable))
-    groups: list[list[int]] = []
-    for i in map(int, order):
-        home = next((group for group in groups if _same(states, group[0], i)), None)
-        if home is None:
-            groups.append([i])
-        else:
-            home.append(i)
-    return tuple(
-        Basin(
-            objective=float(states.objective[group[0]]) + shift,
-            hits=len(group),
-            mean_iterations=float(states.iteration[np.array(group)].mean()),
-            status=STATUS[int(states.status[group[0]])],
-        )
-        for group in groups
-    )
-
-
-def _same(states: Climb, first: int, second: int) -> bool:
-    if states.status[first] != states.status[second]:
-        return False
-    failed = int(states.status[first]) in FAILED
-    return failed or float(abs(states.objective[first] - states.objective[second])) < 1e-3
-
-
 def _check_arguments(algorithm: str, max_iter: int, tol: float, n_init: int) -> None:
     if algorithm not in ALGORITHMS:
         raise ArgumentError(f"algorithm must be one of {', '.join(ALGORITHMS)}, got {algorithm!r}.")
@@ -250,14 +200,6 @@ def _check_arguments(algorithm: str, max_iter: int, tol: float, n_init: int) -> 
     check_count("n_init", n_init)
     if not tol >= 0:
         raise ArgumentError(f"tol must be 0 or positive, got {tol!r}.")
-
-
-def _check_prior(problem: Problem) -> None:
-    if problem.prior is not None and (np.asarray(problem.prior.weights.concentration) < 1).any():
-        raise PriorError(
-            "With a Dirichlet concentration below 1 the posterior density is unbounded at weight 0, so it has no mode. "
-            "Use a concentration of at least 1 for MAP, or sample the posterior (sample_gibbs, sample_nuts)."
-        )
 
 
 def _warn(fit: MixtureFit, counts: np.ndarray, tol: float) -> None:
@@ -274,10 +216,10 @@ def _warn(fit: MixtureFit, counts: np.ndarray, tol: float) -> None:
             "Use dtype='float64', or a larger tol.",
             NotConvergedWarning, stacklevel=3,
         )  # fmt: skip
-    few = fit.table.dim + 1
+    few = fit.family.rows_needed(fit.table.dim)
     if fit.prior is None and counts.min() <= few:
         warnings.warn(
-            f"A component rests on {counts.min():.1f} rows, no more than the {few} that its covariance needs: this is likely a "
-            "spurious mode of the likelihood. Use prior='default', or fewer components.",
+            f"A component rests on {counts.min():.1f} rows, no more than the {few} that its covariance ({fit.family.name}) "
+            "needs: this is likely a spurious mode of the likelihood. Use prior='default', or fewer components.",
             SpuriousComponentWarning, stacklevel=3,
         )  # fmt: skip

@@ -5,22 +5,17 @@ components (E), varies (V), or is the identity (I). None has a loop over data: e
 and scatters W_k, maximising ``-½ Σ_k [n_k log|Σ_k| + tr(Σ_k⁻¹ W_k)]``. With a prior the counts and scatters hold its part.
 """
 
-import dataclasses
 from functools import partial
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.scipy.special import gammaln, multigammaln
 from jaxtyping import Bool, Float
 
 from bayesgmm.arrays import Array
-from bayesgmm.conjugate import NormalInverseWishart
 from bayesgmm.errors import ArgumentError
-from bayesgmm.linalg import gram, inverse_tril, log_diagonal_sum, outer
-from bayesgmm.types import Frame, Params, Stats
+from bayesgmm.linalg import cholesky, gram, inverse_tril, log_diagonal_sum, matmul, transposed
 
 
 class Family(NamedTuple):
@@ -32,7 +27,7 @@ class Family(NamedTuple):
 
     @property
     def name(self) -> str:
-        """mclust's code."""
+        """Mclust's code."""
         return "".join(self)
 
     @property
@@ -151,7 +146,6 @@ def _variances(family: Family, parts: _Parts, spreads: Float[Array, "K D"], pres
             sizes = _geometric_mean(spreads)
             return spreads / sizes * pool(sizes) / parts.total
         case _:  # VE: a shape in common, volumes of their own
-
             # The shape need not have volume 1: what it lacks is in the volumes, and their product is the variance.
             def turn(_, volumes):
                 shape = pool(spreads / volumes) / parts.total
@@ -176,7 +170,7 @@ def _equal_shape_own_orientation(family: Family, parts: _Parts) -> Array:
     spreads, axes = jnp.linalg.eigh(parts.scatters)
     present = jnp.linalg.eigvalsh(gram(parts.trils)) if family.volume == "V" else spreads
     variances = _variances(family, parts, spreads, present)
-    return jnp.linalg.cholesky(jnp.einsum("kde,ke,kfe->kdf", axes, variances, axes))
+    return cholesky(matmul(axes * variances[:, None, :], transposed(axes)))
 
 
 def _one_matrix(family: Family, parts: _Parts) -> Array:
@@ -184,14 +178,14 @@ def _one_matrix(family: Family, parts: _Parts) -> Array:
     dim = parts.scatters.shape[-1]
 
     def common(volumes):
-        return jnp.linalg.cholesky(parts.pool(parts.scatters / volumes[:, None, None]) / parts.total)
+        return cholesky(parts.pool(parts.scatters / volumes[:, None, None]) / parts.total)
 
     if family.volume == "E":
         return jnp.broadcast_to(common(jnp.ones_like(parts.counts)), parts.scatters.shape)
 
     def turn(_, volumes):
         whitener = inverse_tril(common(volumes))
-        return jnp.einsum("de,kef,df->k", whitener, parts.scatters, whitener) / (dim * parts.counts)
+        return jnp.sum(matmul(whitener.T, whitener) * parts.scatters, axis=(1, 2)) / (dim * parts.counts)
 
     volumes = lax.fori_loop(0, INNER, turn, jnp.exp(2.0 / dim * log_diagonal_sum(parts.trils)))
     return jnp.sqrt(volumes)[:, None, None] * common(volumes)
@@ -200,8 +194,8 @@ def _one_matrix(family: Family, parts: _Parts) -> Array:
 def _free_shape(family: Family, parts: _Parts) -> Array:
     """EVV, VVV: each component's own scatter, scaled to a common volume or by its own count."""
     if family.volume == "V":
-        return jnp.linalg.cholesky(parts.scatters / parts.counts[:, None, None])
-    factors = jnp.linalg.cholesky(parts.scatters)
+        return cholesky(parts.scatters / parts.counts[:, None, None])
+    factors = cholesky(parts.scatters)
     sizes = jnp.exp(2.0 / factors.shape[-1] * log_diagonal_sum(factors))
     return factors * jnp.sqrt(parts.pool(sizes) / parts.total / sizes)[:, None, None]
 
@@ -218,20 +212,19 @@ def _common_axes(family: Family, parts: _Parts) -> Array:
     _, axes = jnp.linalg.eigh(parts.pool(gram(parts.trils) * shares[:, None, None]))
     first, second = np.triu_indices(dim, 1)
 
-    def seen(axes, matrices):
-        return jnp.einsum("di,kde,ej->kij", axes, matrices, axes)
-
     def turn(_, carry):
         axes, variances = carry
-        variances = _variances(family, parts, jnp.diagonal(seen(axes, parts.scatters), axis1=1, axis2=2), variances)
-        rotate = partial(_rotate, jnp.asarray(first), jnp.asarray(second), jnp.where(parts.active[:, None], 1.0 / variances, 0.0))
-        axes, _ = lax.fori_loop(0, len(first), rotate, (axes, seen(axes, parts.scatters)))
+        variances = _variances(family, parts, jnp.diagonal(_rotated(axes, parts.scatters), axis1=1, axis2=2), variances)
+        rotate = partial(
+            _rotate, jnp.asarray(first), jnp.asarray(second), jnp.where(parts.active[:, None], 1.0 / variances, 0.0)
+        )
+        axes, _ = lax.fori_loop(0, len(first), rotate, (axes, _rotated(axes, parts.scatters)))
         return axes, variances
 
-    present = jnp.diagonal(seen(axes, gram(parts.trils)), axis1=1, axis2=2)
+    present = jnp.diagonal(_rotated(axes, gram(parts.trils)), axis1=1, axis2=2)
     axes, variances = lax.fori_loop(0, INNER // 2, turn, (axes, present))
-    variances = _variances(family, parts, jnp.diagonal(seen(axes, parts.scatters), axis1=1, axis2=2), variances)
-    return jnp.linalg.cholesky(jnp.einsum("de,ke,fe->kdf", axes, variances, axes))
+    variances = _variances(family, parts, jnp.diagonal(_rotated(axes, parts.scatters), axis1=1, axis2=2), variances)
+    return cholesky(matmul(axes * variances[:, None, :], jnp.broadcast_to(axes.T, parts.scatters.shape)))
 
 
 def _rotate(first, second, precisions, plane, carry):
@@ -243,98 +236,16 @@ def _rotate(first, second, precisions, plane, carry):
     turn = jnp.eye(axes.shape[0], dtype=axes.dtype)
     turn = turn.at[i, i].set(jnp.cos(angle)).at[j, j].set(jnp.cos(angle))
     turn = turn.at[j, i].set(jnp.sin(angle)).at[i, j].set(-jnp.sin(angle))
-    return axes @ turn, jnp.einsum("di,kde,ej->kij", turn, scatters, turn)
+    return matmul(axes, turn), _rotated(turn, scatters)
+
+
+def _rotated(axes, matrices):
+    """``axesᵀ M axes`` for each matrix."""
+    wide = jnp.broadcast_to(axes, matrices.shape)
+    return matmul(transposed(wide), matmul(matrices, wide))
 
 
 _READ_OUT = {
     "II": _diagonal, "EI": _diagonal, "VI": _diagonal, "EE": _one_matrix, "VE": _common_axes,
     "EV": _equal_shape_own_orientation, "VV": _free_shape,
 }  # fmt: skip
-
-
-@partial(jax.tree_util.register_dataclass, data_fields=["belief", "metric", "active"], meta_fields=["family"])
-@dataclasses.dataclass(frozen=True)
-class Restricted:
-    """A belief about components whose covariances belong to a family; its mode is the family's read-out.
-
-    ``belief`` is the conjugate form before the restriction: ``df + D + 2`` is the effective count, ``scale`` the effective
-    scatter. ``metric`` are the features' units, in which the family is meant; components that are not ``active`` are
-    place-holders.
-    """
-
-    family: Family
-    belief: NormalInverseWishart
-    metric: Float[Array, "D"]
-    active: Bool[Array, "K"]
-
-    @property
-    def loc(self) -> Array:
-        """Location of the means, (K, D)."""
-        return self.belief.loc
-
-    @property
-    def scale(self) -> Array:
-        """Effective scatters, (K, D, D)."""
-        return self.belief.scale
-
-    def update(self, stats: Stats) -> "Restricted":
-        """Conjugate update of what the restriction is read off."""
-        return dataclasses.replace(self, belief=self.belief.update(stats))
-
-    def mode(self, present: Params) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
-        """Joint mode of (μ, Σ) within the family; iterative families go on from ``present``."""
-        counts = self.belief.df + (self.metric.shape[0] + 2.0)
-        return self.belief.loc, self._read_out(counts, self.belief.scale, present.scale_trils)
-
-    def project(self, params: Params) -> Params:
-        """The member of the family nearest to θ in Kullback-Leibler divergence; θ itself if it is one."""
-        scatters = params.weights[:, None, None] * gram(params.scale_trils)
-        trils = self._read_out(params.weights, scatters, params.scale_trils)
-        return params._replace(scale_trils=trils)
-
-    def _read_out(self, counts, scatters, trils):
-        units = self.metric[:, None]
-        found = read_out(self.family, counts, scatters * outer(self.metric), trils * units, self.active)
-        return jnp.where(self.active[:, None, None], found / units, found)
-
-    def log_kernel(self, means: Array, whiteners: Array, log_diagonals: Array) -> Float[Array, ""]:
-        """Log density without its constant."""
-        return self.belief.log_kernel(means, whiteners, log_diagonals)
-
-    def standardise(self, frame: Frame) -> "Restricted":
-        """The same belief in standardised coordinates; the family keeps its meaning in the user's units."""
-        return dataclasses.replace(self, belief=self.belief.standardise(frame), metric=np.asarray(frame.scale))
-
-
-def restrict(prior: NormalInverseWishart | None, family: Family, num_components: int, dim: int) -> tuple[Restricted, float]:
-    """The belief of a family under a prior (None: flat), and the log of its constant (Fraley & Raftery 2007, section 2).
-
-    - means: ``N(μ_k | loc, Σ_k / strength)``;
-    - Σ of free orientation: the density ``IW(Σ; df, scale)``; diagonal: ``IG(df/2, scale_jj/2)`` for each variance;
-      spherical: ``IG(df/2, s/2)`` for the variance, s the mean of the diagonal of ``scale``;
-    - counted once if all components share one covariance, else for each component.
-    """
-    metric, active = np.ones(dim), np.ones(num_components, bool)
-    zero = np.zeros(num_components)
-    if prior is None:
-        flat = NormalInverseWishart(
-            np.zeros((num_components, dim)), zero, zero - (dim + 2.0), np.zeros((num_components, dim, dim))
-        )
-        return Restricted(family, flat, metric, active), 0.0
-    loc, strength, df, scale = (np.asarray(value, float) for value in prior)
-    diagonal = np.diagonal(scale, axis1=1, axis2=2)
-    if family.shape == "I":
-        mean = diagonal.mean(axis=1)
-        power, matrix = (df + 2.0) / dim, (mean / dim)[:, None, None] * np.eye(dim)
-        constant = 0.5 * df * np.log(mean / 2.0) - gammaln(0.5 * df)
-    elif family.orientation == "I":
-        power, matrix = df + 2.0, diagonal[:, :, None] * np.eye(dim)
-        constant = (0.5 * df[:, None] * np.log(diagonal / 2.0) - gammaln(0.5 * df)[:, None]).sum(axis=1)
-    else:
-        power, matrix = df + dim + 1.0, scale
-        log_det = np.linalg.slogdet(scale)[1]
-        constant = 0.5 * df * (log_det - dim * np.log(2.0)) - multigammaln(0.5 * df, dim)
-    share = 1.0 / num_components if family.pooled else 1.0
-    effective = NormalInverseWishart(loc, strength, 1.0 + share * power - (dim + 2.0), share * matrix)
-    means = 0.5 * dim * np.log(strength / (2.0 * np.pi))
-    return Restricted(family, effective, metric, active), float(np.sum(share * np.asarray(constant) + means))

@@ -1,4 +1,6 @@
-"""Where the dance starts: k-means++ in whitened coordinates, a labelling, or given parameters."""
+"""Where the dance starts: divisions of the rows made in several ways, a labelling, or given parameters."""
+
+from functools import cached_property
 
 import jax
 import jax.numpy as jnp
@@ -11,28 +13,79 @@ from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.problem import Problem, host_generator
 from bayesgmm.types import Params, Stats
 
-SUBSAMPLE = 20_000
-"""Rows that k-means++ looks at: enough to find every cluster above a fraction of a percent."""
+SUBSAMPLE = 5_000
+"""Rows that starts are made from: enough to find every cluster above a fraction of a percent."""
+AGGLOMERATED = 1_500
+"""Rows that are agglomerated: the work grows with their square."""
+
+INITS = ("auto", "k-means++", "random", "hierarchical")
 
 
-def kmeans_starts(key: PRNGKeyArray, problem: Problem, num_starts: int) -> Params:
+def made_starts(key: PRNGKeyArray, problem: Problem, num_starts: int, init: str = "auto") -> Params:
     """`num_starts` starts, in standardised coordinates, on a leading axis.
 
-    Each: k-means++ centres (Arthur & Vassilvitskii 2007, with greedy trials) in fully whitened coordinates, so that an
-    elongated cloud of data does not lead; rows to their nearest centre; θ by one M-step under the data-scaled default
-    prior, so that no start is singular.
+    Each is a division of the rows (of a subsample, if they are many), made in fully whitened coordinates, so that an
+    elongated cloud of data does not lead; then θ by one M-step under the data-scaled default prior, so that no start is
+    singular.
+
+    - ``"k-means++"``: rows go to the nearest of centres drawn by Arthur & Vassilvitskii (2007), with greedy trials;
+    - ``"random"``: each row divides itself among the components at random;
+    - ``"hierarchical"``: agglomeration by the equal-volume spherical Gaussian criterion, which is Ward's (Fraley 1998, section
+      2), in whitened and in standardised coordinates: two starts, whatever `num_starts`;
+    - ``"auto"``: the two agglomerations, then k-means++ and nearest-of-random-rows in turn.
     """
-    rng = host_generator(key)
-    values = problem.table.values
-    if len(values) > SUBSAMPLE:
-        values = values[np.sort(rng.choice(len(values), SUBSAMPLE, replace=False))]
-    x = (values - problem.frame.center) / problem.frame.scale
-    whitener = np.linalg.inv(np.linalg.cholesky(np.cov(x.T, bias=True).reshape(x.shape[1], -1)))
-    white = x @ whitener.T
-    stats = [_label_stats(x, _nearest(white, _plus_plus(rng, white, problem.num_components)), problem.num_components)
-             for _ in range(num_starts)]  # fmt: skip
-    stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves), problem.dtype), *stats)
-    return _modes(stacked, _weak_belief(problem))
+    stats = Divisions(key, problem).stats(problem.num_components, num_starts, init)
+    return starts_from(stats, weak_belief(problem), problem.dtype)
+
+
+class Divisions:
+    """Divisions of the rows (of a subsample, if they are many) into any number of components."""
+
+    def __init__(self, key: PRNGKeyArray, problem: Problem):
+        self.rng = host_generator(key)
+        values = problem.table.values
+        if len(values) > SUBSAMPLE:
+            values = values[np.sort(self.rng.choice(len(values), SUBSAMPLE, replace=False))]
+        self.x = (values - problem.frame.center) / problem.frame.scale
+        covariance = np.cov(self.x.T, bias=True).reshape(self.x.shape[1], -1)
+        self.white = self.x @ np.linalg.inv(np.linalg.cholesky(covariance)).T
+        self.num_distinct = len(np.unique(self.x, axis=0))
+        self.chosen = np.arange(len(self.x))
+        if len(self.x) > AGGLOMERATED:
+            self.chosen = np.sort(self.rng.choice(len(self.x), AGGLOMERATED, replace=False))
+
+    @cached_property
+    def trees(self) -> list[np.ndarray]:
+        """Agglomerations in whitened and in standardised coordinates."""
+        from scipy.cluster.hierarchy import ward
+
+        return [ward(x[self.chosen]) for x in (self.white, self.x)] if len(self.chosen) > 1 else []
+
+    def stats(self, num_components: int, num_starts: int, init: str = "auto") -> Stats:
+        """Statistics of each division, on a leading axis; see `made_starts`."""
+        if self.num_distinct < num_components:
+            raise DataError(
+                f"There are only {self.num_distinct} distinct rows for {num_components} components. Ask for fewer components."
+            )
+        found: list[np.ndarray] = []
+        if init in ("auto", "hierarchical"):
+            found += [self._cut(tree, num_components) for tree in self.trees]
+        if init == "random":
+            found += [self.rng.dirichlet(np.ones(num_components), len(self.x)).T for _ in range(num_starts)]
+        count = num_starts - len(found)
+        if init in ("auto", "k-means++") and count > 0:
+            greedy = np.arange(count) % 2 == 0 if init == "auto" else np.ones(count, bool)
+            labels = _nearest_of_drawn(self.rng, self.white, num_components, greedy)
+            found += [_one_hot(one, num_components) for one in labels]
+        wanted = len(found) if init == "hierarchical" else num_starts
+        return _division_stats(self.x, np.stack(found[:wanted]))
+
+    def _cut(self, tree: np.ndarray, num_components: int) -> np.ndarray:
+        from scipy.cluster.hierarchy import fcluster
+
+        division = np.zeros((num_components, len(self.x)))
+        division[fcluster(tree, num_components, criterion="maxclust") - 1, self.chosen] = 1.0
+        return division
 
 
 def label_start(labels, problem: Problem) -> Params:
@@ -53,8 +106,8 @@ def label_start(labels, problem: Problem) -> Params:
     if len(empty):
         raise ArgumentError(f"labels_init leaves component {', '.join(map(str, empty))} without a row. Relabel from 0.")
     x = (problem.table.values - problem.frame.center) / problem.frame.scale
-    stats = jax.tree.map(lambda leaf: jnp.asarray(leaf, problem.dtype)[None], _label_stats(x, labels, k))
-    return _modes(stats, _weak_belief(problem))
+    stats = _division_stats(x, _one_hot(labels, k)[None])
+    return starts_from(stats, weak_belief(problem), problem.dtype)
 
 
 def given_start(problem: Problem, weights=None, means=None, covariances=None) -> Params:
@@ -91,50 +144,79 @@ def given_start(problem: Problem, weights=None, means=None, covariances=None) ->
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, problem.dtype)[None], problem.frame.standardise(params))
 
 
-def _plus_plus(rng: np.random.Generator, x: np.ndarray, num_centers: int) -> np.ndarray:
-    trials = 2 + int(np.log(num_centers))
-    centers = x[rng.integers(len(x))][None]
-    nearest = ((x - centers[0]) ** 2).sum(axis=1)
-    while len(centers) < num_centers:
-        total = nearest.sum()
-        if total <= 0:
-            raise DataError(
-                f"There are only {len(centers)} distinct rows for {num_centers} components. Ask for fewer components."
-            )
-        candidates = x[rng.choice(len(x), trials, p=nearest / total)]
-        distances = np.minimum(nearest, ((x[None] - candidates[:, None]) ** 2).sum(axis=2))
-        best = distances.sum(axis=1).argmin()
-        centers = np.vstack([centers, candidates[best]])
-        nearest = distances[best]
-    return centers
+def warm_start(params: Params, problem: Problem) -> Params:
+    """A start from another fit's θ, in the user's units.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no θ, or is of another shape than the problem.
+    """
+    if not isinstance(params, Params):
+        raise ArgumentError(f"init must be a name, a MixtureFit or Params, got {type(params).__name__}.")
+    return given_start(problem, params.weights, params.means, params.covariances)
 
 
-def _nearest(x: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    return (x @ centers.T - 0.5 * (centers**2).sum(axis=1)).argmax(axis=1)
+def _nearest_of_drawn(rng: np.random.Generator, x: np.ndarray, num_centers: int, greedy: np.ndarray) -> np.ndarray:
+    """Labels (starts, rows): nearest of centres drawn with probability ∝ squared distance; if not greedy, uniformly."""
+    num_starts, trials = len(greedy), 2 + int(np.log(num_centers))
+    squares = (x**2).sum(axis=1)
+
+    def distances(rows: np.ndarray) -> np.ndarray:
+        flat = rows.reshape(-1)
+        return np.maximum(squares - 2.0 * x[flat] @ x.T + squares[flat, None], 0.0).reshape(*rows.shape, len(x))
+
+    found = distances(rng.integers(len(x), size=num_starts))[:, None]
+    nearest = found[:, 0]
+    for _ in range(num_centers - 1):
+        odds = np.where(greedy[:, None], nearest, nearest > 1e-12 * squares.mean())
+        upper = np.cumsum(odds, axis=1)
+        draws = rng.random((num_starts, trials)) * upper[:, -1:]
+        candidates = np.stack(
+            [np.searchsorted(row, draw, side="right") for row, draw in zip(upper, draws, strict=True)]
+        )
+        away = distances(np.minimum(candidates, len(x) - 1))
+        left = np.minimum(nearest[:, None], away)
+        best = np.where(greedy, left.sum(axis=2).argmin(axis=1), 0)
+        found = np.concatenate([found, away[np.arange(num_starts), best][:, None]], axis=1)
+        nearest = left[np.arange(num_starts), best]
+    return found.argmin(axis=1)
 
 
-def _label_stats(x: np.ndarray, labels: np.ndarray, num_components: int) -> Stats:
-    dim = x.shape[1]
-    counts = np.bincount(labels, minlength=num_components).astype(float)
-    means, scatters = np.zeros((num_components, dim)), np.zeros((num_components, dim, dim))
-    for k in np.flatnonzero(counts):
-        block = x[labels == k]
-        means[k] = block.mean(axis=0)
-        centred = block - means[k]
-        scatters[k] = centred.T @ centred
-    return Stats(counts, means, scatters, np.zeros(()))  # pyright: ignore[reportArgumentType]
+def _one_hot(labels: np.ndarray, num_components: int) -> np.ndarray:
+    return (labels == np.arange(num_components)[:, None]).astype(float)
 
 
-def _weak_belief(problem: Problem) -> Belief:
+def _division_stats(x: np.ndarray, divisions: np.ndarray) -> Stats:
+    """Statistics of each division (starts, K, rows)."""
+    counts = divisions.sum(axis=2)
+    safe = np.where(counts > 0, counts, 1.0)
+    means = divisions @ x / safe[..., None]
+    scatters = np.empty((*means.shape, x.shape[1]))
+    for start, component in np.ndindex(*counts.shape):
+        share = divisions[start, component]
+        rows = share > 0
+        centred = x[rows] - means[start, component]
+        scatters[start, component] = (share[rows, None] * centred).T @ centred
+    return Stats(counts, means, scatters, np.zeros(len(counts)))  # pyright: ignore[reportArgumentType]
+
+
+def weak_belief(problem: Problem) -> Belief:
+    """The data-scaled default prior, in standardised coordinates, that keeps a start from being singular."""
     covariance = problem.table.moments()[1] / np.outer(problem.frame.scale, problem.frame.scale)
     belief = default_belief(np.zeros(problem.table.dim), covariance, problem.num_components)
     belief = belief.expand(problem.num_components, problem.table.dim)
     # One more than flat on the weights: a component that starts without rows still starts with a weight.
-    belief = belief._replace(weights=belief.weights._replace(concentration=belief.weights.concentration + 1.0))
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, problem.dtype), belief)
+    return belief._replace(weights=belief.weights._replace(concentration=belief.weights.concentration + 1.0))
+
+
+def starts_from(stats: Stats, belief: Belief, dtype: str) -> Params:
+    """θ of each start, by one M-step from its statistics; the belief is one for all, or one for each."""
+    stats, belief = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (stats, belief))
+    return _modes(stats, belief)
 
 
 @Program
 def _modes(stats: Stats, belief: Belief) -> Params:
-    """θ of each start, from its statistics."""
-    return jax.vmap(lambda one: belief.update(one).mode())(stats)
+    axis = 0 if belief.weights.concentration.ndim == 2 else None
+    return jax.vmap(lambda one, belief: belief.update(one).mode(), in_axes=(0, axis))(stats, belief)

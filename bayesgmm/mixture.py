@@ -24,7 +24,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Float, Int, PRNGKeyArray
 
 from bayesgmm.arrays import Array
-from bayesgmm.linalg import inverse_tril, log_diagonal_sum
+from bayesgmm.linalg import gram, inverse_tril, log_diagonal_sum, matvec, transposed
 from bayesgmm.precision import double_on_host
 from bayesgmm.types import Params
 
@@ -55,8 +55,8 @@ class Scorer(NamedTuple):
 
     def quadratic(self) -> Float[Array, "K D1 D1"]:
         """The same scores as ``x̃ᵀ Q_k x̃`` with x̃ = (1, x)."""
-        precisions = jnp.einsum("kde,kdf->kef", self.whiteners, self.whiteners, precision=jax.lax.Precision.HIGHEST)
-        linear = jnp.einsum("kde,ke->kd", precisions, self.locs, precision=jax.lax.Precision.HIGHEST)
+        precisions = gram(transposed(self.whiteners))
+        linear = matvec(precisions, self.locs)
         # A weight of zero scores -1e30, not -inf, for x̃ = 0 is padding and must not make a NaN of it.
         constant = jnp.maximum(self.offsets, -1e30) - 0.5 * jnp.sum(linear * self.locs, axis=-1)
         upper = jnp.concatenate([constant[:, None, None], 0.5 * linear[:, None, :]], axis=2)

@@ -12,8 +12,9 @@ from bayesgmm.clock import Program
 from bayesgmm.conjugate import Belief, default_belief, flat_belief, improper_because
 from bayesgmm.data import Table, as_table, check_table
 from bayesgmm.errors import ArgumentError, PriorError
-from bayesgmm.families import Family, resolve_family, restrict
+from bayesgmm.families import Family, resolve_family
 from bayesgmm.precision import scope
+from bayesgmm.restricted import restrict
 from bayesgmm.sweep import Rows, to_rows
 from bayesgmm.types import Frame, Params
 
@@ -70,9 +71,14 @@ def prepare(
     )
 
 
-def penalise(prior: Belief | None, family: Family, num_components: int, dim: int) -> tuple[Belief, float]:
-    """The prior within a covariance family, and the log of its constant (0 for the flat belief)."""
-    if family.name == "VVV":
+def penalise(
+    prior: Belief | None, family: Family, num_components: int, dim: int, plain: bool = True
+) -> tuple[Belief, float]:
+    """The prior within a covariance family, and the log of its constant (0 for the flat belief).
+
+    Without restriction (VVV) it is the prior itself, unless ``plain`` is False.
+    """
+    if family.name == "VVV" and plain:
         if prior is None:
             return flat_belief(num_components, dim), 0.0
         return prior, float(_log_normaliser(jax.tree.map(jnp.asarray, prior)))
@@ -146,3 +152,12 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
     """Refuse a count that is no integer or is below `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}.")
+
+
+def check_has_mode(prior: Belief | str | None) -> None:
+    """Refuse a prior whose posterior is unbounded."""
+    if isinstance(prior, Belief) and (np.asarray(prior.weights.concentration) < 1).any():
+        raise PriorError(
+            "With a Dirichlet concentration below 1 the posterior density is unbounded at weight 0, so it has no mode. "
+            "Use a concentration of at least 1 for MAP, or sample the posterior (sample_gibbs, sample_nuts)."
+        )

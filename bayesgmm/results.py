@@ -15,6 +15,7 @@ from bayesgmm.data import CHUNK, Table, as_table, named
 from bayesgmm.datatree import fit_tree, label_invariant, posterior_tree
 from bayesgmm.diagnostics import GOOD_ESS, GOOD_RHAT, convergence_table
 from bayesgmm.errors import DataError
+from bayesgmm.families import Family
 from bayesgmm.precision import scope
 from bayesgmm.problem import as_key, check_count
 from bayesgmm.tables import as_html, as_text
@@ -53,6 +54,8 @@ class MixtureFit:
     """Objective after each M-step, the start first."""
     basins: tuple[Basin, ...]
     algorithm: str
+    family: Family
+    """What is equal, varies or is the identity in the covariances: volume, shape, orientation."""
     prior: Belief | None
     table: Table
     frame: Frame
@@ -68,9 +71,9 @@ class MixtureFit:
 
     @property
     def n_parameters(self) -> int:
-        """Free parameters: K - 1 weights, K D means, K D (D + 1) / 2 covariances."""
+        """Free parameters: K - 1 weights, K D means, and those of the covariance family."""
         k, d = self.params.means.shape
-        return k - 1 + k * d + k * d * (d + 1) // 2
+        return k - 1 + k * d + self.family.num_parameters(k, d)
 
     def aic(self) -> float:
         """``-2 log L + 2 p``: smaller is better (Akaike 1974)."""
@@ -142,8 +145,8 @@ class MixtureFit:
     def _title(self) -> str:
         target = "maximum likelihood" if self.prior is None else "maximum a posteriori"
         return (
-            f"{self.algorithm.upper()}, {target}: {self.n_components} components, log-likelihood {self.log_likelihood:.3f}, "
-            f"{self.status} after {self.n_iter} iterations, BIC {self.bic():.1f}"
+            f"{self.algorithm.upper()}, {target}: {self.n_components} components, {self.family.name} covariances, "
+            f"log-likelihood {self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, BIC {self.bic():.1f}"
         )
 
     def __repr__(self) -> str:

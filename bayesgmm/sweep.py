@@ -24,7 +24,7 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Bool, Float, PRNGKeyArray
 
 from bayesgmm.arrays import Array
-from bayesgmm.linalg import outer
+from bayesgmm.linalg import matmul, matvec, outer, transposed
 from bayesgmm.mixture import Scorer
 from bayesgmm.types import Frame, Stats
 
@@ -237,6 +237,6 @@ def _by_residuals(key: PRNGKeyArray, scorer: Scorer, rows: Rows, *, assign: Assi
     # Sums of whitened residuals, carried back to the coordinates of the data.
     mean = first / jnp.where(counts > 0, counts, 1.0)[:, None]
     centred = second - counts[:, None, None] * outer(mean)
-    means = scorer.locs + jnp.einsum("kde,ke->kd", scorer.trils, mean)
-    scatters = jnp.einsum("kde,kef,kgf->kdg", scorer.trils, centred, scorer.trils, precision=lax.Precision.HIGHEST)
+    means = scorer.locs + matvec(scorer.trils, mean)
+    scatters = matmul(matmul(scorer.trils, centred), transposed(scorer.trils))
     return Stats(counts, means, scatters, value)

@@ -9,14 +9,19 @@ import bayesgmm as bg
 
 PACKAGE = Path(bg.__file__).parent
 LAYERS = [
-    {"arrays", "errors", "precision", "linalg", "types", "datasets", "clock", "tables", "progress"},
+    {"arrays", "errors", "precision", "linalg", "types", "datasets", "clock", "tables", "progress", "interrupt"},
     {"conjugate", "data", "mixture"},
+    {"families"},
+    {"restricted"},
     {"sweep", "model"},
     {"problem", "kernels"},
+    {"acceleration"},
     {"initialize", "drivers"},
+    {"search", "panel"},
     {"labels", "diagnostics", "datatree"},
     {"results"},
-    {"chains", "em"},
+    {"chains", "fits"},
+    {"em", "selection"},
     {"gibbs", "nuts"},
     {"plots", "verdict"},
     {"comparison"},
@@ -29,7 +34,7 @@ SAME_LAYER = {
     ("types", "arrays"),
     ("linalg", "arrays"),
     ("datasets", "errors"),
-    ("initialize", "drivers"),
+    ("panel", "search"),
 }
 LATE = {("comparison", "report")}
 """Loaded inside one method: a comparison knows how to write its report."""

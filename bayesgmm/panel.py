@@ -1,0 +1,210 @@
+"""Many numbers of components and many covariance families at once: the search behind the table of fits.
+
+All numbers of components share one compiled program per family: θ is padded to the largest, and the places beyond K are
+not active. Families go from the simplest to the richest, and each family starts, besides from divisions of the rows, from
+the best θ of the families that it contains; so a richer family never ends below a simpler one.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax import lax
+from jaxtyping import Float, Int, PRNGKeyArray
+
+from bayesgmm.arrays import Array
+from bayesgmm.clock import Program
+from bayesgmm.conjugate import Belief
+from bayesgmm.drivers import BATCHED_ROWS, COLLAPSED, FAILED, Climb, ascend, climb, feet, foot
+from bayesgmm.families import FAMILIES, Family
+from bayesgmm.initialize import Divisions, starts_from, weak_belief
+from bayesgmm.precision import to_numpy
+from bayesgmm.problem import Problem, penalise, resolve_prior
+from bayesgmm.restricted import Restricted
+from bayesgmm.search import subsample
+from bayesgmm.sweep import Rows, to_rows
+from bayesgmm.types import Params, Stats
+
+CONTAINS = {
+    "EII": (), "VII": ("EII",), "EEI": ("EII",), "VEI": ("EEI", "VII"), "EVI": ("EEI",), "VVI": ("VEI", "EVI"),
+    "EEE": ("EEI",), "VEE": ("EEE", "VEI"), "EVE": ("EEE", "EVI"), "VVE": ("EVE", "VEE", "VVI"), "EEV": ("EEE",),
+    "VEV": ("EEV", "VEE"), "EVV": ("EVE", "EEV"), "VVV": ("VVE", "VEV", "EVV"),
+}  # fmt: skip
+"""The largest families inside each family; the order is from simple to rich."""
+
+SHORT = 8
+"""Turns of the short run."""
+
+
+class Row(NamedTuple):
+    """What one family's search found for one number of components: the states of its starts, θ without padding."""
+
+    problem: Problem
+    states: Climb
+
+
+class Panel:
+    """The search over families and numbers of components on one data set. Use inside ``precision.scope``."""
+
+    def __init__(
+        self, key: PRNGKeyArray, problem: Problem, sizes: list[int], prior, num_starts: int, tol, max_iter: int
+    ):
+        key_rows, key_starts, self.key = jr.split(key, 3)
+        self.problem, self.sizes, self.prior, self.tol, self.max_iter = problem, sizes, prior, tol, max_iter
+        self.widest = max(sizes)
+        divisions = Divisions(key_starts, problem)
+        self.starts = self._starts(divisions, num_starts)
+        self.found: dict[str, Params] = {}
+        self.small = problem.rows.capacity <= BATCHED_ROWS
+        self.few = problem.rows
+        if not self.small:
+            self.few = to_rows(subsample(key_rows, problem.table.values), problem.frame, problem.dtype)
+
+    def _starts(self, divisions: Divisions, num_starts: int) -> Params:
+        """(starts, sizes) θ, padded, on the host."""
+        stats, beliefs = [], []
+        for size in self.sizes:
+            some = divisions.stats(size, num_starts)
+            stats.append(jax.tree.map(lambda leaf: self._pad(leaf, 1) if np.ndim(leaf) > 1 else leaf, some))
+            weak = weak_belief(self.problem._replace(num_components=size))
+            padded = self._pad_belief(weak)
+            beliefs += [padded] * len(some.counts)
+        joined: Stats = jax.tree.map(lambda *leaves: np.concatenate(leaves), *stats)
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *beliefs)
+        params = to_numpy(starts_from(joined, stacked, self.problem.dtype))
+        return jax.tree.map(lambda leaf: leaf.reshape(len(self.sizes), -1, *leaf.shape[1:]).swapaxes(0, 1), params)
+
+    def _pad(self, leaf: np.ndarray, axis: int) -> np.ndarray:
+        widths = [(0, 0)] * np.ndim(leaf)
+        widths[axis] = (0, self.widest - np.shape(leaf)[axis])
+        return np.pad(leaf, widths)
+
+    def _pad_belief(self, belief: Belief) -> Belief:
+        """Places beyond K: weight 0, and a belief about Σ that has the identity for its mode."""
+        size, dim = np.shape(belief.components.loc)
+        extra = self.widest - size
+        if isinstance(belief.components, Restricted):
+            inner, zero = belief.components.belief, 0.0
+        else:
+            inner, zero = belief.components, 1.0
+        padded = jax.tree.map(lambda leaf: self._pad(np.asarray(leaf), 0), inner)
+        df, scale = np.array(padded.df, float), np.array(padded.scale, float)
+        df[size:] = zero - (dim + 2.0)
+        scale[size:] = zero * np.eye(dim)
+        inner = padded._replace(df=df, scale=scale)
+        weights = belief.weights._replace(concentration=np.append(belief.weights.concentration, np.ones(extra)))
+        if not isinstance(belief.components, Restricted):
+            return Belief(weights, inner)
+        active = np.arange(self.widest) < size
+        whole = Restricted(belief.components.family, inner, belief.components.metric, active)
+        return Belief(weights, whole)  # pyright: ignore[reportArgumentType]
+
+    def _problems(self, family: Family) -> list[Problem]:
+        found = []
+        for size in self.sizes:
+            own = resolve_prior(self.prior, self.problem.table, size)
+            penalty, constant = penalise(own, family, size, self.problem.table.dim, plain=False)
+            belief = penalty.standardise(self.problem.frame)
+            found.append(self.problem._replace(
+                num_components=size, prior=own, family=family, penalty=penalty, prior_constant=constant, belief=belief
+            ))  # fmt: skip
+        return found
+
+    def run(self, name: str) -> tuple[list[Row], bool]:
+        """Search one family for every number of components; and whether Ctrl-C cut it short."""
+        problems = self._problems(FAMILIES[name])
+        dtype = self.problem.dtype
+        beliefs = jax.tree.map(
+            lambda *leaves: jnp.asarray(np.stack(leaves), np.result_type(leaves[0], dtype)),
+            *(self._pad_belief(problem.belief) for problem in problems),
+        )
+        known = [self.found[inner] for inner in CONTAINS[name] if inner in self.found]
+        starts = jax.tree.map(lambda *leaves: np.concatenate(leaves), self.starts, *_expanded(known))
+        allowed = np.ones(starts.weights.shape[:2], bool)
+        limits = (
+            jnp.asarray(self.tol, dtype),
+            jnp.asarray(self.max_iter),
+            jnp.asarray(SHORT if self.small else 4 * SHORT),
+        )
+        while True:
+            found, scouts = to_numpy(_SEARCH(self.key, starts, allowed, beliefs, self.few, *limits))
+            failed = np.isin(found.status, FAILED) & allowed.any(axis=0)
+            if not failed.any():
+                break
+            # What ended in a collapse is struck out, and the next best goes on in its place.
+            allowed[scouts.winner[failed], failed] = False
+        interrupted = False
+        if not self.small:
+            heights = foot(jax.tree.map(jnp.asarray, found.best), beliefs, self.max_iter, True, traced=False)
+            rows = self.problem.rows
+            found, interrupted = climb(self.key, heights, beliefs, rows, self.tol, self.max_iter, "em", True)
+            found = to_numpy(found)
+        self.found[name] = found.best
+        return [
+            Row(problem, _without_padding(found, i, problem.num_components)) for i, problem in enumerate(problems)
+        ], interrupted
+
+
+class Scouts(NamedTuple):
+    """How the short runs ended, (starts, sizes), and which of them was carried on."""
+
+    objective: Float[Array, "S M"]
+    status: Int[Array, "S M"]
+    winner: Int[Array, "M"]
+
+
+def _search(key, starts: Params, allowed, beliefs: Belief, rows: Rows, tol, max_iter, short) -> tuple[Climb, Scouts]:
+    """A short run from each row of starts, one for every size; then on from the best of each size.
+
+    One loop does both, so that a turn is compiled once: its last round is the long run.
+    """
+    num_starts, num_sizes = allowed.shape
+    keys = jr.split(key, num_sizes)
+    climb_on = partial(
+        ascend, prior=beliefs, rows=rows, tol=tol, max_iter=max_iter, kernel="em", batched=True, accelerate=True
+    )
+
+    def round_(i, carry):
+        best, scouts = carry
+        last = i == num_starts
+        here = jnp.minimum(i, num_starts - 1)
+        fresh = feet(jax.tree.map(lambda leaf: leaf[here], starts), beliefs, size=1, accelerate=True)
+        begin = jax.tree.map(partial(jnp.where, last), best, fresh)
+        end = climb_on(keys, begin, until=jnp.where(last, max_iter, short))
+        usable = allowed[here] & jnp.isfinite(end.objective) & ~jnp.isin(end.status, jnp.asarray(FAILED))
+        better = last | (usable & (end.objective > scouts.objective.max(axis=0)))
+        best = jax.tree.map(lambda a, b: jnp.where(better.reshape(-1, *(1,) * (a.ndim - 1)), a, b), end, best)
+        seen = Scouts(
+            scouts.objective.at[i].set(jnp.where(usable, end.objective, -jnp.inf), mode="drop"),
+            scouts.status.at[i].set(end.status, mode="drop"),
+            jnp.where(better & ~last, i, scouts.winner),
+        )
+        return best, seen
+
+    first = jax.tree.map(lambda leaf: leaf[0], starts)
+    shapes = jax.eval_shape(partial(feet, size=1, accelerate=True), first, beliefs)
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    nothing = nothing._replace(status=jnp.full(num_sizes, COLLAPSED))
+    dtype = starts.means.dtype
+    blank = Scouts(jnp.full(allowed.shape, -jnp.inf, dtype), jnp.zeros(allowed.shape, int), jnp.zeros(num_sizes, int))
+    return lax.fori_loop(0, num_starts + 1, round_, (nothing, blank))
+
+
+_SEARCH = Program(_search)
+
+
+def _without_padding(states: Climb, lane: int, size: int) -> Climb:
+    """One lane's state, on a leading axis of 1, with the places of its own size."""
+    mine = jax.tree.map(lambda leaf: leaf[lane : lane + 1], states)
+
+    def cut(params: Params) -> Params:
+        return Params(params.weights[:, :size], params.means[:, :size], params.scale_trils[:, :size, :])
+
+    return mine._replace(best=cut(mine.best), params=cut(mine.params), counts=mine.counts[:, :size])
+
+
+def _expanded(known: list[Params]) -> list[Params]:
+    return [jax.tree.map(lambda leaf: leaf[None], params) for params in known]

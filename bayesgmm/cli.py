@@ -6,12 +6,15 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning
+from bayesgmm.tables import significant
 
 if TYPE_CHECKING:
     from bayesgmm.comparison import Comparison
+    from bayesgmm.selection import FitTable
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Gaussian mixtures: every inference, side by side.")
 
@@ -56,6 +59,50 @@ def compare(
     stale = [f"{name}.nc" for name in ENGINES if name not in comparison.results and (out / f"{name}.nc").exists()]
     if stale:
         typer.echo(f"From an earlier run, not this one: {', '.join(stale)}")
+
+
+@app.command()
+def fit(
+    data: Annotated[
+        str, typer.Argument(help="CSV, TSV or Parquet file, or a built-in data set (see `bayesgmm datasets`).")
+    ],
+    k: Annotated[str, typer.Option("-k", "--components", help="Numbers of components: 3, 1:9 or 2,4,6.")] = "1:9",
+    families: Annotated[
+        str, typer.Option(help="all, or a comma-separated list: EII,VVV,… or full,tied,diag,spherical.")
+    ] = "all",
+    criterion: Annotated[str, typer.Option(help="bic, icl or aic; smaller is better.")] = "bic",
+    prior: Annotated[str, typer.Option(help="none (maximum likelihood) or default (MAP).")] = "none",
+    out: Annotated[Path, typer.Option(help="Folder for the table, its picture and the best model.")] = Path("out"),
+    columns: Annotated[str | None, typer.Option(help="Comma-separated features to keep; all by default.")] = None,
+    starts: Annotated[int, typer.Option(help="Starts per model.")] = 16,
+    seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Fit every covariance family with every number of components by EM; print the table, keep the best model."""
+    from bayesgmm.data import read_file
+
+    sizes = _sizes(k)
+    if prior not in ("none", "default"):
+        raise ArgumentError(f"--prior must be none or default, got {prior!r}.")
+    table = read_file(data, _split(columns))
+    _cache_compilations()
+    from bayesgmm.selection import fit_table
+
+    _check_folder(out)
+    found = fit_table(
+        table, sizes, families, prior=None if prior == "none" else prior, criterion=criterion, n_init=starts, seed=seed,
+        progress_bar=not quiet,
+    )  # fmt: skip
+    _print_table(found)
+    _save_table(found, out)
+
+
+def _sizes(text: str) -> list[int]:
+    try:
+        parts = [[int(end) for end in part.split(":")] for part in text.split(",")]
+        return [size for part in parts for size in range(part[0], part[-1] + 1) if len(part) <= 2]
+    except ValueError:
+        raise ArgumentError(f"-k must be a number, a range or a list, such as 3, 1:9 or 2,4,6; got {text!r}.") from None
 
 
 @app.command()
@@ -107,6 +154,50 @@ def _print(comparison: "Comparison") -> None:
     console.print("Covariances are in the report.", style="dim")
     for line in comparison.verdict():
         console.print(f"• {line}", highlight=False, markup=False)
+
+
+def _print_table(found: "FitTable") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    name, best = found.criterion.upper(), found.best
+    values, spurious = found.frame(), found.frame("spurious")
+    table = Table(
+        "family", *(f"K={size}" for size in values.index), title=f"{name}, smaller is better", title_justify="left"
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for family in values.columns:
+        row = []
+        for size in values.index:
+            value = values.loc[size, family]
+            shown = "–" if value != value else f"{value:.1f}" + ("†" if spurious.loc[size, family] else "")
+            chosen = (family, size) == (best.family.label(best.table.dim), best.n_components)
+            row.append(f"[bold reverse]{shown}[/]" if chosen else shown)
+        table.add_row(str(family), *row)
+    console = Console()
+    console.print(table)
+    if spurious.to_numpy().any():
+        console.print("† a component rests on too few rows for its covariance: not to be trusted", style="dim")
+    console.print(best._title(), highlight=False, markup=False)
+    console.print(best.summary().T.to_string(float_format=significant), highlight=False, markup=False)
+    for line in found.notes():
+        console.print(f"• {line}", highlight=False, markup=False)
+
+
+def _save_table(found: "FitTable", out: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from bayesgmm import plots
+
+    found.frame().to_csv(out / "table.csv")
+    found.best.summary().to_csv(out / "best.csv")
+    found.best.datatree.to_netcdf(out / "best.nc")
+    plots.plot_table(found).figure.savefig(out / "table.png", dpi=150)
+    best = np.ravel(plots.plot_components({"best": found.best}))
+    best[0].figure.savefig(out / "best.png", dpi=150)
+    typer.echo(f"Table, picture and best model: {out.resolve()}")
 
 
 def _split(text: str | None) -> list[str] | None:

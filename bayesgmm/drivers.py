@@ -70,12 +70,13 @@ def _turn(
     stats = expect(KERNELS[kernel], key_z, state.params, rows)
     objective = stats.value + prior.log_kernel(state.params)
     eps = jnp.finfo(rows.dtype).eps
+    noise = _rounding(objective, rows)
     posterior = prior.update(stats)
     plain = KERNELS[kernel].estimate(key_theta, posterior, state.params)
     better = objective >= state.objective
     if accelerate:
         # A leap that lowered the objective is taken back: a shorter one, or the plain step that it replaced, comes next.
-        back = state.leap & ~(objective >= state.objective - _rounding(state.objective, eps))
+        back = state.leap & ~(objective >= state.objective - noise)
         better, plain = better & ~back, _choose(back, state.plain, plain)
         objective = jnp.where(back, state.objective, objective)
         learnt, left = learn(state.memory, state.params, plain, posterior)
@@ -89,8 +90,8 @@ def _turn(
         back, left, leap, memory, proposal = jnp.asarray(False), jnp.inf, jnp.asarray(False), state.memory, plain
     gain = jnp.where(back, jnp.inf, objective - state.last)
     status = jnp.where(t >= max_iter, MAX_ITER, RUNNING)
-    still = jnp.where(_settled(objective, gain, state.gain, left, tol, eps, accelerate), state.still + 1, 0)
-    fine = _rounding(objective, eps) < tol
+    still = jnp.where(_settled(gain, state.gain, left, tol, noise, accelerate), state.still + 1, 0)
+    fine = noise < tol
     status = jnp.where(still >= STILL, jnp.where(fine, CONVERGED, ROUNDING), status)
     lost = _lost(plain, jnp.where(back, state.counts, stats.counts), eps)
     status = jnp.where((status == RUNNING) & (lost > 0), lost, status)
@@ -107,7 +108,7 @@ def _choose(condition, yes, no):
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
 
 
-def _settled(objective, gain, last_gain, left, tol, eps, accelerate: bool) -> Array:
+def _settled(gain, last_gain, left, tol, noise, accelerate: bool) -> Array:
     """Whether what is left of the ascent is estimated below ``tol``.
 
     Plain EM, after Aitken: with gains shrinking by a ratio a, what is left is gain · a / (1 - a) (Böhning et al. 1994).
@@ -121,12 +122,12 @@ def _settled(objective, gain, last_gain, left, tol, eps, accelerate: bool) -> Ar
         ratio = gain / last_gain
         remainder = gain * ratio / (1.0 - ratio)
         small = jnp.isfinite(last_gain) & (ratio >= 0.0) & (ratio < 1.0) & (gain >= 0.0) & (remainder < tol)
-    return (tol > 0.0) & (small | (jnp.abs(gain) <= _rounding(objective, eps)))
+    return (tol > 0.0) & (small | (jnp.abs(gain) <= noise))
 
 
-def _rounding(objective, eps):
-    """The least difference that a sum of this size can show."""
-    return 8.0 * eps * jnp.abs(objective)
+def _rounding(objective, rows: Rows):
+    """The least difference that a sum of this size, over so many rows, can show."""
+    return 64.0 * jnp.finfo(rows.dtype).eps * (jnp.abs(objective) + rows.capacity)
 
 
 def _lost(params: Params, counts, eps) -> Array:

@@ -12,6 +12,7 @@ from bayesgmm.conjugate import Belief
 from bayesgmm.drivers import (
     BATCHED_ROWS,
     COLLAPSED,
+    EMPTY,
     FAILED,
     MAX_ITER,
     PRUNED,

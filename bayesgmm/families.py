@@ -40,6 +40,10 @@ class Family(NamedTuple):
         """Whether the family stays itself when a feature changes its unit."""
         return self.name in ("EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVV", "VVV")
 
+    def label(self, dim: int) -> str:
+        """Mclust's code: E or V for one feature."""
+        return self.volume if dim == 1 else self.name
+
     def num_parameters(self, num_components: int, dim: int) -> int:
         """Free parameters of the covariances (Celeux & Govaert 1995, table 1)."""
         times = {"E": 1, "V": num_components, "I": 0}
@@ -56,7 +60,7 @@ FAMILIES = {
     for name in ("EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV")
 }  # fmt: skip
 ALIASES = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}
-UNIVARIATE = {"E": "EII", "V": "VII"}
+UNIVARIATE = {"E": "EEE", "V": "VVV"}
 """With one feature there are only an equal and a varying variance."""
 
 
@@ -80,10 +84,8 @@ def resolve_family(covariance_type: str, dim: int) -> Family:
         known = ", ".join([*ALIASES, *FAMILIES, *UNIVARIATE])
         raise ArgumentError(f"Unknown covariance_type {covariance_type!r}. There are: {known}.")
     if dim == 1:
-        if name in ("EEE", "EEI", "EII"):
-            return FAMILIES["EII"]
-        if name in ("VVV", "VVI", "VII"):
-            return FAMILIES["VII"]
+        if name in ("EEE", "EEI", "EII", "VVV", "VVI", "VII"):
+            return FAMILIES[UNIVARIATE[name[0]]]
         raise ArgumentError(
             f"covariance_type {name!r} needs more than one feature: with one there is no shape or orientation. Use 'E' or 'V'."
         )

@@ -21,7 +21,7 @@ from bayesgmm.conjugate import Belief
 from bayesgmm.drivers import BATCHED_ROWS, COLLAPSED, FAILED, Climb, ascend, climb, feet, foot
 from bayesgmm.families import FAMILIES, Family
 from bayesgmm.initialize import Divisions, starts_from, weak_belief
-from bayesgmm.precision import to_numpy
+from bayesgmm.precision import on_device, to_numpy
 from bayesgmm.problem import Problem, penalise, resolve_prior
 from bayesgmm.restricted import Restricted
 from bayesgmm.search import subsample
@@ -117,10 +117,8 @@ class Panel:
         """Search one family for every number of components; and whether Ctrl-C cut it short."""
         problems = self._problems(FAMILIES[name])
         dtype = self.problem.dtype
-        beliefs = jax.tree.map(
-            lambda *leaves: jnp.asarray(np.stack(leaves), np.result_type(leaves[0], dtype)),
-            *(self._pad_belief(problem.belief) for problem in problems),
-        )
+        padded = [self._pad_belief(problem.belief) for problem in problems]
+        beliefs = on_device(jax.tree.map(lambda *leaves: np.stack(leaves), *padded), dtype)
         known = [self.found[inner] for inner in CONTAINS[name] if inner in self.found]
         starts = jax.tree.map(lambda *leaves: np.concatenate(leaves), self.starts, *_expanded(known))
         allowed = np.ones(starts.weights.shape[:2], bool)

@@ -28,6 +28,16 @@ def to_numpy(tree):
     return jax.tree.map(np.asarray, tree)
 
 
+def on_device(tree, dtype: str):
+    """A pytree on the device: floating-point leaves in `dtype`, others as they are."""
+
+    def put(leaf):
+        leaf = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
+        return jnp.asarray(leaf, dtype if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype)
+
+    return jax.tree.map(put, tree)
+
+
 def double_on_host[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     """Let a pure JAX function serve NumPy callers in double precision.
 

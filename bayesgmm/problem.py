@@ -13,7 +13,7 @@ from bayesgmm.conjugate import Belief, default_belief, flat_belief, improper_bec
 from bayesgmm.data import Table, as_table, check_table
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.families import Family, resolve_family
-from bayesgmm.precision import scope
+from bayesgmm.precision import on_device, scope
 from bayesgmm.restricted import restrict
 from bayesgmm.sweep import Rows, to_rows
 from bayesgmm.types import Frame, Params
@@ -65,7 +65,7 @@ def prepare(
     family = resolve_family(covariance_type, table.dim)
     own = resolve_prior(prior, table, num_components)
     penalty, constant = penalise(own, family, num_components, table.dim)
-    device = jax.tree.map(lambda leaf: jnp.asarray(leaf, np.result_type(leaf, dtype)), penalty.standardise(frame))
+    device = on_device(penalty.standardise(frame), dtype)
     return Problem(
         table, num_components, frame, own, family, penalty, constant, device, to_rows(table.values, frame, dtype), dtype
     )

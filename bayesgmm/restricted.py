@@ -2,11 +2,12 @@
 
 import dataclasses
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.special import gammaln, multigammaln  # pyright: ignore[reportAttributeAccessIssue]
 
 from bayesgmm.arrays import Array
@@ -28,8 +29,10 @@ class Restricted:
 
     family: Family
     belief: NormalInverseWishart
-    metric: Float[Array, "D"]
-    active: Bool[Array, "K"]
+    metric: Any
+    """(D,)"""
+    active: Any
+    """(K,), bool"""
 
     @property
     def loc(self) -> Array:

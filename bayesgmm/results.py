@@ -145,7 +145,7 @@ class MixtureFit:
     def _title(self) -> str:
         target = "maximum likelihood" if self.prior is None else "maximum a posteriori"
         return (
-            f"{self.algorithm.upper()}, {target}: {self.n_components} components, {self.family.name} covariances, "
+            f"{self.algorithm.upper()}, {target}: {self.n_components} components, {self.family.label(self.table.dim)} covariances, "
             f"log-likelihood {self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, BIC {self.bic():.1f}"
         )
 

@@ -77,7 +77,7 @@ class FitTable:
         ArgumentError
             If the table has no such cell, or all its starts failed.
         """
-        name = resolve_family(covariance_type, self.cells[0].fit.table.dim if self.cells[0].fit else 2).name
+        name = resolve_family(covariance_type, self.best.table.dim).label(self.best.table.dim)
         cell = next((c for c in self.cells if (c.family, c.n_components) == (name, n_components)), None)
         if cell is None or cell.fit is None:
             why = "it was not asked for" if cell is None else cell.status
@@ -129,7 +129,8 @@ class FitTable:
             names = ", ".join(f"{c.family} {c.n_components}" for c in better[:6]) + (", …" if len(better) > 6 else "")
             lines.append(
                 f"{len(better)} cells have a smaller {self.criterion.upper()} than the best, but a component of theirs rests "
-                f"on too few rows for its covariance ({names}): likely spurious modes of the likelihood. prior='default' bounds it."
+                f"on too few rows for its covariance ({names}): likely spurious modes of the likelihood. "
+                "prior='default' bounds it."
             )
         failed = [cell for cell in self.cells if cell.fit is None]
         if failed:
@@ -264,12 +265,13 @@ def _in_order(
 def _cell(row: Row, clock: Stopwatch, seed: Any, interrupted: bool) -> Cell:
     family, size = row.problem.family, row.problem.num_components
     status = int(row.states.status[0])
+    label = family.label(row.problem.table.dim)
     if status in FAILED or not np.isfinite(row.states.objective[0]):
-        return Cell(family.name, size, None, STATUS[status], False)
+        return Cell(label, size, None, STATUS[status], False)
     fit = to_fit(row.states, 0, row.problem, "em", interrupted, clock, seed)
     needed = family.rows_needed(row.problem.table.dim)
     spurious = row.problem.prior is None and bool(row.states.counts[0].min() <= needed)
-    return Cell(family.name, size, fit, fit.status, spurious)
+    return Cell(label, size, fit, fit.status, spurious)
 
 
 def _check(n_components, families, criterion: str, dim: int) -> tuple[list[int], list[str]]:

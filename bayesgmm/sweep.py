@@ -35,7 +35,7 @@ VIEW_BYTES = 2**26
 def chunk_rows(dim: int) -> int:
     """Rows per block: few enough for the products φ of a block to stay in cache, enough of them to hide the loop."""
     products = (dim + 1) * (dim + 2) // 2
-    return int(np.clip(2 ** round(math.log2(2**21 / products)), 256, 4096))
+    return min(max(2 ** round(math.log2(2**21 / products)), 256), 4096)
 
 
 Assign = Callable[[PRNGKeyArray, Float[Array, "K n"]], tuple[Float[Array, "K n"], Float[Array, "n"]]]

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import twins
 from scipy.stats import invwishart
+from twins import label_stats
 
 import bayesgmm as bg
 from bayesgmm.conjugate import flat_belief, improper_because
 from bayesgmm.errors import PriorError
-from bayesgmm.initialize import _label_stats
 from bayesgmm.types import Frame
 
 K, D = 2, 3
@@ -43,7 +43,7 @@ def test_chibs_identity_on_a_conjugate_block(rng):
     x = rng.normal(size=(9, D))
     z = np.array([0, 1, 0, 0, 1, 1, 0, 1, 0])
     prior = PRIOR.expand(K, D)
-    posterior = prior.update(_label_stats(x, z, K))
+    posterior = prior.update(label_stats(x, z, K))
     values = []
     for seed in range(3):
         params = random_params(seed)
@@ -96,7 +96,7 @@ def test_draws_have_the_moments_of_the_distributions():
 
 def test_flat_belief_gives_the_maximum_likelihood_estimate(rng):
     x, z = rng.normal(size=(30, D)), rng.integers(K, size=30)
-    mode = flat_belief(K, D).update(_label_stats(x, z, K)).mode()
+    mode = flat_belief(K, D).update(label_stats(x, z, K)).mode()
     np.testing.assert_allclose(mode.weights, np.bincount(z) / 30)
     np.testing.assert_allclose(mode.covariances[1], np.cov(x[z == 1].T, bias=True), rtol=1e-12)
 

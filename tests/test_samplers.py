@@ -54,7 +54,7 @@ def test_geweke_joint_distribution():
 def test_geweke_catches_a_wrong_kernel():
     """The negative control: a kernel whose θ-step forgets part of the prior must fail, and clearly."""
 
-    def forgetful(key, belief):
+    def forgetful(key, belief, present):
         component = belief.components
         return belief._replace(components=component._replace(df=component.df + 1.0)).sample(key)
 
@@ -87,7 +87,9 @@ def geweke(kernel, num=4000, chains=8):
             def turn(state, key):
                 params, x = state
                 key_step, key_x = jr.split(key)
-                params, _ = step(kernel, key_step, params, prior, rows._replace(x=x.T[None]))
+                params, _ = step(
+                    kernel, key_step, params, prior, rows._replace(x=jnp.concatenate([jnp.ones((1, 3)), x.T])[None])
+                )
                 x = bg.sample(key_x, params, 3)[1]
                 return (params, x), statistics(params, x)
 

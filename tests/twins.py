@@ -60,3 +60,22 @@ def enumerate_labelings(x, num_components, concentration, loc, strength, df, sca
         logs.append(log_z + sum(log_evidence_niw(x[z == k], loc, strength, df, scale) for k in range(num_components)))
     logs = np.array(logs)
     return labelings, np.exp(logs - logsumexp(logs)), logsumexp(logs)
+
+
+def label_stats(x, labels, num_components):
+    """Counts, means and scatters of a labelling, row by row."""
+    from bayesgmm.types import Stats
+
+    dim = x.shape[1]
+    counts, means, scatters = (
+        np.zeros(num_components),
+        np.zeros((num_components, dim)),
+        np.zeros((num_components, dim, dim)),
+    )
+    for k in range(num_components):
+        rows = [row for row, label in zip(x, labels, strict=True) if label == k]
+        counts[k] = len(rows)
+        if rows:
+            means[k] = sum(rows) / len(rows)
+            scatters[k] = sum(np.outer(row - means[k], row - means[k]) for row in rows)
+    return Stats(counts, means, scatters, np.zeros(()))

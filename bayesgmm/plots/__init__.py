@@ -2,6 +2,7 @@
 
 from bayesgmm.plots.components import plot_components
 from bayesgmm.plots.means import plot_means
+from bayesgmm.plots.selection import plot_table
 from bayesgmm.plots.traces import plot_ascent, plot_traces
 
-__all__ = ["plot_ascent", "plot_components", "plot_means", "plot_traces"]
+__all__ = ["plot_ascent", "plot_components", "plot_means", "plot_table", "plot_traces"]

@@ -1,0 +1,71 @@
+"""The table of fits as a picture: the criterion against the number of components, family by family."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from bayesgmm.plots.style import COMPONENT_COLORS, WIDTH, styled
+from bayesgmm.selection import FitTable
+
+MOST_COLOURED = 5
+
+
+@styled
+def plot_table(table: FitTable, ax: Axes | None = None) -> Axes:
+    """Draw the criterion against the number of components: the families that come nearest to the best in colour.
+
+    Smaller is better. Hollow marks are cells that are flagged as spurious; the best model wears a ring.
+
+    Parameters
+    ----------
+    table
+        Result of `bayesgmm.fit_table`.
+    ax
+        Axes to draw in; made if None.
+    """
+    if ax is None:
+        _, ax = plt.subplots(figsize=(WIDTH, 4.6), layout="constrained")
+    values, spurious = table.frame(), table.frame("spurious").to_numpy(bool)
+    trusted = np.where(spurious, np.inf, values.to_numpy(float))
+    order = np.argsort(np.nan_to_num(trusted, nan=np.inf).min(axis=0))
+    coloured = list(order[:MOST_COLOURED])
+    sizes = values.index.to_numpy()
+    for j, family in enumerate(values.columns):
+        place = coloured.index(j) if j in coloured else None
+        color = "#C9C9C9" if place is None else COMPONENT_COLORS[place]
+        column = values[family].to_numpy(float)
+        ax.plot(
+            sizes, column, color=color, linewidth=1.0 if place is None else 1.8, zorder=2 if place is None else 4 - place / 10,
+            label=family if place is not None else None,
+        )  # fmt: skip
+        for flagged, face in ((False, color), (True, "white")):
+            chosen = spurious[:, j] == flagged
+            ax.scatter(
+                sizes[chosen],
+                column[chosen],
+                s=16,
+                facecolor=face,
+                edgecolor=color,
+                zorder=5 if place is not None else 3,
+            )
+    best = table.best
+    height = getattr(best, table.criterion)()
+    ax.scatter([best.n_components], [height], s=150, facecolor="none", edgecolor="#111111", linewidth=1.4, zorder=6)
+    handles, labels = ax.get_legend_handles_labels()
+    names = [values.columns[j] for j in coloured]
+    ranked = sorted(zip(handles, labels, strict=True), key=lambda pair: names.index(pair[1]))
+    legend = ax.legend(*zip(*ranked, strict=True), title="nearest the best", loc="upper right", alignment="left")
+    legend.get_title().set_fontsize(8)
+    # What lies far above the best is of no interest: let those lines leave the picture.
+    shown = values.to_numpy(float)
+    top = max(np.nanquantile(shown, 0.6), np.nanmax(shown[:, coloured], axis=1).min())
+    if np.nanmax(shown) > height + 1.5 * (top - height):
+        ax.set_ylim(min(np.nanmin(shown), height) - 0.06 * (top - height), height + 1.5 * (top - height))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("number of components")
+    ax.set_ylabel(f"{table.criterion.upper()} (smaller is better)")
+    ax.set_title(f"Best: {best.family.label(best.table.dim)} with {best.n_components} components (ringed)" + (
+        "; hollow: flagged as spurious" if spurious.any() else ""
+    ))  # fmt: skip
+    return ax

@@ -144,8 +144,9 @@ class MixtureFit:
 
     def _title(self) -> str:
         target = "maximum likelihood" if self.prior is None else "maximum a posteriori"
+        family = self.family.label(self.table.dim)
         return (
-            f"{self.algorithm.upper()}, {target}: {self.n_components} components, {self.family.label(self.table.dim)} covariances, "
+            f"{self.algorithm.upper()}, {target}: {self.n_components} components, {family} covariances, "
             f"log-likelihood {self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, BIC {self.bic():.1f}"
         )
 

@@ -23,9 +23,8 @@ def scatters(rng, k=3, d=3, n=40):
 
 def m_step_objective(counts, scatter, covariances):
     """``-½ Σ n_k log|Σ_k| + tr(Σ_k⁻¹ W_k)``, written out."""
-    return -0.5 * sum(
-        n * np.linalg.slogdet(s)[1] + np.trace(np.linalg.solve(s, w)) for n, s, w in zip(counts, covariances, scatter, strict=True)
-    )  # fmt: skip
+    triples = zip(counts, covariances, scatter, strict=True)
+    return -0.5 * sum(n * np.linalg.slogdet(s)[1] + np.trace(np.linalg.solve(s, w)) for n, s, w in triples)
 
 
 def solve(name, counts, scatter, start=None, turns=60):
@@ -172,8 +171,8 @@ def prior_entries():
 def test_map_is_mclusts_conjugate_prior(reference_data, theirs):
     """Fraley & Raftery's prior, as mclust applies it: its estimate is the mode of our stated objective.
 
-    Not so for EII and EEI, where mclust's own estimate is no fixed point of the published update (its EEI leaves the priors of the
-    means out of the denominator), nor for EVI, VEI, EEV and VEV, where its penalty is another: there we must only climb.
+    Not so for EII and EEI, where mclust's own estimate is no fixed point of the published update (its EEI leaves the priors of
+    the means out of the denominator), nor for EVI, VEI, EEV and VEV, where its penalty is another: there we must only climb.
     """
     x = reference_data[theirs["dataset"]].to_numpy()
     size, dim = theirs["G"], x.shape[1]
@@ -184,7 +183,7 @@ def test_map_is_mclusts_conjugate_prior(reference_data, theirs):
     means = column_major(theirs["mean"], dim, size).T
     covariances = np.moveaxis(column_major(theirs["sigma"], dim, dim, size), -1, 0)
     fit, order = stays_at(x, size, theirs["model"], theirs["pro"], means, covariances, prior=prior)
-    assert fit.trace[-1] >= fit.trace[0]
+    assert fit.trace[-1] >= fit.trace[0] - 1e-9
     if theirs["model"] in ("VII", "VVI", "EEE", "VVV"):
         assert fit.log_likelihood == pytest.approx(theirs["loglik"], rel=1e-7)
         np.testing.assert_allclose(fit.params.weights, np.asarray(theirs["pro"])[order], rtol=1e-4)
@@ -194,7 +193,7 @@ def test_map_is_mclusts_conjugate_prior(reference_data, theirs):
 @pytest.mark.parametrize("name", ["EII", "VEE", "EVE", "VEV", "EVV"])
 @pytest.mark.parametrize("prior", [None, "default"])
 def test_change_of_units_changes_nothing_where_the_family_allows_it(rng, name, prior):
-    """Shift and one common scale for all; for scale-free families a unit for each feature. Log-likelihood moves by log-volume."""
+    """Shift and one common scale for all; for scale-free families a unit for each feature."""
     x = np.concatenate([rng.normal(size=(80, 3)), rng.normal(size=(80, 3)) * [0.5, 1.5, 1.0] + 3])
     units = np.array([1e3, 1e-2, 7.0]) if FAMILIES[name].scale_free else np.full(3, 40.0)
     start = {"labels_init": np.repeat([0, 1], 80)}
@@ -265,13 +264,11 @@ def test_a_collapse_is_an_error_or_a_flag_in_every_family(rng, name):
     """Ten copies of one row beside a cloud: the likelihood is unbounded wherever volumes or shapes are a component's own."""
     x = np.concatenate([rng.normal(size=(40, 2)), np.full((10, 2), 8.0)])
     labels = np.repeat([0, 1], [40, 10])
-    try:
+    if name in ("EII", "EEI", "EEE"):
         fit = bg.fit_em(x, 2, covariance_type=name, labels_init=labels)
-    except CollapseError as error:
-        assert "prior='default'" in str(error)
-        assert name not in ("EII", "EEI", "EEE")
-    else:
-        assert np.isfinite(fit.log_likelihood)
         assert np.linalg.eigvalsh(fit.params.covariances).min() > 0
+    else:
+        with pytest.raises(CollapseError, match="prior='default'"):
+            bg.fit_em(x, 2, covariance_type=name, labels_init=labels)
     bounded = bg.fit_em(x, 2, covariance_type=name, labels_init=labels, prior="default")
     assert np.isfinite(bounded.objective)

@@ -24,7 +24,7 @@ from bayesgmm.initialize import Divisions, starts_from, weak_belief
 from bayesgmm.precision import on_device, to_numpy
 from bayesgmm.problem import Problem, penalise, resolve_prior
 from bayesgmm.restricted import Restricted
-from bayesgmm.search import subsample
+from bayesgmm.search import put_back, subsample
 from bayesgmm.sweep import Rows, to_rows
 from bayesgmm.types import Params, Stats
 
@@ -57,7 +57,7 @@ class Panel:
         self.widest = max(sizes)
         divisions = Divisions(key_starts, problem)
         self.starts = self._starts(divisions, num_starts)
-        self.found: dict[str, Params] = {}
+        self.found: dict[str, Climb] = {}
         self.small = problem.rows.capacity <= BATCHED_ROWS
         self.few = problem.rows
         if not self.small:
@@ -113,20 +113,42 @@ class Panel:
             ))  # fmt: skip
         return found
 
-    def run(self, name: str) -> tuple[list[Row], bool]:
-        """Search one family for every number of components; and whether Ctrl-C cut it short."""
-        problems = self._problems(FAMILIES[name])
-        dtype = self.problem.dtype
-        padded = [self._pad_belief(problem.belief) for problem in problems]
-        beliefs = on_device(jax.tree.map(lambda *leaves: np.stack(leaves), *padded), dtype)
-        known = [self.found[inner] for inner in CONTAINS[name] if inner in self.found]
+    def run(self, name: str) -> bool:
+        """Search one family for every number of components; whether Ctrl-C cut it short."""
+        known = [self.found[inner].best for inner in CONTAINS[name] if inner in self.found]
         starts = jax.tree.map(lambda *leaves: np.concatenate(leaves), self.starts, *_expanded(known))
-        allowed = np.ones(starts.weights.shape[:2], bool)
-        limits = (
-            jnp.asarray(self.tol, dtype),
-            jnp.asarray(self.max_iter),
-            jnp.asarray(SHORT if self.small else 4 * SHORT),
-        )
+        self.found[name], interrupted = self._climb(name, starts, np.ones(starts.weights.shape[:2], bool))
+        return interrupted
+
+    def refine(self, name: str) -> bool:
+        """Search a family again from what its neighbours found; whether Ctrl-C cut it short.
+
+        Neighbours are the other families with as many components, the same family with one fewer (each of its
+        heaviest components split in turn) and with one more (its lightest left out).
+        """
+        before = self.found[name]
+        room = len(self.starts.weights) + len([inner for inner in CONTAINS[name] if inner in self.found])
+        others = [self.found[other].best for other in self.found if other != name]
+        starts = _fitted(room, [*_resized(before.best, self.sizes), *others], self.starts)
+        allowed = np.isfinite(starts.means).all(axis=(2, 3))
+        starts = jax.tree.map(np.nan_to_num, starts)
+        after, interrupted = self._climb(name, starts, allowed)
+        usable = ~np.isin(after.status, FAILED) & np.isfinite(after.objective)
+        failed = np.isin(before.status, FAILED) | ~np.isfinite(before.objective)
+        better = np.flatnonzero(usable & (failed | (after.objective > before.objective)))
+        self.found[name] = put_back(before, better, jax.tree.map(lambda leaf: leaf[better], after))
+        return interrupted
+
+    def rows(self, name: str) -> list[Row]:
+        """What was found for a family, a row for each number of components."""
+        found, problems = self.found[name], self._problems(FAMILIES[name])
+        return [Row(problem, _without_padding(found, i, problem.num_components)) for i, problem in enumerate(problems)]
+
+    def _climb(self, name: str, starts: Params, allowed: np.ndarray) -> tuple[Climb, bool]:
+        padded = [self._pad_belief(problem.belief) for problem in self._problems(FAMILIES[name])]
+        beliefs = on_device(jax.tree.map(lambda *leaves: np.stack(leaves), *padded), self.problem.dtype)
+        short = jnp.asarray(SHORT if self.small else 4 * SHORT)
+        limits = (jnp.asarray(self.tol, self.problem.dtype), jnp.asarray(self.max_iter), short)
         while True:
             found, scouts = to_numpy(_SEARCH(self.key, starts, allowed, beliefs, self.few, *limits))
             failed = np.isin(found.status, FAILED) & allowed.any(axis=0)
@@ -134,16 +156,62 @@ class Panel:
                 break
             # What ended in a collapse is struck out, and the next best goes on in its place.
             allowed[scouts.winner[failed], failed] = False
-        interrupted = False
-        if not self.small:
-            heights = foot(jax.tree.map(jnp.asarray, found.best), beliefs, self.max_iter, True, traced=False)
-            rows = self.problem.rows
-            found, interrupted = climb(self.key, heights, beliefs, rows, self.tol, self.max_iter, "em", True)
-            found = to_numpy(found)
-        self.found[name] = found.best
-        return [
-            Row(problem, _without_padding(found, i, problem.num_components)) for i, problem in enumerate(problems)
-        ], interrupted
+        if self.small:
+            return found, False
+        heights = foot(jax.tree.map(jnp.asarray, found.best), beliefs, self.max_iter, True, traced=False)
+        found, interrupted = climb(self.key, heights, beliefs, self.problem.rows, self.tol, self.max_iter, "em", True)
+        return to_numpy(found), interrupted
+
+
+SPLITS, DROPS = 3, 2
+
+
+def _resized(best: Params, sizes: list[int]) -> list[Params]:
+    """θ for each size made from that of the size before (a component split) and after (one left out); NaN where none is."""
+    made = []
+    for turn in range(SPLITS + DROPS):
+        step = -1 if turn < SPLITS else 1
+        theta = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), best)
+        for i, size in enumerate(sizes):
+            if size + step not in sizes:
+                continue
+            neighbour = sizes.index(size + step)
+            source = Params(*(np.array(leaf[neighbour]) for leaf in best))
+            ranked = np.argsort(source.weights[: size + step])
+            if step < 0 and turn < size - 1:
+                _split(source, int(ranked[::-1][turn]), size - 1)
+            elif step > 0:
+                _drop(source, int(ranked[turn - SPLITS]), size)
+            else:
+                continue
+            for whole, part in zip(theta, source, strict=True):
+                whole[i] = part
+        made.append(theta)
+    return made
+
+
+def _split(theta: Params, k: int, new: int) -> None:
+    """Component `k` becomes two halves, apart along its longest axis, in places `k` and `new`."""
+    tril = theta.scale_trils[k]
+    values, vectors = np.linalg.eigh(tril @ tril.T)
+    offset = 0.7 * np.sqrt(values[-1]) * vectors[:, -1]
+    theta.weights[[k, new]] = 0.5 * theta.weights[k]
+    theta.means[new], theta.means[k] = theta.means[k] + offset, theta.means[k] - offset
+    theta.scale_trils[new] = tril
+
+
+def _drop(theta: Params, k: int, last: int) -> None:
+    """Component `k` is left out, and the last one takes its place."""
+    for part in theta:
+        part[k] = part[last]
+    theta.weights[last], theta.means[last], theta.scale_trils[last] = 0.0, 0.0, np.eye(theta.means.shape[1])
+    theta.weights[:] /= theta.weights.sum()
+
+
+def _fitted(room: int, made: list[Params], spare: Params) -> Params:
+    """As many starts as there is room for, so that the program need not be compiled anew."""
+    stacked = jax.tree.map(lambda *leaves: np.concatenate(leaves), *_expanded(made), spare)
+    return jax.tree.map(lambda leaf: leaf[:room], stacked)
 
 
 class Scouts(NamedTuple):

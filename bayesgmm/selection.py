@@ -181,7 +181,8 @@ def fit_table(
     """Fit every covariance family with every number of components by EM, and rank them (Fraley & Raftery 2002).
 
     All cells share data and starts; a family starts, besides, from the best θ of the families inside it, so that a richer
-    family never ends below a simpler one. Each start gets a short run; the best of each cell goes on until it settles.
+    family never ends below a simpler one. Each start gets a short run; the best of each cell goes on until it settles. Then
+    every cell tries once more from its neighbours: other families, one component fewer (split) or more (left out).
 
     Parameters
     ----------
@@ -223,43 +224,46 @@ def fit_table(
         problem = prepare(table, 1, None, dtype)
         check_has_mode(prior)
         panel = Panel(as_key(seed), problem, sizes, prior, n_init, tol, max_iter)
-        found = _in_order(panel, names, stop, dtype, listener)
-        ended = [found[name] for name in names if name in found]
-        cells = tuple(_cell(row, clock, seed, cut) for rows, cut in ended for row in rows)
+        done, cut = _in_order(panel, names, stop, dtype, listener)
+        cells = tuple(_cell(row, clock, seed, cut) for name in names if name in done for row in panel.rows(name))
         if not cells:
             raise SamplingInterrupted("Stopped before the first family had been searched. Nothing can be returned.")
     if all(cell.fit is None for cell in cells):
         raise CollapseError(
             "No cell of the table has a fit: in all of them a component closes in on too few points. Use prior='default'."
         )
-    return FitTable(cells, criterion, stop.is_set() and len(found) < len(names), clock, seed)
+    return FitTable(cells, criterion, cut, clock, seed)
 
 
-def _in_order(
-    panel: Panel, names: list[str], stop, dtype: str, listener: Listener
-) -> dict[str, tuple[list[Row], bool]]:
-    """Search the families, each as soon as those inside it are done, `WORKERS` at a time."""
-    found: dict[str, tuple[list[Row], bool]] = {}
+def _in_order(panel: Panel, names: list[str], stop, dtype: str, listener: Listener) -> tuple[set[str], bool]:
+    """Search the families, each as soon as those inside it are done, `WORKERS` at a time; then again from their neighbours.
 
-    def work(name: str):
+    Returns the families that were searched, and whether Ctrl-C cut the work short.
+    """
+    done: set[str] = set()
+    cut, steps = False, 0
+
+    def work(search, name: str):
         with scope(dtype):  # JAX's scopes belong to a thread
-            return panel.run(name)
+            return search(name)
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        waiting, running = list(names), {}
-        while waiting or running:
-            open_ = {*waiting, *running.values()}
-            ready = [name for name in waiting if not open_.intersection(CONTAINS[name])]
-            for name in ready[: WORKERS - len(running)]:
-                waiting.remove(name)
-                running[pool.submit(contextvars.copy_context().run, work, name)] = name
-            done = next(as_completed(running))
-            name = running.pop(done)
-            found[name] = done.result()
-            listener("fit", len(found), len(names), name)
-            if stop.is_set():
-                waiting.clear()
-    return found
+        for search in (panel.run, panel.refine):
+            waiting, running = list(names), {}
+            while (waiting or running) and not (stop.is_set() and not running):
+                held = {*waiting, *running.values()} if search == panel.run else set()
+                ready = [name for name in waiting if not stop.is_set() and not held.intersection(CONTAINS[name])]
+                for name in ready[: WORKERS - len(running)]:
+                    waiting.remove(name)
+                    running[pool.submit(contextvars.copy_context().run, work, search, name)] = name
+                future = next(as_completed(running))
+                name = running.pop(future)
+                cut |= future.result()
+                done.add(name)
+                steps += 1
+                listener("fit", steps, 2 * len(names), name)
+            cut |= bool(waiting)
+    return done, cut
 
 
 def _cell(row: Row, clock: Stopwatch, seed: Any, interrupted: bool) -> Cell:

@@ -382,3 +382,53 @@ def test_default_prior_is_ready_for_use(reference_data):
         assert np.isfinite(float(prior.log_density(draw)))
     with pytest.raises(PriorError, match="expand"):
         bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(0.0, 1.0, 5.0, 1.0)).log_normaliser()
+
+
+@pytest.mark.parametrize("name", ["EII", "VVI", "EEE", "VEV", "VVV"])
+def test_acceleration_ends_where_plain_em_ends_and_sooner(rng, name):
+    """Overlapping clusters, same start: no lower, to 1e-5, in fewer turns; and the objective never falls."""
+    x = np.concatenate([rng.normal(size=(300, 2)), rng.normal(size=(300, 2)) * [1.0, 0.6] + [1.6, 0.3]])
+    start = {"covariance_type": name, "means_init": [[0.0, 0.0], [2.0, 0.5]]}
+    quick = bg.fit_em(x, 2, **start)
+    plain = bg.fit_em(x, 2, **start, accelerate=False, max_iter=20_000, tol=1e-7)
+    assert quick.log_likelihood >= plain.log_likelihood - 1e-5
+    assert quick.n_iter < plain.n_iter
+    assert np.diff(quick.trace).min() >= -1e-9
+
+
+def test_short_runs_keep_the_best_and_say_what_was_pruned(reference_data):
+    fit = bg.fit_em(reference_data["iris"], 3, n_init=40)
+    table = fit.basin_table()
+    assert table["hits"].sum() == 40
+    assert "pruned" in set(table["status"])
+    assert table["objective"].iloc[0] == pytest.approx(fit.objective)
+    assert fit.log_likelihood == pytest.approx(-180.185477, abs=1e-5)  # mclust's
+
+
+@pytest.mark.parametrize("init", ["auto", "k-means++", "random", "hierarchical"])
+def test_every_kind_of_start_reaches_old_faithful(reference_data, init):
+    fit = bg.fit_em(reference_data["faithful"], 2, init=init, n_init=6)
+    assert fit.log_likelihood == pytest.approx(-1130.263960, abs=1e-5)
+
+
+def test_warm_start_from_a_fit(reference_data):
+    x = reference_data["faithful"]
+    first = bg.fit_em(x, 2)
+    again = bg.fit_em(x, 2, init=first)
+    assert again.log_likelihood >= first.log_likelihood - 1e-9
+    assert again.n_iter < 10
+    with pytest.raises(ArgumentError, match="init must be"):
+        bg.fit_em(x, 2, init="nearest")
+    with pytest.raises(ArgumentError, match="shape"):
+        bg.fit_em(x, 3, init=first)
+
+
+def test_clusters_far_from_the_origin_and_tight_keep_their_digits(rng):
+    """Relative width 1e-5, then an offset of 1e8: as many digits as the data hold."""
+    x = np.concatenate([rng.normal(size=(200, 2)) * 1e-5, rng.normal(size=(200, 2)) * 1e-5 + 1.0])
+    fit = bg.fit_em(x, 2)
+    for k, rows in enumerate((x[:200], x[200:])):
+        np.testing.assert_allclose(fit.params.covariances[k], np.cov(rows.T, bias=True), rtol=1e-6, atol=1e-17)
+    y = np.concatenate([rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + 8.0])
+    near, far = bg.fit_em(y, 2), bg.fit_em(y + 1e8, 2)
+    np.testing.assert_allclose(far.params.covariances, near.params.covariances, rtol=1e-6)

@@ -135,3 +135,19 @@ def test_large_data_are_read_where_they_lie(rng, monkeypatch, offset):
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
     assert float(two.counts.sum()) == pytest.approx(num)
+
+
+def test_both_routes_give_the_same_statistics(rng):
+    x, params = rng.normal(size=(500, 4)), arrays(random_params(3, k=3, d=4))
+    rows, scorer = to_rows(x, UNIT, chunk=128), log_joint_scorer(params)
+    one, two = (route(jr.key(0), scorer, rows, assign=average) for route in (module._by_moments, module._by_residuals))
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+
+
+def test_the_route_is_chosen_by_measured_conditioning():
+    """Wide clusters: few digits at stake; a width of 1e-3, or single precision and a width of 0.1: too many."""
+    for width, dtype, moments in ((0.5, np.float64, True), (1e-3, np.float64, False), (0.1, np.float32, False)):
+        params = bg.Params.of([1.0], np.zeros((1, 3)), [np.eye(3) * width**2])
+        scorer = log_joint_scorer(jax.tree.map(lambda leaf, dtype=dtype: jnp.asarray(leaf, dtype), params))
+        assert bool(module._few_digits_at_stake(scorer)) == moments

@@ -1,0 +1,122 @@
+"""The table of fits: against mclust's, its order, its flags, its files."""
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import bayesgmm as bg
+from bayesgmm import panel, plots
+from bayesgmm.cli import app
+from bayesgmm.errors import ArgumentError, DataError
+
+
+@pytest.fixture(scope="module")
+def diabetes(reference_data):
+    return bg.fit_table(reference_data["diabetes"], range(1, 5), "EII,VVI,EEE,VEV,VVV")
+
+
+def test_table_is_no_worse_than_mclust_and_picks_its_model(truth, diabetes):
+    values = diabetes.frame("log_likelihood")
+    for model, size, df, theirs in truth("mclust_families")["data"]["diabetes"]["fits"]:
+        if model in values.columns and size in values.index:
+            assert values.loc[size, model] >= theirs - 1e-6 * abs(theirs)
+            assert diabetes.frame("n_parameters").loc[size, model] == df
+    assert (diabetes.best.family.name, diabetes.best.n_components) == ("VVV", 3)
+    assert diabetes.best.bic() == pytest.approx(4751.316, abs=0.01)  # mclust's vignette: -4751.316
+
+
+def test_cells_are_fits_of_the_whole_package(reference_data, diabetes):
+    """A cell's θ has the log-likelihood that the cell says, and is where `fit_em` stays."""
+    x = reference_data["diabetes"]
+    for family, size in (("VVI", 3), ("VEV", 2), ("EEE", 4)):
+        fit = diabetes.fit(family, size)
+        assert fit.score_samples(x).sum() == pytest.approx(fit.log_likelihood, rel=1e-9)
+        again = bg.fit_em(x, size, covariance_type=family, init=fit)
+        assert again.log_likelihood == pytest.approx(fit.log_likelihood, rel=1e-7)
+        assert diabetes.frame("bic").loc[size, family] == fit.bic()
+
+
+def test_richer_families_never_end_below_simpler_ones(diabetes):
+    values = diabetes.frame("log_likelihood")
+    for rich, poor in (("VVV", "VEV"), ("VVV", "VVI"), ("VVV", "EEE"), ("VVI", "EII"), ("EEE", "EII")):
+        assert (values[rich] >= values[poor] - 1e-6).all()
+
+
+def test_one_feature_has_two_families(truth, reference_data):
+    table = bg.fit_table(reference_data["waiting"], range(1, 5))
+    assert list(table.frame().columns) == ["E", "V"]
+    for model, size, _, theirs in truth("mclust_families")["data"]["waiting"]["fits"]:
+        if size < 5:
+            assert table.frame("log_likelihood").loc[size, model] >= theirs - 1e-6 * abs(theirs)
+
+
+def test_a_second_table_compiles_nothing_and_is_the_same(reference_data):
+    x = reference_data["diabetes"]
+    first = bg.fit_table(x, [2, 3], "VVI,EEE", n_init=4)
+    before = panel._SEARCH.num_compilations
+    second = bg.fit_table(x, [2, 3], "VVI,EEE", n_init=4)
+    assert panel._SEARCH.num_compilations == before
+    np.testing.assert_array_equal(first.frame().to_numpy(), second.frame().to_numpy())
+
+
+def test_map_table_states_its_objective(reference_data):
+    table = bg.fit_table(reference_data["diabetes"], [2], "EEE,VVV", prior="default", n_init=4)
+    for family in ("EEE", "VVV"):
+        fit = table.fit(family, 2)
+        direct = bg.fit_em(reference_data["diabetes"], 2, covariance_type=family, prior="default", init=fit)
+        assert fit.objective == pytest.approx(direct.objective, rel=1e-8)
+
+
+def test_spurious_cells_are_flagged_and_not_chosen(rng):
+    x = np.concatenate([rng.normal(size=(60, 2)), [[9, 9], [9.001, 9.0005], [9.0004, 9.0015]]])
+    table = bg.fit_table(x, [1, 2], "VVV", n_init=8)
+    spurious, best = table.frame("spurious"), table.best
+    if spurious.loc[2, "VVV"]:
+        assert best.n_components == 1
+        assert "spurious" in " ".join(table.notes())
+    else:
+        assert best.n_components in (1, 2)
+
+
+def test_picture_and_text(diabetes):
+    ax = plots.plot_table(diabetes)
+    assert "VVV" in ax.get_title()
+    assert "best is VVV with 3 components" in repr(diabetes)
+    assert "<table" in diabetes._repr_html_()
+
+
+def test_command_writes_table_picture_and_best_model(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+    arguments = [
+        "fit",
+        "faithful",
+        "-k",
+        "1:3",
+        "--families",
+        "EEE,VVV",
+        "--starts",
+        "4",
+        "--out",
+        str(tmp_path),
+        "--quiet",
+    ]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert {p.name for p in tmp_path.iterdir()} == {"table.csv", "table.png", "best.csv", "best.nc", "best.png"}
+    assert "EEE" in result.output
+
+
+def test_bad_input_is_refused(reference_data):
+    x = reference_data["faithful"]
+    with pytest.raises(ArgumentError, match="criterion"):
+        bg.fit_table(x, [1, 2], criterion="waic")
+    with pytest.raises(ArgumentError, match="empty"):
+        bg.fit_table(x, [])
+    with pytest.raises(ArgumentError, match="Unknown covariance_type"):
+        bg.fit_table(x, 2, "EEE,XXX")
+    with pytest.raises(ArgumentError, match="more than one feature"):
+        bg.fit_table(x[["waiting"]], 2, "EEV")
+    with pytest.raises(DataError, match="rows for"):
+        bg.fit_table(x[:5], range(1, 10))
+    with pytest.raises(ArgumentError, match="-k must be"):
+        CliRunner().invoke(app, ["fit", "faithful", "-k", "one"], catch_exceptions=False)

@@ -138,7 +138,7 @@ def test_large_data_are_read_where_they_lie(rng, monkeypatch, offset):
 
 
 def test_both_routes_give_the_same_statistics(rng):
-    x, params = rng.normal(size=(500, 4)), arrays(random_params(3, k=3, d=4))
+    x, params = rng.normal(size=(500, 3)), arrays(random_params(3))
     rows, scorer = to_rows(x, UNIT, chunk=128), log_joint_scorer(params)
     one, two = (route(jr.key(0), scorer, rows, assign=average) for route in (module._by_moments, module._by_residuals))
     for a, b in zip(one, two, strict=True):

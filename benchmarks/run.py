@@ -134,7 +134,7 @@ def bench_restarts() -> None:
 
 
 def bench_ascent() -> None:
-    """Same start, to the limit, overlapping clusters, N = 100,000, D = 4, K = 6; the peer's time is that of plain EM's steps."""
+    """Same start, to the limit, overlapping clusters, N = 100,000, D = 4, K = 6; the peer's time is for plain EM's steps."""
     from sklearn.mixture import GaussianMixture
 
     import bayesgmm as bg

@@ -127,7 +127,7 @@ def _settled(gain, last_gain, left, tol, noise, accelerate: bool) -> Array:
 
 def _rounding(objective, rows: Rows):
     """The least difference that a sum of this size, over so many rows, can show."""
-    return 32.0 * jnp.finfo(rows.dtype).eps * (jnp.abs(objective) + rows.capacity)
+    return 48.0 * jnp.finfo(rows.dtype).eps * (jnp.abs(objective) + rows.capacity)
 
 
 def _lost(params: Params, counts, eps) -> Array:

@@ -47,7 +47,7 @@ class Program:
     hundreds of programs only, and then dies.
     """
 
-    KEPT = 32
+    KEPT = 16
 
     def __init__(self, function: Callable, static: tuple[str, ...] = ()):
         self._jitted = jax.jit(function, static_argnames=static)

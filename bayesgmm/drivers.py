@@ -90,7 +90,8 @@ def _turn(
         back, left, leap, memory, proposal = jnp.asarray(False), jnp.inf, jnp.asarray(False), state.memory, plain
     gain = jnp.where(back, jnp.inf, objective - state.last)
     status = jnp.where(t >= max_iter, MAX_ITER, RUNNING)
-    still = jnp.where(_settled(gain, state.gain, left, tol, noise, accelerate), state.still + 1, 0)
+    settled = _settled(gain, state.gain, left, tol, noise, accelerate)
+    still = jnp.where(back, state.still, jnp.where(settled, state.still + 1, 0))  # taken back: no evidence either way
     fine = noise < tol
     status = jnp.where(still >= STILL, jnp.where(fine, CONVERGED, ROUNDING), status)
     lost = _lost(plain, jnp.where(back, state.counts, stats.counts), eps)
@@ -127,7 +128,7 @@ def _settled(gain, last_gain, left, tol, noise, accelerate: bool) -> Array:
 
 def _rounding(objective, rows: Rows):
     """The least difference that a sum of this size, over so many rows, can show."""
-    return 48.0 * jnp.finfo(rows.dtype).eps * (jnp.abs(objective) + rows.capacity)
+    return 16.0 * jnp.finfo(rows.dtype).eps * (jnp.abs(objective) + rows.capacity)
 
 
 def _lost(params: Params, counts, eps) -> Array:

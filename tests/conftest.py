@@ -42,3 +42,25 @@ def rng():
 def clean_environment():
     """Environment for child processes: no JAX settings of ours, no progress colours."""
     return {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+
+
+_tests_since_clearing = [0]
+
+
+@pytest.fixture(autouse=True)
+def few_compiled_programs():
+    """A process has room for some hundreds of compiled programs, and the whole suite makes more."""
+    yield
+    _tests_since_clearing[0] += 1
+    if _tests_since_clearing[0] >= 20:
+        import gc
+
+        import jax
+
+        from bayesgmm.clock import Program
+
+        _tests_since_clearing[0] = 0
+        for thing in gc.get_objects():
+            if type(thing) is Program:
+                thing._compiled.clear()
+        jax.clear_caches()

@@ -16,7 +16,6 @@ from jaxtyping import Bool, Float
 from bayesgmm.arrays import Array
 from bayesgmm.conjugate import Belief
 from bayesgmm.linalg import cholesky, gram, inverse_tril, matmul, matvec, transposed
-from bayesgmm.restricted import Restricted
 from bayesgmm.types import Params
 
 DEPTH = 6
@@ -91,9 +90,7 @@ def propose(memory: Memory, belief: Belief) -> tuple[Params, Bool[Array, ""]]:
     params = Params(
         jnp.where(sensible, weights, 1.0), means, jnp.where(sensible, trils, jnp.eye(dim, dtype=trils.dtype))
     )
-    params = params._replace(weights=params.weights / params.weights.sum())
-    if isinstance(belief.components, Restricted):
-        params = belief.components.project(params)
+    params = belief.components.project(params._replace(weights=params.weights / params.weights.sum()))
     return params, sensible & jnp.isfinite(params.scale_trils).all()
 
 
@@ -130,15 +127,13 @@ class _Metric(NamedTuple):
 
     @classmethod
     def at(cls, params: Params, posterior: Belief) -> "_Metric":
-        components = posterior.components
-        belief = components.belief if isinstance(components, Restricted) else components
         total = jnp.sum(jnp.maximum(posterior.weights.concentration - 1.0, 0.0))
         whiteners = inverse_tril(params.scale_trils)
         least = 1e-8
         return cls(
             total / jnp.maximum(params.weights, least),
-            jnp.maximum(belief.strength, least),
-            jnp.maximum(belief.df + (params.means.shape[-1] + 2.0), least),
+            jnp.maximum(posterior.components.strength, least),
+            jnp.maximum(posterior.components.counts, least),
             gram(params.scale_trils),
             gram(transposed(whiteners)),
         )

@@ -13,7 +13,7 @@ from jaxtyping import PRNGKeyArray
 from bayesgmm import initialize, labels
 from bayesgmm.clock import Program, Stopwatch
 from bayesgmm.conjugate import Belief
-from bayesgmm.drivers import Collected, Report, climb, foot
+from bayesgmm.drivers import Collected, Report, climb, foot, usable
 from bayesgmm.errors import ArgumentError, MixingWarning, PriorError, SamplingInterrupted
 from bayesgmm.problem import Problem, check_count, log_kernel
 from bayesgmm.progress import Listener
@@ -56,7 +56,7 @@ def chain_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Ini
             states, interrupted = search(key_climb, starts, problem, 1e-3, 500)
             if interrupted:
                 raise SamplingInterrupted("Stopped while EM looked for a start, before a draw was kept.")
-            best = jnp.argmax(jnp.where(jnp.isfinite(states.objective), states.objective, -jnp.inf))
+            best = jnp.argmax(jnp.where(usable(states), states.objective, -jnp.inf))
             return jax.tree.map(lambda leaf: jnp.repeat(leaf[best][None], num_chains, axis=0), states.best)
         raise ArgumentError(f"init must be 'dispersed', 'em', Params or a fit, got {init!r}.")
     params = _checked_params("init", init, problem)

@@ -6,7 +6,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning
@@ -19,20 +18,25 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Gaussian mixtures: every inference, side by side.")
 
 
+Data = Annotated[
+    str, typer.Argument(help="CSV, TSV or Parquet file, or a built-in data set (see `bayesgmm datasets`).")
+]
+Columns = Annotated[str | None, typer.Option(help="Comma-separated features to keep; all by default.")]
+Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
+
+
 @app.command()
 def compare(
-    data: Annotated[
-        str, typer.Argument(help="CSV, TSV or Parquet file, or a built-in data set (see `bayesgmm datasets`).")
-    ],
+    data: Data,
     k: Annotated[int, typer.Option("-k", "--components", help="Number of components.")],
     engines: Annotated[str, typer.Option(help="Comma-separated: mle, em, gibbs, nuts.")] = "em,gibbs,nuts",
     out: Annotated[Path, typer.Option(help="Folder for the report, the summary and the draws.")] = Path("out"),
-    columns: Annotated[str | None, typer.Option(help="Comma-separated features to keep; all by default.")] = None,
+    columns: Columns = None,
     chains: Annotated[int, typer.Option(help="Chains of each sampler.")] = 4,
     warmup: Annotated[int, typer.Option(help="Warm-up draws of each chain.")] = 1000,
     samples: Annotated[int, typer.Option(help="Kept draws of each chain.")] = 1000,
     starts: Annotated[int, typer.Option(help="Starts of EM.")] = 10,
-    seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
+    seed: Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
     """Fit one mixture by several engines under one prior; print the table, write the report."""
@@ -63,9 +67,7 @@ def compare(
 
 @app.command()
 def fit(
-    data: Annotated[
-        str, typer.Argument(help="CSV, TSV or Parquet file, or a built-in data set (see `bayesgmm datasets`).")
-    ],
+    data: Data,
     k: Annotated[str, typer.Option("-k", "--components", help="Numbers of components: 3, 1:9 or 2,4,6.")] = "1:9",
     families: Annotated[
         str, typer.Option(help="all, or a comma-separated list: EII,VVV,… or full,tied,diag,spherical.")
@@ -73,9 +75,9 @@ def fit(
     criterion: Annotated[str, typer.Option(help="bic, icl or aic; smaller is better.")] = "bic",
     prior: Annotated[str, typer.Option(help="none (maximum likelihood) or default (MAP).")] = "none",
     out: Annotated[Path, typer.Option(help="Folder for the table, its picture and the best model.")] = Path("out"),
-    columns: Annotated[str | None, typer.Option(help="Comma-separated features to keep; all by default.")] = None,
+    columns: Columns = None,
     starts: Annotated[int, typer.Option(help="Starts per model.")] = 16,
-    seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0,
+    seed: Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Fit every covariance family with every number of components by EM; print the table, keep the best model."""
@@ -195,8 +197,7 @@ def _save_table(found: "FitTable", out: Path) -> None:
     found.best.summary().to_csv(out / "best.csv")
     found.best.datatree.to_netcdf(out / "best.nc")
     plots.plot_table(found).figure.savefig(out / "table.png", dpi=150)
-    best = np.ravel(plots.plot_components({"best": found.best}))
-    best[0].figure.savefig(out / "best.png", dpi=150)
+    plots.plot_components({"best": found.best}).figure.savefig(out / "best.png", dpi=150)
     typer.echo(f"Table, picture and best model: {out.resolve()}")
 
 

@@ -83,8 +83,16 @@ class NormalInverseWishart(NamedTuple):
         would divide by ``df + D + 1``.
         """
         del present  # a closed form starts from nowhere
-        dim = jnp.shape(self.loc)[-1]
-        return self.loc, cholesky(self.scale / (self.df + dim + 2.0)[:, None, None])
+        return self.loc, cholesky(self.scale / self.counts[:, None, None])
+
+    @property
+    def counts(self) -> Float[Array, "K"]:
+        """Effective rows behind each Σ_k: ``df + D + 2``, what the joint mode divides ``scale`` by."""
+        return self.df + (jnp.shape(self.loc)[-1] + 2.0)
+
+    def project(self, params: Params) -> Params:
+        """θ itself: no covariance is ruled out."""
+        return params
 
     def sample(self, key: PRNGKeyArray) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
         """Draw (means, Cholesky factors) by Bartlett's decomposition (Anderson 2003, section 7.2)."""
@@ -104,10 +112,9 @@ class NormalInverseWishart(NamedTuple):
         self, means: Float[Array, "K D"], whiteners: Float[Array, "K D D"], log_diagonals: Float[Array, "K"]
     ) -> Float[Array, ""]:
         """Log density without its constant; ``whiteners`` are L⁻¹ and ``log_diagonals`` are log |L|."""
-        dim = means.shape[-1]
         shift = matvec(whiteners, means - self.loc)
         spread = jnp.sum(matmul(whiteners, jnp.asarray(self.scale)) * whiteners, axis=(-2, -1))
-        exponent = (self.df + dim + 2.0) * log_diagonals
+        exponent = self.counts * log_diagonals
         return -jnp.sum(exponent + 0.5 * spread + 0.5 * self.strength * jnp.sum(shift**2, axis=-1))
 
     def standardise(self, frame: Frame) -> "NormalInverseWishart":

@@ -1,8 +1,9 @@
 """From what a user has (DataFrame, array, xarray, a file) to checked rows and named features."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,8 @@ COPY_BYTES = 2**26
 """Data up to this size are copied, so that results do not change if the user's array does; larger data are not."""
 
 
-class Table(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Table:
     """Checked data: finite doubles of shape (N, D), and the names of the features."""
 
     values: np.ndarray
@@ -39,7 +41,11 @@ class Table(NamedTuple):
             yield self.values[start : start + size]
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (D,) and covariance (D, D; divided by N), by two passes in chunks."""
+        """Mean (D,) and covariance (D, D; divided by N), by two passes in chunks, once."""
+        return self._moments
+
+    @cached_property
+    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
         mean = sum(block.sum(axis=0) for block in self.chunks()) / self.num_rows
         scatter = np.zeros((self.dim, self.dim))
         for block in self.chunks():

@@ -15,6 +15,7 @@ group                       variables
 ==========================  ===========================================================================
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -138,7 +139,7 @@ def label_invariant(
     mean = np.einsum("cdk,cdkf->cdf", weights, means)
     variances = np.diagonal(params.covariances, axis1=-2, axis2=-1)
     second = np.einsum("cdk,cdkf->cdf", weights, variances + (means - mean[:, :, None]) ** 2)
-    points = table._replace(values=table.values[_fixed_points(table)])
+    points = replace(table, values=table.values[_fixed_points(table)])
     quantities = {
         "log_posterior": log_likelihood + log_prior,
         "log_likelihood": log_likelihood,

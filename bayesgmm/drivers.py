@@ -18,7 +18,6 @@ from bayesgmm.conjugate import Belief
 from bayesgmm.errors import FitError
 from bayesgmm.interrupt import interruptible
 from bayesgmm.kernels import KERNELS, expect
-from bayesgmm.restricted import Restricted
 from bayesgmm.sweep import Rows
 from bayesgmm.types import Params
 
@@ -34,6 +33,7 @@ STATUS = (
     "pruned",
 )
 FAILED = (COLLAPSED, EMPTY, NON_FINITE)
+"""Ends that are no fit."""
 
 
 STILL = 4
@@ -162,8 +162,7 @@ def feet(starts: Params, prior: Belief, size: int, accelerate: bool) -> Climb:
     dtype = starts.means.dtype
 
     def one(start, prior):
-        if isinstance(prior.components, Restricted):
-            start = prior.components.project(start)
+        start = prior.components.project(start)
         lowest, zero, no = jnp.asarray(-jnp.inf, dtype), jnp.asarray(0), jnp.asarray(False)
         return Climb(start, start, lowest, jnp.zeros_like(start.weights), lowest, jnp.asarray(jnp.nan, dtype), zero,
                      zero - 1, zero + RUNNING, jnp.full(size, jnp.nan, dtype), start, no,
@@ -177,6 +176,11 @@ _FOOT = Program(feet, static=("size", "accelerate"))
 
 BATCHED_ROWS = 20_000
 """Above this many rows the starts run one after another: side by side, all would wait for the slowest."""
+
+
+def usable(states: Climb) -> Bool[Array, "*b"]:
+    """Which states hold a θ that may be returned or carried on."""
+    return jnp.isfinite(states.objective) & ~jnp.isin(states.status, jnp.asarray(FAILED))
 
 
 def _for_each(prior: Belief, num_states: int) -> Belief:

@@ -13,7 +13,6 @@ from bayesgmm.drivers import (
     BATCHED_ROWS,
     COLLAPSED,
     EMPTY,
-    FAILED,
     MAX_ITER,
     PRUNED,
     ROUNDING,
@@ -21,6 +20,7 @@ from bayesgmm.drivers import (
     Climb,
     climb,
     foot,
+    usable,
 )
 from bayesgmm.errors import (
     ArgumentError,
@@ -169,12 +169,12 @@ def _starts(key, problem: Problem, n_init: int, init: Any, labels: Any, given: d
 
 
 def _best(states: Climb, problem: Problem, interrupted: bool) -> int:
-    usable = ~np.isin(states.status, (*FAILED, *(() if interrupted else (PRUNED,)))) & np.isfinite(states.objective)
-    if not usable.any() and interrupted:
+    good = np.asarray(usable(states)) & (interrupted | (states.status != PRUNED))
+    if not good.any() and interrupted:
         raise SamplingInterrupted("EM was stopped before any start had an objective. Nothing can be returned.")
-    if not usable.any():
+    if not good.any():
         _raise_failure(states, problem)
-    return int(np.where(usable, states.objective, -np.inf).argmax())
+    return int(np.where(good, states.objective, -np.inf).argmax())
 
 
 def _raise_failure(states: Climb, problem: Problem) -> None:
@@ -217,10 +217,10 @@ def _warn(fit: MixtureFit, counts: np.ndarray, tol: float) -> None:
             "Use dtype='float64', or a larger tol.",
             NotConvergedWarning, stacklevel=3,
         )  # fmt: skip
-    few = fit.family.rows_needed(fit.table.dim)
+    few, family = fit.family.rows_needed(fit.table.dim), fit.family.label(fit.table.dim)
     if fit.prior is None and counts.min() <= few:
         warnings.warn(
-            f"A component rests on {counts.min():.1f} rows, no more than the {few} that its covariance ({fit.family.name}) "
+            f"A component rests on {counts.min():.1f} rows, no more than the {few} that its covariance ({family}) "
             "needs: this is likely a spurious mode of the likelihood. Use prior='default', or fewer components.",
             SpuriousComponentWarning, stacklevel=3,
         )  # fmt: skip

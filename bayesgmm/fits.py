@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesgmm.clock import Stopwatch
 from bayesgmm.conjugate import Belief
-from bayesgmm.drivers import CONVERGED, FAILED, PRUNED, STATUS, Climb
+from bayesgmm.drivers import CONVERGED, FAILED, PRUNED, STATUS, Climb, usable
 from bayesgmm.kernels import log_likelihood
 from bayesgmm.labels import by_first_mean, permute
 from bayesgmm.problem import Problem, log_kernel
@@ -61,8 +61,8 @@ def _marginal(params: Params, problem: Problem) -> float:
 
 def _basins(states: Climb, shift: float) -> tuple[Basin, ...]:
     """Starts that ended within 1e-3 of one another in the objective are one basin; others are listed by kind."""
-    usable = np.isfinite(states.objective) & ~np.isin(states.status, (*FAILED, PRUNED))
-    order = np.lexsort((-np.where(np.isfinite(states.objective), states.objective, -np.inf), ~usable))
+    ended = np.asarray(usable(states)) & (states.status != PRUNED)
+    order = np.lexsort((-np.where(np.isfinite(states.objective), states.objective, -np.inf), ~ended))
     groups: list[list[int]] = []
     for i in map(int, order):
         home = next((group for group in groups if _same(states, group[0], i)), None)

@@ -18,8 +18,8 @@ from jaxtyping import Float, Int, PRNGKeyArray
 from bayesgmm.arrays import Array
 from bayesgmm.clock import Program
 from bayesgmm.conjugate import Belief
-from bayesgmm.drivers import BATCHED_ROWS, COLLAPSED, FAILED, Climb, ascend, climb, feet, foot
-from bayesgmm.families import FAMILIES, Family
+from bayesgmm.drivers import BATCHED_ROWS, COLLAPSED, FAILED, Climb, ascend, climb, feet, foot, usable
+from bayesgmm.families import FAMILIES
 from bayesgmm.initialize import Divisions, starts_from, weak_belief
 from bayesgmm.precision import on_device, to_numpy
 from bayesgmm.problem import Problem, penalise, resolve_prior
@@ -58,6 +58,7 @@ class Panel:
         divisions = Divisions(key_starts, problem)
         self.starts = self._starts(divisions, num_starts)
         self.found: dict[str, Climb] = {}
+        self.problems: dict[str, list[Problem]] = {}
         self.small = problem.rows.capacity <= BATCHED_ROWS
         self.few = problem.rows
         if not self.small:
@@ -102,8 +103,11 @@ class Panel:
         whole = Restricted(belief.components.family, inner, belief.components.metric, active)
         return Belief(weights, whole)  # pyright: ignore[reportArgumentType]
 
-    def _problems(self, family: Family) -> list[Problem]:
-        found = []
+    def _problems(self, name: str) -> list[Problem]:
+        """The problem of each size, made once for a family."""
+        if name in self.problems:
+            return self.problems[name]
+        family, found = FAMILIES[name], []
         for size in self.sizes:
             own = resolve_prior(self.prior, self.problem.table, size)
             penalty, constant = penalise(own, family, size, self.problem.table.dim, plain=False)
@@ -111,6 +115,7 @@ class Panel:
             found.append(self.problem._replace(
                 num_components=size, prior=own, family=family, penalty=penalty, prior_constant=constant, belief=belief
             ))  # fmt: skip
+        self.problems[name] = found
         return found
 
     def run(self, name: str) -> bool:
@@ -133,19 +138,18 @@ class Panel:
         allowed = np.isfinite(starts.means).all(axis=(2, 3))
         starts = jax.tree.map(np.nan_to_num, starts)
         after, interrupted = self._climb(name, starts, allowed)
-        usable = ~np.isin(after.status, FAILED) & np.isfinite(after.objective)
-        failed = np.isin(before.status, FAILED) | ~np.isfinite(before.objective)
-        better = np.flatnonzero(usable & (failed | (after.objective > before.objective)))
+        higher = ~np.asarray(usable(before)) | (after.objective > before.objective)
+        better = np.flatnonzero(usable(after) & higher)
         self.found[name] = put_back(before, better, jax.tree.map(lambda leaf: leaf[better], after))
         return interrupted
 
     def rows(self, name: str) -> list[Row]:
         """What was found for a family, a row for each number of components."""
-        found, problems = self.found[name], self._problems(FAMILIES[name])
+        found, problems = self.found[name], self._problems(name)
         return [Row(problem, _without_padding(found, i, problem.num_components)) for i, problem in enumerate(problems)]
 
     def _climb(self, name: str, starts: Params, allowed: np.ndarray) -> tuple[Climb, bool]:
-        padded = [self._pad_belief(problem.belief) for problem in self._problems(FAMILIES[name])]
+        padded = [self._pad_belief(problem.belief) for problem in self._problems(name)]
         beliefs = on_device(jax.tree.map(lambda *leaves: np.stack(leaves), *padded), self.problem.dtype)
         short = jnp.asarray(SHORT if self.small else 4 * SHORT)
         limits = (jnp.asarray(self.tol, self.problem.dtype), jnp.asarray(self.max_iter), short)
@@ -240,11 +244,11 @@ def _search(key, starts: Params, allowed, beliefs: Belief, rows: Rows, tol, max_
         fresh = feet(jax.tree.map(lambda leaf: leaf[here], starts), beliefs, size=1, accelerate=True)
         begin = jax.tree.map(partial(jnp.where, last), best, fresh)
         end = climb_on(keys, begin, until=jnp.where(last, max_iter, short))
-        usable = allowed[here] & jnp.isfinite(end.objective) & ~jnp.isin(end.status, jnp.asarray(FAILED))
-        better = last | (usable & (end.objective > scouts.objective.max(axis=0)))
+        good = allowed[here] & usable(end)
+        better = last | (good & (end.objective > scouts.objective.max(axis=0)))
         best = jax.tree.map(lambda a, b: jnp.where(better.reshape(-1, *(1,) * (a.ndim - 1)), a, b), end, best)
         seen = Scouts(
-            scouts.objective.at[i].set(jnp.where(usable, end.objective, -jnp.inf), mode="drop"),
+            scouts.objective.at[i].set(jnp.where(good, end.objective, -jnp.inf), mode="drop"),
             scouts.status.at[i].set(end.status, mode="drop"),
             jnp.where(better & ~last, i, scouts.winner),
         )

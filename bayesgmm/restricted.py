@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy.special import gammaln, multigammaln  # pyright: ignore[reportAttributeAccessIssue]
 
 from bayesgmm.arrays import Array
-from bayesgmm.conjugate import NormalInverseWishart
+from bayesgmm.conjugate import NormalInverseWishart, flat_belief
 from bayesgmm.families import Family, read_out
 from bayesgmm.linalg import gram, outer
 from bayesgmm.types import Frame, Params, Stats
@@ -40,6 +40,16 @@ class Restricted:
         return self.belief.loc
 
     @property
+    def strength(self) -> Array:
+        """Effective rows behind each mean, (K,)."""
+        return self.belief.strength
+
+    @property
+    def counts(self) -> Array:
+        """Effective rows behind each covariance, (K,)."""
+        return self.belief.counts
+
+    @property
     def scale(self) -> Array:
         """Effective scatters, (K, D, D)."""
         return self.belief.scale
@@ -50,8 +60,7 @@ class Restricted:
 
     def mode(self, present: Params) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
         """Joint mode of (μ, Σ) within the family; iterative families go on from ``present``."""
-        counts = self.belief.df + (self.metric.shape[0] + 2.0)
-        return self.belief.loc, self._read_out(counts, self.belief.scale, present.scale_trils)
+        return self.loc, self._read_out(self.counts, self.scale, present.scale_trils)
 
     def project(self, params: Params) -> Params:
         """The member of the family nearest to θ in Kullback-Leibler divergence; θ itself if it is one."""
@@ -84,12 +93,8 @@ def restrict(
     - counted once if all components share one covariance, else for each component.
     """
     metric, active = np.ones(dim), np.ones(num_components, bool)
-    zero = np.zeros(num_components)
     if prior is None:
-        flat = NormalInverseWishart(
-            np.zeros((num_components, dim)), zero, zero - (dim + 2.0), np.zeros((num_components, dim, dim))
-        )
-        return Restricted(family, flat, metric, active), 0.0
+        return Restricted(family, flat_belief(num_components, dim).components, metric, active), 0.0
     loc, strength, df, scale = (np.asarray(value, float) for value in prior)
     diagonal = np.diagonal(scale, axis1=1, axis2=2)
     if family.shape == "I":

@@ -8,7 +8,19 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from bayesgmm.drivers import BATCHED_ROWS, CONVERGED, FAILED, MAX_ITER, PRUNED, ROUNDING, RUNNING, Climb, climb, foot
+from bayesgmm.drivers import (
+    BATCHED_ROWS,
+    CONVERGED,
+    FAILED,
+    MAX_ITER,
+    PRUNED,
+    ROUNDING,
+    RUNNING,
+    Climb,
+    climb,
+    foot,
+    usable,
+)
 from bayesgmm.precision import to_numpy
 from bayesgmm.problem import Problem, host_generator
 from bayesgmm.sweep import Rows, to_rows
@@ -111,8 +123,7 @@ def _prune(states: Climb, keep: int) -> bool:
 
 
 def _ranking(states: Climb) -> np.ndarray:
-    usable = np.isfinite(states.objective) & ~np.isin(states.status, FAILED)
-    return np.argsort(np.where(usable, -states.objective, np.inf), kind="stable")
+    return np.argsort(np.where(usable(states), -states.objective, np.inf), kind="stable")
 
 
 def _padded(lanes: np.ndarray) -> np.ndarray:

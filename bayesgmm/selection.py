@@ -12,7 +12,7 @@ import numpy as np
 from bayesgmm.clock import Stopwatch, stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.data import as_table, check_table
-from bayesgmm.drivers import FAILED, STATUS
+from bayesgmm.drivers import STATUS, usable
 from bayesgmm.errors import ArgumentError, CollapseError, SamplingInterrupted
 from bayesgmm.families import FAMILIES, resolve_family
 from bayesgmm.fits import to_fit
@@ -58,7 +58,7 @@ class FitTable:
 
     @cached_property
     def best(self) -> MixtureFit:
-        """The fit with the smallest criterion among those that converged and rest on enough rows; else among all."""
+        """The fit with the smallest criterion among those that rest on enough rows; else among all."""
         return self._ranked[0].fit  # pyright: ignore[reportReturnType]
 
     @cached_property
@@ -270,7 +270,7 @@ def _cell(row: Row, clock: Stopwatch, seed: Any, interrupted: bool) -> Cell:
     family, size = row.problem.family, row.problem.num_components
     status = int(row.states.status[0])
     label = family.label(row.problem.table.dim)
-    if status in FAILED or not np.isfinite(row.states.objective[0]):
+    if not usable(row.states)[0]:
         return Cell(label, size, None, STATUS[status], False)
     fit = to_fit(row.states, 0, row.problem, "em", interrupted, clock, seed)
     needed = family.rows_needed(row.problem.table.dim)

@@ -52,7 +52,7 @@ def few_compiled_programs():
     """A process has room for some hundreds of compiled programs, and the whole suite makes more."""
     yield
     _tests_since_clearing[0] += 1
-    if _tests_since_clearing[0] >= 20:
+    if _tests_since_clearing[0] >= 40:
         import gc
 
         import jax

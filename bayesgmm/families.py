@@ -78,7 +78,7 @@ def resolve_family(covariance_type: str, dim: int) -> Family:
     if name in UNIVARIATE:
         raise ArgumentError(
             f"covariance_type {name!r} is for one feature, and the data have {dim}. "
-            f"Its multivariate forms begin with {name}: 'EEE' (tied), 'VVV' (full), …"
+            f"Its multivariate forms begin with {name}: {', '.join(code for code in FAMILIES if code[0] == name)}."
         )
     if name not in FAMILIES:
         known = ", ".join([*ALIASES, *FAMILIES, *UNIVARIATE])

@@ -104,7 +104,9 @@ def label_start(labels, problem: Problem) -> Params:
         raise ArgumentError(f"labels_init must be integers from 0 to {k - 1}; encode the classes first.")
     empty = np.flatnonzero(np.bincount(labels, minlength=k) == 0)
     if len(empty):
-        raise ArgumentError(f"labels_init leaves component {', '.join(map(str, empty))} without a row. Relabel from 0.")
+        raise ArgumentError(
+            f"labels_init leaves component {', '.join(map(str, empty))} without a row. Use every label from 0 to {k - 1}."
+        )
     x = (problem.table.values - problem.frame.center) / problem.frame.scale
     stats = _division_stats(x, _one_hot(labels, k)[None])
     return starts_from(stats, weak_belief(problem), problem.dtype)

@@ -60,12 +60,13 @@ def plot_table(table: FitTable, ax: Axes | None = None) -> Axes:
     # What lies far above the best is of no interest: let those lines leave the picture.
     shown = values.to_numpy(float)
     top = max(np.nanquantile(shown, 0.6), np.nanmax(shown[:, coloured], axis=1).min())
-    if np.nanmax(shown) > height + 1.5 * (top - height):
-        ax.set_ylim(min(np.nanmin(shown), height) - 0.06 * (top - height), height + 1.5 * (top - height))
+    cut = bool(np.nanmax(shown) > height + 1.5 * (top - height))
+    if cut:
+        ax.set_ylim(min(np.nanmin(shown), height) - 0.08 * (top - height), height + 1.5 * (top - height))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("number of components")
     ax.set_ylabel(f"{table.criterion.upper()} (smaller is better)")
-    ax.set_title(f"Best: {best.family.label(best.table.dim)} with {best.n_components} components (ringed)" + (
-        "; hollow: flagged as spurious" if spurious.any() else ""
-    ))  # fmt: skip
+    remarks = ["hollow: flagged as spurious"] * bool(spurious.any()) + ["far worse ones are cut off"] * cut
+    model = f"{best.family.label(best.table.dim)} with {best.n_components} components"
+    ax.set_title("; ".join([f"Best: {model} (ringed)", *remarks]))
     return ax

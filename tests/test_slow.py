@@ -44,7 +44,7 @@ def calibration_ranks(kernel, replicates, num_draws=99, thin=8, num_rows=12, dim
             key_theta, key_x, key_chain = jr.split(key, 3)
             truth = belief.sample(key_theta)
             x = bg.sample(key_x, truth, num_rows)[1]
-            data = rows._replace(x=x.T[None])
+            data = rows._replace(x=jnp.concatenate([jnp.ones((1, num_rows)), x.T])[None])
 
             def turn(params, key):
                 keys = jr.split(key, thin)
@@ -71,7 +71,7 @@ def test_simulation_based_calibration_of_gibbs():
 
 
 def test_calibration_catches_a_wrong_kernel():
-    def narrow(key, belief):
+    def narrow(key, belief, present):
         component = belief.components
         return belief._replace(components=component._replace(df=component.df + 3.0)).sample(key)
 

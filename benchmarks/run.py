@@ -119,6 +119,36 @@ def bench_em() -> None:
         )
 
 
+def bench_mclust() -> None:
+    """One EM iteration against mclust's me(VVV), from differences of runs, alternating (needs r-cran-mclust)."""
+    import bayesgmm as bg
+
+    for n, d, k in ((200_000, 2, 3), (200_000, 16, 16)):
+        x = clusters(n, d, k)
+        labels = np.random.default_rng(0).integers(k, size=n)
+        start = {"labels_init": labels, "tol": 0, "progress_bar": False}
+        with tempfile.TemporaryDirectory() as folder:
+            np.asfortranarray(x).T.tofile(f"{folder}/x")
+            (labels + 1.0).tofile(f"{folder}/z")
+            code = f"""
+            suppressMessages(library(mclust)); x <- matrix(readBin("{folder}/x", "double", {n * d}), {n}, {d})
+            z <- unmap(readBin("{folder}/z", "double", {n}))
+            go <- function(i) system.time(me(x, "VVV", z, control = emControl(itmax = i, tol = 0)))[["elapsed"]]
+            invisible(go(1)); cat((go(5) - go(1)) / 4)"""
+
+            def peer(code=code) -> float:
+                out = subprocess.run(["Rscript", "-e", code], capture_output=True, text=True, check=True).stdout
+                return float(out.split()[-1])
+
+            def ours(steps: int, x=x, k=k, start=start) -> float:
+                return seconds(partial(bg.fit_em, x, k, **start, max_iter=steps))
+
+            ours(1), ours(11)
+            pairs = [((ours(11) - ours(1)) / 10, peer()) for _ in range(5)]
+        mine, theirs = (float(np.median(column)) for column in zip(*pairs, strict=True))
+        row(f"EM iteration N={n} D={d} K={k}", mine, theirs, float(np.median([b / a for a, b in pairs])), "mclust me")
+
+
 def bench_restarts() -> None:
     """Best of 100 starts, iris K = 3, against scikit-learn's n_init=100: first call in a new process, and later ones."""
     from sklearn.mixture import GaussianMixture
@@ -265,7 +295,7 @@ def bench_efficiency() -> None:
 
 BENCHES: dict[str, Callable[[], None]] = {
     "import": bench_import, "names": bench_public_names, "cli": bench_cli, "memory": bench_memory, "em": bench_em,
-    "restarts": bench_restarts, "ascent": bench_ascent, "table": bench_table,
+    "mclust": bench_mclust, "restarts": bench_restarts, "ascent": bench_ascent, "table": bench_table,
     "gradient": bench_gradient, "gibbs": bench_gibbs, "efficiency": bench_efficiency,
 }  # fmt: skip
 

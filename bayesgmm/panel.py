@@ -155,6 +155,7 @@ class Panel:
         limits = (jnp.asarray(self.tol, self.problem.dtype), jnp.asarray(self.max_iter), short)
         while True:
             found, scouts = to_numpy(_SEARCH(self.key, starts, allowed, beliefs, self.few, *limits))
+            allowed = np.isfinite(scouts.objective)
             failed = np.isin(found.status, FAILED) & allowed.any(axis=0)
             if not failed.any():
                 break

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Bool, Float, Int, PRNGKeyArray
 
-from bayesgmm.acceleration import DEPTH, SHORTEST, Memory, learn, no_memory, propose
+from bayesgmm.acceleration import DEPTH, SHORTEST, Memory, emptied, learn, no_memory, propose
 from bayesgmm.arrays import Array
 from bayesgmm.clock import Program
 from bayesgmm.conjugate import Belief
@@ -63,8 +64,10 @@ class Climb(NamedTuple):
 
 
 def _turn(
-    key: PRNGKeyArray, state: Climb, prior: Belief, rows: Rows, tol, max_iter, kernel: str, accelerate: bool
+    key: PRNGKeyArray, state: Climb, prior: Belief, rows: Rows, tol, max_iter, until, kernel: str, accelerate: bool
 ) -> Climb:
+    """The state after one turn; a state that has ended, or has come to ``until``, stays as it is."""
+    live = _live(state, until)
     t = state.iteration + 1
     key_z, key_theta = jr.split(jr.fold_in(key, t))
     stats = expect(KERNELS[kernel], key_z, state.params, rows)
@@ -73,18 +76,16 @@ def _turn(
     noise = _rounding(objective, rows)
     posterior = prior.update(stats)
     plain = KERNELS[kernel].estimate(key_theta, posterior, state.params)
-    better = objective >= state.objective
+    better = live & (objective >= state.objective)
     if accelerate:
         # A leap that lowered the objective is taken back: a shorter one, or the plain step that it replaced, comes next.
-        back = state.leap & ~(objective >= state.objective - noise)
+        back = live & state.leap & ~(objective >= state.objective - noise)
         better, plain = better & ~back, _choose(back, state.plain, plain)
         objective = jnp.where(back, state.objective, objective)
-        learnt, left = learn(state.memory, state.params, plain, posterior)
-        memory = _choose(back, state.memory.shorter(), learnt)
-        left = jnp.where(back, jnp.inf, left)
+        memory, left = learn(state.memory, state.params, plain, posterior, back, live)
         leapt, sensible = propose(memory, prior)
         leap = sensible & (memory.length > SHORTEST) & (_lost(leapt, stats.counts, eps) == 0)
-        memory = _choose(back & ~leap, memory.emptied(), memory)
+        memory = emptied(memory, back & ~leap)
         proposal = _choose(leap, leapt, plain)
     else:
         back, left, leap, memory, proposal = jnp.asarray(False), jnp.inf, jnp.asarray(False), state.memory, plain
@@ -97,12 +98,19 @@ def _turn(
     lost = _lost(plain, jnp.where(back, state.counts, stats.counts), eps)
     status = jnp.where((status == RUNNING) & (lost > 0), lost, status)
     status = jnp.where(jnp.isfinite(objective), status, NON_FINITE)
-    new, old = (state.params, stats.counts, plain), (state.best, state.counts, state.plain)
-    best, counts, plain = _choose(better, new, old)
+    new, old = (state.params, objective, stats.counts, plain), (state.best, state.objective, state.counts, state.plain)
+    best, highest, counts, plain = _choose(better, new, old)
+    new = (proposal, objective, gain, still, t, status, leap)
+    old = (state.params, state.last, state.gain, state.still, state.iteration, state.status, state.leap)
+    params, last, gain, still, iteration, status, leap = _choose(live, new, old)
+    trace = jnp.asarray(state.trace).at[jnp.where(live, t, state.trace.shape[0])].set(objective, mode="drop")
     return Climb(
-        proposal, best, jnp.where(better, objective, state.objective), counts, objective, gain, still, t, status,
-        jnp.asarray(state.trace).at[t].set(objective), plain, leap, memory,
+        params, best, highest, counts, last, gain, still, iteration, status, trace, plain, leap, memory
     )  # fmt: skip
+
+
+def _live(state: Climb, until) -> Bool[Array, "*b"]:
+    return (state.status == RUNNING) & (state.iteration < until)
 
 
 def _choose(condition, yes, no):
@@ -145,16 +153,20 @@ def ascend(
 ) -> Climb:
     """Turn after turn for each state (leading axis), to its end or to iteration ``until``; side by side if ``batched``."""
 
-    def one(key, state, prior):
-        def running(state):
-            return (state.status == RUNNING) & (state.iteration < until)
+    turn = partial(
+        _turn, rows=rows, tol=tol, max_iter=max_iter, until=until, kernel=kernel, accelerate=accelerate
+    )
 
-        def turn(state):
-            return _turn(key, state, prior, rows, tol, max_iter, kernel, accelerate)
+    def together(keys, states, prior):
+        return lax.while_loop(
+            lambda states: jnp.any(_live(states, until)), lambda states: jax.vmap(turn)(keys, states, prior), states
+        )
 
-        return lax.while_loop(running, turn, state)
+    def alone(lane):
+        key, state, prior = lane
+        return lax.while_loop(lambda state: _live(state, until), lambda state: turn(key, state, prior), state)
 
-    return jax.vmap(one)(keys, states, prior) if batched else lax.map(lambda lane: one(*lane), (keys, states, prior))
+    return together(keys, states, prior) if batched else lax.map(alone, (keys, states, prior))
 
 
 def feet(starts: Params, prior: Belief, size: int, accelerate: bool) -> Climb:

@@ -92,7 +92,9 @@ def _turn(
     gain = jnp.where(back, jnp.inf, objective - state.last)
     status = jnp.where(t >= max_iter, MAX_ITER, RUNNING)
     settled = _settled(gain, state.gain, left, tol, noise, accelerate)
-    still = jnp.where(back, state.still, jnp.where(settled, state.still + 1, 0))  # taken back: no evidence either way
+    # A leap taken back is no evidence either way, unless it was the last resort: where nothing gains, the climb is over.
+    rest = jnp.where(back, ~leap, settled)
+    still = jnp.where(rest, state.still + 1, jnp.where(back | (gain < tol), state.still, 0))
     fine = noise < tol
     status = jnp.where(still >= STILL, jnp.where(fine, CONVERGED, ROUNDING), status)
     lost = _lost(plain, jnp.where(back, state.counts, stats.counts), eps)
@@ -142,8 +144,9 @@ def _rounding(objective, rows: Rows):
 def _lost(params: Params, counts, eps) -> Array:
     """Status of a θ that no ascent can go on from: a component without rows, or one closing in on too few points."""
     diagonal = jnp.diagonal(params.scale_trils, axis1=-2, axis2=-1)
+    flat = diagonal**2 < 16.0 * eps * jnp.sum(params.scale_trils**2, axis=-1)  # no digit of its own is left
     finite = jax.tree.reduce(jnp.logical_and, jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), params))
-    collapsed = ~finite | (diagonal.min() < jnp.maximum(64.0 * eps, 1e-10))
+    collapsed = ~finite | flat.any() | (diagonal.min() < jnp.maximum(64.0 * eps, 1e-10))
     empty = (jnp.where(params.weights == 0.0, jnp.inf, counts).min() < 1e-6) & ~finite
     return jnp.where(empty, EMPTY, jnp.where(collapsed, COLLAPSED, 0))
 

@@ -155,10 +155,7 @@ def ascend(
     keys, states: Climb, prior: Belief, rows: Rows, tol, max_iter, until, kernel: str, batched: bool, accelerate: bool
 ) -> Climb:
     """Turn after turn for each state (leading axis), to its end or to iteration ``until``; side by side if ``batched``."""
-
-    turn = partial(
-        _turn, rows=rows, tol=tol, max_iter=max_iter, until=until, kernel=kernel, accelerate=accelerate
-    )
+    turn = partial(_turn, rows=rows, tol=tol, max_iter=max_iter, until=until, kernel=kernel, accelerate=accelerate)
 
     def together(keys, states, prior):
         return lax.while_loop(
@@ -202,7 +199,7 @@ def _for_each(prior: Belief, num_states: int) -> Belief:
     """The prior with an axis of states, which it may have already."""
     if jnp.ndim(prior.weights.concentration) == 2:
         return prior
-    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_states, *jnp.shape(leaf))), prior)
+    return jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (num_states, *np.shape(leaf))), prior)
 
 
 def foot(starts: Params, prior: Belief, max_iter: int, accelerate: bool, traced: bool = True) -> Climb:

@@ -6,10 +6,15 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jax import lax
+from jaxtyping import Int, PRNGKeyArray
 
+from bayesgmm.arrays import Array
+from bayesgmm.clock import Program
+from bayesgmm.conjugate import Belief
 from bayesgmm.drivers import (
     BATCHED_ROWS,
+    COLLAPSED,
     CONVERGED,
     FAILED,
     MAX_ITER,
@@ -17,10 +22,12 @@ from bayesgmm.drivers import (
     ROUNDING,
     RUNNING,
     Climb,
+    ascend,
     climb,
     foot,
     usable,
 )
+from bayesgmm.interrupt import interruptible
 from bayesgmm.precision import to_numpy
 from bayesgmm.problem import Problem, host_generator
 from bayesgmm.sweep import Rows, to_rows
@@ -52,26 +59,16 @@ def search(
     key_rows, key_short, key_long = jr.split(key, 3)
     num_starts, keep = len(starts.weights), carried_on(len(starts.weights))
     if problem.rows.capacity <= BATCHED_ROWS:
-        states, interrupted = _in_lanes(
-            key_short, _feet(starts, problem, max_iter), problem.rows, problem, tol, max_iter, SHORT
-        )
-        while not interrupted and _prune(states, keep):
-            chosen = np.flatnonzero(states.status == RUNNING)
-            part, interrupted = _in_lanes(
-                key_long, _take(states, chosen), problem.rows, problem, tol, max_iter, max_iter
-            )
-            states = put_back(states, chosen, part)
+        states, interrupted = _restarts(key_short, starts, problem.rows, problem, tol, max_iter, SHORT, keep)
         report(int(states.iteration.max()))
         return states, interrupted
     few = to_rows(subsample(key_rows, problem.table.values), problem.frame, problem.dtype)
-    scouts, interrupted = _in_lanes(key_short, _feet(starts, problem, max_iter), few, problem, tol, max_iter, 4 * SHORT)
+    scouts, interrupted = _restarts(key_short, starts, few, problem, tol, max_iter, 4 * SHORT, 0)
     order = _ranking(scouts)
     tried: list[Climb] = []
     for first in range(0, num_starts, keep):
         chosen = order[first : first + keep]
-        heights = foot(
-            jax.tree.map(lambda leaf, c=chosen: jnp.asarray(leaf[c]), scouts.best), problem.belief, max_iter, True
-        )
+        heights = foot(jax.tree.map(lambda leaf, c=chosen: leaf[c], scouts.best), problem.belief, max_iter, True)
         states, interrupted = climb(
             key_long, heights, problem.belief, problem.rows, tol, max_iter, "em", True, report=report
         )
@@ -81,57 +78,68 @@ def search(
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *tried), interrupted
 
 
-def _feet(starts: Params, problem: Problem, max_iter: int) -> Climb:
-    """States before the first turn, in whole batches of `LANES` on the way, so that all have one shape."""
-    parts = []
-    for first in range(0, len(starts.weights), LANES):
-        lanes = _padded(np.arange(first, min(first + LANES, len(starts.weights))))
-        batch = jax.tree.map(lambda leaf, lanes=lanes: jnp.asarray(leaf)[lanes], starts)
-        parts.append(_take(to_numpy(foot(batch, problem.belief, max_iter, True)), np.unique(lanes) - first))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+def _restarts(key, starts: Params, rows: Rows, problem: Problem, tol, max_iter, short: int, keep: int):
+    """Short runs from every start, and long ones from the best `keep` (none, if 0), in one compiled program.
 
-
-def _in_lanes(key, states: Climb, rows: Rows, problem: Problem, tol, max_iter, until) -> tuple[Climb, bool]:
-    """Climb from any number of states, `LANES` at a time."""
-    done, interrupted = [], False
-    for first in range(0, len(states.status), LANES):
-        mine = np.arange(first, min(first + LANES, len(states.status)))
-        lanes = _take(states, _padded(mine))
-        lanes.status[len(mine) :] = PRUNED
-        if not interrupted:
-            lanes, interrupted = climb(
-                jr.fold_in(key, first), lanes, problem.belief, rows, tol, max_iter, "em", True, until
-            )
-        done.append(_take(to_numpy(lanes), np.arange(len(mine))))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *done), interrupted
-
-
-def _prune(states: Climb, keep: int) -> bool:
-    """Mark what is not carried on; whether there is anything left to run.
-
-    A start that has ended well counts among those carried on. If all of them failed, the next best take their place.
+    A start that has ended well in its short run counts among those carried on. If all of them fail, the next best take
+    their place. Returns the states, and whether Ctrl-C cut the work short.
     """
-    ended = np.isin(states.status, (CONVERGED, MAX_ITER, ROUNDING))
-    running = np.isin(states.status, (RUNNING, PRUNED))
-    if (states.status == PRUNED).any() and ended.any():
-        return False
-    alive = np.where(ended | running, states.objective, -np.inf)
-    best = np.argsort(-alive, kind="stable")[:keep]
-    states.status[running] = PRUNED
-    states.status[np.intersect1d(best, np.flatnonzero(running))] = RUNNING
-    return bool((states.status == RUNNING).any())
+    num_starts = len(starts.weights)
+    groups = -(-num_starts // LANES)
+    lanes = np.minimum(np.arange(groups * LANES), num_starts - 1)
+    states = foot(jax.tree.map(lambda leaf: np.asarray(leaf)[lanes], starts), problem.belief, max_iter, True)
+    filled = np.where(np.arange(len(lanes)) < num_starts, RUNNING, COLLAPSED)  # what fills the last group takes no part
+    states = states._replace(status=jnp.asarray(filled))
+    limits = np.asarray(tol, problem.dtype), np.asarray(max_iter), np.asarray(short), np.asarray(keep)
+    first = 0
+    with interruptible() as stop:
+        while True:
+            states = _SHORT_AND_LONG(key, states, problem.belief, rows, *limits, np.asarray(first))
+            statuses = np.asarray(states.status)[:num_starts]
+            ended, left = np.isin(statuses, (CONVERGED, MAX_ITER, ROUNDING)).any(), (statuses == PRUNED).any()
+            if stop.is_set() or keep == 0 or ended or not left:
+                break
+            first = groups
+        cut = stop.is_set() and bool((np.asarray(states.status)[:num_starts] == RUNNING).any())
+    return jax.tree.map(lambda leaf: leaf[:num_starts], to_numpy(states)), cut
+
+
+def _short_and_long(key, states: Climb, prior: Belief, rows: Rows, tol, max_iter, short, keep, first) -> Climb:
+    """Rounds of `LANES` starts side by side, from round ``first`` on; the last round is the long run of the best.
+
+    One loop does all rounds, so that a turn is compiled once.
+    """
+    groups = len(states.status) // LANES
+    keys = jr.split(key, LANES)
+    priors = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (LANES, *jnp.shape(leaf))), prior)
+
+    def round_(i, states):
+        last = i == groups
+        best, pruned = _prune(states, keep)
+        chosen = jnp.where(last, best, i * LANES + jnp.arange(LANES))
+        states = states._replace(status=jnp.where(last, pruned, states.status))
+        mine = jax.tree.map(lambda leaf: leaf[chosen], states)
+        until = jnp.where(last, max_iter, short)
+        mine = ascend(keys, mine, priors, rows, tol, max_iter, until, kernel="em", batched=True, accelerate=True)
+        return jax.tree.map(lambda all_, some: all_.at[chosen].set(some), states, mine)
+
+    return lax.fori_loop(first, groups + jnp.where(keep > 0, 1, 0), round_, states)
+
+
+_SHORT_AND_LONG = Program(_short_and_long)
+
+
+def _prune(states: Climb, keep) -> tuple[Int[Array, "L"], Int[Array, "S"]]:
+    """The best lanes, best first, and the statuses once all but `keep` of them are marked as pruned."""
+    ended = jnp.isin(states.status, jnp.asarray((CONVERGED, MAX_ITER, ROUNDING)))
+    waiting = jnp.isin(states.status, jnp.asarray((RUNNING, PRUNED)))
+    best = lax.top_k(jnp.where(ended | waiting, states.objective, -jnp.inf), LANES)[1]
+    among = jnp.zeros(len(waiting), bool).at[best].set(jnp.arange(LANES) < keep)
+    return best, jnp.where(waiting, jnp.where(among, RUNNING, PRUNED), states.status)
 
 
 def _ranking(states: Climb) -> np.ndarray:
     return np.argsort(np.where(usable(states), -states.objective, np.inf), kind="stable")
-
-
-def _padded(lanes: np.ndarray) -> np.ndarray:
-    return np.concatenate([lanes, np.repeat(lanes[:1], LANES - len(lanes))])
-
-
-def _take(states: Climb, lanes: np.ndarray) -> Climb:
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[lanes], states)
 
 
 def put_back(states: Climb, lanes: np.ndarray, new: Climb) -> Climb:

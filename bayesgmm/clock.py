@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import jax
@@ -52,6 +53,7 @@ class Program:
     def __init__(self, function: Callable, static: tuple[str, ...] = ()):
         self._jitted = jax.jit(function, static_argnames=static)
         self._compiled: OrderedDict[Any, Callable] = OrderedDict()
+        self._compiling = Lock()
         self.num_compilations = 0
         """How many times this program was compiled in this process."""
         self.__doc__ = function.__doc__
@@ -61,13 +63,15 @@ class Program:
         leaves, structure = jax.tree.flatten(args)
         shapes = tuple(jax.typeof(leaf) for leaf in leaves)
         key = (shapes, structure, tuple(sorted(static.items())), jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
-        if key not in self._compiled:
-            start = time.perf_counter()
-            self._compiled[key] = self._jitted.lower(*args, **static).compile()
-            for watch in _WATCHES.get():
-                watch.compile_seconds += time.perf_counter() - start
-            self.num_compilations += 1
-            if len(self._compiled) > self.KEPT:
-                self._compiled.popitem(last=False)
-        self._compiled.move_to_end(key)
-        return self._compiled[key](*args)
+        with self._compiling:  # or two threads would compile the same
+            if key not in self._compiled:
+                start = time.perf_counter()
+                self._compiled[key] = self._jitted.lower(*args, **static).compile()
+                for watch in _WATCHES.get():
+                    watch.compile_seconds += time.perf_counter() - start
+                self.num_compilations += 1
+                if len(self._compiled) > self.KEPT:
+                    self._compiled.popitem(last=False)
+            self._compiled.move_to_end(key)
+            program = self._compiled[key]
+        return program(*args)

@@ -1,8 +1,8 @@
 """Many numbers of components and many covariance families at once: the search behind the table of fits.
 
-All numbers of components share one compiled program per family: θ is padded to the largest, and the places beyond K are
-not active. Families go from the simplest to the richest, and each family starts, besides from divisions of the rows, from
-the best θ of the families that it contains; so a richer family never ends below a simpler one.
+All families and all numbers of components share one compiled program: θ is padded to the largest K, and the places beyond
+its own are not active. Families go from the simplest to the richest, and each family starts, besides from divisions of the
+rows, from the best θ of the families that it contains; so a richer family never ends below a simpler one.
 """
 
 from functools import partial
@@ -50,11 +50,21 @@ class Panel:
     """The search over families and numbers of components on one data set. Use inside ``precision.scope``."""
 
     def __init__(
-        self, key: PRNGKeyArray, problem: Problem, sizes: list[int], prior, num_starts: int, tol, max_iter: int
+        self,
+        key: PRNGKeyArray,
+        problem: Problem,
+        sizes: list[int],
+        names: list[str],
+        prior,
+        num_starts: int,
+        tol,
+        max_iter,
     ):
         key_rows, key_starts, self.key = jr.split(key, 3)
         self.problem, self.sizes, self.prior, self.tol, self.max_iter = problem, sizes, prior, tol, max_iter
         self.widest = max(sizes)
+        self.families = tuple(FAMILIES[name] for name in names)
+        self.extra = max(sum(inner in names for inner in CONTAINS[name]) for name in names)
         divisions = Divisions(key_starts, problem)
         self.starts = self._starts(divisions, num_starts)
         self.found: dict[str, Climb] = {}
@@ -100,7 +110,8 @@ class Panel:
         if not isinstance(belief.components, Restricted):
             return Belief(weights, inner)
         active = np.arange(self.widest) < size
-        whole = Restricted(belief.components.family, inner, belief.components.metric, active)
+        which = np.asarray(self.families.index(belief.components.families[0]))
+        whole = Restricted(self.families, inner, belief.components.metric, active, which)
         return Belief(weights, whole)  # pyright: ignore[reportArgumentType]
 
     def _problems(self, name: str) -> list[Problem]:
@@ -120,9 +131,7 @@ class Panel:
 
     def run(self, name: str) -> bool:
         """Search one family for every number of components; whether Ctrl-C cut it short."""
-        known = [self.found[inner].best for inner in CONTAINS[name] if inner in self.found]
-        starts = jax.tree.map(lambda *leaves: np.concatenate(leaves), self.starts, *_expanded(known))
-        self.found[name], interrupted = self._climb(name, starts, np.ones(starts.weights.shape[:2], bool))
+        self.found[name], interrupted = self._climb(name, [self._best(i) for i in CONTAINS[name] if i in self.found])
         return interrupted
 
     def refine(self, name: str) -> bool:
@@ -132,23 +141,32 @@ class Panel:
         heaviest components split in turn) and with one more (its lightest left out).
         """
         before = self.found[name]
-        room = len(self.starts.weights) + len([inner for inner in CONTAINS[name] if inner in self.found])
-        others = [self.found[other].best for other in self.found if other != name]
-        starts = _fitted(room, [*_resized(before.best, self.sizes), *others], self.starts)
-        allowed = np.isfinite(starts.means).all(axis=(2, 3))
-        starts = jax.tree.map(np.nan_to_num, starts)
-        after, interrupted = self._climb(name, starts, allowed)
+        others = [self._best(other) for other in self.found if other != name]
+        after, interrupted = self._climb(name, [*_resized(self._best(name), self.sizes), *others])
         higher = ~np.asarray(usable(before)) | (after.objective > before.objective)
         better = np.flatnonzero(usable(after) & higher)
         self.found[name] = put_back(before, better, jax.tree.map(lambda leaf: leaf[better], after))
         return interrupted
+
+    def _best(self, name: str) -> Params:
+        """The best θ of a family for each size; NaN where none was found."""
+        good = np.asarray(usable(self.found[name]))
+        return jax.tree.map(
+            lambda leaf: np.where(good.reshape(-1, *(1,) * (leaf.ndim - 1)), leaf, np.nan), self.found[name].best
+        )
 
     def rows(self, name: str) -> list[Row]:
         """What was found for a family, a row for each number of components."""
         found, problems = self.found[name], self._problems(name)
         return [Row(problem, _without_padding(found, i, problem.num_components)) for i, problem in enumerate(problems)]
 
-    def _climb(self, name: str, starts: Params, allowed: np.ndarray) -> tuple[Climb, bool]:
+    def _climb(self, name: str, made: list[Params]) -> tuple[Climb, bool]:
+        """Climb from what was made for the family, then from divisions: as many starts for any family, NaN where none is."""
+        room = len(self.starts.weights) + self.extra
+        blank = jax.tree.map(lambda leaf: np.full((self.extra, *leaf.shape[1:]), np.nan, leaf.dtype), self.starts)
+        stacked = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:room], *_expanded(made), self.starts, blank)
+        allowed = np.isfinite(stacked.means).all(axis=(2, 3))
+        starts = jax.tree.map(lambda leaf, spare: np.where(np.isnan(leaf), spare[0], leaf), stacked, self.starts)
         padded = [self._pad_belief(problem.belief) for problem in self._problems(name)]
         beliefs = on_device(jax.tree.map(lambda *leaves: np.stack(leaves), *padded), self.problem.dtype)
         short = jnp.asarray(SHORT if self.small else 4 * SHORT)
@@ -213,12 +231,6 @@ def _drop(theta: Params, k: int, last: int) -> None:
     theta.weights[:] /= theta.weights.sum()
 
 
-def _fitted(room: int, made: list[Params], spare: Params) -> Params:
-    """As many starts as there is room for, so that the program need not be compiled anew."""
-    stacked = jax.tree.map(lambda *leaves: np.concatenate(leaves), *_expanded(made), spare)
-    return jax.tree.map(lambda leaf: leaf[:room], stacked)
-
-
 class Scouts(NamedTuple):
     """How the short runs ended, (starts, sizes), and which of them was carried on."""
 
@@ -244,7 +256,7 @@ def _search(key, starts: Params, allowed, beliefs: Belief, rows: Rows, tol, max_
         here = jnp.minimum(i, num_starts - 1)
         fresh = feet(jax.tree.map(lambda leaf: leaf[here], starts), beliefs, size=1, accelerate=True)
         begin = jax.tree.map(partial(jnp.where, last), best, fresh)
-        end = climb_on(keys, begin, until=jnp.where(last, max_iter, short))
+        end = climb_on(keys, begin, until=jnp.where(last, max_iter, jnp.where(allowed[here].any(), short, 0)))
         good = allowed[here] & usable(end)
         better = last | (good & (end.objective > scouts.objective.max(axis=0)))
         best = jax.tree.map(lambda a, b: jnp.where(better.reshape(-1, *(1,) * (a.ndim - 1)), a, b), end, best)

@@ -1,12 +1,15 @@
 """Beliefs about components whose covariances belong to a family: the prior's part, and the mode that EM takes."""
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
+from jax.custom_batching import custom_vmap
 from jaxtyping import Float
 from scipy.special import gammaln, multigammaln  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -17,22 +20,28 @@ from bayesgmm.linalg import gram, outer
 from bayesgmm.types import Frame, Params, Stats
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["belief", "metric", "active"], meta_fields=["family"])
+@partial(
+    jax.tree_util.register_dataclass, data_fields=["belief", "metric", "active", "which"], meta_fields=["families"]
+)
 @dataclasses.dataclass(frozen=True)
 class Restricted:
     """A belief about components whose covariances belong to a family; its mode is the family's read-out.
+
+    Among several ``families``, ``which`` says the one that is meant: a program then serves all of them.
 
     ``belief`` is the conjugate form before the restriction: ``df + D + 2`` is the effective count, ``scale`` the effective
     scatter. ``metric`` are the features' units, in which the family is meant; components that are not ``active`` are
     place-holders.
     """
 
-    family: Family
+    families: tuple[Family, ...]
     belief: NormalInverseWishart
     metric: Any
     """(D,)"""
     active: Any
     """(K,), bool"""
+    which: Any
+    """(), int; all lanes of a batch have the same."""
 
     @property
     def loc(self) -> Array:
@@ -70,7 +79,8 @@ class Restricted:
 
     def _read_out(self, counts, scatters, trils):
         units = self.metric[:, None]
-        found = read_out(self.family, counts, scatters * outer(self.metric), trils * units, self.active)
+        parts = counts, scatters * outer(self.metric), trils * units, self.active
+        found = _one_of([partial(read_out, family) for family in self.families], self.which, *parts)
         return jnp.where(self.active[:, None, None], found / units, found)
 
     def log_kernel(self, means: Array, whiteners: Array, log_diagonals: Array) -> Float[Array, ""]:
@@ -80,6 +90,24 @@ class Restricted:
     def standardise(self, frame: Frame) -> "Restricted":
         """The same belief in standardised coordinates; the family keeps its meaning in the user's units."""
         return dataclasses.replace(self, belief=self.belief.standardise(frame), metric=np.asarray(frame.scale))
+
+
+def _one_of(functions: list[Callable], which, *args):
+    """The value of one of several functions; in a batch, of the same one for all lanes, so that only it is computed."""
+    if len(functions) == 1:
+        return functions[0](*args)
+
+    @custom_vmap
+    def call(which, *args):
+        return lax.switch(which, functions, *args)
+
+    @call.def_vmap
+    def _(axis_size, in_batched, which, *args):
+        axes = [0 if batched else None for batched in in_batched[1:]]
+        lanes = [jax.vmap(function, in_axes=axes, axis_size=axis_size) for function in functions]
+        return lax.switch(which[0] if in_batched[0] else which, lanes, *args), True
+
+    return call(which, *args)
 
 
 def restrict(
@@ -94,7 +122,7 @@ def restrict(
     """
     metric, active = np.ones(dim), np.ones(num_components, bool)
     if prior is None:
-        return Restricted(family, flat_belief(num_components, dim).components, metric, active), 0.0
+        return Restricted((family,), flat_belief(num_components, dim).components, metric, active, np.asarray(0)), 0.0
     loc, strength, df, scale = (np.asarray(value, float) for value in prior)
     diagonal = np.diagonal(scale, axis1=1, axis2=2)
     if family.shape == "I":
@@ -111,4 +139,5 @@ def restrict(
     share = 1.0 / num_components if family.pooled else 1.0
     effective = NormalInverseWishart(loc, strength, 1.0 + share * power - (dim + 2.0), share * matrix)
     means = 0.5 * dim * np.log(strength / (2.0 * np.pi))
-    return Restricted(family, effective, metric, active), float(np.sum(share * np.asarray(constant) + means))
+    belief = Restricted((family,), effective, metric, active, np.asarray(0))
+    return belief, float(np.sum(share * np.asarray(constant) + means))

@@ -223,7 +223,7 @@ def fit_table(
     with scope(dtype), stopwatch() as clock, interruptible() as stop, listening(progress_bar) as listener:
         problem = prepare(table, 1, None, dtype)
         check_has_mode(prior)
-        panel = Panel(as_key(seed), problem, sizes, prior, n_init, tol, max_iter)
+        panel = Panel(as_key(seed), problem, sizes, names, prior, n_init, tol, max_iter)
         done, cut = _in_order(panel, names, stop, dtype, listener)
         cells = tuple(_cell(row, clock, seed, cut) for name in names if name in done for row in panel.rows(name))
         if not cells:

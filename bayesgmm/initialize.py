@@ -16,7 +16,9 @@ from bayesgmm.types import Params, Stats
 SUBSAMPLE = 5_000
 """Rows that starts are made from: enough to find every cluster above a fraction of a percent."""
 AGGLOMERATED = 1_500
-"""Rows that are agglomerated: the work grows with their square."""
+"""Rows that are agglomerated by Ward's criterion: the work grows with their square."""
+AGGLOMERATED_FREELY = 400
+"""Rows that are agglomerated by the criterion of free covariances: the work grows with their cube."""
 
 INITS = ("auto", "k-means++", "random", "hierarchical")
 
@@ -30,9 +32,10 @@ def made_starts(key: PRNGKeyArray, problem: Problem, num_starts: int, init: str 
 
     - ``"k-means++"``: rows go to the nearest of centres drawn by Arthur & Vassilvitskii (2007), with greedy trials;
     - ``"random"``: each row divides itself among the components at random;
-    - ``"hierarchical"``: agglomeration by the equal-volume spherical Gaussian criterion, which is Ward's (Fraley 1998, section
-      2), in whitened and in standardised coordinates: two starts, whatever `num_starts`;
-    - ``"auto"``: the two agglomerations, then k-means++ and nearest-of-random-rows in turn.
+    - ``"hierarchical"``: model-based agglomeration (Fraley 1998, section 2), by the criterion of equal spherical covariances,
+      which is Ward's, in whitened and in standardised coordinates, and by that of free covariances; for one feature, in place
+      of the latter, as many classes of equal size in order: three starts, whatever `num_starts`;
+    - ``"auto"``: the three agglomerations, then k-means++ and nearest-of-random-rows in turn.
     """
     stats = Divisions(key, problem).stats(problem.num_components, num_starts, init)
     return starts_from(stats, weak_belief(problem), problem.dtype)
@@ -56,10 +59,18 @@ class Divisions:
 
     @cached_property
     def trees(self) -> list[np.ndarray]:
-        """Agglomerations in whitened and in standardised coordinates."""
+        """Agglomerations in whitened and in standardised coordinates, as SciPy's linkages."""
         from scipy.cluster.hierarchy import ward
 
         return [ward(x[self.chosen]) for x in (self.white, self.x)] if len(self.chosen) > 1 else []
+
+    @cached_property
+    def merges(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows, and the pairs that free covariances merge, one after another."""
+        few = self.chosen
+        if len(few) > AGGLOMERATED_FREELY:
+            few = np.sort(self.rng.choice(few, AGGLOMERATED_FREELY, replace=False))
+        return few, _agglomerate(self.white[few])
 
     def stats(self, num_components: int, num_starts: int, init: str = "auto") -> Stats:
         """Statistics of each division, on a leading axis; see `made_starts`."""
@@ -69,7 +80,7 @@ class Divisions:
             )
         found: list[np.ndarray] = []
         if init in ("auto", "hierarchical"):
-            found += [self._cut(tree, num_components) for tree in self.trees]
+            found += [self._cut(tree, num_components) for tree in self.trees] + [self._third(num_components)]
         if init == "random":
             found += [self.rng.dirichlet(np.ones(num_components), len(self.x)).T for _ in range(num_starts)]
         count = num_starts - len(found)
@@ -85,6 +96,20 @@ class Divisions:
 
         division = np.zeros((num_components, len(self.x)))
         division[fcluster(tree, num_components, criterion="maxclust") - 1, self.chosen] = 1.0
+        return division
+
+    def _third(self, num_components: int) -> np.ndarray:
+        """The division into free covariances; of one feature, into classes of equal size in order."""
+        if self.x.shape[1] == 1:
+            ranks = np.empty(len(self.x), int)
+            ranks[np.argsort(self.x[:, 0], kind="stable")] = np.arange(len(self.x))
+            return _one_hot(ranks * num_components // len(self.x), num_components)
+        rows, pairs = self.merges
+        labels = np.arange(len(rows))
+        for first, second in pairs[: len(rows) - num_components]:
+            labels[labels == second] = first
+        division = np.zeros((num_components, len(self.x)))
+        division[np.unique(labels, return_inverse=True)[1], rows] = 1.0
         return division
 
 
@@ -157,6 +182,49 @@ def warm_start(params: Params, problem: Problem) -> Params:
     if not isinstance(params, Params):
         raise ArgumentError(f"init must be a name, a MixtureFit or Params, got {type(params).__name__}.")
     return given_start(problem, params.weights, params.means, params.covariances)
+
+
+def _agglomerate(x: np.ndarray) -> np.ndarray:
+    """Pairs (kept, dropped) that raise ``Σ_k n_k log(|W_k / n_k| + (tr W_k + a) / n_k)`` least, until one class is left.
+
+    W_k is a class's scatter. The second term, with a the mean variance (Banfield & Raftery 1993; Fraley 1998, section 2),
+    stands in for the determinant, which is 0 for classes of few rows.
+    """
+    num, dim = x.shape
+    least = np.trace(np.atleast_2d(np.cov(x.T, bias=True))) / dim
+
+    def term(counts, scatters):
+        spread = (np.trace(scatters, axis1=-2, axis2=-1) + least) / counts
+        volume = np.where(counts > dim, np.linalg.det(scatters / counts[..., None, None]), 0.0)
+        return counts * np.log(np.maximum(volume, 0.0) + spread)
+
+    counts, means, scatters = np.ones(num), x.copy(), np.zeros((num, dim, dim))
+    terms = term(counts, scatters)
+
+    def costs(i, others):
+        shift = means[others] - means[i]
+        total = counts[others] + counts[i]
+        between = (counts[others] * counts[i] / total)[:, None, None] * shift[:, :, None] * shift[:, None, :]
+        return term(total, scatters[others] + scatters[i] + between) - terms[others] - terms[i]
+
+    table = np.full((num, num), np.inf)
+    for i in range(num - 1):
+        table[i, i + 1 :] = costs(i, np.arange(i + 1, num))
+    pairs = np.empty((num - 1, 2), int)
+    alive = np.ones(num, bool)
+    for turn in range(num - 1):
+        i, j = np.unravel_index(np.argmin(table), table.shape)
+        pairs[turn] = i, j
+        total, shift = counts[i] + counts[j], means[j] - means[i]
+        scatters[i] += scatters[j] + counts[i] * counts[j] / total * np.outer(shift, shift)
+        means[i] += counts[j] / total * shift
+        counts[i], alive[j] = total, False
+        terms[i] = term(counts[i : i + 1], scatters[i : i + 1])[0]
+        table[j, :] = table[:, j] = np.inf
+        others = np.flatnonzero(alive & (np.arange(num) != i))
+        found = costs(i, others)
+        table[np.minimum(i, others), np.maximum(i, others)] = found
+    return pairs
 
 
 def _nearest_of_drawn(rng: np.random.Generator, x: np.ndarray, num_centers: int, greedy: np.ndarray) -> np.ndarray:

@@ -43,11 +43,12 @@ class Scorer(NamedTuple):
     """Inverses of the whiteners, to carry whitened statistics back."""
 
     def residuals(self, x: Float[Array, "D n"]) -> Float[Array, "K D n"]:
-        """``y_k = whitener_k (x - loc_k)``, as one matrix product over a feature-major block of rows."""
-        num, dim = self.locs.shape
-        shift = jnp.einsum("kde,ke->kd", self.whiteners, self.locs, precision=jax.lax.Precision.HIGHEST)
-        image = jnp.matmul(self.whiteners.reshape(num * dim, dim), x, precision=jax.lax.Precision.HIGHEST)
-        return image.reshape(num, dim, -1) - shift[:, :, None]
+        """``y_k = whitener_k (x - loc_k)`` of a feature-major block of rows.
+
+        In this order: a difference of whitened rows would lose the digits that a tight cluster lives on.
+        """
+        apart = x[None] - self.locs[:, :, None]
+        return jnp.einsum("kde,ken->kdn", self.whiteners, apart, precision=jax.lax.Precision.HIGHEST)
 
     def scores(self, residuals: Float[Array, "K D n"]) -> Float[Array, "K n"]:
         """Scores of every row under every component, from its residuals."""

@@ -35,7 +35,7 @@ CONTAINS = {
 }  # fmt: skip
 """The largest families inside each family; the order is from simple to rich."""
 
-SHORT = 8
+SHORT = 16
 """Turns of the short run."""
 
 

@@ -61,7 +61,7 @@ def prepare(
     table = as_table(x)
     check_table(table, num_components)
     center, covariance = table.moments()
-    frame = Frame(center, np.sqrt(np.diagonal(covariance)))  # pyright: ignore[reportArgumentType]
+    frame = Frame.around(center, np.sqrt(np.diagonal(covariance)))
     family = resolve_family(covariance_type, table.dim)
     own = resolve_prior(prior, table, num_components)
     penalty, constant = penalise(own, family, num_components, table.dim)

@@ -50,6 +50,17 @@ class Frame(NamedTuple):
     center: Float[Array, "D"]
     scale: Float[Array, "D"]
 
+    @classmethod
+    def around(cls, center: np.ndarray, scale: np.ndarray) -> "Frame":
+        """A frame near this center and scale whose arithmetic loses no digit.
+
+        The scale is a power of 2, and the center a multiple of it: then ``(x - center) / scale`` is exact, unless x has
+        digits below the precision of the center. Data that lie about 0 may have them, and stay where they are.
+        """
+        scale = np.exp2(np.round(np.log2(scale)))
+        steps = np.round(center / scale)
+        return cls(scale * np.where(np.abs(steps) <= 2.0, 0.0, steps), scale)  # pyright: ignore[reportArgumentType]
+
     def standardise(self, params: Params) -> Params:
         """θ in the user's units → θ in standardised coordinates."""
         means = (params.means - self.center) / self.scale

@@ -432,3 +432,48 @@ def test_clusters_far_from_the_origin_and_tight_keep_their_digits(rng):
     y = np.concatenate([rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + 8.0])
     near, far = bg.fit_em(y, 2), bg.fit_em(y + 1e8, 2)
     np.testing.assert_allclose(far.params.covariances, near.params.covariances, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("width", "offset"), [(1e-5, 0.0), (1.0, 1e8), (1e-2, 1e6)])
+def test_twelve_digits_are_kept_or_as_many_as_scikit_learn_keeps(rng, width, offset):
+    """Clusters far apart, labels known: the exact answer is each cluster's moments, in extended precision."""
+    from sklearn.mixture import GaussianMixture
+
+    labels = np.repeat([0, 1, 2], 1000)
+    places = np.array([[0.0, 0.0], [3.0, -5.0], [9.0, 4.0]])
+    x = offset + places[labels] * 4 + width * rng.normal(size=(3000, 2))
+    wide = x.astype(np.longdouble)
+    means = np.stack([wide[labels == k].mean(axis=0) for k in range(3)])
+    centred = wide - means[labels]
+    exact = np.stack([centred[labels == k].T @ centred[labels == k] / 1000 for k in range(3)]).astype(float)
+    fit = bg.fit_em(x, 3, labels_init=labels, accelerate=False, tol=0, max_iter=3)
+    start = {"means_init": means.astype(float), "precisions_init": np.linalg.inv(exact)}
+    peer = GaussianMixture(3, reg_covar=0.0, tol=0.0, max_iter=3, **start)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peer.fit(x)
+    ours, theirs = (np.abs(found - exact).max() / exact.max() for found in (fit.params.covariances, peer.covariances_))
+    assert ours < max(4 * theirs, 1e-12)  # the moments route promises twelve digits, and is left where it has fewer
+
+
+def test_agglomeration_merges_what_raises_the_criterion_least(rng):
+    """Against a slow twin that tries every pair at every turn (Banfield & Raftery 1993)."""
+    from bayesgmm.initialize import _agglomerate
+
+    x = rng.normal(size=(25, 2)) @ [[1.0, 0.4], [0.0, 0.3]]
+    least = np.trace(np.cov(x.T, bias=True)) / 2
+
+    def term(rows):
+        n, centred = len(rows), x[rows] - x[rows].mean(axis=0)
+        scatter = centred.T @ centred
+        volume = np.linalg.det(scatter / n) if n > 2 else 0.0
+        return n * np.log(volume + (np.trace(scatter) + least) / n)
+
+    classes = {i: [i] for i in range(25)}
+    for kept, dropped in _agglomerate(x):
+        costs = {
+            (i, j): term(classes[i] + classes[j]) - term(classes[i]) - term(classes[j])
+            for i in classes for j in classes if i < j
+        }  # fmt: skip
+        assert costs[kept, dropped] == pytest.approx(min(costs.values()), abs=1e-9)
+        classes[kept] += classes.pop(dropped)

@@ -120,3 +120,11 @@ def test_bad_input_is_refused(reference_data):
         bg.fit_table(x[:5], range(1, 10))
     with pytest.raises(ArgumentError, match="-k must be"):
         CliRunner().invoke(app, ["fit", "faithful", "-k", "one"], catch_exceptions=False)
+
+
+def test_a_start_that_fails_ends_the_search_of_its_cell(rng):
+    """With one start, and K so large that it collapses, the cell has no fit; it once had no end."""
+    x = np.round(rng.normal(size=(30, 2)), 1)
+    table = bg.fit_table(x, [1, 12], "VVV", n_init=1)
+    assert table.frame("status").loc[1, "VVV"] == "converged"
+    assert np.isnan(table.frame().loc[12, "VVV"]) or table.frame("spurious").loc[12, "VVV"]

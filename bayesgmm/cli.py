@@ -3,6 +3,8 @@
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,11 +92,11 @@ def fit(
     _cache_compilations()
     from bayesgmm.selection import fit_table
 
-    _check_folder(out)
-    found = fit_table(
-        table, sizes, families, prior=None if prior == "none" else prior, criterion=criterion, n_init=starts, seed=seed,
-        progress_bar=not quiet,
-    )  # fmt: skip
+    with _folder(out):
+        found = fit_table(
+            table, sizes, families, prior=None if prior == "none" else prior, criterion=criterion, n_init=starts, seed=seed,
+            progress_bar=not quiet,
+        )  # fmt: skip
     _print_table(found)
     _save_table(found, out)
 
@@ -102,9 +104,12 @@ def fit(
 def _sizes(text: str) -> list[int]:
     try:
         parts = [[int(end) for end in part.split(":")] for part in text.split(",")]
-        return [size for part in parts for size in range(part[0], part[-1] + 1) if len(part) <= 2]
+        sizes = [size for part in parts for size in range(part[0], part[-1] + 1) if len(part) <= 2]
     except ValueError:
-        raise ArgumentError(f"-k must be a number, a range or a list, such as 3, 1:9 or 2,4,6; got {text!r}.") from None
+        sizes = []
+    if not sizes:
+        raise ArgumentError(f"-k must be a number, a range or a list, such as 3, 1:9 or 2,4,6; got {text!r}.")
+    return sizes
 
 
 @app.command()
@@ -197,12 +202,28 @@ def _save_table(found: "FitTable", out: Path) -> None:
     found.best.summary().to_csv(out / "best.csv")
     found.best.datatree.to_netcdf(out / "best.nc")
     plots.plot_table(found).figure.savefig(out / "table.png", dpi=150)
-    plots.plot_components({"best": found.best}).figure.savefig(out / "best.png", dpi=150)
+    picture = plots.plot_components({"best": found.best}).figure
+    picture.suptitle(found.best_model, fontsize="medium")
+    picture.savefig(out / "best.png", dpi=150)
     typer.echo(f"Table, picture and best model: {out.resolve()}")
 
 
 def _split(text: str | None) -> list[str] | None:
     return [part.strip() for part in text.split(",") if part.strip()] if text else None
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """Check the folder before a long computation; if that fails, leave no empty folder behind."""
+    known = path.exists()
+    _check_folder(path)
+    try:
+        yield
+    except BaseException:
+        if not known:
+            with suppress(OSError):
+                path.rmdir()
+        raise
 
 
 def _check_folder(path: Path) -> None:

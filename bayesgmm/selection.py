@@ -150,9 +150,16 @@ class FitTable:
         best = self._ranked[0]
         count = len({cell.family for cell in self.cells})
         return (
-            f"{count} covariance families, {len(self.cells)} models, by {self.criterion.upper()} (smaller is better): best is "
-            f"{best.family} with {best.n_components} components, {self.criterion.upper()} {self._value(best):.2f}"
+            f"{count} covariance {'family' if count == 1 else 'families'}, {len(self.cells)} models, by "
+            f"{self.criterion.upper()} (smaller is better): best is {self.best_model}, "
+            f"{self.criterion.upper()} {self._value(best):.2f}"
         )
+
+    @property
+    def best_model(self) -> str:
+        """The best model in words."""
+        best = self._ranked[0]
+        return f"{best.family} with {best.n_components} component{'' if best.n_components == 1 else 's'}"
 
     def __repr__(self) -> str:
         return "\n".join([as_text(self._title(), self.ranking()), *self.notes()])

@@ -67,6 +67,5 @@ def plot_table(table: FitTable, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("number of components")
     ax.set_ylabel(f"{table.criterion.upper()} (smaller is better)")
     remarks = ["hollow: flagged as spurious"] * bool(spurious.any()) + ["far worse ones are cut off"] * cut
-    model = f"{best.family.label(best.table.dim)} with {best.n_components} components"
-    ax.set_title("; ".join([f"Best: {model} (ringed)", *remarks]))
+    ax.set_title("; ".join([f"Best: {table.best_model} (ringed)", *remarks]))
     return ax

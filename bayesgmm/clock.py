@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import wraps
 from threading import Lock
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 
@@ -44,34 +45,46 @@ class Program:
     """A jitted function that is compiled ahead of its first run, so that compile time is a figure of its own.
 
     Positional arguments are arrays, keyword arguments are static. One compilation per combination of shapes, dtypes
-    and static arguments; ``num_compilations`` counts them. The `KEPT` last used are kept: a process has room for some
-    hundreds of programs only, and then dies.
+    and static arguments; ``num_compilations`` counts them. Of all programs together the `KEPT` last used are kept: each takes
+    some hundreds of the 65,530 memory maps that Linux grants a process, and at the end of them LLVM fails.
     """
 
-    KEPT = 16
+    KEPT = 64
+    _kept: ClassVar[OrderedDict[Any, Callable]] = OrderedDict()
+    _guard = Lock()
 
     def __init__(self, function: Callable, static: tuple[str, ...] = ()):
-        self._jitted = jax.jit(function, static_argnames=static)
-        self._compiled: OrderedDict[Any, Callable] = OrderedDict()
+        self._function, self._static = function, static
         self._compiling = Lock()
         self.num_compilations = 0
         """How many times this program was compiled in this process."""
         self.__doc__ = function.__doc__
 
+    def _fresh(self):
+        """A jitted function of its own for each compilation: JAX's caches keep its program only as long as it lives."""
+
+        @wraps(self._function)
+        def function(*args, **static):
+            return self._function(*args, **static)
+
+        return jax.jit(function, static_argnames=self._static)
+
     def __call__(self, *args, **static):
         """Run the program, compiling it first if these shapes are new."""
         leaves, structure = jax.tree.flatten(args)
         shapes = tuple(jax.typeof(leaf) for leaf in leaves)
-        key = (shapes, structure, tuple(sorted(static.items())), jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
+        key = (self, shapes, structure, tuple(sorted(static.items())), jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
         with self._compiling:  # or two threads would compile the same
-            if key not in self._compiled:
+            program = self._kept.get(key)
+            if program is None:
                 start = time.perf_counter()
-                self._compiled[key] = self._jitted.lower(*args, **static).compile()
+                program = self._fresh().lower(*args, **static).compile()
                 for watch in _WATCHES.get():
                     watch.compile_seconds += time.perf_counter() - start
                 self.num_compilations += 1
-                if len(self._compiled) > self.KEPT:
-                    self._compiled.popitem(last=False)
-            self._compiled.move_to_end(key)
-            program = self._compiled[key]
+            with self._guard:
+                self._kept[key] = program
+                self._kept.move_to_end(key)
+                if len(self._kept) > self.KEPT:
+                    self._kept.popitem(last=False)
         return program(*args)

@@ -49,18 +49,11 @@ _tests_since_clearing = [0]
 
 @pytest.fixture(autouse=True)
 def few_compiled_programs():
-    """A process has room for some hundreds of compiled programs, and the whole suite makes more."""
+    """A process has room for some hundreds of compiled programs; those that tests jit themselves pile up."""
     yield
     _tests_since_clearing[0] += 1
-    if _tests_since_clearing[0] >= 40:
-        import gc
-
+    if _tests_since_clearing[0] >= 100:
         import jax
 
-        from bayesgmm.clock import Program
-
         _tests_since_clearing[0] = 0
-        for thing in gc.get_objects():
-            if type(thing) is Program:
-                thing._compiled.clear()
         jax.clear_caches()

@@ -477,3 +477,21 @@ def test_agglomeration_merges_what_raises_the_criterion_least(rng):
         }  # fmt: skip
         assert costs[kept, dropped] == pytest.approx(min(costs.values()), abs=1e-9)
         classes[kept] += classes.pop(dropped)
+
+
+def test_programs_that_are_let_go_give_their_memory_back(monkeypatch):
+    """Linux grants a process 65,530 memory maps, a program takes hundreds, and LLVM dies without."""
+    from pathlib import Path
+
+    from bayesgmm.clock import Program
+
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("only Linux shows a process's memory maps")
+    monkeypatch.setattr(Program, "KEPT", 4)
+    x = bg.load_dataset("faithful").to_numpy()
+    counts = []
+    for k in (2, 3, 4, 5):
+        bg.fit_em(x, k, covariance_type="spherical", n_init=2)
+        counts.append(len(maps.read_text().splitlines()))
+    assert counts[-1] - counts[1] < 300

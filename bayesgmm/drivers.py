@@ -93,7 +93,7 @@ def _turn(
     status = jnp.where(t >= max_iter, MAX_ITER, RUNNING)
     settled = _settled(gain, state.gain, left, tol, noise, accelerate)
     # A leap taken back is no evidence either way, unless it was the last resort: where nothing gains, the climb is over.
-    rest = jnp.where(back, ~leap, settled)
+    rest = jnp.where(back, (tol > 0.0) & ~leap, settled)
     still = jnp.where(rest, state.still + 1, jnp.where(back | (gain < tol), state.still, 0))
     fine = noise < tol
     status = jnp.where(still >= STILL, jnp.where(fine, CONVERGED, ROUNDING), status)

@@ -38,7 +38,7 @@ FAILED = (COLLAPSED, EMPTY, NON_FINITE)
 
 
 STILL = 4
-"""Turns in a row that must look settled."""
+"""Turns that must look settled, with no real gain between them."""
 
 
 class Climb(NamedTuple):
@@ -51,7 +51,7 @@ class Climb(NamedTuple):
     last: Float[Array, ""]
     gain: Float[Array, ""]
     still: Int[Array, ""]
-    """How many turns in a row looked settled."""
+    """How many turns looked settled since the last real gain."""
     iteration: Int[Array, ""]
     """Number of M-steps behind ``best``."""
     status: Int[Array, ""]
@@ -125,7 +125,7 @@ def _settled(gain, last_gain, left, tol, noise, accelerate: bool) -> Array:
     Plain EM, after Aitken: with gains shrinking by a ratio a, what is left is gain · a / (1 - a) (Böhning et al. 1994).
     Accelerated: the extrapolation's own estimate. Below rounding no gain means anything, and the climb is over too.
     ``tol = 0`` never stops. NaN never settles. One turn can look settled by accident (a large gain, then a small one at a
-    saddle), so `STILL` in a row are asked for.
+    saddle), so `STILL` are asked for.
     """
     if accelerate:
         small = (10.0 * left < tol) & (gain < tol)  # ten: a flat direction may not have been learnt yet

@@ -106,9 +106,7 @@ def _turn(
     old = (state.params, state.last, state.gain, state.still, state.iteration, state.status, state.leap)
     params, last, gain, still, iteration, status, leap = _choose(live, new, old)
     trace = jnp.asarray(state.trace).at[jnp.where(live, t, state.trace.shape[0])].set(objective, mode="drop")
-    return Climb(
-        params, best, highest, counts, last, gain, still, iteration, status, trace, plain, leap, memory
-    )  # fmt: skip
+    return Climb(params, best, highest, counts, last, gain, still, iteration, status, trace, plain, leap, memory)
 
 
 def _live(state: Climb, until) -> Bool[Array, "*b"]:

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bayesgmm.cavi import VariationalPosterior, fit_cavi
     from bayesgmm.comparison import Comparison, compare
     from bayesgmm.conjugate import Dirichlet, NormalInverseWishart, Prior
     from bayesgmm.datasets import load_dataset
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "cavi": ("VariationalPosterior", "fit_cavi"),
     "comparison": ("Comparison", "compare"),
     "conjugate": ("Dirichlet", "NormalInverseWishart", "Prior"),
     "datasets": ("load_dataset",),
@@ -36,9 +38,9 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow
-    "load_dataset", "compare", "Comparison", "fit_em", "fit_table", "FitTable", "sample_gibbs", "sample_nuts", "MixtureFit",
-    "Posterior", "Prior", "Dirichlet", "NormalInverseWishart", "default_prior", "gaussian_mixture", "Params", "log_joint",
-    "log_density", "log_likelihood", "responsibilities", "sample",
+    "load_dataset", "compare", "Comparison", "fit_em", "fit_table", "FitTable", "fit_cavi", "sample_gibbs", "sample_nuts",
+    "MixtureFit", "Posterior", "VariationalPosterior", "Prior", "Dirichlet", "NormalInverseWishart", "default_prior",
+    "gaussian_mixture", "Params", "log_joint", "log_density", "log_likelihood", "responsibilities", "sample",
 ]  # fmt: skip
 
 

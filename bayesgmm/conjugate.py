@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax.scipy.special import gammaln, multigammaln
+from jax.scipy.special import digamma, gammaln, multigammaln
 from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.arrays import Array
@@ -48,6 +48,10 @@ class Dirichlet(NamedTuple):
         """``Σ (α_k - 1) log π_k``, with 0 · log 0 = 0."""
         excess = self.concentration - 1.0
         return jnp.sum(jnp.where(excess == 0.0, 0.0, excess * jnp.where(excess == 0.0, 0.0, log_weights)))
+
+    def expected_log(self) -> Float[Array, "K"]:
+        """``E[log π_k] = ψ(α_k) - ψ(Σ α)`` (Bishop 2006, eq. 10.66)."""
+        return digamma(self.concentration) - digamma(jnp.sum(jnp.asarray(self.concentration)))
 
     def log_normaliser(self) -> Float[Array, ""]:
         """``log Γ(Σ α) - Σ log Γ(α)``: the constant that makes the density integrate to one over the simplex."""
@@ -117,6 +121,20 @@ class NormalInverseWishart(NamedTuple):
         exponent = self.counts * log_diagonals
         return -jnp.sum(exponent + 0.5 * spread + 0.5 * self.strength * jnp.sum(shift**2, axis=-1))
 
+    def expected_log_det(self) -> Float[Array, "K"]:
+        """``E[log |Σ_k|]`` (Bishop 2006, eq. 10.65, for the inverse)."""
+        dim = jnp.shape(self.loc)[-1]
+        halves = 0.5 * (self.df[:, None] - jnp.arange(dim, dtype=self.scale.dtype))
+        return 2.0 * log_diagonal_sum(cholesky(self.scale)) - dim * math.log(2.0) - jnp.sum(digamma(halves), axis=1)
+
+    def expected_log_kernel(self, q: "NormalInverseWishart") -> Float[Array, ""]:
+        """``E_q[log_kernel]``: the density without its constant, averaged over another belief."""
+        dim = jnp.shape(self.loc)[-1]
+        whiteners = jnp.sqrt(q.df)[:, None, None] * inverse_tril(cholesky(q.scale))
+        shift = jnp.sum(matvec(whiteners, q.loc - self.loc) ** 2, axis=-1) + dim / q.strength
+        spread = jnp.sum(matmul(whiteners, jnp.asarray(self.scale)) * whiteners, axis=(-2, -1))
+        return -0.5 * jnp.sum(self.counts * q.expected_log_det() + spread + self.strength * shift)
+
     def standardise(self, frame: Frame) -> "NormalInverseWishart":
         """The same belief in standardised coordinates."""
         loc = (self.loc - frame.center) / frame.scale
@@ -180,6 +198,14 @@ class Belief(NamedTuple):
     def log_density(self, params: Params) -> Float[Array, ""]:
         """``log p(θ)`` over (weights, means, covariances), constants included."""
         return self.log_kernel(params) + self.log_normaliser()
+
+    def kl(self, other: "Belief") -> Float[Array, ""]:
+        """Kullback-Leibler divergence ``E[log p(θ) - log other(θ)]`` of another proper belief from this one."""
+        logs = self.weights.expected_log()
+        kernels = self.weights.log_kernel(logs) - other.weights.log_kernel(logs)
+        kernels += self.components.expected_log_kernel(self.components)
+        kernels -= other.components.expected_log_kernel(self.components)
+        return kernels + self.log_normaliser() - other.log_normaliser()
 
     def expand(self, num_components: int, dim: int) -> "Belief":
         """Give every hyperparameter its full shape: ``(K,)``, ``(K, D)`` or ``(K, D, D)``, as NumPy arrays.

@@ -9,6 +9,7 @@ EM       log joint           averaged     maximised
 CEM      log joint           maximised    maximised
 SEM      log joint           drawn        maximised
 Gibbs    log joint           drawn        drawn
+CAVI     expected log joint  averaged     kept as a distribution
 NUTS     log joint           averaged     moved along the gradient
 =======  ==================  ===========  ==========================================
 
@@ -17,9 +18,10 @@ The rows of the table are the values in `KERNELS`, and `step` is the dance. NUTS
 log-likelihood with the statistics held fixed.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +30,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.arrays import Array
 from bayesgmm.conjugate import Belief, flat_belief
+from bayesgmm.linalg import cholesky, inverse_tril
 from bayesgmm.mixture import Scorer, log_joint_scorer
 from bayesgmm.sweep import Assign, Rows, sweep
 from bayesgmm.types import Params, Stats
@@ -75,12 +78,28 @@ def sample(key: PRNGKeyArray, belief: Belief, present: Params) -> Params:
     return belief.sample(key)
 
 
-class Kernel(NamedTuple):
-    """One row of the table."""
+def keep(key: PRNGKeyArray, belief: Belief, present: Belief) -> Belief:
+    """θ stays a distribution: the variational posterior of it."""
+    del key, present
+    return belief
 
-    see: Callable[[Params], Scorer]
+
+def expected_log_joint_scorer(belief: Belief) -> Scorer:
+    """The score ``E[log π_k + log N(x; μ_k, Σ_k)]`` over a belief about θ (Bishop 2006, eqs. 10.46 and 10.64-10.66)."""
+    components = belief.components
+    dim = components.loc.shape[-1]
+    offsets = belief.weights.expected_log() - 0.5 * components.expected_log_det() - 0.5 * dim / components.strength
+    trils = cholesky(components.scale / components.df[:, None, None])
+    constant = 0.5 * dim * math.log(2.0 * math.pi)
+    return Scorer(offsets - constant, components.loc, inverse_tril(trils), trils)
+
+
+class Kernel(NamedTuple):
+    """One row of the table. θ is `Params`, or the `Belief` about them where θ is kept as a distribution."""
+
+    see: Callable[[Any], Scorer]
     assign: Assign
-    estimate: Callable[[PRNGKeyArray, Belief, Params], Params]
+    estimate: Callable[[PRNGKeyArray, Belief, Any], Any]
 
 
 KERNELS = {
@@ -88,6 +107,7 @@ KERNELS = {
     "cem": Kernel(see=log_joint_scorer, assign=maximise, estimate=mode),
     "sem": Kernel(see=log_joint_scorer, assign=draw, estimate=mode),
     "gibbs": Kernel(see=log_joint_scorer, assign=draw, estimate=sample),
+    "cavi": Kernel(see=expected_log_joint_scorer, assign=average, estimate=keep),
 }
 
 
@@ -98,7 +118,7 @@ def step(kernel: Kernel, key: PRNGKeyArray, params: Params, prior: Belief, rows:
     return kernel.estimate(key_theta, prior.update(stats), params), stats
 
 
-def expect(kernel: Kernel, key: PRNGKeyArray, params: Params, rows: Rows) -> Stats:
+def expect(kernel: Kernel, key: PRNGKeyArray, params: Params | Belief, rows: Rows) -> Stats:
     """The first half of the dance, on its own: z given θ, added up over the rows."""
     return sweep(key, kernel.see(params), rows, kernel.assign)
 
@@ -106,19 +126,20 @@ def expect(kernel: Kernel, key: PRNGKeyArray, params: Params, rows: Rows) -> Sta
 @jax.custom_jvp
 def log_likelihood(params: Params, rows: Rows) -> Float[Array, ""]:
     """Marginal log-likelihood Σ_n log p(x_n | θ) by one sweep; so is its derivative with respect to θ."""
-    return _expected_stats(params, rows).value
+    return mixture_stats(params, rows).value
 
 
 @partial(log_likelihood.defjvp, symbolic_zeros=False)
 def _fisher_identity(primals, tangents):
     params, rows = primals
-    stats = _expected_stats(params, rows)
+    stats = mixture_stats(params, rows)
     complete = flat_belief(*params.means.shape).update(stats)
     _, tangent = jax.jvp(complete.log_kernel, (params,), (tangents[0],))
     return stats.value, tangent
 
 
-def _expected_stats(params: Params, rows: Rows) -> Stats:
+def mixture_stats(params: Params, rows: Rows) -> Stats:
+    """Statistics of the responsibilities at θ, with the log-likelihood: EM's E-step."""
     return sweep(jr.key(0), log_joint_scorer(params), rows, average)
 
 

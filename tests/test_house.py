@@ -22,7 +22,7 @@ LAYERS = [
     {"results"},
     {"chains", "fits"},
     {"em", "selection"},
-    {"gibbs", "nuts"},
+    {"cavi", "gibbs", "nuts"},
     {"plots", "verdict"},
     {"comparison"},
     {"report"},

@@ -1,0 +1,130 @@
+"""Variational Bayes: exact where it can be, a bound where it cannot, and honest about the difference."""
+
+import arviz as az
+import numpy as np
+import pytest
+import twins
+from scipy.special import digamma
+
+import bayesgmm as bg
+from bayesgmm.conjugate import Belief
+from bayesgmm.errors import ArgumentError, NotConvergedWarning, PriorError
+
+
+@pytest.fixture(scope="module")
+def faithful():
+    return bg.load_dataset("faithful")
+
+
+@pytest.fixture(scope="module")
+def fit(faithful):
+    return bg.fit_cavi(faithful, 2, seed=0)
+
+
+def pieces(prior, k):
+    loc, strength, df, scale = (np.asarray(part) for part in prior.components)
+    return np.asarray(prior.weights.concentration)[0], loc[0], strength[0], df[0], scale[0]
+
+
+def test_with_one_component_the_bound_is_the_evidence(faithful):
+    """Nothing is left out then: q is the posterior, the bound log p(x), and the importance ratios are all equal."""
+    fit = bg.fit_cavi(faithful, 1, num_samples=50)
+    _, *niw = pieces(bg.default_prior(faithful, 1), 1)
+    assert fit.elbo == pytest.approx(twins.log_evidence_niw(faithful.to_numpy(), *niw), abs=1e-6)
+
+
+@pytest.mark.parametrize("apart", [0.5, 12.0])
+def test_bound_is_between_the_best_labelling_and_the_evidence(rng, apart):
+    """Against all 2^8 labelings: q with the best labelling for q(z) would reach log p(x, z), and no q exceeds log p(x)."""
+    x = rng.normal(size=(8, 2)) + np.repeat([[0.0, 0.0], [apart, 0.0]], 4, axis=0)
+    prior = bg.default_prior(x, 2)
+    _, probabilities, evidence = twins.enumerate_labelings(x, 2, *pieces(prior, 2))
+    fit = bg.fit_cavi(x, 2, prior=prior, num_samples=20, n_init=16)
+    assert evidence + np.log(probabilities.max()) - 1e-6 < fit.elbo < evidence
+
+
+def test_updates_are_the_textbooks(faithful, fit):
+    """One more turn, written out row by row after Bishop (2006, eqs. 10.46-10.67), leaves q where it is."""
+    x = faithful.to_numpy()
+    prior = bg.default_prior(faithful, 2)
+    alpha0, m0, b0, v0, s0 = pieces(prior, 2)
+    alpha = fit.q.weights.concentration
+    loc, strength, df, scale = fit.q.components
+    logs = np.empty((len(x), 2))
+    for k in range(2):
+        log_det = digamma(0.5 * (df[k] - np.arange(2))).sum() + 2 * np.log(2.0) - np.linalg.slogdet(scale[k])[1]
+        apart = x - loc[k]
+        square = df[k] * np.einsum("nd,de,ne->n", apart, np.linalg.inv(scale[k]), apart) + 2 / strength[k]
+        logs[:, k] = digamma(alpha[k]) - digamma(alpha.sum()) + 0.5 * log_det - 0.5 * square
+    r = np.exp(logs - logs.max(axis=1, keepdims=True))
+    r /= r.sum(axis=1, keepdims=True)
+    counts, means = r.sum(axis=0), (r.T @ x) / r.sum(axis=0)[:, None]
+    for k in range(2):
+        centred = x - means[k]
+        scatter = (r[:, k, None] * centred).T @ centred
+        between = b0 * counts[k] / (b0 + counts[k]) * np.outer(means[k] - m0, means[k] - m0)
+        np.testing.assert_allclose(alpha[k], alpha0 + counts[k], rtol=1e-6)
+        np.testing.assert_allclose(df[k], v0 + counts[k], rtol=1e-6)
+        np.testing.assert_allclose(loc[k], (b0 * m0 + counts[k] * means[k]) / (b0 + counts[k]), rtol=1e-4)
+        np.testing.assert_allclose(scale[k], s0 + scatter + between, rtol=1e-3)
+
+
+def test_bound_never_falls(faithful):
+    fit = bg.fit_cavi(faithful, 4, n_init=3, seed=2, num_samples=20)
+    assert (np.diff(fit.trace) > -1e-8 * abs(fit.elbo)).all()
+    assert fit.converged
+
+
+def test_divergence_is_what_draws_say(faithful):
+    """KL(q ‖ p) against the average of log q - log p over draws of q."""
+    import jax
+    import jax.numpy as jnp
+    import jax.random as jr
+
+    from bayesgmm.precision import scope
+
+    prior = bg.default_prior(faithful, 2)
+    with scope("float64"):
+        p = jax.tree.map(jnp.asarray, prior)
+        loc, strength, df, scale = p.components
+        q = Belief(
+            p.weights.update(jnp.array([3.0, 5.0])), type(p.components)(loc + 0.3, strength + 4, df + 6, 2 * scale)
+        )
+        draws = jax.vmap(q.sample)(jr.split(jr.key(0), 40_000))
+        logs = jax.vmap(lambda params: q.log_density(params) - p.log_density(params))(draws)
+        error = float(logs.std() / np.sqrt(len(logs)))
+        assert float(q.kl(p)) == pytest.approx(float(logs.mean()), abs=4 * error)
+        assert float(p.kl(p)) == pytest.approx(0.0, abs=1e-10)
+
+
+def test_draws_have_the_samplers_shape_and_agree_with_gibbs(faithful, fit):
+    gibbs = bg.sample_gibbs(faithful, 2, num_warmup=200, num_samples=500, seed=1)
+    assert fit.params.means.shape == (4, 1000, 2, 2)
+    assert set(fit.datatree.children) == set(gibbs.datatree.children)
+    ours, theirs = (result.params.means.reshape(-1, 2, 2) for result in (fit, gibbs))
+    np.testing.assert_allclose(ours.mean(axis=0), theirs.mean(axis=0), rtol=0.01)
+    assert (ours.std(axis=0) < 1.1 * theirs.std(axis=0)).all()  # what q leaves out makes it narrow
+    assert fit.pareto_k < 0.7
+    assert az.summary(fit.datatree, var_names=["weights"]).shape[0] == 2
+    assert "ELBO" in repr(fit)
+    assert "k-hat" in fit._repr_html_()
+
+
+def test_seed_and_units(faithful, fit):
+    again = bg.fit_cavi(faithful, 2, seed=0)
+    np.testing.assert_array_equal(again.params.means, fit.params.means)
+    scaled = bg.fit_cavi(faithful * [60.0, 0.1] + [1e3, 0.0], 2, seed=0)
+    assert scaled.elbo + 272 * np.log(6.0) == pytest.approx(fit.elbo, abs=1e-5)
+
+
+def test_bad_input_is_refused_first(faithful):
+    with pytest.raises(PriorError, match="proper prior"):
+        bg.fit_cavi(faithful, 2, prior=None)
+    with pytest.raises(ArgumentError, match="tol"):
+        bg.fit_cavi(faithful, 2, tol=0.0)
+    with pytest.raises(ArgumentError, match="n_init"):
+        bg.fit_cavi(faithful, 2, n_init=0)
+    with pytest.raises(ArgumentError, match="full"):
+        bg.fit_cavi(faithful, 2, covariance_type="tied")
+    with pytest.warns(NotConvergedWarning, match="max_iter=3"):
+        bg.fit_cavi(faithful, 4, max_iter=3, num_samples=10)

@@ -85,6 +85,6 @@ class Program:
             with self._guard:
                 self._kept[key] = program
                 self._kept.move_to_end(key)
-                if len(self._kept) > self.KEPT:
+                while len(self._kept) > self.KEPT:
                     self._kept.popitem(last=False)
         return program(*args)

@@ -162,9 +162,14 @@ def fit_cavi(
 
 
 def _pareto_k(log_ratios: np.ndarray) -> float:
+    """Shape of the upper tail of the importance ratios; -∞ if they are all equal, up to rounding: q is the posterior then."""
     from arviz_stats.base.array import array_stats
 
-    return float(array_stats.psislw(log_ratios, axis=-1)[1])
+    log_ratios = np.asarray(log_ratios, float)
+    if np.ptp(log_ratios) < 1e-6:
+        return float("-inf")
+    # ArviZ takes log-likelihoods, whose negatives are the log ratios of leave-one-out.
+    return float(array_stats.psislw(-log_ratios, axis=-1)[1])
 
 
 def _ascend(starts: Params, prior: Belief, rows: Rows, tol, max_iter, size: int) -> State:

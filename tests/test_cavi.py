@@ -31,6 +31,7 @@ def test_with_one_component_the_bound_is_the_evidence(faithful):
     fit = bg.fit_cavi(faithful, 1, num_samples=50)
     _, *niw = pieces(bg.default_prior(faithful, 1), 1)
     assert fit.elbo == pytest.approx(twins.log_evidence_niw(faithful.to_numpy(), *niw), abs=1e-6)
+    assert fit.pareto_k == -np.inf
 
 
 @pytest.mark.parametrize("apart", [0.5, 12.0])
@@ -108,6 +109,23 @@ def test_draws_have_the_samplers_shape_and_agree_with_gibbs(faithful, fit):
     assert az.summary(fit.datatree, var_names=["weights"]).shape[0] == 2
     assert "ELBO" in repr(fit)
     assert "k-hat" in fit._repr_html_()
+
+
+@pytest.mark.parametrize("shape", [0.3, 0.9])
+def test_k_hat_is_the_shape_of_the_upper_tail(rng, shape):
+    """Pareto ratios of a known shape; what is far below the others does not count."""
+    from bayesgmm.cavi import _pareto_k
+
+    log_ratios = shape * rng.exponential(size=200_000)
+    log_ratios[:100] = -50.0
+    error = (1 + shape) / np.sqrt(3 * np.sqrt(200_000))  # of the maximum-likelihood shape of a tail of 3 √S draws
+    assert _pareto_k(log_ratios) == pytest.approx(shape, abs=3 * error)
+
+
+def test_overlapping_components_are_not_to_be_trusted(faithful):
+    fit = bg.fit_cavi(faithful, 3)
+    assert fit.pareto_k > 0.7
+    assert "not to be trusted" in repr(fit)
 
 
 def test_seed_and_units(faithful, fit):

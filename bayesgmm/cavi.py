@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float, Int
 
 from bayesgmm import initialize
 from bayesgmm.arrays import Array
+from bayesgmm.blocks import Collected
 from bayesgmm.chains import check_chain_arguments, check_reference, to_posterior
 from bayesgmm.clock import Program, stopwatch
 from bayesgmm.conjugate import Belief
-from bayesgmm.drivers import Collected
 from bayesgmm.errors import ArgumentError, FitError, NotConvergedWarning
 from bayesgmm.kernels import KERNELS, expect, log_likelihood, mixture_stats
 from bayesgmm.precision import scope, to_numpy

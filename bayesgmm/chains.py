@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from bayesgmm import initialize, labels
+from bayesgmm.blocks import Collected, Report
 from bayesgmm.clock import Program, Stopwatch
 from bayesgmm.conjugate import Belief
-from bayesgmm.drivers import Collected, Report, climb, foot, usable
+from bayesgmm.drivers import climb, foot, usable
 from bayesgmm.errors import ArgumentError, MixingWarning, PriorError, SamplingInterrupted
 from bayesgmm.problem import Problem, check_count, log_kernel
 from bayesgmm.progress import Listener

@@ -1,9 +1,9 @@
-"""The only place that loops: EM until it settles, chains in blocks."""
+"""The loop of every ascent: EM and its accelerated relatives until they settle."""
 
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,6 @@ from bayesgmm.acceleration import DEPTH, SHORTEST, Memory, emptied, learn, no_me
 from bayesgmm.arrays import Array
 from bayesgmm.clock import Program
 from bayesgmm.conjugate import Belief
-from bayesgmm.errors import FitError
 from bayesgmm.interrupt import interruptible
 from bayesgmm.kernels import KERNELS, expect
 from bayesgmm.sweep import Rows
@@ -251,69 +250,3 @@ def climb(
             done = max(front(), halt)
             report(done)
     return states, stop.is_set() and bool((np.asarray(states.status) == RUNNING).any())
-
-
-BLOCK = 256
-"""Most draws per chain between two looks at the outside world."""
-
-
-def collect(advance: Callable, state, num_steps: Int[Array, ""]):
-    """Run ``state, output = advance(state)`` `num_steps` times (at most `BLOCK`), and keep the outputs."""
-    shapes = jax.eval_shape(advance, state)[1]
-    kept = jax.tree.map(lambda leaf: jnp.zeros((BLOCK, *leaf.shape), leaf.dtype), shapes)
-
-    def turn(i, carry):
-        state, kept = carry
-        state, output = advance(state)
-        return state, jax.tree.map(lambda all_, one: all_.at[i].set(one), kept, output)
-
-    return lax.fori_loop(0, num_steps, turn, (state, kept))
-
-
-class Collected(NamedTuple):
-    """What a run of chains leaves: outputs with leading axes (chain, draw), and whether it was cut short."""
-
-    outputs: Any
-    num_draws: int
-    interrupted: bool
-
-
-Report = Callable[[int, Any], None]
-"""Called after each block with the number of steps done so far and the block's outputs (chain, draw, …)."""
-
-
-def run_chains(
-    block: Callable[[Any, Int[Array, ""]], tuple[Any, Any]], state, num_warmup: int, num_samples: int, report: Report
-) -> Collected:
-    """Drive chains through warm-up and sampling, block by block.
-
-    ``block(state, n)`` advances every chain by n draws. The first block is short and the others aim at a quarter of a
-    second, so that the terminal stays alive; the draws do not depend on where the blocks end. Ctrl-C finishes the block
-    under way and keeps the draws so far; a second one stops at once.
-    """
-    total, done, size = num_warmup + num_samples, 0, 1
-    blocks = []
-    with interruptible() as stop:
-        while done < total and not stop.is_set():
-            end = num_warmup if done < num_warmup else total
-            count = min(size, BLOCK, end - done)
-            start = time.perf_counter()
-            state, outputs = jax.block_until_ready(block(state, jnp.asarray(count)))
-            seconds = time.perf_counter() - start
-            host = jax.tree.map(lambda leaf, count=count: np.asarray(leaf)[:, :count].copy(), outputs)
-            _refuse_non_finite(host)
-            if done >= num_warmup:
-                blocks.append(host)
-            done += count
-            size = int(np.clip(0.25 * count / max(seconds, 1e-6), 1, 4 * size))
-            report(done, host)
-    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *blocks) if blocks else None
-    return Collected(joined, max(0, done - num_warmup), stop.is_set())
-
-
-def _refuse_non_finite(outputs: Any) -> None:
-    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(outputs[:2])):
-        raise FitError(
-            "A chain reached parameters or a log-likelihood that are not finite: some covariance has become singular to "
-            "working precision. Use dtype='float64', check for nearly collinear features, or give a prior with a larger scale."
-        )

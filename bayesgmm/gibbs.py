@@ -8,10 +8,10 @@ import jax.random as jr
 from jaxtyping import Int, PRNGKeyArray
 
 from bayesgmm.arrays import Array
+from bayesgmm.blocks import collect, run_chains
 from bayesgmm.chains import Init, chain_starts, check_chain_arguments, check_reference, to_posterior, to_report
 from bayesgmm.clock import Program, stopwatch
 from bayesgmm.conjugate import Belief
-from bayesgmm.drivers import collect, run_chains
 from bayesgmm.kernels import KERNELS, step
 from bayesgmm.precision import scope
 from bayesgmm.problem import as_key, prepare

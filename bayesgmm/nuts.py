@@ -19,10 +19,10 @@ from numpyro.infer.hmc import hmc
 from numpyro.infer.util import potential_energy
 
 from bayesgmm.arrays import Array
+from bayesgmm.blocks import collect, run_chains
 from bayesgmm.chains import Init, chain_starts, check_chain_arguments, check_reference, to_posterior, to_report
 from bayesgmm.clock import Program, stopwatch
 from bayesgmm.conjugate import Belief
-from bayesgmm.drivers import collect, run_chains
 from bayesgmm.errors import ArgumentError
 from bayesgmm.kernels import log_posterior
 from bayesgmm.model import gaussian_mixture

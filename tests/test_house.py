@@ -16,7 +16,7 @@ LAYERS = [
     {"sweep", "model"},
     {"problem", "kernels"},
     {"acceleration"},
-    {"initialize", "drivers"},
+    {"initialize", "drivers", "blocks"},
     {"search", "panel"},
     {"labels", "diagnostics", "datatree"},
     {"results"},

@@ -9,7 +9,7 @@ import twins
 from agreement import assert_same_mean, invariants, mean_and_error
 
 import bayesgmm as bg
-from bayesgmm import drivers, gibbs
+from bayesgmm import blocks, gibbs
 from bayesgmm.errors import ArgumentError, FitError, PriorError
 from bayesgmm.kernels import KERNELS, step
 from bayesgmm.problem import as_key
@@ -209,7 +209,7 @@ def test_log_prior_and_log_likelihood_of_draws_are_in_the_users_units(reference_
 def test_same_seed_same_draws_wherever_blocks_end(engine, reference_data, monkeypatch):
     arguments = {"num_warmup": 30, "num_samples": 40, "num_chains": 2, "seed": 6}
     first = engine(reference_data["faithful"], 2, **arguments)
-    monkeypatch.setattr(drivers.np, "clip", lambda *args: 7)
+    monkeypatch.setattr(blocks.np, "clip", lambda *args: 7)
     second = engine(reference_data["faithful"], 2, **arguments)
     np.testing.assert_array_equal(first.params.means, second.params.means)
     monkeypatch.undo()

@@ -10,7 +10,7 @@ demo: $(VENV)/.ready
 	$(BIN)/bayesgmm compare faithful -k 2 --out out/faithful
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow

@@ -11,8 +11,10 @@ from jax import lax
 from jaxtyping import Int
 
 from bayesgmm.arrays import Array
+from bayesgmm.checkpoint import Checkpoint
 from bayesgmm.errors import FitError
 from bayesgmm.interrupt import interruptible
+from bayesgmm.types import Params
 
 BLOCK = 256
 """Most draws per chain between two looks at the outside world."""
@@ -32,10 +34,11 @@ def collect(advance: Callable, state, num_steps: Int[Array, ""]):
 
 
 class Collected(NamedTuple):
-    """What a run of chains leaves: outputs with leading axes (chain, draw), and whether it was cut short."""
+    """What a run of chains leaves: where they stand, outputs with leading axes (chain, draw), and whether it was cut short."""
 
+    state: Any
     outputs: Any
-    num_draws: int
+    """(params, log-likelihood, the sampler's statistics by name); None if no draw was kept."""
     interrupted: bool
 
 
@@ -44,16 +47,24 @@ Report = Callable[[int, Any], None]
 
 
 def run_chains(
-    block: Callable[[Any, Int[Array, ""]], tuple[Any, Any]], state, num_warmup: int, num_samples: int, report: Report
+    block: Callable[[Any, Int[Array, ""]], tuple[Any, Any]],
+    state: Any,
+    num_warmup: int,
+    num_samples: int,
+    report: Report,
+    checkpoint: Checkpoint | None = None,
 ) -> Collected:
     """Drive chains through warm-up and sampling, block by block.
 
     ``block(state, n)`` advances every chain by n draws. The first block is short and the others aim at a quarter of a
     second, so that the terminal stays alive; the draws do not depend on where the blocks end. Ctrl-C finishes the block
-    under way and keeps the draws so far; a second one stops at once.
+    under way and keeps the draws so far; a second one stops at once. With a checkpoint the run begins where that stands.
     """
     total, done, size = num_warmup + num_samples, 0, 1
     blocks = []
+    if checkpoint is not None:
+        state, done, saved = checkpoint.load(state)
+        blocks = [_unnamed(draws) for draws in saved]
     with interruptible() as stop:
         while done < total and not stop.is_set():
             end = num_warmup if done < num_warmup else total
@@ -63,13 +74,32 @@ def run_chains(
             seconds = time.perf_counter() - start
             host = jax.tree.map(lambda leaf, count=count: np.asarray(leaf)[:, :count].copy(), outputs)
             _refuse_singular(host)
-            if done >= num_warmup:
+            kept = done >= num_warmup
+            if kept:
                 blocks.append(host)
             done += count
-            size = int(np.clip(0.25 * count / max(seconds, 1e-6), 1, 4 * size))
+            if checkpoint is not None:
+                checkpoint.add(state, done, _named(host) if kept else None, now=done >= total or stop.is_set())
+            size = _next_size(size, count / max(seconds, 1e-6))
             report(done, host)
-    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *blocks) if blocks else None
-    return Collected(joined, max(0, done - num_warmup), stop.is_set())
+    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1)[:, :num_samples], *blocks) if blocks else None
+    return Collected(state, joined, done < total)
+
+
+def _next_size(size: int, per_second: float) -> int:
+    """Draws for a quarter of a second, coming near by steps."""
+    return int(np.clip(0.25 * per_second, 1, 4 * size))
+
+
+def _named(outputs: Any) -> dict[str, np.ndarray]:
+    params, log_likelihood, stats = outputs
+    return {**params._asdict(), "log_likelihood": log_likelihood, **stats}
+
+
+def _unnamed(draws: dict[str, np.ndarray]) -> Any:
+    draws = dict(draws)
+    params = Params(**{name: draws.pop(name) for name in Params._fields})
+    return params, draws.pop("log_likelihood"), draws
 
 
 def _refuse_singular(outputs: Any) -> None:

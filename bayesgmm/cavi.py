@@ -121,7 +121,9 @@ def fit_cavi(
     NotConvergedWarning
         If the best start stopped at `max_iter`.
     """
-    check_chain_arguments(0, num_samples, num_chains, prior, covariance_type)
+    check_chain_arguments(0, num_samples, num_chains, prior)
+    if covariance_type not in ("full", "VVV"):
+        raise ArgumentError(f"fit_cavi takes covariance_type='full' (mclust's 'VVV') for now, got {covariance_type!r}.")
     check_count("n_init", n_init)
     check_count("max_iter", max_iter)
     if not tol > 0:
@@ -141,10 +143,10 @@ def fit_cavi(
         keys = jr.split(key_draw, num_chains * num_samples)
         params, values, log_ratios = to_numpy(_DRAWS(keys, state.q, problem.belief, problem.rows))
         outputs = jax.tree.map(
-            lambda leaf: leaf.reshape(num_chains, num_samples, *leaf.shape[1:]), (Params(*params), values)
+            lambda leaf: leaf.reshape(num_chains, num_samples, *leaf.shape[1:]), (Params(*params), values, {})
         )
         posterior = to_posterior(
-            problem, Collected(outputs, num_samples, False), clock, sample_stats={}, algorithm="cavi", num_warmup=0,
+            problem, Collected(None, outputs, False), clock, algorithm="cavi", num_warmup=0,
             seed=seed, reference=reference,
         )  # fmt: skip
     shared = {field.name: getattr(posterior, field.name) for field in fields(posterior)}

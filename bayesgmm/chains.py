@@ -1,5 +1,6 @@
 """What Gibbs and NUTS share: checks, starts, and the way from raw draws to a `Posterior`."""
 
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from bayesgmm.drivers import climb, foot, usable
 from bayesgmm.errors import ArgumentError, MixingWarning, PriorError, SamplingInterrupted
 from bayesgmm.problem import Problem, check_count, log_kernel
 from bayesgmm.progress import Listener
+from bayesgmm.restricted import CONJUGATE
 from bayesgmm.results import MixtureFit, Posterior
 from bayesgmm.search import search
 from bayesgmm.types import Params
@@ -26,20 +28,41 @@ Init = str | Params | MixtureFit
 """``"dispersed"``, ``"em"``, parameters in the user's units, or a fit."""
 
 
-def check_chain_arguments(num_warmup: int, num_samples: int, num_chains: int, prior: Any, covariance_type: str) -> None:
+def check_chain_arguments(num_warmup: int, num_samples: int, num_chains: int, prior: Any) -> None:
     """Refuse lengths and priors that no sampler can use, before any work."""
     check_count("num_warmup", num_warmup, least=0)
     check_count("num_samples", num_samples)
     check_count("num_chains", num_chains)
-    if covariance_type not in ("full", "VVV"):
-        raise ArgumentError(
-            f"The samplers take covariance_type='full' (mclust's 'VVV') for now, got {covariance_type!r}."
-        )
     if prior is None:
         raise PriorError(
             "A sampler needs a proper prior; prior=None is the flat belief of maximum likelihood, under which the posterior "
             "of a mixture is improper. Use prior='default' or a bayesgmm.Prior."
         )
+
+
+def check_sampled(problem: Problem, num_chains: int, num_draws: int) -> None:
+    """Refuse families without a conjugate belief, and more draws than memory holds."""
+    if problem.family.name not in CONJUGATE:
+        raise ArgumentError(
+            f"Under covariance_type {problem.family.label(problem.table.dim)!r} the belief about covariances is not conjugate, "
+            f"and no sampler here takes it. Use full, tied, diag or spherical (or {', '.join(CONJUGATE)}), or fit_em."
+        )
+    k, dim = problem.num_components, problem.table.dim
+    # The draws, their copies in the user's units and in one labelling, and their covariances in the DataTree.
+    needed = 4 * 8.0 * num_chains * num_draws * k * (1 + dim + dim**2)
+    if needed > memory():
+        raise ArgumentError(
+            f"{num_chains} chains × {num_draws} draws of {k} components in {dim} dimensions would take about "
+            f"{needed / 2**30:.0f} GB, more than this machine has. Ask for fewer chains or draws."
+        )
+
+
+def memory() -> float:
+    """Bytes of memory this machine has; infinite where it does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):  # not a POSIX system
+        return float("inf")
 
 
 def chain_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Init) -> Params:
@@ -48,6 +71,15 @@ def chain_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Ini
     ``"dispersed"``: a k-means++ start of its own for each chain. ``"em"``: the best MAP mode of sixteen starts, for all.
     A fit, or parameters in the user's units (with or without an axis of chains), are taken as they are.
     """
+    return _in_family(_any_starts(key, problem, num_chains, init), problem.belief)
+
+
+@Program
+def _in_family(starts: Params, belief: Belief) -> Params:
+    return jax.vmap(belief.components.project)(starts)
+
+
+def _any_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Init) -> Params:
     if isinstance(init, str):
         if init == "dispersed":
             return initialize.made_starts(key, problem, num_chains, "k-means++")
@@ -106,7 +138,6 @@ def to_posterior(
     run: Collected,
     clock: Stopwatch,
     *,
-    sample_stats: dict[str, np.ndarray],
     algorithm: str,
     num_warmup: int,
     seed: Any,
@@ -114,7 +145,7 @@ def to_posterior(
 ) -> Posterior:
     """Bring draws to the user's units and to one labelling.
 
-    ``run.outputs`` starts with (params, log-likelihood), both in standardised coordinates. The labelling is that of
+    ``run.outputs`` are (params, log-likelihood, statistics), in standardised coordinates. The labelling is that of
     `reference`, or of the mode that EM reaches from the highest draw.
 
     Raises
@@ -127,7 +158,7 @@ def to_posterior(
             f"{algorithm} was stopped during warm-up, before a draw was kept. Nothing can be returned."
         )
     assert problem.prior is not None
-    draws, log_likelihood = run.outputs[:2]
+    draws, log_likelihood, sample_stats = run.outputs
     log_prior = np.asarray(_log_kernels(_merge(draws), problem.belief)).reshape(log_likelihood.shape)
     mode = _reference_mode(problem, draws, log_likelihood + log_prior, reference)
     draws = labels.permute(draws, labels.align(draws, mode))
@@ -137,7 +168,9 @@ def to_posterior(
         log_prior=np.asarray(log_prior, np.float64) + _prior_shift(problem, draws, log_prior),
         sample_stats=sample_stats,
         algorithm=algorithm,
+        family=problem.family,
         prior=problem.prior,
+        penalty=problem.penalty,
         table=problem.table,
         frame=problem.frame,
         reference=_to_host(problem.frame.restore(mode)),
@@ -145,6 +178,7 @@ def to_posterior(
         interrupted=run.interrupted,
         clock=clock,
         seed=seed,
+        continuation=None,
     )
     if posterior.num_divergences:
         warnings.warn(
@@ -178,7 +212,7 @@ def _prior_shift(problem: Problem, draws: Params, log_prior: np.ndarray) -> floa
     first = _to_host(problem.frame.restore(jax.tree.map(lambda leaf: leaf[0, 0], draws)))
     assert problem.prior is not None
     return (
-        float(log_kernel(*jax.tree.map(jnp.asarray, (first, problem.prior))))
+        float(log_kernel(*jax.tree.map(jnp.asarray, (first, problem.penalty))))
         + problem.prior_constant
         - float(log_prior[0, 0])
     )

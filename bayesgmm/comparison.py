@@ -219,7 +219,7 @@ def compare(
     """
     engines = check_engines(engines)
     if any(name not in POINT_ENGINES for name in engines):
-        check_chain_arguments(num_warmup, num_samples, num_chains, prior, "full")
+        check_chain_arguments(num_warmup, num_samples, num_chains, prior)
     check_count("n_components", n_components)
     table = as_table(x)
     check_table(table, n_components)

@@ -99,18 +99,10 @@ class NormalInverseWishart(NamedTuple):
         return params
 
     def sample(self, key: PRNGKeyArray) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
-        """Draw (means, Cholesky factors) by Bartlett's decomposition (Anderson 2003, section 7.2)."""
-        key_mean, key_diagonal, key_below = jr.split(key, 3)
-        num, dim = jnp.shape(self.loc)
-        dtype = self.loc.dtype
-        shape = 0.5 * (self.df[:, None] - (dim - 1.0) + jnp.arange(dim, dtype=dtype))
-        diagonal = jnp.sqrt(2.0 * jr.gamma(key_diagonal, shape, dtype=dtype))
-        below = jnp.tril(jr.normal(key_below, (num, dim, dim), dtype), -1)
-        bartlett = below + diagonal[:, :, None] * jnp.eye(dim, dtype=dtype)
-        # A lower-triangular factor of W⁻¹ for W ~ Wishart(df, I) is B⁻¹, with rows of B in reversed order of freedom.
-        trils = matmul(cholesky(self.scale), inverse_tril(bartlett))
-        noise = jr.normal(key_mean, (num, dim), dtype) / jnp.sqrt(self.strength)[:, None]
-        return self.loc + matvec(trils, noise), trils
+        """Draw (means, Cholesky factors)."""
+        key_mean, key_scale = jr.split(key)
+        trils = sample_inverse_wishart(key_scale, self.df, self.scale)
+        return sample_means(key_mean, self.loc, self.strength, trils), trils
 
     def log_kernel(
         self, means: Float[Array, "K D"], whiteners: Float[Array, "K D D"], log_diagonals: Float[Array, "K"]
@@ -152,6 +144,28 @@ class NormalInverseWishart(NamedTuple):
         log_det = 2.0 * log_diagonal_sum(cholesky(scale))
         wishart = 0.5 * df * (log_det - dim * math.log(2.0)) - multigammaln(0.5 * df, dim)
         return jnp.sum(jnp.where(proper, wishart + 0.5 * dim * jnp.log(strength / (2.0 * math.pi)), 0.0))
+
+
+def sample_inverse_wishart(
+    key: PRNGKeyArray, df: Float[Array, "K"], scale: Float[Array, "K D D"]
+) -> Float[Array, "K D D"]:
+    """Cholesky factors of draws from ``IW(df, scale)``, by Bartlett's decomposition (Anderson 2003, section 7.2)."""
+    key_diagonal, key_below = jr.split(key)
+    num, dim = scale.shape[:2]
+    shape = 0.5 * (df[:, None] - (dim - 1.0) + jnp.arange(dim, dtype=scale.dtype))
+    diagonal = jnp.sqrt(2.0 * jr.gamma(key_diagonal, shape, dtype=scale.dtype))
+    below = jnp.tril(jr.normal(key_below, (num, dim, dim), scale.dtype), -1)
+    bartlett = below + diagonal[:, :, None] * jnp.eye(dim, dtype=scale.dtype)
+    # A lower-triangular factor of W⁻¹ for W ~ Wishart(df, I) is B⁻¹, with rows of B in reversed order of freedom.
+    return matmul(cholesky(scale), inverse_tril(bartlett))
+
+
+def sample_means(
+    key: PRNGKeyArray, loc: Float[Array, "K D"], strength: Float[Array, "K"], trils: Float[Array, "K D D"]
+) -> Float[Array, "K D"]:
+    """Draws from ``N(loc, Σ_k / strength)``."""
+    noise = jr.normal(key, loc.shape, loc.dtype) / jnp.sqrt(strength)[:, None]
+    return loc + matvec(trils, noise)
 
 
 class Belief(NamedTuple):

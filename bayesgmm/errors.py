@@ -17,6 +17,10 @@ class ArgumentError(BayesGMMError, ValueError):
     """An argument is out of its range or contradicts another."""
 
 
+class CheckpointError(ArgumentError):
+    """A folder cannot serve as the checkpoint of this run."""
+
+
 class FitError(BayesGMMError, RuntimeError):
     """No start of the algorithm led to a usable fit."""
 
@@ -39,3 +43,7 @@ class SpuriousComponentWarning(UserWarning):
 
 class MixingWarning(UserWarning):
     """The chains do not agree, or hold too few effective draws, to be summarised."""
+
+
+class CheckpointWarning(UserWarning):
+    """A run could no longer be saved as it goes."""

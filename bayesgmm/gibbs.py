@@ -1,5 +1,6 @@
 """The Gibbs sampler: EM with both halves drawn instead of averaged and maximised."""
 
+from os import PathLike
 from typing import Any, NamedTuple
 
 import jax
@@ -8,15 +9,15 @@ import jax.random as jr
 from jaxtyping import Int, PRNGKeyArray
 
 from bayesgmm.arrays import Array
-from bayesgmm.blocks import collect, run_chains
-from bayesgmm.chains import Init, chain_starts, check_chain_arguments, check_reference, to_posterior, to_report
-from bayesgmm.clock import Program, stopwatch
+from bayesgmm.blocks import collect
+from bayesgmm.chains import Init
+from bayesgmm.clock import Program
 from bayesgmm.conjugate import Belief
 from bayesgmm.kernels import KERNELS, step
-from bayesgmm.precision import scope
-from bayesgmm.problem import as_key, prepare
-from bayesgmm.progress import Progress, listening
+from bayesgmm.problem import Problem
+from bayesgmm.progress import Progress
 from bayesgmm.results import MixtureFit, Posterior
+from bayesgmm.sampling import Sampler, run_sampler
 from bayesgmm.sweep import Rows
 from bayesgmm.types import Params
 
@@ -41,6 +42,7 @@ def sample_gibbs(
     seed: Any = 0,
     init: Init = "dispersed",
     reference: MixtureFit | Params | None = None,
+    checkpoint: str | PathLike | None = None,
     dtype: str = "float64",
     progress_bar: Progress = None,
 ) -> Posterior:
@@ -48,8 +50,11 @@ def sample_gibbs(
 
     Parameters
     ----------
-    x, n_components, covariance_type, dtype, progress_bar
+    x, n_components, dtype, progress_bar
         As for `fit_em`.
+    covariance_type
+        ``"full"``, ``"tied"``, ``"diag"``, ``"spherical"``, or an mclust code with a conjugate belief: VVV, EEE, VVI, EEI, VII,
+        EII; E and V for one feature.
     prior
         ``"default"`` (`default_prior`) or a proper conjugate `Prior`, in the user's units; None (flat) is refused.
     num_warmup, num_samples, num_chains
@@ -61,40 +66,35 @@ def sample_gibbs(
     reference
         Fit (or `Params`) whose component numbers the draws shall follow; by default the mode that EM reaches from the
         highest draw.
+    checkpoint
+        A folder. The run is saved there every few seconds, and the same call goes on from what it finds, bit for bit, after
+        whatever end; asked for more draws, it makes only those that lack.
 
     Returns
     -------
     Posterior
-        With Ctrl-C during sampling, the draws so far, and ``interrupted`` set.
+        With Ctrl-C during sampling, the draws so far, and ``interrupted`` set. ``extend(n)`` draws more.
 
     Raises
     ------
-    DataError, PriorError, ArgumentError
+    DataError, PriorError, ArgumentError, CheckpointError
         Before the run, if an input cannot be used.
     SamplingInterrupted
         If stopped during warm-up.
     """
-    check_chain_arguments(num_warmup, num_samples, num_chains, prior, covariance_type)
-    with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
-        problem = prepare(x, n_components, prior, dtype)
-        key_start, key_run = jr.split(as_key(seed), 3)[:2]  # the third is the DataTree's
-        starts = chain_starts(key_start, problem, num_chains, init)
-        check_reference(reference, problem)
-        state = GibbsState(starts, jr.split(key_run, num_chains), jnp.zeros(num_chains, int))
-        run = run_chains(
-            lambda state, count: _BLOCK(state, count, problem.belief, problem.rows), state, num_warmup, num_samples,
-            to_report(listener, "gibbs", num_warmup, num_samples, lambda outputs: ""),
-        )  # fmt: skip
-        return to_posterior(
-            problem,
-            run,
-            clock,
-            sample_stats={},
-            algorithm="gibbs",
-            num_warmup=num_warmup,
-            seed=seed,
-            reference=reference,
-        )
+    return run_sampler(
+        GIBBS, x, n_components, covariance_type=covariance_type, prior=prior, num_warmup=num_warmup, num_samples=num_samples,
+        num_chains=num_chains, seed=seed, init=init, reference=reference, checkpoint=checkpoint, dtype=dtype,
+        progress_bar=progress_bar,
+    )  # fmt: skip
+
+
+def _start(keys: Any, starts: Params, problem: Problem) -> GibbsState:
+    return GibbsState(starts, keys, jnp.zeros(len(keys), int))
+
+
+def _advance(state: GibbsState, count: Int[Array, ""], problem: Problem):
+    return _BLOCK(state, count, problem.belief, problem.rows)
 
 
 def _block(state: GibbsState, count: Int[Array, ""], prior: Belief, rows: Rows):
@@ -102,9 +102,10 @@ def _block(state: GibbsState, count: Int[Array, ""], prior: Belief, rows: Rows):
         key = jr.fold_in(state.key, state.sweeps)
         params, stats = step(KERNELS["gibbs"], key, state.params, prior, rows)
         # The sweep that starts from θ is the one that knows θ's log-likelihood, so θ is recorded as it goes in.
-        return GibbsState(params, state.key, state.sweeps + 1), (state.params, stats.value)
+        return GibbsState(params, state.key, state.sweeps + 1), (state.params, stats.value, {})
 
     return jax.vmap(lambda state: collect(advance, state, count))(state)
 
 
 _BLOCK = Program(_block)
+GIBBS = Sampler("gibbs", _start, _advance)

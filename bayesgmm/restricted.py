@@ -7,14 +7,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 from jax import lax
 from jax.custom_batching import custom_vmap
-from jaxtyping import Float
+from jaxtyping import Float, PRNGKeyArray
 from scipy.special import gammaln, multigammaln  # pyright: ignore[reportAttributeAccessIssue]
 
 from bayesgmm.arrays import Array
-from bayesgmm.conjugate import NormalInverseWishart, flat_belief
+from bayesgmm.conjugate import NormalInverseWishart, flat_belief, sample_inverse_wishart, sample_means
 from bayesgmm.families import Family, read_out
 from bayesgmm.linalg import gram, outer
 from bayesgmm.types import Frame, Params, Stats
@@ -71,6 +72,31 @@ class Restricted:
         """Joint mode of (μ, Σ) within the family; iterative families go on from ``present``."""
         return self.loc, self._read_out(self.counts, self.scale, present.scale_trils)
 
+    def sample(self, key: PRNGKeyArray) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
+        """Draw (means, Cholesky factors) from the conjugate belief of a family in `CONJUGATE`.
+
+        Without the means the belief about Σ is ``Π |Σ_k|^(-powers_k/2) exp(-tr(Σ_k⁻¹ W_k)/2)``: inverse-Wishart for free
+        orientations, inverse-gamma for the variances of diagonal and spherical covariances; of one Σ for all components if
+        the family is pooled.
+        """
+        (family,) = self.families
+        key_mean, key_scale = jr.split(key)
+        num, dim = self.loc.shape
+        powers, scatters = self.counts - 1.0, self.scale * outer(self.metric)
+        if family.pooled:
+            powers, scatters = powers.sum(keepdims=True), scatters.sum(axis=0, keepdims=True)
+        if family.orientation == "I":
+            spreads = jnp.diagonal(scatters, axis1=1, axis2=2)
+            if family.shape == "I":
+                powers, spreads = dim * powers, spreads.sum(axis=1, keepdims=True)
+            shapes = jnp.broadcast_to(0.5 * powers[:, None] - 1.0, spreads.shape)
+            variances = 0.5 * spreads / jr.gamma(key_scale, shapes, dtype=spreads.dtype)
+            trils = jnp.sqrt(variances)[:, :, None] * jnp.eye(dim, dtype=spreads.dtype)
+        else:
+            trils = sample_inverse_wishart(key_scale, powers - (dim + 1.0), scatters)
+        trils = jnp.broadcast_to(trils / self.metric[:, None], (num, dim, dim))
+        return sample_means(key_mean, self.loc, self.strength, trils), trils
+
     def project(self, params: Params) -> Params:
         """The member of the family nearest to θ in Kullback-Leibler divergence; θ itself if it is one."""
         scatters = params.weights[:, None, None] * gram(params.scale_trils)
@@ -90,6 +116,10 @@ class Restricted:
     def standardise(self, frame: Frame) -> "Restricted":
         """The same belief in standardised coordinates; the family keeps its meaning in the user's units."""
         return dataclasses.replace(self, belief=self.belief.standardise(frame), metric=np.asarray(frame.scale))
+
+
+CONJUGATE = ("EII", "VII", "EEI", "VVI", "EEE", "VVV")
+"""Families whose belief is conjugate: their posterior given z can be drawn in one go."""
 
 
 def _one_of(functions: list[Callable], which, *args):

@@ -1,5 +1,6 @@
 """What an engine returns: a point fit, or a posterior sample. Same names, same axes, whoever made them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,11 @@ from bayesgmm.conjugate import Belief
 from bayesgmm.data import CHUNK, Table, as_table, named
 from bayesgmm.datatree import fit_tree, label_invariant, posterior_tree
 from bayesgmm.diagnostics import GOOD_ESS, GOOD_RHAT, convergence_table
-from bayesgmm.errors import DataError
+from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.families import Family
 from bayesgmm.precision import scope
 from bayesgmm.problem import as_key, check_count
+from bayesgmm.progress import Progress
 from bayesgmm.tables import as_html, as_text
 from bayesgmm.types import Frame, Params
 
@@ -168,7 +170,11 @@ class Posterior:
     """``log p(θ)`` of each draw over (weights, means, covariances), constants included."""
     sample_stats: dict[str, np.ndarray]
     algorithm: str
+    family: Family
+    """What is equal, varies or is the identity in the covariances."""
     prior: Belief
+    penalty: Belief
+    """What the prior says within the covariance family; `prior` itself if covariances are free."""
     table: Table
     frame: Frame
     reference: Params
@@ -177,6 +183,25 @@ class Posterior:
     interrupted: bool
     clock: Stopwatch
     seed: Any
+    continuation: Callable[["Posterior", int, Progress], "Posterior"] | None
+    """How the chains go on; None for draws that come from no chain."""
+
+    def extend(self, num_samples: int, progress_bar: Progress = None) -> "Posterior":
+        """The same chains with `num_samples` more draws each, as one longer run would have made them.
+
+        The components keep the numbering they have. Ctrl-C keeps the draws so far.
+
+        Raises
+        ------
+        ArgumentError
+            If `num_samples` is no number of draws, or the draws come from no chain.
+        """
+        check_count("num_samples", num_samples)
+        if self.continuation is None:
+            raise ArgumentError(
+                f"Draws of {self.algorithm} are no chain that could go on. Ask for more of them at once."
+            )
+        return self.continuation(self, num_samples, progress_bar)
 
     @property
     def n_components(self) -> int:
@@ -204,7 +229,7 @@ class Posterior:
             "interrupted": int(self.interrupted), "sampling_time": self.clock.run_seconds, "inference_library": "bayesgmm",
         }  # fmt: skip
         return posterior_tree(
-            self.params, self.table, self.frame, self.prior, self._invariants, self.sample_stats,
+            self.params, self.table, self.frame, self.penalty, self._invariants, self.sample_stats,
             jr.split(as_key(self.seed), 3)[2], attrs,
         )  # fmt: skip
 
@@ -250,12 +275,13 @@ class Posterior:
 
     def _title(self) -> str:
         cut = ", interrupted" if self.interrupted else ""
+        family = self.family.label(self.table.dim)
         diagnosis = f"worst R-hat {self.worst_rhat:.3f}, smallest ESS {self.smallest_ess:.0f} (label-invariant)"
         if self.num_divergences:
             diagnosis += f", {self.num_divergences} divergences"
         return (
-            f"{self.algorithm}: {self.n_components} components, {self.num_chains} chains × {self.num_samples} draws{cut}; "
-            + diagnosis
+            f"{self.algorithm}: {self.n_components} components, {family} covariances, {self.num_chains} chains × "
+            f"{self.num_samples} draws{cut}; " + diagnosis
         )
 
     def __repr__(self) -> str:

@@ -9,19 +9,31 @@ import bayesgmm as bg
 
 PACKAGE = Path(bg.__file__).parent
 LAYERS = [
-    {"arrays", "errors", "precision", "linalg", "types", "datasets", "clock", "tables", "progress", "interrupt"},
+    {
+        "arrays",
+        "errors",
+        "precision",
+        "linalg",
+        "types",
+        "datasets",
+        "clock",
+        "tables",
+        "progress",
+        "interrupt",
+        "checkpoint",
+    },
     {"conjugate", "data", "mixture"},
     {"families"},
     {"restricted"},
     {"sweep", "model"},
     {"problem", "kernels"},
     {"acceleration"},
-    {"initialize", "drivers", "blocks"},
+    {"initialize", "drivers", "blocks", "coordinates"},
     {"search", "panel"},
     {"labels", "diagnostics", "datatree"},
     {"results"},
     {"chains", "fits"},
-    {"em", "selection"},
+    {"em", "selection", "sampling"},
     {"cavi", "gibbs", "nuts"},
     {"plots", "verdict"},
     {"comparison"},
@@ -30,6 +42,7 @@ LAYERS = [
 ]
 SAME_LAYER = {
     ("precision", "errors"),
+    ("checkpoint", "errors"),
     ("types", "linalg"),
     ("types", "arrays"),
     ("linalg", "arrays"),
@@ -45,7 +58,7 @@ def imports(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("bayesgmm"):
             parts = node.module.split(".")
-            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names} - {"__version__"}
     return found
 
 

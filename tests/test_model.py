@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -7,7 +9,10 @@ from numpyro.infer import Predictive
 from test_conjugate import PRIOR, random_params
 
 import bayesgmm as bg
-from bayesgmm import nuts
+from bayesgmm import coordinates, nuts
+from bayesgmm.families import FAMILIES
+from bayesgmm.problem import penalise
+from bayesgmm.restricted import CONJUGATE
 from bayesgmm.sweep import to_rows
 from bayesgmm.types import Frame
 
@@ -27,7 +32,7 @@ def test_marginal_and_enumerated_potentials_are_one_function(rng, dim):
     x = rng.normal(size=(25, dim))
     rows = to_rows(x, Frame(np.zeros(dim), np.ones(dim)), chunk=16)  # the last block is padded
     for number in range(3):
-        position = nuts.unconstrain(jax.tree.map(jnp.asarray, random_params(number, k, dim)))
+        position = coordinates.unconstrain(jax.tree.map(jnp.asarray, random_params(number, k, dim)), prior)
         fast, fast_gradient = jax.value_and_grad(nuts.potential(prior, rows))(position)
         slow, slow_gradient = jax.value_and_grad(nuts.potential(prior, jnp.asarray(x)))(position)
         np.testing.assert_allclose(fast, slow, rtol=1e-11)
@@ -35,19 +40,28 @@ def test_marginal_and_enumerated_potentials_are_one_function(rng, dim):
             np.testing.assert_allclose(fast_gradient[name], slow_gradient[name], rtol=1e-8, atol=1e-9)
 
 
-def test_jacobian_is_the_determinant():
-    params = jax.tree.map(jnp.asarray, random_params(2, 2, 2))
-    position = nuts.unconstrain(params)
+@pytest.mark.parametrize("name", CONJUGATE)
+def test_jacobian_is_the_determinant(name):
+    """Over weights, means and what is free in the covariances; there and back again."""
+    prior = bg.Prior(bg.Dirichlet(1.3), bg.NormalInverseWishart(0.5, 0.7, 5.0, 1.4)).expand(2, 2)
+    prior = jax.tree.map(jnp.asarray, penalise(prior, FAMILIES[name], 2, 2)[0])
+    params = prior.sample(jr.key(3))
+    position = coordinates.unconstrain(params, prior)
+    back = coordinates.constrain(position, prior)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-9), back, params)
     flat, rebuild = jax.flatten_util.ravel_pytree(position)
     rows, columns = np.tril_indices(2)
 
     def image(vector):
-        theta = nuts.constrain(rebuild(vector))
-        lower = theta.covariances[:, rows, columns]
-        return jnp.concatenate([theta.weights[:-1], theta.means.ravel(), lower.ravel()])
+        theta = coordinates.constrain(rebuild(vector), prior)
+        different = theta.covariances[:1] if name.startswith("E") else theta.covariances
+        free = different[:, rows, columns]
+        if name[2] == "I":
+            free = different[:, 0, :1] if name[1] == "I" else jnp.diagonal(different, axis1=1, axis2=2)
+        return jnp.concatenate([theta.weights[:-1], theta.means.ravel(), free.ravel()])
 
     determinant = jnp.linalg.slogdet(jax.jacobian(image)(flat))[1]
-    np.testing.assert_allclose(nuts.log_jacobian(position), determinant, rtol=1e-10)
+    np.testing.assert_allclose(coordinates.log_jacobian(position), determinant, rtol=1e-10)
 
 
 def test_predictive_tells_the_story():

@@ -49,7 +49,7 @@ def log_evidence_niw(x, loc, strength, df, scale):
     )  # fmt: skip
 
 
-def enumerate_labelings(x, num_components, concentration, loc, strength, df, scale):
+def enumerate_labelings(x, num_components, concentration, loc, strength, df, scale, family="VVV"):
     """All K^N labelings with their posterior probabilities, θ integrated out."""
     labelings = np.array(list(itertools.product(range(num_components), repeat=len(x))))
     alpha = np.full(num_components, concentration)
@@ -57,9 +57,50 @@ def enumerate_labelings(x, num_components, concentration, loc, strength, df, sca
     for z in labelings:
         counts = np.bincount(z, minlength=num_components)
         log_z = gammaln(alpha.sum()) - gammaln(alpha.sum() + len(x)) + (gammaln(alpha + counts) - gammaln(alpha)).sum()
-        logs.append(log_z + sum(log_evidence_niw(x[z == k], loc, strength, df, scale) for k in range(num_components)))
+        if family == "VVV":
+            given_z = sum(log_evidence_niw(x[z == k], loc, strength, df, scale) for k in range(num_components))
+        else:
+            given_z = log_evidence_family(x, z, num_components, family, loc, strength, df, scale)
+        logs.append(log_z + given_z)
     logs = np.array(logs)
     return labelings, np.exp(logs - logsumexp(logs)), logsumexp(logs)
+
+
+def log_evidence_family(x, z, num_components, family, loc, strength, df, scale):
+    """log p(x | z) with means and covariances of a conjugate family integrated out, each group of rows that shares a Σ at once.
+
+    Free: IW(df, scale). Diagonal: IG(df/2, scale_jj/2). Spherical: IG(df/2, s/2), s the mean of the diagonal of scale.
+    """
+    dim = x.shape[1]
+    total = 0.0
+    groups = [list(range(num_components))] if family[0] == "E" else [[k] for k in range(num_components)]
+    for group in groups:
+        spread, rows = np.zeros((dim, dim)), 0
+        for k in group:
+            own = x[z == k]
+            n = len(own)
+            if n == 0:
+                continue
+            rows += n
+            mean = own.mean(axis=0)
+            spread += (own - mean).T @ (own - mean) + strength * n / (strength + n) * np.outer(mean - loc, mean - loc)
+            total += 0.5 * dim * np.log(strength / (strength + n))
+        total -= 0.5 * rows * dim * np.log(2 * np.pi)
+        if family[2] != "I":
+            total += multigammaln(0.5 * (df + rows), dim) - multigammaln(0.5 * df, dim)
+            total += (
+                0.5 * df * np.linalg.slogdet(scale / 2)[1]
+                - 0.5 * (df + rows) * np.linalg.slogdet((scale + spread) / 2)[1]
+            )
+            continue
+        if family[1] == "I":
+            starts, gains, freedom = [np.diag(scale).mean() / 2], [np.trace(spread) / 2], rows * dim
+        else:
+            starts, gains, freedom = np.diag(scale) / 2, np.diag(spread) / 2, rows
+        for b, gain in zip(starts, gains, strict=True):
+            a, more = 0.5 * df, 0.5 * freedom
+            total += gammaln(a + more) - gammaln(a) + a * np.log(b) - (a + more) * np.log(b + gain)
+    return total
 
 
 def label_stats(x, labels, num_components):

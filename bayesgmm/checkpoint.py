@@ -1,0 +1,194 @@
+"""A run on disk: what it is, where its chains stand, and the draws so far; enough to go on after any end, bit for bit.
+
+====================  ============================================================================================
+file                  holds
+====================  ============================================================================================
+``run.json``          what was asked: a run goes on only under the same question
+``state.npz``         the state of the chains after so many steps (``done``)
+``draws-0000000.npz`` draws from that step on, arrays by name with leading axes (chain, draw), standardised coordinates
+====================  ============================================================================================
+
+Every file is written aside and renamed, draws before the state that counts them in, so that no end can leave half a file.
+"""
+
+import hashlib
+import json
+import os
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+
+from bayesgmm.errors import CheckpointError, CheckpointWarning
+
+SECONDS = 2.0
+"""Least time between two savings."""
+
+
+class Checkpoint:
+    """The folder of one run."""
+
+    def __init__(self, folder: str | os.PathLike, question: dict[str, Any]):
+        """Open the folder, making it if it is not there.
+
+        Raises
+        ------
+        CheckpointError
+            If the folder holds a run of another question, something else, or cannot be written.
+        """
+        self.folder = Path(folder)
+        self._pending: list[dict[str, np.ndarray]] = []
+        self._counted = 0
+        self._last = time.monotonic()
+        self.failed: str | None = None
+        """Why saving ended, if it did."""
+        path = self.folder / "run.json"
+        try:
+            if path.exists():
+                self._compare(json.loads(path.read_text()), question)
+            elif self.folder.exists() and any(self.folder.iterdir()):
+                raise CheckpointError(f"{self.folder} is not empty, and holds no run. Choose another folder.")
+            else:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                _replace(path, json.dumps(question, indent=1).encode())
+        except (OSError, ValueError) as error:
+            if isinstance(error, CheckpointError):
+                raise
+            raise CheckpointError(f"{path} cannot be used ({error}). Choose another folder.") from None
+
+    def _compare(self, found: dict[str, Any], question: dict[str, Any]) -> None:
+        other = [name for name in {**found, **question} if found.get(name) != question.get(name)]
+        if other:
+            told = "; ".join(f"{name}: there {found.get(name)!r}, now {question.get(name)!r}" for name in other)
+            raise CheckpointError(
+                f"{self.folder} holds another run ({told}). Choose another folder, or ask for the same run to go on with it."
+            )
+
+    def load(self, state: Any) -> tuple[Any, int, list[dict[str, np.ndarray]]]:
+        """The saved state, the steps behind it and the draws kept; `state` itself, as it starts, if there is none.
+
+        Raises
+        ------
+        CheckpointError
+            If a file is damaged.
+        """
+        path = self.folder / "state.npz"
+        if not path.exists():
+            return state, 0, []
+        leaves, structure = jax.tree.flatten(state)
+        try:
+            with open(path, "rb") as file, np.load(file) as saved:
+                done, self._counted = int(saved["done"]), int(saved["counted"])
+                found = [saved[f"leaf{i}"] for i in range(len(leaves))]
+            blocks = []
+            for draws in sorted(self.folder.glob("draws-*.npz")):
+                if int(draws.stem[6:]) < self._counted:
+                    with open(draws, "rb") as file, np.load(file) as saved:
+                        blocks.append(dict(saved))
+            kept = sum(_length(block) for block in blocks)
+            if kept != self._counted:
+                raise ValueError(f"{kept} draws where {self._counted} were counted")
+            restored = [_as(leaf, array) for leaf, array in zip(leaves, found, strict=True)]
+        except Exception as error:
+            raise CheckpointError(f"{self.folder} is damaged ({error}). Remove it, and start again.") from None
+        return jax.tree.unflatten(structure, restored), done, blocks
+
+    def add(self, state: Any, done: int, draws: dict[str, np.ndarray] | None, now: bool = False) -> None:
+        """Take note of a block; write it if the last writing is some time ago, or `now`.
+
+        A disk that is full ends the saving, not the run: a `CheckpointWarning` says so.
+        """
+        if self.failed is not None:
+            return
+        if draws is not None:
+            self._pending.append(draws)
+        if not now and time.monotonic() - self._last < SECONDS:
+            return
+        try:
+            if self._pending:
+                joined = {name: np.concatenate([b[name] for b in self._pending], axis=1) for name in self._pending[0]}
+                _save(self.folder / f"draws-{self._counted:07d}.npz", joined)
+                self._counted += _length(joined)
+                self._pending = []
+            leaves = {f"leaf{i}": _plain(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
+            _save(self.folder / "state.npz", leaves | {"done": np.asarray(done), "counted": np.asarray(self._counted)})
+        except OSError as error:
+            self.failed = str(error)
+            warnings.warn(
+                f"{self.folder} can no longer be written ({error}); the run goes on in memory, and its draws will be returned. "
+                "Make room, and save the result.",
+                CheckpointWarning, stacklevel=2,
+            )  # fmt: skip
+        self._last = time.monotonic()
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A random key on the host."""
+
+    words: np.ndarray
+
+
+def freeze(state: Any) -> Any:
+    """A state as host arrays, which can be pickled and keep their digits outside our precision."""
+
+    def host(leaf: Any) -> Any:
+        return _Key(_plain(leaf)) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
+
+    return jax.tree.map(host, state)
+
+
+def thaw(state: Any) -> Any:
+    """The state that was frozen, on the device."""
+    return jax.tree.map(
+        lambda leaf: jr.wrap_key_data(jnp.asarray(leaf.words)) if isinstance(leaf, _Key) else jnp.asarray(leaf), state
+    )
+
+
+def fingerprint(*trees: Any) -> str:
+    """A short hash of arrays, their shapes and dtypes."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(trees):
+        array = np.ascontiguousarray(_plain(leaf))
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _length(block: dict[str, np.ndarray]) -> int:
+    return next(iter(block.values())).shape[1]
+
+
+def _plain(leaf: Any) -> np.ndarray:
+    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jr.key_data(leaf)
+    return np.asarray(leaf)
+
+
+def _as(like: Any, array: np.ndarray) -> jax.Array:
+    if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
+        return jr.wrap_key_data(jnp.asarray(array), impl=jr.key_impl(like))
+    if array.shape != like.shape or array.dtype != like.dtype:
+        raise ValueError(f"an array of shape {array.shape} where {like.shape} was expected")
+    return jnp.asarray(array)
+
+
+def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    aside = path.with_suffix(".part")
+    with open(aside, "wb") as file:
+        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    aside = path.with_suffix(".part")
+    aside.write_bytes(content)
+    aside.replace(path)

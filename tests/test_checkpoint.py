@@ -1,0 +1,159 @@
+"""Long runs: nothing is lost, and what goes on is what would have been."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import bayesgmm as bg
+from bayesgmm import blocks, checkpoint
+from bayesgmm.errors import ArgumentError, CheckpointError, CheckpointWarning, SamplingInterrupted
+
+ENGINES = [bg.sample_gibbs, bg.sample_nuts]
+
+
+def assert_same_draws(one, two):
+    for a, b in zip(one.params, two.params, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(one.log_likelihood, two.log_likelihood)
+    assert one.sample_stats.keys() == two.sample_stats.keys()
+    for name, draws in one.sample_stats.items():
+        np.testing.assert_array_equal(draws, two.sample_stats[name])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_extended_is_as_if_it_had_been_longer(engine, reference_data):
+    x = reference_data["faithful"]
+    mode = bg.fit_em(x, 2, prior="default")
+    arguments = {"num_warmup": 40, "num_chains": 2, "seed": 5, "reference": mode}
+    short = engine(x, 2, num_samples=20, **arguments)
+    long = engine(x, 2, num_samples=50, **arguments)
+    extended = short.extend(20).extend(10)
+    assert_same_draws(extended, long)
+    np.testing.assert_allclose(extended.log_prior, long.log_prior, rtol=1e-12)
+    assert short.num_samples == 20
+    assert extended.clock.total_seconds > short.clock.total_seconds
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_same_call_goes_on_where_it_stood(engine, reference_data, tmp_path, monkeypatch):
+    """Stopped in warm-up, stopped among the draws, and asked for more: always the draws of one run."""
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+    monkeypatch.setattr(blocks, "_next_size", lambda *args: 7)
+    x = reference_data["faithful"]
+    arguments = {"num_warmup": 30, "num_chains": 2, "seed": 5, "reference": bg.fit_em(x, 2, prior="default")}
+
+    def stop_after(steps):
+        def listener(label, done, total, note):
+            if done >= steps:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return listener
+
+    def run(steps=10**9, num_samples=60):
+        return engine(
+            x, 2, num_samples=num_samples, checkpoint=tmp_path / "run", progress_bar=stop_after(steps), **arguments
+        )
+
+    with pytest.raises(SamplingInterrupted, match="the same call goes on"):
+        run(steps=5)
+    cut = run(steps=35)
+    assert cut.interrupted
+    assert cut.num_samples < 60
+    whole = engine(x, 2, num_samples=60, **arguments)
+    assert_same_draws(run(), whole)
+    assert_same_draws(run(), whole)  # all of it from the disk
+    longer = run(num_samples=80)
+    np.testing.assert_array_equal(longer.params.means[:, :60], whole.params.means)
+    assert run(num_samples=10).num_samples == 10
+    assert_same_draws(run(num_samples=80).extend(5), engine(x, 2, num_samples=85, **arguments))
+
+
+def test_a_killed_run_goes_on_bit_for_bit(reference_data, tmp_path, clean_environment):
+    """``kill -9`` among the draws, in a process of its own."""
+    environment = clean_environment | {"XLA_FLAGS": os.environ["XLA_FLAGS"]}  # bits are those of one compiler
+    code = f"""
+import bayesgmm as bg
+from bayesgmm import checkpoint
+checkpoint.SECONDS = 0.05
+bg.sample_gibbs(bg.load_dataset("faithful"), 2, num_warmup=200, num_samples=1_000_000, num_chains=2, seed=3,
+                checkpoint={str(tmp_path / "run")!r})
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    while len(list((tmp_path / "run").glob("draws-*"))) < 4:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    with np.load(tmp_path / "run" / "state.npz") as saved:
+        counted = int(saved["counted"])
+    x = reference_data["faithful"]
+    arguments = {"num_warmup": 200, "num_samples": counted + 100, "num_chains": 2, "seed": 3}
+    resumed = bg.sample_gibbs(x, 2, checkpoint=tmp_path / "run", **arguments)
+    assert 0 < counted < resumed.num_samples
+    assert_same_draws(resumed, bg.sample_gibbs(x, 2, **arguments))
+
+
+def test_another_question_is_refused(reference_data, tmp_path):
+    x = reference_data["faithful"]
+    arguments = {"num_warmup": 2, "num_samples": 2, "num_chains": 1, "checkpoint": tmp_path / "run"}
+    bg.sample_gibbs(x, 2, **arguments)
+    for change, word in [
+        ({"n_components": 3}, "n_components: there 2, now 3"), ({"seed": 1}, "seed"), ({"x": x + 1.0}, "data"),
+        ({"num_chains": 2}, "num_chains: there 1, now 2"), ({"prior": bg.default_prior(x * 2.0, 2)}, "prior"),
+        ({"covariance_type": "tied"}, "covariance_type: there 'VVV', now 'EEE'"), ({"init": "em"}, "init"),
+    ]:  # fmt: skip
+        with pytest.raises(CheckpointError, match=word):
+            bg.sample_gibbs(**({"x": x, "n_components": 2} | arguments | change))
+    with pytest.raises(CheckpointError, match="algorithm: there 'gibbs', now 'nuts'"):
+        bg.sample_nuts(x, 2, **arguments)
+
+
+def test_folders_that_cannot_serve(reference_data, tmp_path):
+    x = reference_data["faithful"]
+    arguments = {"num_warmup": 2, "num_samples": 2, "num_chains": 1}
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(CheckpointError, match="holds no run"):
+        bg.sample_gibbs(x, 2, checkpoint=tmp_path, **arguments)
+    with pytest.raises(CheckpointError, match="cannot be used"):
+        bg.sample_gibbs(x, 2, checkpoint=tmp_path / "notes.txt", **arguments)
+    bg.sample_gibbs(x, 2, checkpoint=tmp_path / "run", **arguments)
+    state = tmp_path / "run" / "state.npz"
+    state.write_bytes(state.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match="damaged"):
+        bg.sample_gibbs(x, 2, checkpoint=tmp_path / "run", **arguments)
+
+
+def test_a_full_disk_keeps_the_draws(reference_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+
+    def full(path, arrays):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "_save", full)
+    x = reference_data["faithful"]
+    arguments = {"num_warmup": 20, "num_samples": 30, "num_chains": 2}
+    with pytest.warns(CheckpointWarning, match="No space left"):
+        posterior = bg.sample_gibbs(x, 2, checkpoint=tmp_path / "run", **arguments)
+    assert_same_draws(posterior, bg.sample_gibbs(x, 2, **arguments))
+
+
+def test_more_draws_than_memory_are_refused_first(reference_data):
+    with pytest.raises(ArgumentError, match="more than this machine has"):
+        bg.sample_gibbs(reference_data["faithful"], 2, num_samples=10**10)
+
+
+def test_draws_without_a_chain_cannot_be_extended(reference_data):
+    with pytest.raises(ArgumentError, match="no chain"):
+        bg.fit_cavi(reference_data["faithful"], 2, num_samples=20).extend(10)
+
+
+def test_a_posterior_survives_pickling(reference_data):
+    posterior = bg.sample_gibbs(reference_data["faithful"], 2, num_warmup=5, num_samples=5, num_chains=1)
+    again = pickle.loads(pickle.dumps(posterior))
+    assert_same_draws(again.extend(5), posterior.extend(5))

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from bayesgmm.mixture import log_density, log_joint, log_likelihood, responsibilities, sample
     from bayesgmm.model import gaussian_mixture
     from bayesgmm.nuts import sample_nuts
+    from bayesgmm.posterior import Posterior
     from bayesgmm.problem import default_prior
-    from bayesgmm.results import MixtureFit, Posterior
+    from bayesgmm.results import MixtureFit
     from bayesgmm.selection import FitTable, fit_table
     from bayesgmm.types import Params
 
@@ -31,7 +32,8 @@ _HOME = {
     "model": ("gaussian_mixture",),
     "nuts": ("sample_nuts",),
     "problem": ("default_prior",),
-    "results": ("MixtureFit", "Posterior"),
+    "posterior": ("Posterior",),
+    "results": ("MixtureFit",),
     "selection": ("FitTable", "fit_table"),
     "types": ("Params",),
 }

@@ -19,9 +19,10 @@ from bayesgmm.clock import Program, stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.errors import ArgumentError, FitError, NotConvergedWarning
 from bayesgmm.kernels import KERNELS, expect, log_likelihood, mixture_stats
+from bayesgmm.posterior import Posterior
 from bayesgmm.precision import scope, to_numpy
 from bayesgmm.problem import as_key, check_count, prepare
-from bayesgmm.results import MixtureFit, Posterior
+from bayesgmm.results import MixtureFit
 from bayesgmm.sweep import Rows
 from bayesgmm.types import Frame, Params
 

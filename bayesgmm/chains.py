@@ -17,10 +17,11 @@ from bayesgmm.clock import Program, Stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.drivers import climb, foot, usable
 from bayesgmm.errors import ArgumentError, MixingWarning, PriorError, SamplingInterrupted
+from bayesgmm.posterior import Posterior
 from bayesgmm.problem import Problem, check_count, log_kernel
 from bayesgmm.progress import Listener
 from bayesgmm.restricted import CONJUGATE
-from bayesgmm.results import MixtureFit, Posterior
+from bayesgmm.results import MixtureFit
 from bayesgmm.search import search
 from bayesgmm.types import Params
 

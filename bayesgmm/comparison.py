@@ -19,9 +19,10 @@ from bayesgmm.errors import ArgumentError, FitError, MixingWarning, SamplingInte
 from bayesgmm.gibbs import sample_gibbs
 from bayesgmm.interrupt import interruptible
 from bayesgmm.labels import align, permute
+from bayesgmm.posterior import Posterior
 from bayesgmm.problem import as_key, check_count, check_table, resolve_prior
 from bayesgmm.progress import Progress, listening
-from bayesgmm.results import MixtureFit, Posterior
+from bayesgmm.results import MixtureFit
 from bayesgmm.tables import as_html, as_text, plus_minus, shown_as
 from bayesgmm.verdict import agreement_line, fit_line, flatten, mixing_line, moments, parameter_names, point_line
 

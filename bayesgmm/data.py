@@ -245,3 +245,24 @@ def _refuse_non_finite(table: Table) -> None:
             f"NaN or infinite values in {len(rows)} of {table.num_rows} rows (counting from 0: {shown}). "
             "Drop or impute those rows first."
         )
+
+
+def same_features(x, table: Table) -> Table:
+    """New rows as a table with the features of the fitted one, in its order.
+
+    Raises
+    ------
+    DataError
+        If they have others.
+    """
+    new = as_table(x)
+    if new.dim == table.dim and named(new) and named(table) and new.features != table.features:
+        if set(new.features) != set(table.features):
+            raise DataError(
+                f"The fit has features {', '.join(table.features)}, the new data {', '.join(new.features)}. "
+                "Rename the columns, or hand over a plain array in the fit's order."
+            )
+        return Table(new.values[:, [new.features.index(name) for name in table.features]], table.features)
+    if new.dim != table.dim:
+        raise DataError(f"The fit has {table.dim} features ({', '.join(table.features)}), the new data {new.dim}.")
+    return new

@@ -14,9 +14,10 @@ from bayesgmm.chains import Init
 from bayesgmm.clock import Program
 from bayesgmm.conjugate import Belief
 from bayesgmm.kernels import KERNELS, step
+from bayesgmm.posterior import Posterior
 from bayesgmm.problem import Problem
 from bayesgmm.progress import Progress
-from bayesgmm.results import MixtureFit, Posterior
+from bayesgmm.results import MixtureFit
 from bayesgmm.sampling import Sampler, run_sampler
 from bayesgmm.sweep import Rows
 from bayesgmm.types import Params

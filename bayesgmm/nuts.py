@@ -23,9 +23,10 @@ from bayesgmm.coordinates import constrain, log_jacobian, unconstrain
 from bayesgmm.errors import ArgumentError
 from bayesgmm.kernels import log_posterior
 from bayesgmm.model import gaussian_mixture
+from bayesgmm.posterior import Posterior
 from bayesgmm.problem import Problem, check_count
 from bayesgmm.progress import Progress
-from bayesgmm.results import MixtureFit, Posterior
+from bayesgmm.results import MixtureFit
 from bayesgmm.sampling import Sampler, run_sampler
 from bayesgmm.sweep import Rows
 from bayesgmm.types import Params

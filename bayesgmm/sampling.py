@@ -27,10 +27,11 @@ from bayesgmm.checkpoint import Checkpoint, fingerprint, freeze, thaw
 from bayesgmm.clock import Stopwatch, stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.errors import SamplingInterrupted
+from bayesgmm.posterior import Posterior
 from bayesgmm.precision import scope
 from bayesgmm.problem import Problem, as_key, prepare
 from bayesgmm.progress import Progress, listening
-from bayesgmm.results import MixtureFit, Posterior
+from bayesgmm.results import MixtureFit
 from bayesgmm.types import Params
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from bayesgmm.data import Table
-from bayesgmm.results import MixtureFit, Posterior
+from bayesgmm.posterior import Posterior
+from bayesgmm.results import MixtureFit
 
 
 def mixing_line(name: str, posterior: Posterior) -> str:

@@ -12,7 +12,8 @@ from matplotlib.patches import Ellipse
 from bayesgmm import mixture
 from bayesgmm.arrays import Array
 from bayesgmm.plots.style import WIDTH, engine_color, styled
-from bayesgmm.results import MixtureFit, Posterior
+from bayesgmm.posterior import Posterior
+from bayesgmm.results import MixtureFit
 from bayesgmm.types import Params
 
 Results = Mapping[str, MixtureFit | Posterior]

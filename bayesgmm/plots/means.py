@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from bayesgmm.plots.style import WIDTH, engine_color, styled
-from bayesgmm.results import MixtureFit, Posterior
+from bayesgmm.posterior import Posterior
+from bayesgmm.results import MixtureFit
 
 MOST_FEATURES = 4
 

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bayesgmm.plots.style import WIDTH, component_color, engine_color, styled
-from bayesgmm.results import MixtureFit, Posterior
+from bayesgmm.posterior import Posterior
+from bayesgmm.results import MixtureFit
 
 
 @styled

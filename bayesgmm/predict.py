@@ -1,0 +1,99 @@
+"""What draws of θ say of rows, old or new: averaged over the posterior, or one z and one row at a time."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax import lax
+from jaxtyping import Float, PRNGKeyArray
+
+from bayesgmm.arrays import Array
+from bayesgmm.clock import Program
+from bayesgmm.data import Table
+from bayesgmm.errors import ArgumentError
+from bayesgmm.kernels import draw
+from bayesgmm.mixture import log_joint_scorer
+from bayesgmm.precision import scope
+from bayesgmm.types import Frame, Params
+
+BLOCK = 4096
+"""Rows held at a time."""
+MOST_LABELS = 2**31
+"""Most labels (bytes) that are handed out at once."""
+
+
+def average_over_draws(params: Params, table: Table, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """``P(z_n = k | x)``, (N, K), and ``log p(x_n | data)``, (N,): means over draws with leading axes (chain, draw).
+
+    The first is the mean of the responsibilities, the second the log of the mean density, in the user's units.
+    """
+    parts = [(np.asarray(p), np.asarray(d)) for p, d in _over_blocks(_AVERAGE, params, table, frame)]
+    proba, density = (np.concatenate(column)[: table.num_rows] for column in zip(*parts, strict=True))
+    return proba, density - float(frame.log_volume)
+
+
+def draw_labels(key: PRNGKeyArray, params: Params, table: Table, frame: Frame) -> np.ndarray:
+    """One z per row for each draw, (chain, draw, N), as small integers: Gibbs's own conditional ``p(z | θ, x)``.
+
+    Raises
+    ------
+    ArgumentError
+        If there would be more labels than `MOST_LABELS`.
+    """
+    chains, draws, num = params.weights.shape
+    if chains * draws * table.num_rows > MOST_LABELS or num > 256:
+        raise ArgumentError(
+            f"{chains} × {draws} draws of {table.num_rows} labels of {num} components are too many to hand out at once. Ask "
+            "for fewer rows, or thin the draws."
+        )
+    keys = jr.split(key, chains * draws)
+    labels = np.empty((chains * draws, table.num_rows), np.uint8)
+    for i, block in enumerate(_over_blocks(_LABELS, params, table, frame, keys)):
+        part = labels[:, i * BLOCK : (i + 1) * BLOCK]
+        part[:] = np.asarray(block)[:, : part.shape[1]]
+    return labels.reshape(chains, draws, table.num_rows)
+
+
+def _over_blocks(program: Program, params: Params, table: Table, frame: Frame, *more):
+    """The program's results, block of rows by block of rows; the last is padded, so that all have one shape."""
+    with scope("float64"):
+        standard = frame.standardise(params)
+        flat = jax.tree.map(lambda leaf: jnp.asarray(leaf.reshape(-1, *leaf.shape[2:])), standard)
+        size = min(BLOCK, table.num_rows)
+        for i, block in enumerate(table.chunks(size)):
+            x = np.zeros((table.dim, size))
+            x[:, : len(block)] = ((block - frame.center) / frame.scale).T
+            yield program(flat, jnp.asarray(x), jnp.asarray(i), *more)
+
+
+def _scores(theta: Params, x: Float[Array, "D n"]) -> Float[Array, "K n"]:
+    scorer = log_joint_scorer(theta)
+    return scorer.scores(scorer.residuals(x))
+
+
+def _average(params: Params, x: Float[Array, "D n"], block) -> tuple[Float[Array, "n K"], Float[Array, "n"]]:
+    del block
+    num_draws, num = params.weights.shape
+
+    def add(carry, theta):
+        proba, density = carry
+        scores = _scores(theta, x)
+        total = jax.nn.logsumexp(scores, axis=0)
+        return (proba + jnp.exp(scores - total), jnp.logaddexp(density, total)), None
+
+    empty = jnp.zeros((num, x.shape[1]), x.dtype), jnp.full(x.shape[1], -jnp.inf, x.dtype)
+    (proba, density), _ = lax.scan(add, empty, params)
+    return proba.T / num_draws, density - jnp.log(num_draws)
+
+
+def _labels(params: Params, x: Float[Array, "D n"], block, keys) -> Array:
+    def one(pair):
+        theta, key = pair
+        z, _ = draw(jr.fold_in(key, block), _scores(theta, x))
+        return jnp.argmax(z, axis=0).astype(jnp.uint8)
+
+    return lax.map(one, (params, keys))
+
+
+_AVERAGE = Program(_average)
+_LABELS = Program(_labels)

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bayesgmm.calibration import Calibration, calibrate
     from bayesgmm.cavi import VariationalPosterior, fit_cavi
     from bayesgmm.comparison import Comparison, compare
     from bayesgmm.conjugate import Dirichlet, NormalInverseWishart, Prior
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "calibration": ("Calibration", "calibrate"),
     "cavi": ("VariationalPosterior", "fit_cavi"),
     "comparison": ("Comparison", "compare"),
     "conjugate": ("Dirichlet", "NormalInverseWishart", "Prior"),
@@ -41,8 +43,9 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow
     "load_dataset", "compare", "Comparison", "fit_em", "fit_table", "FitTable", "fit_cavi", "sample_gibbs", "sample_nuts",
-    "MixtureFit", "Posterior", "VariationalPosterior", "Prior", "Dirichlet", "NormalInverseWishart", "default_prior",
-    "gaussian_mixture", "Params", "log_joint", "log_density", "log_likelihood", "responsibilities", "sample",
+    "calibrate", "Calibration", "MixtureFit", "Posterior", "VariationalPosterior", "Prior", "Dirichlet",
+    "NormalInverseWishart", "default_prior", "gaussian_mixture", "Params", "log_joint", "log_density", "log_likelihood",
+    "responsibilities", "sample",
 ]  # fmt: skip
 
 

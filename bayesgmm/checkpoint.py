@@ -51,7 +51,7 @@ class Checkpoint:
         path = self.folder / "run.json"
         try:
             if path.exists():
-                self._compare(json.loads(path.read_text()), question)
+                _compare(self.folder, json.loads(path.read_text()), question)
             elif self.folder.exists() and any(self.folder.iterdir()):
                 raise CheckpointError(f"{self.folder} is not empty, and holds no run. Choose another folder.")
             else:
@@ -61,14 +61,6 @@ class Checkpoint:
             if isinstance(error, CheckpointError):
                 raise
             raise CheckpointError(f"{path} cannot be used ({error}). Choose another folder.") from None
-
-    def _compare(self, found: dict[str, Any], question: dict[str, Any]) -> None:
-        other = [name for name in {**found, **question} if found.get(name) != question.get(name)]
-        if other:
-            told = "; ".join(f"{name}: there {found.get(name)!r}, now {question.get(name)!r}" for name in other)
-            raise CheckpointError(
-                f"{self.folder} holds another run ({told}). Choose another folder, or ask for the same run to go on with it."
-            )
 
     def load(self, state: Any) -> tuple[Any, int, list[dict[str, np.ndarray]]]:
         """The saved state, the steps behind it and the draws kept; `state` itself, as it starts, if there is none.
@@ -159,6 +151,44 @@ def fingerprint(*trees: Any) -> str:
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()[:16]
+
+
+def read_lines(path: Path, question: dict[str, Any]) -> list[Any]:
+    """Lines that `append_line` wrote under the same question, which is the first; the file is made if it is not there.
+
+    Raises
+    ------
+    CheckpointError
+        If the file holds the lines of another question, or cannot be used.
+    """
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _replace(path, (json.dumps(question) + "\n").encode())
+        text = path.read_text()
+        if not text.endswith("\n"):  # cut off in the middle of a line
+            text = text[: text.rfind("\n") + 1]
+            _replace(path, text.encode())
+        found, *lines = [json.loads(line) for line in text.splitlines()]
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be used ({error}). Choose another folder.") from None
+    _compare(path, found, question)
+    return lines
+
+
+def append_line(path: Path, line: Any) -> None:
+    """Add one line of JSON."""
+    with open(path, "a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _compare(place: Path, found: dict[str, Any], question: dict[str, Any]) -> None:
+    other = [name for name in {**found, **question} if found.get(name) != question.get(name)]
+    if other:
+        told = "; ".join(f"{name}: there {found.get(name)!r}, now {question.get(name)!r}" for name in other)
+        raise CheckpointError(
+            f"{place} holds another run ({told}). Choose another folder, or ask for the same run to go on with it."
+        )
 
 
 def _length(block: dict[str, np.ndarray]) -> int:

@@ -96,7 +96,7 @@ class Posterior:
             "interrupted": int(self.interrupted), "sampling_time": self.clock.run_seconds, "inference_library": "bayesgmm",
         }  # fmt: skip
         return posterior_tree(
-            self.params, self.table, self.frame, self.penalty, self._invariants, self.sample_stats,
+            self.params, self.table, self.frame, self.penalty, self.invariants, self.sample_stats,
             jr.split(as_key(self.seed), 3)[2], attrs,
         )  # fmt: skip
 
@@ -140,10 +140,11 @@ class Posterior:
     @cached_property
     def convergence(self) -> "pd.DataFrame":
         """R-hat and ESS of the label-invariant quantities: judge on these first."""
-        return convergence_table(self._invariants)
+        return convergence_table(self.invariants)
 
     @cached_property
-    def _invariants(self) -> "xr.Dataset":
+    def invariants(self) -> "xr.Dataset":
+        """Quantities that do not depend on how components are numbered, with dims (chain, draw, …)."""
         return label_invariant(self.params, self.table, self.frame, self.log_likelihood, self.log_prior)
 
     @property

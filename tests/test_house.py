@@ -36,7 +36,7 @@ LAYERS = [
     {"em", "selection", "sampling"},
     {"cavi", "gibbs", "nuts"},
     {"plots", "verdict"},
-    {"comparison"},
+    {"comparison", "calibration"},
     {"report"},
     {"cli"},
 ]
@@ -49,7 +49,7 @@ SAME_LAYER = {
     ("datasets", "errors"),
     ("panel", "search"),
 }
-LATE = {("comparison", "report")}
+LATE = {("comparison", "report"), ("calibration", "plots")}
 """Loaded inside one method: a comparison knows how to write its report."""
 
 

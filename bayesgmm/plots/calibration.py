@@ -1,0 +1,43 @@
+"""Ranks of simulation-based calibration against the uniform."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from bayesgmm.plots.style import WIDTH, styled
+
+LEVEL = 0.01
+
+
+@styled
+def plot_calibration(calibration: Any, ax: Any = None) -> Axes:
+    """Draw the empirical distribution function of θ's ranks, less the uniform one, for each quantity.
+
+    If the engine is calibrated the band holds a curve, all along it, with 99 % probability (Säilynoja, Bürkner & Vehtari
+    2022). Curves of quantities whose adjusted p-value is below 1 % are coloured. One that rises above 0 and then falls below
+    tells of draws too narrow; one that stays on one side of 0, of draws that lie too high (above) or too low (below).
+    """
+    from arviz_stats.ecdf_utils import ecdf_pit
+
+    ax = ax or plt.subplots(figsize=(WIDTH, 4.0), layout="constrained")[1]
+    summary = calibration.summary()
+    points = lower = upper = np.empty(0)
+    wrong = 0
+    for name in summary.sort_values("p", ascending=False).index:
+        points, curve, lower, upper = ecdf_pit(calibration.pit[name].to_numpy(), 1.0 - LEVEL, 1000)
+        style: dict[str, Any] = {"color": "#999999", "linewidth": 0.7}
+        if summary["adjusted"][name] < LEVEL:
+            style = {"color": plt.get_cmap("tab10")(wrong % 10), "linewidth": 1.4, "label": name if wrong < 8 else None}
+            wrong += 1
+        ax.plot(points, curve - points, **style)
+    ax.fill_between(points, lower - points, upper - points, color="#56B4E9", alpha=0.25, linewidth=0, label="99 % band")
+    ax.axhline(0.0, color="#666666", linewidth=0.8)
+    ax.set_xlim(0.0, 1.0)
+    ax.set_xlabel("rank of θ among its posterior draws, as a share")
+    ax.set_ylabel("ECDF − uniform")
+    state = "calibrated" if calibration.calibrated else "not calibrated"
+    ax.set_title(f"{calibration.engine}: {calibration.num_sims} simulations, {len(summary)} quantities, {state}")
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return ax

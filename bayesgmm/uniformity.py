@@ -1,0 +1,37 @@
+"""Whether numbers are uniform on (0, 1), asked of many sets of numbers at once."""
+
+from functools import lru_cache
+
+import numpy as np
+
+NULL_SIMULATIONS = 4000
+"""Uniform samples behind each p-value."""
+
+
+def uniformity(values: np.ndarray) -> float:
+    """The p-value of uniformity on (0, 1), by the smallest pointwise binomial tail of the empirical distribution function."""
+    null = _null_tails(len(values))
+    return float((1 + (null <= _smallest_tails(values[None])).sum()) / (len(null) + 1))
+
+
+@lru_cache(maxsize=16)
+def _null_tails(count: int) -> np.ndarray:
+    return _smallest_tails(np.random.default_rng(0).random((NULL_SIMULATIONS, count)))
+
+
+def _smallest_tails(samples: np.ndarray) -> np.ndarray:
+    from scipy.special import bdtr
+
+    count = samples.shape[1]
+    points = np.arange(1, count) / count
+    below = np.array([np.searchsorted(sample, points, side="right") for sample in np.sort(samples, axis=1)])
+    upper = 1.0 - np.where(below > 0, bdtr(below - 1, count, points), 0.0)
+    return np.minimum(bdtr(below, count, points), upper).min(axis=1)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """P-values adjusted for their number (Holm 1979)."""
+    order = np.argsort(p)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))), 1.0)
+    return adjusted

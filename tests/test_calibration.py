@@ -1,0 +1,98 @@
+"""Simulation-based calibration: it passes what is right, finds what is wrong, and loses nothing."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+from scipy.stats import kstest
+
+import bayesgmm as bg
+from bayesgmm.errors import ArgumentError, CheckpointError, DataError, FitError, PriorError
+from bayesgmm.uniformity import holm, uniformity
+
+PRIOR = bg.Prior(bg.Dirichlet(2.0), bg.NormalInverseWishart(0.0, 0.5, 5.0, 1.0))
+X = np.linspace(-1.0, 1.0, 8)[:, None]
+SHORT = {"prior": PRIOR, "num_warmup": 60, "num_samples": 150}
+
+
+def wrong_prior(x, n_components, **settings):
+    """An engine that believes in a prior of a third of the spread."""
+    components = settings["prior"].components
+    settings["prior"] = settings["prior"]._replace(components=components._replace(scale=components.scale / 3))
+    return bg.sample_gibbs(x, n_components, **settings)
+
+
+def test_gibbs_passes_and_a_wrong_prior_does_not():
+    right = bg.calibrate(X, 2, n_sims=60, **SHORT)
+    assert right.calibrated, right
+    assert "no departure from calibration" in right.verdict()
+    wrong = bg.calibrate(X, 2, n_sims=60, engine=wrong_prior, **SHORT)
+    assert not wrong.calibrated
+    assert wrong.engine == "wrong_prior"
+    assert "not calibrated" in wrong.verdict()
+    assert "too low" in wrong.verdict() or "too high" in wrong.verdict()
+    assert wrong.plot().get_title(loc="left").endswith("not calibrated")
+    assert "mixture_sd" in wrong._repr_html_()
+
+
+def test_p_values_of_uniformity_are_uniform_and_see_departures(rng):
+    p = np.array([uniformity(rng.random(60)) for _ in range(200)])
+    assert kstest(p, "uniform").pvalue > 1e-3
+    assert uniformity(rng.beta(0.6, 0.6, 150)) < 0.01  # too narrow
+    assert uniformity(rng.beta(2.0, 2.0, 150)) < 0.01  # too wide
+    assert uniformity(rng.beta(1.0, 1.6, 150)) < 0.01  # too high
+
+
+def test_holm_is_the_textbooks():
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
+
+
+def test_goes_on_from_its_folder_and_keeps_what_ctrl_c_leaves(tmp_path):
+    def stop(label, done, total, note):
+        if done == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    cut = bg.calibrate(X, 2, n_sims=6, checkpoint=tmp_path, progress_bar=stop, **SHORT)
+    assert cut.interrupted
+    assert cut.num_sims == 3
+    assert "too few simulations" in repr(cut)
+    file = tmp_path / "ranks.jsonl"
+    file.write_text(file.read_text() + '{"pit": {"log')  # killed in the middle of a line
+    resumed = bg.calibrate(X, 2, n_sims=6, checkpoint=tmp_path, **SHORT)
+    whole = bg.calibrate(X, 2, n_sims=6, **SHORT)
+    assert not resumed.interrupted
+    np.testing.assert_array_equal(resumed.pit, whole.pit)
+    assert len(file.read_text().splitlines()) == 7
+    with pytest.raises(CheckpointError, match="n_components: there 2, now 3"):
+        bg.calibrate(X, 3, n_sims=6, checkpoint=tmp_path, **SHORT)
+    file.write_text(json.dumps("nothing")[:3])
+    with pytest.raises(CheckpointError, match="cannot be used"):
+        bg.calibrate(X, 2, n_sims=6, checkpoint=tmp_path, **SHORT)
+
+
+def test_failures_are_told():
+    def moody(x, n_components, **settings):
+        raise FitError("No mood today. Try tomorrow.")
+
+    found = bg.calibrate(X, 2, n_sims=3, engine=moody, **SHORT)
+    assert found.failures == ("No mood today",) * 3
+    assert not found.calibrated
+    assert "3 more failed (No mood today)" in found.verdict()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"engine": "magic"}, ArgumentError, "Choose from gibbs, nuts"),
+        ({"n_sims": 0}, ArgumentError, "n_sims"),
+        ({"num_samples": 3}, ArgumentError, "num_samples"),
+        ({"prior": None}, PriorError, "nothing to simulate from"),
+        ({"n_components": 9}, DataError, "9"),
+        ({"covariance_type": "VVE"}, ArgumentError, "VVE"),
+    ],
+)
+def test_bad_input(arguments, error, words):
+    with pytest.raises(error, match=words):
+        bg.calibrate(X, **({"n_components": 2, "n_sims": 2} | SHORT | arguments))

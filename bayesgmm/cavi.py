@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Bool, Float, Int
 
 from bayesgmm import initialize
+from bayesgmm.approximation import ApproximatePosterior, pareto_k
 from bayesgmm.arrays import Array
 from bayesgmm.blocks import Collected
 from bayesgmm.chains import check_chain_arguments, check_reference, to_posterior
@@ -19,19 +20,15 @@ from bayesgmm.clock import Program, stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.errors import ArgumentError, FitError, NotConvergedWarning
 from bayesgmm.kernels import KERNELS, expect, log_likelihood, mixture_stats
-from bayesgmm.posterior import Posterior
 from bayesgmm.precision import scope, to_numpy
 from bayesgmm.problem import as_key, check_count, prepare
 from bayesgmm.results import MixtureFit
 from bayesgmm.sweep import Rows
 from bayesgmm.types import Frame, Params
 
-GOOD_K = 0.7
-"""Pareto k-hat above which an approximation is not to be trusted (Yao, Vehtari, Simpson & Gelman 2018)."""
-
 
 @dataclass(frozen=True, repr=False)
-class VariationalPosterior(Posterior):
+class VariationalPosterior(ApproximatePosterior):
     """Independent draws from the best q(θ) of the family ``Dirichlet × Π normal-inverse-Wishart``, and q itself."""
 
     q: Belief
@@ -42,8 +39,6 @@ class VariationalPosterior(Posterior):
     trace: np.ndarray
     """ELBO at each iteration of the best start."""
     converged: bool
-    pareto_k: float
-    """PSIS k-hat of the draws as an importance sample of the posterior: above 0.7, q is not to be trusted."""
 
     @property
     def n_iter(self) -> int:
@@ -51,11 +46,10 @@ class VariationalPosterior(Posterior):
         return len(self.trace)
 
     def _title(self) -> str:
-        trust = "" if self.pareto_k <= GOOD_K else ": not to be trusted"
         end = "converged" if self.converged else "stopped at max_iter"
         return (
             f"Variational Bayes (CAVI): {self.n_components} components, ELBO {self.elbo:.3f}, {end} after {self.n_iter} "
-            f"iterations; Pareto k-hat {self.pareto_k:.2f}{trust}"
+            f"iterations; {self._honesty()}"
         )
 
 
@@ -160,19 +154,8 @@ def fit_cavi(
         )  # fmt: skip
     return VariationalPosterior(
         **shared, q=q, elbo=float(state.elbo) - problem.log_volume, converged=bool(state.settled),
-        trace=np.asarray(state.trace[: int(state.iteration)], float) - problem.log_volume, pareto_k=_pareto_k(log_ratios),
+        trace=np.asarray(state.trace[: int(state.iteration)], float) - problem.log_volume, pareto_k=pareto_k(log_ratios),
     )  # fmt: skip
-
-
-def _pareto_k(log_ratios: np.ndarray) -> float:
-    """Shape of the upper tail of the importance ratios; -∞ if they are all equal, up to rounding: q is the posterior then."""
-    from arviz_stats.base.array import array_stats
-
-    log_ratios = np.asarray(log_ratios, float)
-    if np.ptp(log_ratios) < 1e-6:
-        return float("-inf")
-    # ArviZ takes log-likelihoods, whose negatives are the log ratios of leave-one-out.
-    return float(array_stats.psislw(-log_ratios, axis=-1)[1])
 
 
 def _ascend(starts: Params, prior: Belief, rows: Rows, tol, max_iter, size: int) -> State:

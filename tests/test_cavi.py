@@ -114,12 +114,12 @@ def test_draws_have_the_samplers_shape_and_agree_with_gibbs(faithful, fit):
 @pytest.mark.parametrize("shape", [0.3, 0.9])
 def test_k_hat_is_the_shape_of_the_upper_tail(rng, shape):
     """Pareto ratios of a known shape; what is far below the others does not count."""
-    from bayesgmm.cavi import _pareto_k
+    from bayesgmm.approximation import pareto_k
 
     log_ratios = shape * rng.exponential(size=200_000)
     log_ratios[:100] = -50.0
     error = (1 + shape) / np.sqrt(3 * np.sqrt(200_000))  # of the maximum-likelihood shape of a tail of 3 √S draws
-    assert _pareto_k(log_ratios) == pytest.approx(shape, abs=3 * error)
+    assert pareto_k(log_ratios) == pytest.approx(shape, abs=3 * error)
 
 
 def test_overlapping_components_are_not_to_be_trusted(faithful):

@@ -142,8 +142,8 @@ def _mode(template: Params, problem: Problem) -> tuple[np.ndarray, float, np.nda
             raise ValueError("the Hessian is not finite")
     except (np.linalg.LinAlgError, ValueError) as error:
         raise FitError(
-            f"No Gaussian fits the posterior at its mode ({error}): it is flat in some direction, or a covariance is singular to "
-            "working precision. Ask for fewer components, use dtype='float64', or sample the posterior (sample_gibbs)."
+            f"No Gaussian fits the posterior at its mode ({error}): it is flat in some direction, or a covariance is singular "
+            "to working precision. Ask for fewer components, use dtype='float64', or sample the posterior (sample_gibbs)."
         ) from None
     return found.x, float(found.fun), factor
 

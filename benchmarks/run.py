@@ -222,6 +222,7 @@ def bench_gradient() -> None:
 
     from bayesgmm import nuts
     from bayesgmm.conjugate import default_belief
+    from bayesgmm.coordinates import unconstrain
     from bayesgmm.sweep import to_rows
     from bayesgmm.types import Frame, Params
 
@@ -232,7 +233,7 @@ def bench_gradient() -> None:
             prior = jax.tree.map(jnp.asarray, default_belief(np.zeros(d), np.cov(x.T), k).expand(k, d))
             rows = to_rows(x, Frame(np.zeros(d), np.ones(d)))
             params = Params.of(np.full(k, 1 / k), x[:k], [np.eye(d) * 0.5] * k)
-            position = nuts.unconstrain(jax.tree.map(jnp.asarray, params))
+            position = unconstrain(jax.tree.map(jnp.asarray, params), prior)
             routes = {}
             for name, data in (("marginal", rows), ("enumerated", jnp.asarray(x))):
                 function = jax.jit(lambda u, p, r: jax.value_and_grad(nuts.potential(p, r))(u))

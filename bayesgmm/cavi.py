@@ -15,7 +15,7 @@ from bayesgmm import initialize
 from bayesgmm.approximation import ApproximatePosterior, pareto_k
 from bayesgmm.arrays import Array
 from bayesgmm.blocks import Collected
-from bayesgmm.chains import check_chain_arguments, check_reference, to_posterior
+from bayesgmm.chains import check_chain_arguments, check_family, check_reference, to_posterior
 from bayesgmm.clock import Program, stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.errors import ArgumentError, FitError, NotConvergedWarning
@@ -117,14 +117,13 @@ def fit_cavi(
         If the best start stopped at `max_iter`.
     """
     check_chain_arguments(0, num_samples, num_chains, prior)
-    if covariance_type not in ("full", "VVV"):
-        raise ArgumentError(f"fit_cavi takes covariance_type='full' (mclust's 'VVV') for now, got {covariance_type!r}.")
     check_count("n_init", n_init)
     check_count("max_iter", max_iter)
     if not tol > 0:
         raise ArgumentError(f"tol must be positive, got {tol!r}.")
     with scope(dtype), stopwatch() as clock:
-        problem = prepare(x, n_components, prior, dtype)
+        problem = prepare(x, n_components, prior, dtype, covariance_type)
+        check_family("cavi", problem.family, problem.table.dim)
         check_reference(reference, problem)
         key_start, key_draw = jr.split(as_key(seed), 3)[:2]  # the third is the DataTree's
         starts = initialize.made_starts(key_start, problem, n_init)

@@ -17,6 +17,7 @@ from bayesgmm.clock import Program, Stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.drivers import climb, foot, usable
 from bayesgmm.errors import ArgumentError, MixingWarning, PriorError, SamplingInterrupted
+from bayesgmm.families import Family
 from bayesgmm.posterior import Posterior
 from bayesgmm.problem import Problem, check_count, log_kernel
 from bayesgmm.progress import Listener
@@ -41,13 +42,22 @@ def check_chain_arguments(num_warmup: int, num_samples: int, num_chains: int, pr
         )
 
 
+def check_family(engine: str, family: Family, dim: int) -> None:
+    """Refuse covariance families that an engine (named as in `compare`) cannot take."""
+    if engine in ("mle", "em"):
+        return
+    if engine == "cavi" and family.name != "VVV":
+        raise ArgumentError(f"cavi takes covariance_type='full' (mclust's 'VVV') for now, got {family.label(dim)!r}.")
+    if family.name not in CONJUGATE:
+        raise ArgumentError(
+            f"Under covariance_type {family.label(dim)!r} the belief about covariances is not conjugate, and no sampler here "
+            f"takes it. Use full, tied, diag or spherical (or {', '.join(CONJUGATE)}), or fit_em."
+        )
+
+
 def check_sampled(problem: Problem, num_chains: int, num_draws: int) -> None:
     """Refuse families without a conjugate belief, and more draws than memory holds."""
-    if problem.family.name not in CONJUGATE:
-        raise ArgumentError(
-            f"Under covariance_type {problem.family.label(problem.table.dim)!r} the belief about covariances is not conjugate, "
-            f"and no sampler here takes it. Use full, tied, diag or spherical (or {', '.join(CONJUGATE)}), or fit_em."
-        )
+    check_family("gibbs", problem.family, problem.table.dim)
     k, dim = problem.num_components, problem.table.dim
     # The draws, their copies in the user's units and in one labelling, and their covariances in the DataTree.
     needed = 4 * 8.0 * num_chains * num_draws * k * (1 + dim + dim**2)

@@ -31,9 +31,14 @@ Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
 def compare(
     data: Data,
     k: Annotated[int, typer.Option("-k", "--components", help="Number of components.")],
-    engines: Annotated[str, typer.Option(help="Comma-separated: mle, em, gibbs, nuts.")] = "em,gibbs,nuts",
+    engines: Annotated[
+        str, typer.Option(help="Comma-separated: mle, em, cavi, laplace, gibbs, nuts.")
+    ] = "em,gibbs,nuts",
     out: Annotated[Path, typer.Option(help="Folder for the report, the summary and the draws.")] = Path("out"),
     columns: Columns = None,
+    family: Annotated[
+        str, typer.Option(help="Covariances: full, tied, diag or spherical, or an mclust code such as EEI.")
+    ] = "full",
     chains: Annotated[int, typer.Option(help="Chains of each sampler.")] = 4,
     warmup: Annotated[int, typer.Option(help="Warm-up draws of each chain.")] = 1000,
     samples: Annotated[int, typer.Option(help="Kept draws of each chain.")] = 1000,
@@ -46,16 +51,16 @@ def compare(
 
     table = read_file(data, _split(columns))
     _cache_compilations()
-    from bayesgmm.comparison import ENGINES, check_engines
     from bayesgmm.comparison import compare as run
+    from bayesgmm.engines import ENGINES, check_engines
 
     check_engines(_split(engines) or [])
     _check_folder(out)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # the verdict below says it
         comparison = run(
-            table, k, engines=_split(engines) or [], num_warmup=warmup, num_samples=samples, num_chains=chains,
-            n_init=starts, seed=seed, save_to=out, progress_bar=not quiet,
+            table, k, engines=_split(engines) or [], covariance_type=family, num_warmup=warmup, num_samples=samples,
+            num_chains=chains, n_init=starts, seed=seed, save_to=out, progress_bar=not quiet,
         )  # fmt: skip
     _print(comparison)
     typer.echo("\nWriting the report …", err=True)

@@ -3,7 +3,7 @@
 import warnings
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,34 +11,32 @@ from typing import TYPE_CHECKING, Any
 import jax.random as jr
 import numpy as np
 
-from bayesgmm.chains import check_chain_arguments
+from bayesgmm.approximation import ApproximatePosterior
+from bayesgmm.chains import check_chain_arguments, check_family
 from bayesgmm.conjugate import Belief
 from bayesgmm.data import Table, as_table
-from bayesgmm.em import fit_em
+from bayesgmm.engines import ENGINES, POINT_ENGINES, Result, check_engines, run_engine
 from bayesgmm.errors import ArgumentError, FitError, MixingWarning, SamplingInterrupted
-from bayesgmm.gibbs import sample_gibbs
+from bayesgmm.families import Family, resolve_family
 from bayesgmm.interrupt import interruptible
-from bayesgmm.labels import align, permute
 from bayesgmm.posterior import Posterior
 from bayesgmm.problem import as_key, check_count, check_table, resolve_prior
 from bayesgmm.progress import Progress, listening
 from bayesgmm.results import MixtureFit
 from bayesgmm.tables import as_html, as_text, plus_minus, shown_as
-from bayesgmm.verdict import agreement_line, fit_line, flatten, mixing_line, moments, parameter_names, point_line
+from bayesgmm.verdict import (
+    agreement_line,
+    fit_line,
+    flatten,
+    mixing_line,
+    moments,
+    parameter_names,
+    point_line,
+    trust_line,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ENGINES = {
-    "mle": "EM, maximum likelihood (flat prior)",
-    "em": "EM, maximum a posteriori",
-    "gibbs": "Gibbs sampling",
-    "nuts": "NUTS with z summed out",
-}
-POINT_ENGINES = ("mle", "em")
-
-
-Result = MixtureFit | Posterior
 
 
 @dataclass(repr=False)
@@ -49,6 +47,7 @@ class Comparison:
     n_components: int
     prior: Belief | None
     seed: Any
+    family: Family
     results: dict[str, Result] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     """Engines that did not end in a result, and why."""
@@ -63,38 +62,54 @@ class Comparison:
         """The posterior samples."""
         return {name: result for name, result in self.results.items() if isinstance(result, Posterior)}
 
+    @property
+    def samplers(self) -> dict[str, Posterior]:
+        """Those of them that come from Markov chains, and have mixed or not."""
+        return {name: one for name, one in self.posteriors.items() if not isinstance(one, ApproximatePosterior)}
+
     def estimates(self) -> "pd.DataFrame":
-        """Numbers behind `summary`: a row per parameter, and for each engine ``estimate`` and ``sd`` (NaN for points)."""
+        """Numbers behind `summary`: a row per parameter, and for each engine ``estimate`` and ``sd`` (NaN for points).
+
+        Diagonal and spherical covariances have rows for their variances only.
+        """
         import pandas as pd
 
         columns = {}
         for name, result in self.results.items():
             mean, sd = moments(result)
             columns[name, "estimate"], columns[name, "sd"] = flatten(mean), flatten(sd)
-        return pd.DataFrame(columns, index=pd.Index(parameter_names(self.table, self.n_components), name="parameter"))
+        names = pd.Index(parameter_names(self.table, self.n_components), name="parameter")
+        estimates = pd.DataFrame(columns, index=names)
+        if self.family.orientation != "I":
+            return estimates
+        values = estimates.xs("estimate", axis=1, level=1).to_numpy()
+        return estimates.loc[~(estimates.index.str.startswith("covariances") & (values == 0).all(axis=1)), :]
 
     def costs(self) -> "pd.DataFrame":
         """What each result is worth and what it cost: a row per figure, a column per engine.
 
-        R-hat and ESS are the worst over label-invariant quantities; ESS per second leaves compile time out.
+        R-hat and ESS are the worst over label-invariant quantities; ESS per second leaves compile time out. Approximations draw
+        independently, which says nothing of their truth: that is what Pareto k-hat is for (above 0.7: not to be trusted).
         """
         import pandas as pd
 
         columns = {}
         for name, result in self.results.items():
-            sampled = isinstance(result, Posterior)
-            log_likelihood = result.log_likelihood.mean() if sampled else result.log_likelihood
+            sampled = name in self.samplers
+            log_likelihoods = np.asarray(result.log_likelihood)
             columns[name] = {
-                "log-likelihood": log_likelihood,
-                "log-likelihood sd": result.log_likelihood.std() if sampled else np.nan,
+                "log-likelihood": log_likelihoods.mean(),
+                "log-likelihood sd": log_likelihoods.std() if isinstance(result, Posterior) else np.nan,
                 "seconds compiling": result.clock.compile_seconds,
                 "seconds running": result.clock.run_seconds,
-                "worst R-hat": result.worst_rhat if sampled else np.nan,
-                "smallest ESS": result.smallest_ess if sampled else np.nan,
-                "divergences": result.num_divergences if name == "nuts" and sampled else np.nan,
-                "ESS per second": result.smallest_ess / result.clock.run_seconds if sampled else np.nan,
+                "worst R-hat": self.samplers[name].worst_rhat if sampled else np.nan,
+                "smallest ESS": self.samplers[name].smallest_ess if sampled else np.nan,
+                "divergences": self.samplers[name].num_divergences if name == "nuts" and sampled else np.nan,
+                "ESS per second": self.samplers[name].smallest_ess / result.clock.run_seconds if sampled else np.nan,
+                "Pareto k-hat": result.pareto_k if isinstance(result, ApproximatePosterior) else np.nan,
             }
-        return pd.DataFrame(columns)
+        costs = pd.DataFrame(columns)
+        return costs if any(self._approximations) else costs.drop(index="Pareto k-hat")
 
     def summary(self) -> "pd.DataFrame":
         """One table: parameter × engine, estimate ± posterior sd; then log-likelihood, cost and convergence."""
@@ -112,16 +127,20 @@ class Comparison:
     def verdict(self) -> list[str]:
         """What the results support, in a few sentences."""
         lines = [f"{name}: {reason}" for name, reason in self.failures.items()]
-        lines += [mixing_line(name, posterior) for name, posterior in self.posteriors.items()]
-        if len(self.posteriors) >= 2:
-            (first, one), (second, two) = list(self.posteriors.items())[:2]
-            lines.append(agreement_line(first, one, second, two))
+        samplers = list(self.samplers.items())
+        measure = next((item for item in samplers if item[1].mixed), samplers[0] if samplers else None)
+        lines += [mixing_line(name, posterior) for name, posterior in samplers]
+        if len(samplers) >= 2:
+            lines.append(agreement_line(*samplers[0], *samplers[1]))
+        for name, approximation in self._approximations.items():
+            lines.append(trust_line(name, approximation, *(measure or (None, None))))
         for name, fit in self.fits.items():
-            if not self.posteriors:
-                lines.append(fit_line(name, fit))
-            else:
-                lines.append(point_line(name, fit, *next(iter(self.posteriors.items()))))
+            lines.append(point_line(name, fit, *measure) if measure else fit_line(name, fit))
         return lines
+
+    @property
+    def _approximations(self) -> dict[str, ApproximatePosterior]:
+        return {name: one for name, one in self.posteriors.items() if isinstance(one, ApproximatePosterior)}
 
     def plot(self) -> dict[str, Any]:
         """The report's pictures, as matplotlib figures by name."""
@@ -131,8 +150,8 @@ class Comparison:
             "data": plots.plot_components(self.results).figure,
             "means": plots.plot_means(self.results)[0, 0].figure,
         }
-        if self.posteriors:
-            figures["traces"] = plots.plot_traces(self.posteriors)[0, 0].figure
+        if self.samplers:
+            figures["traces"] = plots.plot_traces(self.samplers)[0, 0].figure
         if self.fits:
             figures["ascent"] = plots.plot_ascent(self.fits).figure
         return figures
@@ -160,7 +179,8 @@ class Comparison:
     @property
     def title(self) -> str:
         """What was compared, in a few words."""
-        return f"{self.n_components} components, {self.table.num_rows} rows × {self.table.dim} features"
+        covariances = "" if self.family.name == "VVV" else f", {self.family.label(self.table.dim)} covariances"
+        return f"{self.n_components} components{covariances}, {self.table.num_rows} rows × {self.table.dim} features"
 
     def __repr__(self) -> str:
         return as_text(self.title, self.summary())
@@ -175,6 +195,7 @@ def compare(
     n_components: int,
     *,
     engines: Sequence[str] = ("em", "gibbs", "nuts"),
+    covariance_type: str = "full",
     prior: Belief | str | None = "default",
     num_warmup: int = 1000,
     num_samples: int = 1000,
@@ -191,11 +212,14 @@ def compare(
     x, n_components
         Data (N, D) and K; see `fit_em`.
     engines
-        Any of ``"mle"`` (EM without a prior), ``"em"`` (EM to the posterior mode), ``"gibbs"``, ``"nuts"``.
+        Any of ``"mle"`` (EM without a prior), ``"em"`` (EM to the posterior mode), ``"cavi"``, ``"laplace"``, ``"gibbs"``,
+        ``"nuts"``.
+    covariance_type
+        As for `sample_gibbs`; ``"cavi"`` takes free covariances only.
     prior
         The one prior of all engines: ``"default"`` or a `Prior`. With None only ``"mle"`` and ``"em"`` can run.
     num_warmup, num_samples, num_chains
-        For the samplers.
+        For the samplers; approximations draw as many.
     n_init
         Starts of EM.
     seed
@@ -225,15 +249,22 @@ def compare(
     table = as_table(x)
     check_table(table, n_components)
     own = resolve_prior(prior, table, n_components)
-    comparison = Comparison(table, n_components, own, seed)
+    family = resolve_family(covariance_type, table.dim)
+    for name in engines:
+        check_family(name, family, table.dim)
+    comparison = Comparison(table, n_components, own, seed, family=family)
     chains = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains}
     with listening(progress_bar) as listener, interruptible() as stop:
-        for name in sorted(engines, key=("em", "mle", "gibbs", "nuts").index):
+        for name in sorted(engines, key=("em", "mle", "cavi", "laplace", "gibbs", "nuts").index):
             if stop.is_set():
                 break
-            shared = {"seed": jr.fold_in(as_key(seed), zlib.crc32(name.encode())), "progress_bar": listener}
+            shared = {
+                "covariance_type": covariance_type,
+                "seed": jr.fold_in(as_key(seed), zlib.crc32(name.encode())),
+                "progress_bar": listener,
+            }
             try:
-                result = _run(name, table, n_components, own, n_init, chains, _reference(comparison), shared)
+                result = run_engine(name, table, n_components, own, n_init, chains, _reference(comparison), shared)
             except SamplingInterrupted as cut:
                 comparison.failures[name] = str(cut)
                 break
@@ -263,50 +294,13 @@ def save_result(name: str, result: Result, directory: Path) -> Path:
     return path
 
 
-def _run(
-    name: str,
-    table: Table,
-    n_components: int,
-    prior: Belief | None,
-    n_init: int,
-    chains: dict,
-    reference: Any,
-    shared: dict,
-) -> Result:
-    if name == "gibbs":
-        return sample_gibbs(table, n_components, prior=prior, reference=reference, **chains, **shared)
-    if name == "nuts":
-        from bayesgmm.nuts import sample_nuts  # NumPyro loads only when NUTS is asked for
-
-        return sample_nuts(table, n_components, prior=prior, reference=reference, **chains, **shared)
-    listener = shared["progress_bar"]
-    shared = shared | {"progress_bar": lambda label, done, total, note: listener(name, done, total, note)}
-    fit = fit_em(table, n_components, prior=None if name == "mle" else prior, n_init=n_init, **shared)
-    return fit if reference is None else _renumber(fit, reference)
-
-
 def _reference(comparison: Comparison) -> Any:
     """What the numbering of components follows: the first result."""
     first = next(iter(comparison.results.values()), None)
     return first.reference if isinstance(first, Posterior) else first
 
 
-def _renumber(fit: MixtureFit, reference: Any) -> MixtureFit:
-    target = reference.params if isinstance(reference, MixtureFit) else reference
-    return replace(fit, params=permute(fit.params, align(fit.params, target)))
-
-
-def check_engines(engines: Sequence[str]) -> list[str]:
-    """The engines asked for, once each; an unknown one is refused."""
-    names = [engines] if isinstance(engines, str) else list(dict.fromkeys(engines))
-    unknown = [name for name in names if name not in ENGINES]
-    if unknown or not names:
-        problem = f"Unknown engine {', '.join(map(repr, unknown))}." if unknown else "No engine was named."
-        raise ArgumentError(f"{problem} Choose from {', '.join(ENGINES)}.")
-    return names
-
-
 def _warn(comparison: Comparison) -> None:
-    for name, posterior in comparison.posteriors.items():
+    for name, posterior in comparison.samplers.items():
         if not posterior.mixed:
             warnings.warn(mixing_line(name, posterior), MixingWarning, stacklevel=3)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.errors import ArgumentError
+from bayesgmm.families import Family
 from bayesgmm.tables import significant
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def write_report(comparison: "Comparison", path: Path) -> Path:
 
 def _context(comparison: "Comparison") -> dict[str, Any]:
     return {
-        "title": f"{comparison.n_components} Gaussian components, {len(comparison.results)} engines",
+        "title": f"{comparison.n_components} Gaussian components{_family_words(comparison)}, {len(comparison.results)} engines",
         "table": comparison.table,
         "engines": comparison.engine_names,
         "verdict": comparison.verdict(),
@@ -56,13 +57,18 @@ def _context(comparison: "Comparison") -> dict[str, Any]:
         "first_cost": "log-likelihood",
         "figures": [(CAPTIONS[name], _png(figure)) for name, figure in comparison.plot().items()],
         "basins": {name: _rows(_basin_strings(fit.basin_table())) for name, fit in comparison.fits.items()},
-        "convergence": {name: _rows(_strings(post.convergence)) for name, post in comparison.posteriors.items()},
+        "convergence": {name: _rows(_strings(post.convergence)) for name, post in comparison.samplers.items()},
         "convergence_columns": ["mean", "sd", "mcse", "ESS bulk", "ESS tail", "R-hat"],
         "prior": _prior_lines(comparison),
         "call": _call(comparison),
         "settings": _settings(comparison),
         "versions": ", ".join(f"{name} {version(name)}" for name in ("bayesgmm", "jax", "numpyro", "arviz")),
     }
+
+
+def _family_words(comparison: "Comparison") -> str:
+    family = comparison.family
+    return "" if family.name == "VVV" else f", {family.label(comparison.table.dim)} covariances"
 
 
 def _rows(frame: "pd.DataFrame") -> list[tuple[str, list[str]]]:
@@ -102,9 +108,22 @@ def _prior_lines(comparison: "Comparison") -> list[str]:
     for k in range(1 if same else comparison.n_components):
         name = "k" if same else str(k)
         loc, strength, df, scale = (np.asarray(part)[k] for part in component)
-        lines.append(f"Σ_{name} ~ inverse-Wishart(df = {significant(float(df))}, scale = {_array(scale)})")
+        lines.append(_covariance_line(comparison.family, name, float(df), scale))
         lines.append(f"μ_{name} | Σ_{name} ~ N({_array(loc)}, Σ_{name} / {significant(float(strength))})")
     return lines
+
+
+def _covariance_line(family: Family, name: str, df: float, scale: np.ndarray) -> str:
+    """The prior of what is free in the covariances (`bayesgmm.restricted.restrict`)."""
+    shared = ", one for all components" if family.pooled else ""
+    own = "" if family.pooled else f"_{name}"
+    if family.orientation != "I":
+        kind = "" if family.name in ("EEE", "VVV") else f", restricted to {family.name}"
+        return f"Σ{own} ~ inverse-Wishart(df = {significant(df)}, scale = {_array(scale)}){shared}{kind}"
+    half, diagonal = significant(df / 2), np.diagonal(scale) / 2
+    if family.shape == "I":
+        return f"σ²{own} ~ inverse-gamma({half}, {significant(float(diagonal.mean()))}){shared}"
+    return f"σ²{own} of each feature ~ inverse-gamma({half}, {_array(diagonal)}){shared}"
 
 
 def _array(values: Any) -> str:
@@ -117,6 +136,9 @@ def _array(values: Any) -> str:
 def _settings(comparison: "Comparison") -> list[str]:
     lines = []
     for name, post in comparison.posteriors.items():
+        if name not in comparison.samplers:
+            lines.append(f"{name}: {post.num_chains * post.num_samples} independent draws from the approximation")
+            continue
         cut = " (interrupted)" if post.interrupted else ""
         lines.append(f"{name}: {post.num_chains} chains × ({post.num_warmup} warm-up + {post.num_samples} kept){cut}")
     for name, fit in comparison.fits.items():
@@ -126,10 +148,11 @@ def _settings(comparison: "Comparison") -> list[str]:
 
 
 def _call(comparison: "Comparison") -> str:
-    first = next(iter(comparison.posteriors.values()), None)
+    first = next(iter((comparison.samplers or comparison.posteriors).values()), None)
     lengths = ""
     if first is not None:
         lengths = f", num_warmup={first.num_warmup}, num_samples={first.num_samples}, num_chains={first.num_chains}"
     seed = comparison.seed if isinstance(comparison.seed, int) else "key"
     engines = tuple(comparison.results)
-    return f"bg.compare(x, n_components={comparison.n_components}, engines={engines}{lengths}, seed={seed})"
+    family = "" if comparison.family.name == "VVV" else f", covariance_type={comparison.family.name!r}"
+    return f"bg.compare(x, n_components={comparison.n_components}, engines={engines}{family}{lengths}, seed={seed})"

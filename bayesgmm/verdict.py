@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bayesgmm.approximation import ApproximatePosterior
 from bayesgmm.data import Table
 from bayesgmm.posterior import Posterior
 from bayesgmm.results import MixtureFit
@@ -21,6 +22,22 @@ def mixing_line(name: str, posterior: Posterior) -> str:
         f"{name}: the chains have not mixed ({figures}); they sit in different modes, or are too short. Do not read its "
         f"column as the posterior: run longer, look at the traces, or try fewer components.{cut}"
     )
+
+
+def trust_line(name: str, approximation: ApproximatePosterior, other: str | None, sampled: Posterior | None) -> str:
+    """Whether an approximation may be believed, and how its spreads compare with those of a sampler that has mixed."""
+    verdict = "k-hat allows to trust it" if approximation.trusted else "not to be trusted (k-hat above 0.7)"
+    line = f"{name}: {verdict}, Pareto k-hat {approximation.pareto_k:.2f}"
+    if sampled is None or not sampled.mixed:
+        return f"{line}."
+    ours, theirs = (
+        np.concatenate([part[0], part[1].ravel()]) for part in (moments(approximation)[1], moments(sampled)[1])
+    )
+    moving = (ours > 0) & (theirs > 0)
+    if not moving.any():
+        return f"{line}."
+    ratios = ours[moving] / theirs[moving]
+    return f"{line}; its standard deviations of weights and means are {ratios.min():.2f} to {ratios.max():.2f} times {other}'s."
 
 
 def agreement_line(first: str, one: Posterior, second: str, two: Posterior) -> str:

@@ -9,7 +9,7 @@ import xarray as xr
 from typer.testing import CliRunner
 
 import bayesgmm as bg
-from bayesgmm import cli, comparison
+from bayesgmm import cli, engines
 from bayesgmm.errors import ArgumentError, FitError, MixingWarning, PriorError
 from bayesgmm.tables import significant
 
@@ -185,7 +185,7 @@ def test_figures_are_rounded_for_reading(value, text):
 
 
 def test_engine_table_and_order(reference_data):
-    assert set(comparison.ENGINES) == {"mle", "em", "gibbs", "nuts"}
+    assert set(engines.ENGINES) == {"mle", "em", "cavi", "laplace", "gibbs", "nuts"}
     result = bg.compare(reference_data["faithful"], 2, engines="mle")
     assert list(result.results) == ["mle"]
 
@@ -239,3 +239,31 @@ def test_unwritable_folders_are_typed_errors(faithful, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ArgumentError, match="could not be written"):
         faithful.save(tmp_path / "file")
+
+
+def test_all_engines_on_one_family(reference_data, tmp_path):
+    """Approximations are told by k-hat, not by R-hat; a restricted family has no rows for what it rules out."""
+    x = reference_data["faithful"]
+    names = ("mle", "em", "laplace", "gibbs", "nuts")
+    result = bg.compare(x, 2, engines=names, covariance_type="diag", num_warmup=300, num_samples=300, seed=1)
+    assert tuple(result.results) == names
+    assert set(result.samplers) == {"gibbs", "nuts"}
+    assert "VVI covariances" in result.title
+    covariances = [name for name in result.estimates().index if name.startswith("covariances")]
+    assert covariances == [f"covariances[{k}, {name}, {name}]" for k in range(2) for name in ("eruptions", "waiting")]
+    costs = result.costs()
+    assert np.isnan(costs.loc["worst R-hat", "laplace"])
+    assert costs.loc["Pareto k-hat", "laplace"] == result.results["laplace"].pareto_k
+    assert any("laplace: k-hat allows to trust it" in line and "times gibbs's" in line for line in result.verdict())
+    text = result.to_html(tmp_path / "report.html").read_text()
+    assert "inverse-gamma(2.000, [" in text
+    assert "covariance_type=&#39;VVI&#39;" in text
+    assert "independent draws from the approximation" in text
+
+
+def test_variational_bayes_stands_beside_the_others(reference_data):
+    result = bg.compare(reference_data["faithful"], 2, engines=("em", "cavi"), num_samples=200, seed=1)
+    assert result.verdict()[0].startswith("cavi: k-hat allows to trust it, Pareto k-hat")
+    assert "R-hat" not in "".join(result.verdict())
+    with pytest.raises(ArgumentError, match="cavi takes covariance_type='full'"):
+        bg.compare(reference_data["faithful"], 2, engines=("em", "cavi"), covariance_type="tied")

@@ -37,7 +37,8 @@ LAYERS = [
     {"em", "selection", "sampling", "approximation"},
     {"cavi", "gibbs", "laplace", "nuts"},
     {"plots", "verdict"},
-    {"comparison", "calibration"},
+    {"engines", "calibration"},
+    {"comparison"},
     {"report"},
     {"cli"},
 ]

@@ -6,7 +6,14 @@ from typing import Any
 
 import matplotlib as mpl
 
-ENGINE_COLORS = {"mle": "#8C8C8C", "em": "#111111", "gibbs": "#D55E00", "nuts": "#0072B2"}
+ENGINE_COLORS = {
+    "mle": "#8C8C8C",
+    "em": "#111111",
+    "cavi": "#6A8F2B",
+    "laplace": "#A6761D",
+    "gibbs": "#D55E00",
+    "nuts": "#0072B2",
+}
 WIDTH = 8.5
 """Inches, of every picture: in a report all then have one size of type."""
 

@@ -1,0 +1,81 @@
+"""Every engine by its name."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from bayesgmm.conjugate import Belief
+from bayesgmm.data import Table
+from bayesgmm.em import fit_em
+from bayesgmm.errors import ArgumentError
+from bayesgmm.gibbs import sample_gibbs
+from bayesgmm.labels import align, permute
+from bayesgmm.posterior import Posterior
+from bayesgmm.results import MixtureFit
+
+ENGINES = {
+    "mle": "EM, maximum likelihood (flat prior)",
+    "em": "EM, maximum a posteriori",
+    "cavi": "variational Bayes (CAVI)",
+    "laplace": "Laplace's approximation at the mode",
+    "gibbs": "Gibbs sampling",
+    "nuts": "NUTS with z summed out",
+}
+POINT_ENGINES = ("mle", "em")
+
+Result = MixtureFit | Posterior
+
+
+def check_engines(engines: Sequence[str]) -> list[str]:
+    """The engines asked for, once each; an unknown one is refused."""
+    names = [engines] if isinstance(engines, str) else list(dict.fromkeys(engines))
+    unknown = [name for name in names if name not in ENGINES]
+    if unknown or not names:
+        problem = f"Unknown engine {', '.join(map(repr, unknown))}." if unknown else "No engine was named."
+        raise ArgumentError(f"{problem} Choose from {', '.join(ENGINES)}.")
+    return names
+
+
+def run_engine(
+    name: str,
+    table: Table,
+    n_components: int,
+    prior: Belief | None,
+    n_init: int,
+    chains: dict,
+    reference: Any,
+    shared: dict,
+) -> Result:
+    """Run one engine, its components numbered as in `reference`."""
+    if name == "gibbs":
+        return sample_gibbs(table, n_components, prior=prior, reference=reference, **chains, **shared)
+    if name == "nuts":
+        from bayesgmm.nuts import sample_nuts  # NumPyro loads only when NUTS is asked for
+
+        return sample_nuts(table, n_components, prior=prior, reference=reference, **chains, **shared)
+    if name in ("cavi", "laplace"):
+        draws = {part: chains[part] for part in ("num_samples", "num_chains")}
+        listener = shared.pop("progress_bar")
+        listener(name, 0, 1, "")
+        result = _approximation(name)(table, n_components, prior=prior, reference=reference, **draws, **shared)
+        listener(name, 1, 1, "")
+        return result
+    listener = shared["progress_bar"]
+    shared = shared | {"progress_bar": lambda label, done, total, note: listener(name, done, total, note)}
+    fit = fit_em(table, n_components, prior=None if name == "mle" else prior, n_init=n_init, **shared)
+    return fit if reference is None else _renumber(fit, reference)
+
+
+def _approximation(name: str) -> Any:
+    if name == "cavi":
+        from bayesgmm.cavi import fit_cavi
+
+        return fit_cavi
+    from bayesgmm.laplace import fit_laplace
+
+    return fit_laplace
+
+
+def _renumber(fit: MixtureFit, reference: Any) -> MixtureFit:
+    target = reference.params if isinstance(reference, MixtureFit) else reference
+    return replace(fit, params=permute(fit.params, align(fit.params, target)))

@@ -23,6 +23,7 @@ from test_samplers import geweke
 
 import bayesgmm as bg
 from bayesgmm.kernels import KERNELS, step
+from bayesgmm.restricted import CONJUGATE
 from bayesgmm.sweep import to_rows
 from bayesgmm.types import Frame
 
@@ -87,6 +88,22 @@ def test_calibration_catches_a_wrong_kernel():
 
     ranks = calibration_ranks(KERNELS["gibbs"]._replace(estimate=narrow), int(1000 * EFFORT))
     assert uniformity(ranks).min() < 1e-6
+
+
+@pytest.mark.parametrize("engine", ["gibbs", "nuts"])
+@pytest.mark.parametrize("family", CONJUGATE)
+def test_every_exact_engine_is_calibrated_in_every_family(family, engine):
+    """The public calls, from standardising to labelling, on few rows in unequal units: no posterior is less Gaussian."""
+    x = np.random.default_rng(0).normal([0.0, 400.0], [1.0, 100.0], (8, 2))
+    prior = bg.Prior(
+        bg.Dirichlet(2.0), bg.NormalInverseWishart([0.0, 400.0], 0.5, 6.0, [[2.0, 80.0], [80.0, 20_000.0]])
+    )
+    found = bg.calibrate(
+        x, 2, engine=engine, covariance_type=family, prior=prior, n_sims=int(400 * EFFORT), num_warmup=250, num_samples=400,
+        seed=8,
+    )  # fmt: skip
+    assert len(found.failures) == 0
+    assert found.calibrated, found
 
 
 def test_engines_agree_on_iris(reference_data):

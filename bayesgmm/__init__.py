@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bayesgmm.datasets import load_dataset
     from bayesgmm.em import fit_em
     from bayesgmm.gibbs import sample_gibbs
+    from bayesgmm.independent import NormalTimesInverseWishart
     from bayesgmm.laplace import LaplacePosterior, fit_laplace
     from bayesgmm.mixture import log_density, log_joint, log_likelihood, responsibilities, sample
     from bayesgmm.model import gaussian_mixture
@@ -31,6 +32,7 @@ _HOME = {
     "datasets": ("load_dataset",),
     "em": ("fit_em",),
     "gibbs": ("sample_gibbs",),
+    "independent": ("NormalTimesInverseWishart",),
     "laplace": ("LaplacePosterior", "fit_laplace"),
     "mixture": ("log_density", "log_joint", "log_likelihood", "responsibilities", "sample"),
     "model": ("gaussian_mixture",),
@@ -46,8 +48,8 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [  # noqa: RUF022 - in the order of the workflow
     "load_dataset", "compare", "Comparison", "fit_em", "fit_table", "FitTable", "fit_cavi", "fit_laplace", "sample_gibbs",
     "sample_nuts", "calibrate", "Calibration", "MixtureFit", "Posterior", "VariationalPosterior", "LaplacePosterior", "Prior",
-    "Dirichlet", "NormalInverseWishart", "default_prior", "gaussian_mixture", "Params", "log_joint", "log_density",
-    "log_likelihood", "responsibilities", "sample",
+    "Dirichlet", "NormalInverseWishart", "NormalTimesInverseWishart", "default_prior", "gaussian_mixture", "Params",
+    "log_joint", "log_density", "log_likelihood", "responsibilities", "sample",
 ]  # fmt: skip
 
 

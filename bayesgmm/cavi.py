@@ -15,7 +15,7 @@ from bayesgmm import initialize
 from bayesgmm.approximation import ApproximatePosterior, pareto_k
 from bayesgmm.arrays import Array
 from bayesgmm.blocks import Collected
-from bayesgmm.chains import check_chain_arguments, check_family, check_reference, to_posterior
+from bayesgmm.chains import check_chain_arguments, check_family, check_prior, check_reference, to_posterior
 from bayesgmm.clock import Program, stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.errors import ArgumentError, FitError, NotConvergedWarning
@@ -124,6 +124,7 @@ def fit_cavi(
     with scope(dtype), stopwatch() as clock:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
         check_family("cavi", problem.family, problem.table.dim)
+        check_prior("cavi", problem.prior)
         check_reference(reference, problem)
         key_start, key_draw = jr.split(as_key(seed), 3)[:2]  # the third is the DataTree's
         starts = initialize.made_starts(key_start, problem, n_init)

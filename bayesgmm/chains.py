@@ -14,7 +14,7 @@ from jaxtyping import PRNGKeyArray
 from bayesgmm import initialize, labels
 from bayesgmm.blocks import Collected, Report
 from bayesgmm.clock import Program, Stopwatch
-from bayesgmm.conjugate import Belief
+from bayesgmm.conjugate import Belief, NormalInverseWishart
 from bayesgmm.drivers import climb, foot, usable
 from bayesgmm.errors import ArgumentError, MixingWarning, PriorError, SamplingInterrupted
 from bayesgmm.families import Family
@@ -52,6 +52,15 @@ def check_family(engine: str, family: Family, dim: int) -> None:
         raise ArgumentError(
             f"Under covariance_type {family.label(dim)!r} the belief about covariances is not conjugate, and no sampler here "
             f"takes it. Use full, tied, diag or spherical (or {', '.join(CONJUGATE)}), or fit_em."
+        )
+
+
+def check_prior(engine: str, prior: Belief | None) -> None:
+    """Refuse priors that an engine (named as in `compare`) cannot take."""
+    if engine == "cavi" and prior is not None and not isinstance(prior.components, NormalInverseWishart):
+        raise PriorError(
+            f"cavi takes the conjugate prior, NormalInverseWishart, not {type(prior.components).__name__}. EM, Gibbs, NUTS and "
+            "Laplace take both."
         )
 
 

@@ -12,7 +12,7 @@ import jax.random as jr
 import numpy as np
 
 from bayesgmm.approximation import ApproximatePosterior
-from bayesgmm.chains import check_chain_arguments, check_family
+from bayesgmm.chains import check_chain_arguments, check_family, check_prior
 from bayesgmm.conjugate import Belief
 from bayesgmm.data import Table, as_table
 from bayesgmm.engines import ENGINES, POINT_ENGINES, Result, check_engines, run_engine
@@ -252,6 +252,7 @@ def compare(
     family = resolve_family(covariance_type, table.dim)
     for name in engines:
         check_family(name, family, table.dim)
+        check_prior(name, own)
     comparison = Comparison(table, n_components, own, seed, family=family)
     chains = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains}
     with listening(progress_bar) as listener, interruptible() as stop:

@@ -17,6 +17,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.arrays import Array
 from bayesgmm.errors import PriorError
+from bayesgmm.hyperparameters import fault_of_inverse_wishart, in_full
 from bayesgmm.linalg import cholesky, inverse_tril, log_diagonal_sum, matmul, matvec, outer
 from bayesgmm.types import Frame, Params, Stats
 
@@ -98,8 +99,11 @@ class NormalInverseWishart(NamedTuple):
         """θ itself: no covariance is ruled out."""
         return params
 
-    def sample(self, key: PRNGKeyArray) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
+    def sample(
+        self, key: PRNGKeyArray, present: Params | None = None
+    ) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
         """Draw (means, Cholesky factors)."""
+        del present
         key_mean, key_scale = jr.split(key)
         trils = sample_inverse_wishart(key_scale, self.df, self.scale)
         return sample_means(key_mean, self.loc, self.strength, trils), trils
@@ -131,6 +135,22 @@ class NormalInverseWishart(NamedTuple):
         """The same belief in standardised coordinates."""
         loc = (self.loc - frame.center) / frame.scale
         return NormalInverseWishart(loc, self.strength, self.df, self.scale / outer(jnp.asarray(frame.scale)))
+
+    def expand(self, num_components: int, dim: int) -> "NormalInverseWishart":
+        """Every hyperparameter in full shape, as NumPy arrays; see `Belief.expand`."""
+        k, d = num_components, dim
+        return NormalInverseWishart(
+            in_full("loc", self.loc, (k, d)), in_full("strength", self.strength, (k,)), in_full("df", self.df, (k,)),
+            in_full("scale", self.scale, (k, d, d)),
+        )  # fmt: skip
+
+    def fault(self) -> str | None:
+        """Why this (fully shaped) belief is no probability distribution; None if it is one."""
+        if not all(np.isfinite(value).all() for value in self):
+            return "a hyperparameter is not finite"
+        if (np.asarray(self.strength) <= 0).any():
+            return "the strength of the mean's prior must be above 0"
+        return fault_of_inverse_wishart(np.asarray(self.df), np.asarray(self.scale))
 
     def log_normaliser(self) -> Float[Array, ""]:
         """The constant of the density over (means, covariances), summed over components (Murphy 2012, eq. 4.202).
@@ -172,7 +192,8 @@ class Belief(NamedTuple):
     """A prior or a posterior over θ: independent beliefs about the weights and about the components."""
 
     weights: Dirichlet
-    components: NormalInverseWishart
+    components: Any
+    """`NormalInverseWishart`, or a relative of it with the same methods."""
 
     def update(self, stats: Stats) -> "Belief":
         """The belief about θ once z and x are known, through their statistics."""
@@ -190,11 +211,11 @@ class Belief(NamedTuple):
         self._need_full_shape()
         return Params(self.weights.mode(), *self.components.mode(present))
 
-    def sample(self, key: PRNGKeyArray) -> Params:
-        """Draw θ."""
+    def sample(self, key: PRNGKeyArray, present: Params | None = None) -> Params:
+        """Draw θ; where means and covariances can only be drawn in turn, one turn from ``present``."""
         self._need_full_shape()
         key_weights, key_components = jr.split(key)
-        return Params(self.weights.sample(key_weights), *self.components.sample(key_components))
+        return Params(self.weights.sample(key_weights), *self.components.sample(key_components, present))
 
     def log_kernel(self, params: Params) -> Float[Array, ""]:
         """``log p(θ)`` without its constant. Under ``flat.update(stats)`` this is the complete-data log-likelihood."""
@@ -229,31 +250,8 @@ class Belief(NamedTuple):
         PriorError
             If a hyperparameter has a shape that does not fit K components in D dimensions.
         """
-        k, d = num_components, dim
-        loc, strength, df, scale = (np.asarray(value, float) for value in self.components)
-        if scale.ndim == 1:
-            raise PriorError(
-                f"The prior's scale must be a number or a matrix of shape ({d}, {d}), got shape {scale.shape}."
-            )
-        if scale.shape[-2:] == (1, 1) and d > 1:
-            raise PriorError(
-                f"The prior's scale is 1 × 1, but the data have {d} features. Rebuild it, or use 'default'."
-            )
-        if scale.ndim == 0:
-            scale = scale * np.eye(d)
-        parts = {"concentration": (np.asarray(self.weights.concentration, float), (k,)), "loc": (loc, (k, d)),
-                 "strength": (strength, (k,)), "df": (df, (k,)), "scale": (scale, (k, d, d))}  # fmt: skip
-        full = {}
-        for name, (value, shape) in parts.items():
-            try:
-                full[name] = np.broadcast_to(value, shape).copy()
-            except ValueError:
-                raise PriorError(
-                    f"The prior's {name} has shape {value.shape}, which does not fit {k} components in {d} dimensions: "
-                    f"expected a shape that broadcasts to {shape}. Rebuild the prior for these data, or use 'default'."
-                ) from None
-        weights = Dirichlet(full.pop("concentration"))
-        return Belief(weights, NormalInverseWishart(**full))
+        concentration = in_full("concentration", self.weights.concentration, (num_components,))
+        return Belief(Dirichlet(concentration), self.components.expand(num_components, dim))
 
     def standardise(self, frame: Frame) -> "Belief":
         """The same belief about θ in standardised coordinates."""
@@ -282,22 +280,12 @@ def default_belief(center: np.ndarray, covariance: np.ndarray, num_components: i
 
 def improper_because(belief: Belief) -> str | None:
     """Say why a (fully shaped) belief is no probability distribution; None if it is one."""
-    loc, strength, df, scale = (np.asarray(value) for value in belief.components)
-    dim = loc.shape[-1]
-    if not all(np.isfinite(value).all() for value in (belief.weights.concentration, loc, strength, df, scale)):
+    concentration = np.asarray(belief.weights.concentration)
+    if not np.isfinite(concentration).all():
         return "a hyperparameter is not finite"
-    if (np.asarray(belief.weights.concentration) <= 0).any():
+    if (concentration <= 0).any():
         return "the Dirichlet concentration must be above 0"
-    if (strength <= 0).any():
-        return "the strength of the mean's prior must be above 0"
-    if (df <= dim - 1).any():
-        return f"the inverse-Wishart needs df > D - 1 = {dim - 1}, got {df.min():g}"
-    size = np.sqrt(np.abs(np.diagonal(scale, axis1=-2, axis2=-1)))
-    if (np.abs(scale - scale.swapaxes(-1, -2)) > 1e-8 * size[:, :, None] * size[:, None, :]).any():
-        return "the inverse-Wishart scale is not symmetric"
-    if (np.linalg.eigvalsh(scale) <= 0).any():
-        return "the inverse-Wishart scale is not positive definite"
-    return None
+    return belief.components.fault()
 
 
 Prior = Belief

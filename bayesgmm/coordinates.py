@@ -11,19 +11,20 @@ import math
 
 import jax.numpy as jnp
 from jaxtyping import Float
-from numpyro.distributions import biject_to, constraints
+from numpyro import distributions as dist
 
 from bayesgmm.arrays import Array
 from bayesgmm.conjugate import Belief
 from bayesgmm.families import FAMILIES, Family
+from bayesgmm.independent import Independent
 from bayesgmm.restricted import Restricted
 from bayesgmm.types import Params
 
 Position = dict[str, Float[Array, "..."]]
 """Unconstrained θ: ``weights``, ``means``, and ``scale_trils`` or ``log_scales``."""
 
-SIMPLEX = biject_to(constraints.simplex)
-FACTOR = biject_to(constraints.lower_cholesky)
+SIMPLEX = dist.biject_to(dist.constraints.simplex)
+FACTOR = dist.biject_to(dist.constraints.lower_cholesky)
 
 
 def unconstrain(params: Params, prior: Belief) -> Position:
@@ -68,4 +69,5 @@ def _family(prior: Belief) -> tuple[Family, Array]:
     components = prior.components
     if isinstance(components, Restricted):
         return components.families[0], jnp.asarray(components.metric)
-    return FAMILIES["VVV"], jnp.ones(())
+    tied = isinstance(components, Independent) and components.pooled
+    return FAMILIES["EEE" if tied else "VVV"], jnp.ones(())

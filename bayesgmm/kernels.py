@@ -74,8 +74,7 @@ def mode(key: PRNGKeyArray, belief: Belief, present: Params) -> Params:
 
 def sample(key: PRNGKeyArray, belief: Belief, present: Params) -> Params:
     """θ is drawn: the second half of a Gibbs sweep."""
-    del present
-    return belief.sample(key)
+    return belief.sample(key, present)
 
 
 def keep(key: PRNGKeyArray, belief: Belief, present: Belief) -> Belief:

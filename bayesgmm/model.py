@@ -8,7 +8,7 @@ import numpyro.distributions as dist
 from jaxtyping import Float
 
 from bayesgmm.arrays import Array
-from bayesgmm.conjugate import Belief
+from bayesgmm.conjugate import Belief, NormalInverseWishart
 
 
 def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_rows: int | None = None) -> None:
@@ -35,7 +35,10 @@ def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_ro
         trils: Any = numpyro.sample(
             "scale_trils", dist.InverseWishartCholesky(jnp.asarray(component.df), scale_tril=scale)
         )
-        spread = trils / jnp.sqrt(jnp.asarray(component.strength))[:, None, None]
+        if isinstance(component, NormalInverseWishart):
+            spread = trils / jnp.sqrt(jnp.asarray(component.strength))[:, None, None]
+        else:
+            spread = jnp.linalg.cholesky(jnp.asarray(component.covariance))
         means: Any = numpyro.sample("means", dist.MultivariateNormal(jnp.asarray(component.loc), scale_tril=spread))
     numpyro.deterministic("covariances", trils @ trils.mT)
     size: Any = num_rows if x is None else len(x)

@@ -21,6 +21,7 @@ from bayesgmm.clock import Program
 from bayesgmm.conjugate import Belief
 from bayesgmm.coordinates import constrain, log_jacobian, unconstrain
 from bayesgmm.errors import ArgumentError
+from bayesgmm.independent import Independent
 from bayesgmm.kernels import log_posterior
 from bayesgmm.model import gaussian_mixture
 from bayesgmm.posterior import Posterior
@@ -117,6 +118,8 @@ def potential(prior: Belief, data: Rows | Float[Array, "N D"]):
     """
     if isinstance(data, Rows):
         return lambda position: -log_posterior(constrain(position, prior), prior, data) - log_jacobian(position)
+    if isinstance(prior.components, Independent):
+        prior = prior._replace(components=prior.components.own)
     story = enum(config_enumerate(gaussian_mixture), first_available_dim=-2)
     constant = prior.log_normaliser()
     return lambda position: potential_energy(story, (prior, data), {}, position, enum=True) + constant

@@ -13,6 +13,7 @@ from bayesgmm.conjugate import Belief, default_belief, flat_belief, improper_bec
 from bayesgmm.data import Table, as_table, check_table
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.families import Family, resolve_family
+from bayesgmm.independent import NormalTimesInverseWishart, independent
 from bayesgmm.precision import on_device, scope
 from bayesgmm.restricted import restrict
 from bayesgmm.sweep import Rows, to_rows
@@ -78,6 +79,9 @@ def penalise(
 
     Without restriction (VVV) it is the prior itself, unless ``plain`` is False.
     """
+    if prior is not None and isinstance(prior.components, NormalTimesInverseWishart):
+        belief, constant = independent(prior.components, family)
+        return Belief(prior.weights, belief), constant + float(prior.weights.log_normaliser())
     if family.name == "VVV" and plain:
         if prior is None:
             return flat_belief(num_components, dim), 0.0

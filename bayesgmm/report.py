@@ -107,9 +107,13 @@ def _prior_lines(comparison: "Comparison") -> list[str]:
     same = all((np.asarray(part) == np.asarray(part)[:1]).all() for part in component)
     for k in range(1 if same else comparison.n_components):
         name = "k" if same else str(k)
-        loc, strength, df, scale = (np.asarray(part)[k] for part in component)
-        lines.append(_covariance_line(comparison.family, name, float(df), scale))
-        lines.append(f"μ_{name} | Σ_{name} ~ N({_array(loc)}, Σ_{name} / {significant(float(strength))})")
+        own = {part: np.asarray(value)[k] for part, value in component._asdict().items()}
+        lines.append(_covariance_line(comparison.family, name, float(own["df"]), own["scale"]))
+        if "strength" in own:
+            spread = f"Σ_{name} / {significant(float(own['strength']))}"
+            lines.append(f"μ_{name} | Σ_{name} ~ N({_array(own['loc'])}, {spread})")
+        else:
+            lines.append(f"μ_{name} ~ N({_array(own['loc'])}, {_array(own['covariance'])})")
     return lines
 
 

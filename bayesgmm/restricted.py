@@ -72,13 +72,16 @@ class Restricted:
         """Joint mode of (μ, Σ) within the family; iterative families go on from ``present``."""
         return self.loc, self._read_out(self.counts, self.scale, present.scale_trils)
 
-    def sample(self, key: PRNGKeyArray) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
+    def sample(
+        self, key: PRNGKeyArray, present: Params | None = None
+    ) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
         """Draw (means, Cholesky factors) from the conjugate belief of a family in `CONJUGATE`.
 
         Without the means the belief about Σ is ``Π |Σ_k|^(-powers_k/2) exp(-tr(Σ_k⁻¹ W_k)/2)``: inverse-Wishart for free
         orientations, inverse-gamma for the variances of diagonal and spherical covariances; of one Σ for all components if
         the family is pooled.
         """
+        del present
         (family,) = self.families
         key_mean, key_scale = jr.split(key)
         num, dim = self.loc.shape

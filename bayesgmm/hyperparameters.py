@@ -1,0 +1,55 @@
+"""Hyperparameters as users give them: brought to full shape, and checked."""
+
+from typing import Any
+
+import numpy as np
+
+from bayesgmm.errors import PriorError
+
+
+def in_full(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A hyperparameter in full shape: a number for a matrix means that multiple of the identity.
+
+    Raises
+    ------
+    PriorError
+        If it has a shape that does not fit.
+    """
+    value = np.asarray(value, float)
+    k, d = shape[0], shape[-1]
+    if len(shape) == 3:
+        if value.ndim == 1:
+            raise PriorError(
+                f"The prior's {name} must be a number or a matrix of shape ({d}, {d}), got shape {value.shape}."
+            )
+        if value.shape[-2:] == (1, 1) and d > 1:
+            raise PriorError(
+                f"The prior's {name} is 1 × 1, but the data have {d} features. Rebuild it, or use 'default'."
+            )
+        value = value * np.eye(d) if value.ndim == 0 else value
+    try:
+        return np.broadcast_to(value, shape).copy()
+    except ValueError:
+        raise PriorError(
+            f"The prior's {name} has shape {value.shape}, which does not fit {k} components"
+            f"{f' in {d} dimensions' if len(shape) > 1 else ''}: expected a shape that broadcasts to {shape}. Rebuild the "
+            "prior for these data, or use 'default'."
+        ) from None
+
+
+def fault_of_inverse_wishart(df: np.ndarray, scale: np.ndarray) -> str | None:
+    """Why ``IW(df, scale)`` is no probability distribution; None if it is one."""
+    dim = scale.shape[-1]
+    if (df <= dim - 1).any():
+        return f"the inverse-Wishart needs df > D - 1 = {dim - 1}, got {df.min():g}"
+    return fault_of_matrix("inverse-Wishart scale", scale)
+
+
+def fault_of_matrix(name: str, matrix: np.ndarray) -> str | None:
+    """Why matrices cannot be covariances; None if they can."""
+    size = np.sqrt(np.abs(np.diagonal(matrix, axis1=-2, axis2=-1)))
+    if (np.abs(matrix - matrix.swapaxes(-1, -2)) > 1e-8 * size[:, :, None] * size[:, None, :]).any():
+        return f"the {name} is not symmetric"
+    if (np.linalg.eigvalsh(matrix) <= 0).any():
+        return f"the {name} is not positive definite"
+    return None

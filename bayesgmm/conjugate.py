@@ -54,6 +54,31 @@ class Dirichlet(NamedTuple):
         """``E[log π_k] = ψ(α_k) - ψ(Σ α)`` (Bishop 2006, eq. 10.66)."""
         return digamma(self.concentration) - digamma(jnp.sum(jnp.asarray(self.concentration)))
 
+    def occupied(self, num_rows: int, num_components: int | None = None) -> np.ndarray:
+        """``P(K₊ = k)`` for k = 0 … K: how many components `num_rows` rows occupy under this prior, before any data are seen.
+
+        By Pólya's urn: after n rows in k components the next falls into an empty one with probability
+        ``(K - k) α / (n + K α)`` (Frühwirth-Schnatter, Malsiner-Walli & Grün 2021, section 2).
+
+        Raises
+        ------
+        PriorError
+            If the concentrations differ, or their number is not known.
+        """
+        alpha = np.asarray(self.concentration, float)
+        if alpha.ndim == 0 and num_components is None:
+            raise PriorError("Say how many components there are: occupied(num_rows, num_components).")
+        if np.ptp(alpha) > 0:
+            raise PriorError("The components of this prior differ in concentration; occupied() is for equal ones.")
+        num = int(num_components or len(alpha))
+        a = float(alpha.flat[0])
+        chances = np.zeros(num + 1)
+        chances[0] = 1.0
+        for n in range(num_rows):
+            enter = (num - np.arange(num + 1)) * a / (n + num * a)
+            chances = chances * (1.0 - enter) + np.concatenate([[0.0], (chances * enter)[:-1]])
+        return chances
+
     def log_normaliser(self) -> Float[Array, ""]:
         """``log Γ(Σ α) - Σ log Γ(α)``: the constant that makes the density integrate to one over the simplex."""
         alpha = jnp.asarray(self.concentration)

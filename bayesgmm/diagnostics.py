@@ -13,6 +13,10 @@ GOOD_ESS = 100
 """Thresholds of Vehtari et al. (2021): R-hat below 1.01, at least 100 effective draws (bulk and tail) per chain."""
 
 
+GOOD_BFMI = 0.3
+"""E-BFMI below which the momentum's refreshing is too small to explore the tails (Betancourt 2016)."""
+
+
 def convergence_table(quantities: "xr.Dataset") -> "pd.DataFrame":
     """Mean, sd, R-hat, bulk and tail ESS and Monte Carlo error of each quantity (Vehtari et al. 2021).
 

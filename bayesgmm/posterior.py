@@ -168,6 +168,15 @@ class Posterior:
         """Divergent transitions after warm-up (0 for samplers that have none)."""
         return int(self.sample_stats["diverging"].sum()) if "diverging" in self.sample_stats else 0
 
+    @property
+    def smallest_bfmi(self) -> float:
+        """Smallest E-BFMI over chains (Betancourt 2016): below 0.3 NUTS does not explore the tails; NaN for other samplers."""
+        energy = self.sample_stats.get("energy")
+        if energy is None or self.num_samples < 4:
+            return float("nan")
+        moves, spread = np.square(np.diff(energy, axis=1)).mean(axis=1), energy.var(axis=1)
+        return float((moves / spread).min()) if (spread > 0).all() else float("nan")
+
     def summary(self, **kwargs) -> Any:
         """``az.summary`` of weights, means and covariances, in the common labelling."""
         import arviz as az

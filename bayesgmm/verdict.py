@@ -4,6 +4,7 @@ import numpy as np
 
 from bayesgmm.approximation import ApproximatePosterior
 from bayesgmm.data import Table
+from bayesgmm.diagnostics import GOOD_BFMI
 from bayesgmm.posterior import Posterior
 from bayesgmm.results import MixtureFit
 
@@ -15,6 +16,8 @@ def mixing_line(name: str, posterior: Posterior) -> str:
         return f"{name}: too few draws, or chains that do not move, to tell whether they have mixed. Draw more.{cut}"
     if posterior.num_divergences:
         cut += f" {posterior.num_divergences} transitions diverged."
+    if posterior.smallest_bfmi < GOOD_BFMI:
+        cut += f" E-BFMI {posterior.smallest_bfmi:.2f} in a chain: its tails are explored too slowly; draw more, or use Gibbs."
     figures = f"worst R-hat {posterior.worst_rhat:.3f}, smallest ESS {posterior.smallest_ess:.0f}"
     if posterior.mixed:
         return f"{name}: the chains agree on label-invariant quantities ({figures}).{cut}"

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from efficiency import bench_efficiency
 from timing import alternate, fresh, row, seconds
 
 MEMORY = """
@@ -277,21 +278,6 @@ def bench_gibbs() -> None:
     mine, theirs = (float(np.median(column)) for column in zip(*pairs, strict=True))
     ratio = float(np.median([b / a for a, b in pairs]))
     row("Gibbs sweep, 4 chains (peer: 4 × one), N=10000 D=8 K=8", mine, theirs, ratio, "bayesm rnmixGibbs")
-
-
-def bench_efficiency() -> None:
-    """Smallest ESS per second over label-invariant quantities, defaults; compile seconds stated apart."""
-    import bayesgmm as bg
-
-    for name, k in (("faithful", 2), ("galaxies", 3)):
-        comparison = bg.compare(bg.load_dataset(name), k, engines=("gibbs", "nuts"), progress_bar=False)
-        again = bg.compare(bg.load_dataset(name), k, engines=("gibbs", "nuts"), seed=1, progress_bar=False)
-        for engine in ("gibbs", "nuts"):
-            first, second = comparison.costs()[engine], again.costs()[engine]
-            print(
-                f"| {engine}, {name} K={k}: ESS per second | {second['ESS per second']:.0f} | first call compiles "
-                f"{first['seconds compiling']:.1f} s, second runs {second['seconds running']:.2f} s |  |  |", flush=True,
-            )  # fmt: skip
 
 
 BENCHES: dict[str, Callable[[], None]] = {

@@ -1,9 +1,12 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
 import twins
+from scipy.special import gammaln
 from scipy.stats import invwishart
 from twins import label_stats
 
@@ -138,3 +141,22 @@ def test_improper_beliefs_say_why(change, words):
 def test_prior_of_wrong_dimension_is_refused():
     with pytest.raises(PriorError, match="loc has shape"):
         PRIOR.expand(K, 2)
+
+
+def test_occupied_components_are_those_of_all_labelings():
+    """Oracle by enumeration of all labelings, and by simulation with many rows."""
+    alpha, k, n = 0.7, 3, 6
+    chances = np.zeros(k + 1)
+    for z in itertools.product(range(k), repeat=n):
+        counts = np.bincount(z, minlength=k)
+        log_z = gammaln(k * alpha) - gammaln(k * alpha + n) + (gammaln(alpha + counts) - gammaln(alpha)).sum()
+        chances[(counts > 0).sum()] += np.exp(log_z)
+    np.testing.assert_allclose(bg.Dirichlet(alpha).occupied(n, k), chances, atol=1e-14)
+    rng = np.random.default_rng(0)
+    draws = [(rng.multinomial(200, rng.dirichlet(np.full(6, 0.05))) > 0).sum() for _ in range(4000)]
+    expected = bg.Dirichlet(np.full(6, 0.05)).occupied(200)
+    np.testing.assert_allclose(np.bincount(draws, minlength=7) / 4000, expected, atol=0.03)
+    with pytest.raises(PriorError, match="how many components"):
+        bg.Dirichlet(1.0).occupied(10)
+    with pytest.raises(PriorError, match="differ in concentration"):
+        bg.Dirichlet([1.0, 2.0]).occupied(10)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import arviz as az
 import matplotlib.pyplot as plt
@@ -14,6 +15,7 @@ import bayesgmm as bg
 from bayesgmm import labels
 from bayesgmm.datatree import predictive
 from bayesgmm.errors import NotConvergedWarning, SamplingInterrupted
+from bayesgmm.verdict import mixing_line
 
 DIMS = {
     "weights": ("chain", "draw", "component"),
@@ -217,3 +219,17 @@ def test_few_draws_give_dashes_not_errors(reference_data):
     assert not posterior.mixed
     assert "1 chains × 2 draws" in repr(posterior)
     assert "<table" in posterior._repr_html_()
+
+
+def test_energy_that_barely_moves_is_told():
+    """E-BFMI against ArviZ's, and the verdict's word on a small one."""
+    posterior = bg.sample_nuts(bg.load_dataset("faithful"), 2, num_warmup=200, num_samples=300, num_chains=2, seed=1)
+    energy = posterior.sample_stats["energy"]
+    ours = [(np.diff(chain) ** 2).sum() / ((chain - chain.mean()) ** 2).sum() for chain in energy]
+    assert posterior.smallest_bfmi == pytest.approx(min(ours), rel=0.01)
+    assert "E-BFMI" not in mixing_line("nuts", posterior)
+    slow = replace(
+        posterior, sample_stats=posterior.sample_stats | {"energy": np.cumsum(energy - energy.mean(), axis=1)}
+    )
+    assert "E-BFMI 0.0" in mixing_line("nuts", slow)
+    assert np.isnan(replace(posterior, sample_stats={}).smallest_bfmi)

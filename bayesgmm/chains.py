@@ -16,7 +16,7 @@ from bayesgmm.blocks import Collected, Report
 from bayesgmm.clock import Program, Stopwatch
 from bayesgmm.conjugate import Belief, NormalInverseWishart
 from bayesgmm.drivers import climb, foot, usable
-from bayesgmm.errors import ArgumentError, MixingWarning, PriorError, SamplingInterrupted
+from bayesgmm.errors import ArgumentError, FitError, MixingWarning, PriorError, SamplingInterrupted
 from bayesgmm.families import Family
 from bayesgmm.posterior import Posterior
 from bayesgmm.problem import Problem, check_count, log_kernel
@@ -26,8 +26,11 @@ from bayesgmm.results import MixtureFit
 from bayesgmm.search import search
 from bayesgmm.types import Params
 
+SAME_BASIN = 0.05
+"""Modes whose log posterior differs by less are taken for one."""
+
 Init = str | Params | MixtureFit
-"""``"dispersed"``, ``"em"``, parameters in the user's units, or a fit."""
+"""``"dispersed"``, ``"em"``, ``"basins"``, parameters in the user's units, or a fit."""
 
 
 def check_chain_arguments(num_warmup: int, num_samples: int, num_chains: int, prior: Any) -> None:
@@ -89,6 +92,7 @@ def chain_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Ini
     """One start per chain (leading axis), in standardised coordinates.
 
     ``"dispersed"``: a k-means++ start of its own for each chain. ``"em"``: the best MAP mode of sixteen starts, for all.
+    ``"basins"``: a distinct mode for each, the highest first: chains that then agree have crossed between them.
     A fit, or parameters in the user's units (with or without an axis of chains), are taken as they are.
     """
     return _in_family(_any_starts(key, problem, num_chains, init), problem.belief)
@@ -111,7 +115,9 @@ def _any_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Init
                 raise SamplingInterrupted("Stopped while EM looked for a start, before a draw was kept.")
             best = jnp.argmax(jnp.where(usable(states), states.objective, -jnp.inf))
             return jax.tree.map(lambda leaf: jnp.repeat(leaf[best][None], num_chains, axis=0), states.best)
-        raise ArgumentError(f"init must be 'dispersed', 'em', Params or a fit, got {init!r}.")
+        if init == "basins":
+            return _basins(key, problem, num_chains)
+        raise ArgumentError(f"init must be 'dispersed', 'em', 'basins', Params or a fit, got {init!r}.")
     params = _checked_params("init", init, problem)
     inside = jax.tree.map(lambda leaf: jnp.asarray(leaf, problem.dtype), problem.frame.standardise(params))
     if inside.weights.ndim == 1:
@@ -119,6 +125,25 @@ def _any_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Init
     if inside.weights.shape[0] != num_chains:
         raise ArgumentError(f"init holds {inside.weights.shape[0]} starts for {num_chains} chains.")
     return inside
+
+
+def _basins(key: PRNGKeyArray, problem: Problem, num_chains: int) -> Params:
+    """Distinct modes of the posterior, the highest first, and over again if there are fewer than chains."""
+    key_start, key_climb = jr.split(key)
+    starts = initialize.made_starts(key_start, problem, max(16, 2 * num_chains))
+    states = foot(starts, problem.belief, 500, True)
+    states, interrupted = climb(key_climb, states, problem.belief, problem.rows, 1e-3, 500, "em", True)
+    if interrupted:
+        raise SamplingInterrupted("Stopped while EM looked for starts, before a draw was kept.")
+    heights = np.where(np.asarray(usable(states)), np.asarray(states.objective), -np.inf)
+    order = [i for i in np.argsort(-heights, kind="stable") if np.isfinite(heights[i])]
+    distinct = [i for n, i in enumerate(order) if n == 0 or heights[order[n - 1]] - heights[i] > SAME_BASIN]
+    if not distinct:
+        raise FitError(
+            "No start of EM led to a mode to begin from. Use init='dispersed', or a prior with a larger scale."
+        )
+    chosen = np.resize(distinct, num_chains)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[chosen], states.best)
 
 
 def check_reference(reference: MixtureFit | Params | None, problem: Problem) -> None:

@@ -63,7 +63,8 @@ def sample_gibbs(
     seed
         int or JAX key.
     init
-        ``"dispersed"`` (a k-means++ start per chain), ``"em"`` (the best MAP mode), `Params` in the user's units, or a fit.
+        ``"dispersed"`` (a k-means++ start per chain), ``"em"`` (the best MAP mode), ``"basins"`` (a distinct mode each),
+        `Params` in the user's units, or a fit.
     reference
         Fit (or `Params`) whose component numbers the draws shall follow; by default the mode that EM reaches from the
         highest draw.

@@ -252,6 +252,20 @@ def test_starts(reference_data, init):
     assert again.num_samples == 5
 
 
+def test_chains_from_distinct_basins(reference_data):
+    """Galaxies have several modes: each chain starts at one of its own, the highest first. One component has one."""
+    x = reference_data["galaxy_corrected"]
+    posterior = bg.sample_gibbs(x, 3, init="basins", num_warmup=0, num_samples=5, num_chains=3, seed=1)
+    heights = (posterior.log_likelihood + posterior.log_prior)[:, 0]
+    assert (np.diff(heights) < -0.05).all()
+    best = bg.fit_em(x, 3, prior="default", n_init=16)
+    assert heights[0] == pytest.approx(best.objective, abs=0.01)
+    one = bg.sample_gibbs(x, 1, init="basins", num_warmup=0, num_samples=5, num_chains=2)
+    np.testing.assert_array_equal(one.params.means[0, 0], one.params.means[1, 0])
+    with pytest.raises(ArgumentError, match="'basins'"):
+        bg.sample_gibbs(x, 3, init="basin")
+
+
 @pytest.mark.parametrize("engine", [bg.sample_gibbs, bg.sample_nuts])
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),

@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from bayesgmm.arrays import Array
 from bayesgmm.checkpoint import Checkpoint
-from bayesgmm.errors import FitError
+from bayesgmm.errors import CheckpointError, FitError
 from bayesgmm.interrupt import interruptible
 from bayesgmm.types import Params
 
@@ -65,6 +65,11 @@ def run_chains(
     if checkpoint is not None:
         state, done, saved = checkpoint.load(state)
         blocks = [_unnamed(draws) for draws in saved]
+        if done > total:
+            raise CheckpointError(
+                f"{checkpoint.folder} holds {done - num_warmup} draws per chain, more than the {num_samples} asked for. Ask "
+                "for at least as many, and drop what you do not need."
+            )
     with interruptible() as stop:
         while done < total and not stop.is_set():
             end = num_warmup if done < num_warmup else total
@@ -82,7 +87,7 @@ def run_chains(
                 checkpoint.add(state, done, _named(host) if kept else None, now=done >= total or stop.is_set())
             size = _next_size(size, count / max(seconds, 1e-6))
             report(done, host)
-    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1)[:, :num_samples], *blocks) if blocks else None
+    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *blocks) if blocks else None
     return Collected(state, joined, done < total)
 
 

@@ -6,6 +6,7 @@ numbers, so the quantities are label-invariant; some depend on the data, without
 pass (Modrák et al. 2023).
 """
 
+import inspect
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
-from bayesgmm import mixture
+from bayesgmm import __version__, mixture
 from bayesgmm.chains import check_sampled
 from bayesgmm.checkpoint import append_line, fingerprint, read_lines
 from bayesgmm.conjugate import Belief
@@ -190,12 +191,18 @@ def calibrate(
     check_sampled(problem, num_chains, num_samples)
     key_prior, key_data, key_run, key_rank = jr.split(as_key(seed), 4)
     settings = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains}
-    if name in APPROXIMATIONS:
+    parameters = inspect.signature(run).parameters.values()
+    if not any(p.name == "num_warmup" or p.kind is p.VAR_KEYWORD for p in parameters):
         del settings["num_warmup"]
+    if checkpoint is not None and "<" in name:
+        raise ArgumentError(
+            f"A checkpoint must know its engine again by name, and {name} has none. Give it one with def."
+        )
     question = {
-        "calibrate": name, "n_components": n_components, "covariance_type": problem.family.name, "rows": table.num_rows,
+        "calibrate": f"{run.__module__}.{name}" if callable(engine) else name, "bayesgmm": __version__, "jax": jax.__version__,
+        "n_components": n_components, "covariance_type": problem.family.name, "rows": table.num_rows,
         "features": list(table.features), "prior": fingerprint(problem.prior), "seed": fingerprint(as_key(seed)),
-        **settings, **{option: repr(value) for option, value in options.items()},
+        **settings, **{option: value if isinstance(value, str) else fingerprint(value) for option, value in options.items()},
     }  # fmt: skip
     path = None if checkpoint is None else Path(checkpoint) / "ranks.jsonl"
     lines = [] if path is None else read_lines(path, question)
@@ -221,8 +228,8 @@ def calibrate(
             if stop.is_set():
                 break  # a run cut short is no simulation
             lines.append(line)
-            if path is not None:
-                append_line(path, line)
+            if path is not None and not append_line(path, line):
+                path = None
             failed = sum("failure" in line for line in lines)
             listener(f"calibrate {name}", number + 1, n_sims, f"{failed} failed" if failed else "")
     lines = lines[:n_sims]
@@ -231,10 +238,6 @@ def calibrate(
         name, pd.DataFrame([line["pit"] for line in good]), np.array([line["effective"] for line in good]),
         tuple(line["failure"] for line in lines if "failure" in line), len(lines) < n_sims,
     )  # fmt: skip
-
-
-APPROXIMATIONS = ("cavi", "laplace")
-"""Engines without a warm-up."""
 
 
 def _engine(engine: str | Callable[..., Posterior]) -> tuple[Callable[..., Posterior], str]:
@@ -284,8 +287,9 @@ def _simulate(
         here = of_truth[name].values[0, 0]
         for i, index in enumerate(np.ndindex(values.shape[1:])):
             rank = (values[(slice(None), *index)] < here[index]).sum()
+            ties = (values[(slice(None), *index)] == here[index]).sum()  # weights at the smallest number above 0
             label = f"{name}[{i}]" if values.ndim > 1 else str(name)
-            pit[label] = float((rank + rng.random()) / (len(kept) + 1))
+            pit[label] = float((rank + rng.random() * (ties + 1)) / (len(kept) + 1))
     return {"pit": pit, "effective": len(kept)}
 
 

@@ -52,7 +52,7 @@ class Checkpoint:
         try:
             if path.exists():
                 _compare(self.folder, json.loads(path.read_text()), question)
-            elif self.folder.exists() and any(self.folder.iterdir()):
+            elif self.folder.exists() and any(file.suffix != ".part" for file in self.folder.iterdir()):
                 raise CheckpointError(f"{self.folder} is not empty, and holds no run. Choose another folder.")
             else:
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -112,11 +112,7 @@ class Checkpoint:
             _save(self.folder / "state.npz", leaves | {"done": np.asarray(done), "counted": np.asarray(self._counted)})
         except OSError as error:
             self.failed = str(error)
-            warnings.warn(
-                f"{self.folder} can no longer be written ({error}); the run goes on in memory, and its draws will be returned. "
-                "Make room, and save the result.",
-                CheckpointWarning, stacklevel=2,
-            )  # fmt: skip
+            _warn(self.folder, error)
         self._last = time.monotonic()
 
 
@@ -176,13 +172,28 @@ def read_lines(path: Path, question: dict[str, Any]) -> list[Any]:
     return lines
 
 
-def append_line(path: Path, line: Any) -> None:
-    """Add one line of JSON."""
-    with open(path, "a") as file:
-        file.write(json.dumps(line) + "\n")
+def append_line(path: Path, line: Any) -> bool:
+    """Add one line of JSON; a disk that is full is a `CheckpointWarning`, and False."""
+    try:
+        with open(path, "a") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as error:
+        _warn(path, error)
+        return False
+    return True
 
 
-def _compare(place: Path, found: dict[str, Any], question: dict[str, Any]) -> None:
+def _warn(place: Path, error: OSError) -> None:
+    warnings.warn(
+        f"{place} can no longer be written ({error}); the run goes on in memory, and its result will be returned. Make room, "
+        "and save it.",
+        CheckpointWarning, stacklevel=3,
+    )  # fmt: skip
+
+
+def _compare(place: Path, found: Any, question: dict[str, Any]) -> None:
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{place} holds no run. Choose another folder.")
     other = [name for name in {**found, **question} if found.get(name) != question.get(name)]
     if other:
         told = "; ".join(f"{name}: there {found.get(name)!r}, now {question.get(name)!r}" for name in other)

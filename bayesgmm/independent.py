@@ -192,6 +192,10 @@ def independent(prior: NormalTimesInverseWishart, family: Family) -> tuple[Indep
             "'full' or 'tied', or a NormalInverseWishart prior."
         )
     pooled = family.name == "EEE"
+    if pooled:  # one covariance has one prior: that of the average hyperparameters
+        df, scale = np.asarray(prior.df), np.asarray(prior.scale)
+        scale = np.broadcast_to(scale.mean(axis=0), scale.shape).copy()
+        prior = prior._replace(df=np.broadcast_to(df.mean(), df.shape).copy(), scale=scale)
     own = Independent(prior, *_nothing(prior), pooled)
     share = 1.0 / len(prior.df) if pooled else 1.0
     with jax.enable_x64(True):

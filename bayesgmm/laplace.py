@@ -27,6 +27,9 @@ from bayesgmm.results import MixtureFit
 from bayesgmm.sweep import Rows
 from bayesgmm.types import Params
 
+STATIONARY = 1e-3
+"""Square of Newton's decrement, twice what the log density has still to gain, below which a point is a mode."""
+
 
 @dataclass(frozen=True, repr=False)
 class LaplacePosterior(ApproximatePosterior):
@@ -53,7 +56,8 @@ def fit_laplace(
 ) -> LaplacePosterior:
     """Approximate the posterior by a Gaussian at its mode, in the coordinates in which NUTS moves.
 
-    EM finds the mode's basin (the best of sixteen starts); Newton's method, by SciPy's trust region, the mode of the density
+    EM finds the mode's basin (the best of sixteen starts; with a Dirichlet concentration below 1, which EM cannot climb, one
+    k-means++ start has to do); Newton's method, by SciPy's trust region, the mode of the density
     over unconstrained coordinates, which is not EM's: a change of coordinates moves a mode. The Gaussian has minus the inverse
     Hessian there as its covariance, from second derivatives of the one pass over the data.
 
@@ -140,6 +144,9 @@ def _mode(template: Params, problem: Problem) -> tuple[np.ndarray, float, np.nda
         factor = np.linalg.cholesky(hessian(found.x))
         if not np.isfinite(factor).all():
             raise ValueError("the Hessian is not finite")
+        decrement = np.linalg.solve(factor, gradient(found.x)[1])
+        if not (decrement**2).sum() < STATIONARY:
+            raise ValueError(f"the slope is not 0 there: Newton's decrement is {np.sqrt((decrement**2).sum()):.2g}")
     except (np.linalg.LinAlgError, ValueError) as error:
         raise FitError(
             f"No Gaussian fits the posterior at its mode ({error}): it is flat in some direction, or a covariance is singular "

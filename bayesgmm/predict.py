@@ -10,7 +10,7 @@ from jaxtyping import Float, PRNGKeyArray
 from bayesgmm.arrays import Array
 from bayesgmm.clock import Program
 from bayesgmm.data import Table
-from bayesgmm.errors import ArgumentError
+from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.kernels import draw
 from bayesgmm.mixture import log_joint_scorer
 from bayesgmm.precision import scope
@@ -29,6 +29,11 @@ def average_over_draws(params: Params, table: Table, frame: Frame) -> tuple[np.n
     """
     parts = [(np.asarray(p), np.asarray(d)) for p, d in _over_blocks(_AVERAGE, params, table, frame)]
     proba, density = (np.concatenate(column)[: table.num_rows] for column in zip(*parts, strict=True))
+    if not np.isfinite(density).all():
+        row = int(np.flatnonzero(~np.isfinite(density))[0])
+        raise DataError(
+            f"Row {row} is so far from every component that its density is 0 in double precision. Check its units."
+        )
     return proba, density - float(frame.log_volume)
 
 

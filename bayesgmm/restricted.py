@@ -157,6 +157,8 @@ def restrict(
     if prior is None:
         return Restricted((family,), flat_belief(num_components, dim).components, metric, active, np.asarray(0)), 0.0
     loc, strength, df, scale = (np.asarray(value, float) for value in prior)
+    if family.pooled:  # one covariance has one prior: that of the average hyperparameters
+        df, scale = np.broadcast_to(df.mean(), df.shape), np.broadcast_to(scale.mean(axis=0), scale.shape)
     diagonal = np.diagonal(scale, axis1=1, axis2=2)
     if family.shape == "I":
         mean = diagonal.mean(axis=1)

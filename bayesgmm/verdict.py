@@ -29,6 +29,8 @@ def mixing_line(name: str, posterior: Posterior) -> str:
 
 def trust_line(name: str, approximation: ApproximatePosterior, other: str | None, sampled: Posterior | None) -> str:
     """Whether an approximation may be believed, and how its spreads compare with those of a sampler that has mixed."""
+    if np.isnan(approximation.pareto_k):
+        return f"{name}: too few draws for Pareto k-hat, and so for a word on whether to trust it. Draw more."
     verdict = "k-hat allows to trust it" if approximation.trusted else "not to be trusted (k-hat above 0.7)"
     line = f"{name}: {verdict}, Pareto k-hat {approximation.pareto_k:.2f}"
     if sampled is None or not sampled.mixed:

@@ -72,6 +72,23 @@ def test_goes_on_from_its_folder_and_keeps_what_ctrl_c_leaves(tmp_path):
         bg.calibrate(X, 2, n_sims=6, checkpoint=tmp_path, **SHORT)
 
 
+def test_any_callable_that_returns_a_posterior_serves_and_is_known_again_by_name(tmp_path):
+    found = bg.calibrate(X, 1, engine=bg.fit_laplace, n_sims=2, num_samples=40, prior=PRIOR, checkpoint=tmp_path)
+    assert found.engine == "fit_laplace"
+    assert found.num_sims == 2
+    with pytest.raises(CheckpointError, match=r"calibrate: there 'bayesgmm.laplace.fit_laplace'"):
+        bg.calibrate(X, 1, engine=bg.fit_cavi, n_sims=2, num_samples=40, prior=PRIOR, checkpoint=tmp_path)
+    with pytest.raises(ArgumentError, match="by name"):
+        bg.calibrate(X, 1, engine=lambda *a, **o: None, n_sims=2, prior=PRIOR, checkpoint=tmp_path)
+
+
+def test_ties_are_broken_at_random():
+    """Weights stick at the smallest number above 0 under a tiny concentration, in θ and in the draws alike."""
+    sparse = bg.Prior(bg.Dirichlet(0.001), PRIOR.components)
+    found = bg.calibrate(X, 3, n_sims=60, prior=sparse, num_warmup=40, num_samples=80)
+    assert found.summary().loc["sorted_weights[2]", "p"] > 0.01
+
+
 def test_failures_are_told():
     def moody(x, n_components, **settings):
         raise FitError("No mood today. Try tomorrow.")

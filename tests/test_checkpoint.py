@@ -70,7 +70,8 @@ def test_same_call_goes_on_where_it_stood(engine, reference_data, tmp_path, monk
     assert_same_draws(run(), whole)  # all of it from the disk
     longer = run(num_samples=80)
     np.testing.assert_array_equal(longer.params.means[:, :60], whole.params.means)
-    assert run(num_samples=10).num_samples == 10
+    with pytest.raises(CheckpointError, match="holds 80 draws per chain, more than the 10 asked for"):
+        run(num_samples=10)
     assert_same_draws(run(num_samples=80).extend(5), engine(x, 2, num_samples=85, **arguments))
 
 
@@ -127,6 +128,16 @@ def test_folders_that_cannot_serve(reference_data, tmp_path):
     state.write_bytes(state.read_bytes()[:100])
     with pytest.raises(CheckpointError, match="damaged"):
         bg.sample_gibbs(x, 2, checkpoint=tmp_path / "run", **arguments)
+
+
+def test_a_folder_left_by_an_end_in_its_first_moment_serves(reference_data, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.part").write_text("{")
+    arguments = {"num_warmup": 2, "num_samples": 2, "num_chains": 1, "checkpoint": tmp_path / "run"}
+    assert bg.sample_gibbs(reference_data["faithful"], 2, **arguments).num_samples == 2
+    (tmp_path / "run" / "run.json").write_text("[]")
+    with pytest.raises(CheckpointError, match="holds no run"):
+        bg.sample_gibbs(reference_data["faithful"], 2, **arguments)
 
 
 def test_a_full_disk_keeps_the_draws(reference_data, tmp_path, monkeypatch):

@@ -73,6 +73,30 @@ def test_mode_is_the_mode_in_its_own_coordinates(reference_data):
             assert curvature == pytest.approx(direction @ factor @ factor.T @ direction, rel=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["conjugate", "independent"])
+def test_one_covariance_has_the_prior_of_the_average_hyperparameters(reference_data, kind):
+    """A prior of each component's own, under tied covariances, is one prior: the evidence tells if its constant is right."""
+    x = reference_data["faithful"]
+    own = np.stack([np.diag([0.5, 60.0]), np.diag([0.1, 100.0])])
+
+    def evidence(scale):
+        components = bg.NormalInverseWishart([3.0, 70.0], 0.1, 4.0, scale)
+        if kind == "independent":
+            components = bg.NormalTimesInverseWishart([3.0, 70.0], np.diag([4.0, 400.0]), 4.0, scale)
+        prior = bg.Prior(bg.Dirichlet(1.0), components)
+        return bg.fit_laplace(x, 2, covariance_type="tied", prior=prior, num_samples=20).log_evidence
+
+    assert evidence(own) == pytest.approx(evidence(own.mean(axis=0)), abs=1e-6)
+
+
+def test_few_draws_have_no_k_hat(reference_data):
+    few = bg.compare(reference_data["faithful"], 2, engines=("em", "laplace"), num_samples=5, num_chains=2)
+    assert np.isnan(few.results["laplace"].pareto_k)
+    assert not few.results["laplace"].trusted
+    assert "too few draws for Pareto k-hat" in few.verdict()[0]
+    assert "too few draws" in repr(few.results["laplace"])
+
+
 def test_overlap_is_flagged(reference_data):
     assert not bg.fit_laplace(reference_data["faithful"], 4, seed=0).trusted
 

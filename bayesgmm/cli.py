@@ -42,6 +42,7 @@ def compare(
     chains: Annotated[int, typer.Option(help="Chains of each sampler.")] = 4,
     warmup: Annotated[int, typer.Option(help="Warm-up draws of each chain.")] = 1000,
     samples: Annotated[int, typer.Option(help="Kept draws of each chain.")] = 1000,
+    tempering: Annotated[int, typer.Option(help="Replicas per chain of Gibbs, for chains that stick; 1 is none.")] = 1,
     starts: Annotated[int, typer.Option(help="Starts of EM.")] = 10,
     seed: Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
@@ -60,7 +61,7 @@ def compare(
         warnings.simplefilter("ignore", MixingWarning)  # the verdict below says it
         comparison = run(
             table, k, engines=_split(engines) or [], covariance_type=family, num_warmup=warmup, num_samples=samples,
-            num_chains=chains, n_init=starts, seed=seed, save_to=out, progress_bar=not quiet,
+            num_chains=chains, tempering=tempering, n_init=starts, seed=seed, save_to=out, progress_bar=not quiet,
         )  # fmt: skip
     _print(comparison)
     typer.echo("\nWriting the report …", err=True)

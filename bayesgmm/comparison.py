@@ -200,6 +200,7 @@ def compare(
     num_warmup: int = 1000,
     num_samples: int = 1000,
     num_chains: int = 4,
+    tempering: int = 1,
     n_init: int = 10,
     seed: Any = 0,
     save_to: str | Path | None = None,
@@ -220,6 +221,8 @@ def compare(
         The one prior of all engines: ``"default"`` or a `Prior`. With None only ``"mle"`` and ``"em"`` can run.
     num_warmup, num_samples, num_chains
         For the samplers; approximations draw as many.
+    tempering
+        Replicas per chain of Gibbs; see `sample_gibbs`.
     n_init
         Starts of EM.
     seed
@@ -246,6 +249,7 @@ def compare(
     if any(name not in POINT_ENGINES for name in engines):
         check_chain_arguments(num_warmup, num_samples, num_chains, prior)
     check_count("n_components", n_components)
+    check_count("tempering", tempering)
     table = as_table(x)
     check_table(table, n_components)
     own = resolve_prior(prior, table, n_components)
@@ -254,7 +258,7 @@ def compare(
         check_family(name, family, table.dim)
         check_prior(name, own)
     comparison = Comparison(table, n_components, own, seed, family=family)
-    chains = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains}
+    chains = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains, "tempering": tempering}
     with listening(progress_bar) as listener, interruptible() as stop:
         for name in sorted(engines, key=("em", "mle", "cavi", "laplace", "gibbs", "nuts").index):
             if stop.is_set():

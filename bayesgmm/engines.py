@@ -49,6 +49,7 @@ def run_engine(
     """Run one engine, its components numbered as in `reference`."""
     if name == "gibbs":
         return sample_gibbs(table, n_components, prior=prior, reference=reference, **chains, **shared)
+    chains = {part: value for part, value in chains.items() if part != "tempering"}
     if name == "nuts":
         from bayesgmm.nuts import sample_nuts  # NumPyro loads only when NUTS is asked for
 

@@ -1,5 +1,7 @@
 """The Gibbs sampler: EM with both halves drawn instead of averaged and maximised."""
 
+import warnings
+from functools import partial
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -13,13 +15,15 @@ from bayesgmm.blocks import collect
 from bayesgmm.chains import Init
 from bayesgmm.clock import Program
 from bayesgmm.conjugate import Belief
+from bayesgmm.errors import MixingWarning
 from bayesgmm.kernels import KERNELS, step
 from bayesgmm.posterior import Posterior
-from bayesgmm.problem import Problem
+from bayesgmm.problem import Problem, check_count
 from bayesgmm.progress import Progress
 from bayesgmm.results import MixtureFit
 from bayesgmm.sampling import Sampler, run_sampler
 from bayesgmm.sweep import Rows
+from bayesgmm.tempering import Replicas, replicate, turn
 from bayesgmm.types import Params
 
 
@@ -43,6 +47,7 @@ def sample_gibbs(
     seed: Any = 0,
     init: Init = "dispersed",
     reference: MixtureFit | Params | None = None,
+    tempering: int = 1,
     checkpoint: str | PathLike | None = None,
     dtype: str = "float64",
     progress_bar: Progress = None,
@@ -68,6 +73,11 @@ def sample_gibbs(
     reference
         Fit (or `Params`) whose component numbers the draws shall follow; by default the mode that EM reaches from the
         highest draw.
+    tempering
+        Replicas per chain, on a ladder from the posterior to nearly the prior (parallel tempering, see `bayesgmm.tempering`),
+        for chains that stick in different modes. Each costs what a chain costs; 1 is plain Gibbs. ``sample_stats`` then holds
+        ``swap_acceptance`` (mean over neighbours) and ``round_trip`` (whether this draw's replica has come from the far end,
+        where it has forgotten its mode).
     checkpoint
         A folder. The run is saved there every few seconds, and the same call goes on from what it finds, bit for bit, after
         whatever end; asked for more draws, it makes only those that lack.
@@ -83,12 +93,36 @@ def sample_gibbs(
         Before the run, if an input cannot be used.
     SamplingInterrupted
         If stopped during warm-up.
+
+    Warns
+    -----
+    MixingWarning
+        If in some chain no replica came from the far end of the ladder to the posterior.
     """
-    return run_sampler(
-        GIBBS, x, n_components, covariance_type=covariance_type, prior=prior, num_warmup=num_warmup, num_samples=num_samples,
-        num_chains=num_chains, seed=seed, init=init, reference=reference, checkpoint=checkpoint, dtype=dtype,
+    check_count("tempering", tempering)
+    posterior = run_sampler(
+        gibbs(tempering, num_warmup), x, n_components, covariance_type=covariance_type, prior=prior,
+        num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains, seed=seed, init=init, reference=reference, checkpoint=checkpoint, dtype=dtype,
         progress_bar=progress_bar,
     )  # fmt: skip
+    if tempering > 1 and not posterior.sample_stats["round_trip"].any(axis=1).all():
+        barrier = (tempering - 1) * (1.0 - posterior.sample_stats["swap_acceptance"].mean())
+        warnings.warn(
+            "In a chain no replica came from the far end of the ladder, where modes are forgotten, to the posterior. Draw "
+            f"more, or use tempering={max(round(2 * barrier) + 1, tempering + 2)}.",
+            MixingWarning, stacklevel=2,
+        )  # fmt: skip
+    return posterior
+
+
+def gibbs(tempering: int, num_warmup: int) -> Sampler:
+    """Gibbs as a `Sampler`: plain, or with so many replicas, whose ladder warm-up places."""
+    if tempering == 1:
+        return GIBBS
+    settings = (("tempering", tempering),)
+    return Sampler(
+        "gibbs", partial(_start_replicas, tempering), partial(_advance_replicas, num_warmup), settings, _swaps
+    )
 
 
 def _start(keys: Any, starts: Params, problem: Problem) -> GibbsState:
@@ -111,3 +145,37 @@ def _block(state: GibbsState, count: Int[Array, ""], prior: Belief, rows: Rows):
 
 _BLOCK = Program(_block)
 GIBBS = Sampler("gibbs", _start, _advance)
+
+
+class TemperedState(NamedTuple):
+    """Where a tempered chain is: as `GibbsState`, with replicas."""
+
+    replicas: Replicas
+    key: PRNGKeyArray
+    sweeps: Int[Array, ""]
+
+
+def _start_replicas(tempering: int, keys: Any, starts: Params, problem: Problem) -> TemperedState:
+    replicas = jax.vmap(lambda start: replicate(start, tempering, problem.table.num_rows))(starts)
+    return TemperedState(replicas, keys, jnp.zeros(len(keys), int))
+
+
+def _advance_replicas(num_warmup: int, state: TemperedState, count: Int[Array, ""], problem: Problem):
+    return _TEMPERED_BLOCK(state, count, jnp.asarray(num_warmup), problem.belief, problem.rows)
+
+
+def _tempered_block(state: TemperedState, count: Int[Array, ""], num_warmup: Int[Array, ""], prior: Belief, rows: Rows):
+    def advance(state: TemperedState):
+        key = jr.fold_in(state.key, state.sweeps)
+        posterior = jax.tree.map(lambda leaf: leaf[0], state.replicas.params)
+        replicas, (value, stats) = turn(key, state.replicas, state.sweeps, num_warmup, prior, rows)
+        return TemperedState(replicas, state.key, state.sweeps + 1), (posterior, value, stats)
+
+    return jax.vmap(lambda state: collect(advance, state, count))(state)
+
+
+def _swaps(outputs: Any) -> str:
+    return f"{outputs[2]['swap_acceptance'].mean():.0%} of swaps accepted"
+
+
+_TEMPERED_BLOCK = Program(_tempered_block)

@@ -23,7 +23,8 @@ def mixing_line(name: str, posterior: Posterior) -> str:
         return f"{name}: the chains agree on label-invariant quantities ({figures}).{cut}"
     return (
         f"{name}: the chains have not mixed ({figures}); they sit in different modes, or are too short. Do not read its "
-        f"column as the posterior: run longer, look at the traces, or try fewer components.{cut}"
+        f"column as the posterior: run longer, let Gibbs temper (tempering=12), look at the traces, or try fewer components."
+        f"{cut}"
     )
 
 

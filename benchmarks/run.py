@@ -220,10 +220,11 @@ def bench_gradient() -> None:
     """Value and gradient of the log posterior: one pass against NumPyro's enumeration of z."""
     import jax
     import jax.numpy as jnp
+    from numpyro import distributions as dist
 
     from bayesgmm import nuts
     from bayesgmm.conjugate import default_belief
-    from bayesgmm.coordinates import unconstrain
+    from bayesgmm.coordinates import constrain, log_jacobian, unconstrain
     from bayesgmm.sweep import to_rows
     from bayesgmm.types import Frame, Params
 
@@ -235,15 +236,47 @@ def bench_gradient() -> None:
             rows = to_rows(x, Frame(np.zeros(d), np.ones(d)))
             params = Params.of(np.full(k, 1 / k), x[:k], [np.eye(d) * 0.5] * k)
             position = unconstrain(jax.tree.map(jnp.asarray, params), prior)
-            routes = {}
-            for name, data in (("marginal", rows), ("enumerated", jnp.asarray(x))):
-                function = jax.jit(lambda u, p, r: jax.value_and_grad(nuts.potential(p, r))(u))
-                routes[name] = partial(lambda f, *a: jax.block_until_ready(f(*a)), function, position, prior, data)
-            row(
-                f"value and gradient N={n} D={d} K={k}",
-                *alternate(routes["marginal"], routes["enumerated"]),
-                "NumPyro enumerated",
-            )
+
+            def same_family(prior, x):
+                def minus_log_posterior(u):
+                    theta = constrain(u, prior)
+                    parts = dist.MultivariateNormal(theta.means, scale_tril=theta.scale_trils)
+                    marginal: Any = dist.MixtureSameFamily(dist.Categorical(theta.weights), parts)
+                    return -marginal.log_prob(x).sum() - prior.log_kernel(theta) - log_jacobian(u)
+
+                return minus_log_posterior
+
+            def route(potential, data, position=position, prior=prior):
+                function = jax.jit(lambda u, p, r: jax.value_and_grad(potential(p, r))(u))
+                return lambda: jax.block_until_ready(function(position, prior, data))
+
+            what, ours = f"value and gradient N={n} D={d} K={k}", route(nuts.potential, rows)
+            row(what, *alternate(ours, route(nuts.potential, jnp.asarray(x))), "NumPyro enumerated")
+            row(what, *alternate(ours, route(same_family, jnp.asarray(x))), "NumPyro MixtureSameFamily")
+            pymc = pymc_gradient(x, k)
+            if pymc is not None:
+                row(what, *alternate(ours, pymc), "PyMC")
+
+
+def pymc_gradient(x, k: int):
+    """PyMC's compiled log posterior and gradient of a mixture of free Gaussians; None where PyMC is not installed."""
+    try:
+        import pymc as pm
+        from pymc.blocking import DictToArrayBijection
+    except ImportError:
+        return None
+    d = x.shape[1]
+    with pm.Model() as model:
+        weights, means = pm.Dirichlet("weights", np.ones(k)), pm.Normal("means", 0, 3, shape=(k, d))
+        scales = pm.HalfNormal.dist(1.0, shape=d)
+        factors = [pm.LKJCholeskyCov(f"factor{i}", n=d, eta=2, sd_dist=scales)[0] for i in range(k)]
+        pm.Mixture(
+            "x", w=weights, comp_dists=[pm.MvNormal.dist(means[i], chol=factors[i]) for i in range(k)], observed=x
+        )
+    function = model.logp_dlogp_function(ravel_inputs=True)
+    function.set_extra_values({})
+    position = DictToArrayBijection.map(model.initial_point()).data
+    return lambda: function(position)
 
 
 def bench_gibbs() -> None:

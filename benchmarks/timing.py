@@ -6,17 +6,22 @@ import sys
 import time
 from collections.abc import Callable
 
+LEAST = 0.1
+"""Seconds that one timing takes at least: short work is done again and again, as its users do it, and the mean is taken."""
 
-def seconds(work: Callable[[], object]) -> float:
+
+def seconds(work: Callable[[], object], calls: int = 1) -> float:
+    """Seconds per call, over so many calls."""
     start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    for _ in range(calls):
+        work()
+    return (time.perf_counter() - start) / calls
 
 
 def alternate(ours: Callable[[], object], peer: Callable[[], object], rounds: int = 7) -> tuple[float, float, float]:
-    """Medians of ours and the peer's seconds, and the median of their ratios peer / ours; one untimed round first."""
-    ours(), peer()
-    pairs = [(seconds(ours), seconds(peer)) for _ in range(rounds)]
+    """Medians of ours and the peer's seconds, and the median of their ratios peer / ours; two rounds first."""
+    sides = [(work, max(1, round(LEAST / max(min(seconds(work), seconds(work)), 1e-6)))) for work in (ours, peer)]
+    pairs = [tuple(seconds(*side) for side in sides) for _ in range(rounds)]
     mine, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
     return mine, theirs, statistics.median(b / a for a, b in pairs)
 

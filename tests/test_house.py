@@ -29,7 +29,7 @@ LAYERS = [
     {"restricted", "independent"},
     {"sweep", "model"},
     {"problem", "kernels"},
-    {"acceleration"},
+    {"acceleration", "tempering"},
     {"initialize", "drivers", "blocks", "coordinates"},
     {"search", "panel"},
     {"labels", "diagnostics", "datatree", "predict"},

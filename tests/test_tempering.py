@@ -1,0 +1,150 @@
+"""Parallel tempering: on a posterior with two known modes, against enumeration, with a wrong kernel that must fail."""
+
+import itertools
+import warnings
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+import twins
+from agreement import assert_same_mean, mean_and_error
+from test_samplers import TINY, TINY_PRIOR, prior_of
+
+import bayesgmm as bg
+from bayesgmm import tempering
+from bayesgmm.errors import ArgumentError, CheckpointError, MixingWarning
+from bayesgmm.sweep import to_rows
+from bayesgmm.types import Frame, Stats
+
+HYPER = {"concentration": 1.0, "loc": np.zeros(2), "strength": 0.1, "df": 5.0, "scale": 0.3 * np.eye(2)}
+PRIOR = bg.Prior(
+    bg.Dirichlet(1.0), bg.NormalInverseWishart(HYPER["loc"], HYPER["strength"], HYPER["df"], HYPER["scale"])
+)
+
+
+def rectangle():
+    """Three rows at each corner of a rectangle: two classes, side by side or one above the other."""
+    corners = np.array([[1.0 * i, 0.9 * j] for i in (-1, 1) for j in (-1, 1)])
+    return np.repeat(corners, 3, axis=0) + 0.05 * np.random.default_rng(0).normal(size=(12, 2))
+
+
+def pairs_together(posterior, x):
+    """P(z_i = z_j | θ) of two rows one above the other, and of two side by side, (chain, draw)."""
+    with jax.enable_x64(True):
+        three = jnp.asarray(x[[0, 3, 6]])
+        r = np.asarray(jax.vmap(jax.vmap(lambda theta: bg.responsibilities(theta, three)))(
+            jax.tree.map(jnp.asarray, posterior.params)))  # fmt: skip
+    return (r[:, :, 0] * r[:, :, 1]).sum(-1), (r[:, :, 0] * r[:, :, 2]).sum(-1)
+
+
+def exact(x):
+    labelings, p, _ = twins.enumerate_labelings(x, 2, **HYPER)
+    return p[labelings[:, 0] == labelings[:, 3]].sum(), p[labelings[:, 0] == labelings[:, 6]].sum()
+
+
+def test_plain_chains_disagree_and_tempered_ones_find_the_truth():
+    x = rectangle()
+    truth = exact(x)
+    assert 0.7 < truth[0] < 0.8  # both modes matter
+    plain = bg.sample_gibbs(x, 2, prior=PRIOR, num_samples=500, seed=1)
+    shares = pairs_together(plain, x)[0].mean(axis=1)
+    assert shares.max() > 0.99 and shares.min() < 0.01 and not plain.mixed  # noqa: PT018
+    tempered = bg.sample_gibbs(x, 2, prior=PRIOR, num_samples=2200, seed=1, tempering=8)
+    for draws, value in zip(pairs_together(tempered, x), truth, strict=True):
+        assert_same_mean(draws, value, 0.0, "P(z_i = z_j)")
+    assert tempered.mixed
+    assert tempered.sample_stats["round_trip"].sum(axis=1).min() > 20
+    assert 0.2 < tempered.sample_stats["swap_acceptance"].mean() < 0.9
+
+
+def rung_shares(num=6000):
+    """P(z_i = z_j | θ) of the pairs of `TINY` on a ladder of two rungs, (chain, draw, rung, pair), swaps included."""
+    rows, columns = np.triu_indices(len(TINY), 1)
+    with jax.enable_x64(True):
+        prior = jax.tree.map(jnp.asarray, prior_of(**TINY_PRIOR).expand(2, 1))
+        data = to_rows(TINY, Frame(np.zeros(1), np.ones(1)))
+
+        def chain(key):
+            key_start, key_run = jr.split(key)
+            replicas = tempering.replicate(prior.sample(key_start), 2, 1)._replace(betas=jnp.array(LADDER))
+
+            def turn(replicas, i):
+                replicas, _ = tempering.turn(jr.fold_in(key_run, i), replicas, i, jnp.asarray(0), prior, data)
+                theta = replicas.params
+                density = jax.vmap(lambda t: bg.log_joint(t, jnp.asarray(TINY)) - jnp.log(t.weights))(theta)
+                r = jax.nn.softmax(jnp.log(theta.weights)[:, None] + replicas.betas[:, None, None] * density, axis=-1)
+                return replicas, (r[:, rows] * r[:, columns]).sum(-1)
+
+            return jax.lax.scan(turn, replicas, jnp.arange(num))[1]
+
+        return np.asarray(jax.jit(jax.vmap(chain))(jr.split(jr.key(5), 4)))[:, num // 10 :]
+
+
+LADDER = (1.0, 0.3)
+
+
+def exact_rungs():
+    """P(z_i = z_j) on each rung by enumeration: conjugate normalisers with statistics of weight β."""
+    labelings = np.array(list(itertools.product(range(2), repeat=len(TINY))))
+    size = len(TINY) / 2
+    shares = []
+    with jax.enable_x64(True):
+        prior = prior_of(**TINY_PRIOR).expand(2, 1)
+        for beta in LADDER:
+            logs = []
+            for z in labelings:
+                member = (z[:, None] == np.arange(2)).astype(float)
+                n = member.sum(axis=0)
+                means = (member.T @ TINY) / np.maximum(n, 1)[:, None]
+                scatters = np.array([member[:, k] @ (TINY - means[k]) ** 2 for k in range(2)])[:, :, None]
+                seen = prior.components.update(Stats(beta * n, means, beta * scatters, 0.0))
+                weights = prior.weights.update(n + size * (1 - beta))
+                logs.append(-float(seen.log_normaliser()) - float(weights.log_normaliser()))
+            p = np.exp(np.array(logs) - max(logs))
+            together = [labelings[:, i] == labelings[:, j] for i, j in zip(*np.triu_indices(len(TINY), 1), strict=True)]
+            shares.append([p[same].sum() / p.sum() for same in together])
+    return np.array(shares)
+
+
+def test_every_rung_is_its_own_posterior():
+    """Oracle by enumeration at β = 1 and β = 0.3, swaps included."""
+    draws, truth = rung_shares(), exact_rungs()
+    assert np.abs(truth[0] - truth[1]).max() > 0.05  # the rungs differ
+    for rung, pair in np.ndindex(truth.shape):
+        assert_same_mean(draws[:, :, rung, pair], truth[rung, pair], 0.0, f"rung {rung}, pair {pair}")
+
+
+def test_a_wrong_swap_is_caught(monkeypatch):
+    """The negative control: replicas that trade by half their energies are not where they should be."""
+    fit_of_z = tempering._fit_of_z
+    monkeypatch.setattr(tempering, "_fit_of_z", lambda params, stats: 0.5 * fit_of_z(params, stats))
+    draws, truth = rung_shares(), exact_rungs()
+    z = [
+        (mean - truth[rung, pair]) / error
+        for rung, pair in np.ndindex(truth.shape)
+        for mean, error in [mean_and_error(draws[:, :, rung, pair])]
+    ]
+    assert np.abs(z).max() > 6.0
+
+
+def test_goes_on_bit_for_bit(tmp_path):
+    x = rectangle()
+    settings = {"prior": PRIOR, "num_warmup": 40, "num_chains": 2, "seed": 3, "tempering": 4}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixingWarning)  # 30 draws are few for a round trip
+        whole = bg.sample_gibbs(x, 2, num_samples=30, **settings)
+        half = bg.sample_gibbs(x, 2, num_samples=10, checkpoint=tmp_path / "run", **settings)
+        resumed = bg.sample_gibbs(x, 2, num_samples=30, checkpoint=tmp_path / "run", **settings)
+    np.testing.assert_array_equal(resumed.log_likelihood, whole.log_likelihood)
+    np.testing.assert_array_equal(half.extend(20).log_likelihood, whole.log_likelihood)
+    with pytest.raises(CheckpointError, match="tempering"):
+        bg.sample_gibbs(x, 2, num_samples=30, checkpoint=tmp_path / "run", **(settings | {"tempering": 5}))
+
+
+def test_replicas_that_never_come_back_are_told_of():
+    with pytest.warns(MixingWarning, match="far end of the ladder"):
+        bg.sample_gibbs(rectangle(), 2, prior=PRIOR, num_warmup=2, num_samples=3, num_chains=2, tempering=3, seed=0)
+    with pytest.raises(ArgumentError, match="tempering"):
+        bg.sample_gibbs(rectangle(), 2, tempering=0)

@@ -102,8 +102,8 @@ def sample_gibbs(
     check_count("tempering", tempering)
     posterior = run_sampler(
         gibbs(tempering, num_warmup), x, n_components, covariance_type=covariance_type, prior=prior,
-        num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains, seed=seed, init=init, reference=reference, checkpoint=checkpoint, dtype=dtype,
-        progress_bar=progress_bar,
+        num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains, seed=seed, init=init,
+        reference=reference, checkpoint=checkpoint, dtype=dtype, progress_bar=progress_bar,
     )  # fmt: skip
     if tempering > 1 and not posterior.sample_stats["round_trip"].any(axis=1).all():
         barrier = (tempering - 1) * (1.0 - posterior.sample_stats["swap_acceptance"].mean())

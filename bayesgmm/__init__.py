@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from bayesgmm.conjugate import Dirichlet, NormalInverseWishart, Prior
     from bayesgmm.datasets import load_dataset
     from bayesgmm.em import fit_em
+    from bayesgmm.forward import sample_prior
     from bayesgmm.gibbs import sample_gibbs
-    from bayesgmm.independent import NormalTimesInverseWishart
     from bayesgmm.laplace import LaplacePosterior, fit_laplace
     from bayesgmm.mixture import log_density, log_joint, log_likelihood, responsibilities, sample
     from bayesgmm.model import gaussian_mixture
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from bayesgmm.problem import default_prior
     from bayesgmm.results import MixtureFit
     from bayesgmm.selection import FitTable, fit_table
+    from bayesgmm.separated import HalfNormal, LogNormal, NormalTimesLKJ
     from bayesgmm.types import Params
+    from bayesgmm.wishart import HierarchicalInverseWishart, NormalInverseGamma, NormalTimesInverseWishart
 
 __version__ = "0.1.0"
 
@@ -31,8 +33,8 @@ _HOME = {
     "conjugate": ("Dirichlet", "NormalInverseWishart", "Prior"),
     "datasets": ("load_dataset",),
     "em": ("fit_em",),
+    "forward": ("sample_prior",),
     "gibbs": ("sample_gibbs",),
-    "independent": ("NormalTimesInverseWishart",),
     "laplace": ("LaplacePosterior", "fit_laplace"),
     "mixture": ("log_density", "log_joint", "log_likelihood", "responsibilities", "sample"),
     "model": ("gaussian_mixture",),
@@ -41,14 +43,17 @@ _HOME = {
     "posterior": ("Posterior",),
     "results": ("MixtureFit",),
     "selection": ("FitTable", "fit_table"),
+    "separated": ("HalfNormal", "LogNormal", "NormalTimesLKJ"),
     "types": ("Params",),
+    "wishart": ("HierarchicalInverseWishart", "NormalInverseGamma", "NormalTimesInverseWishart"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow
     "load_dataset", "compare", "Comparison", "fit_em", "fit_table", "FitTable", "fit_cavi", "fit_laplace", "sample_gibbs",
-    "sample_nuts", "calibrate", "Calibration", "MixtureFit", "Posterior", "VariationalPosterior", "LaplacePosterior", "Prior",
-    "Dirichlet", "NormalInverseWishart", "NormalTimesInverseWishart", "default_prior", "gaussian_mixture", "Params",
+    "sample_nuts", "sample_prior", "calibrate", "Calibration", "MixtureFit", "Posterior", "VariationalPosterior", "LaplacePosterior",
+    "Prior", "Dirichlet", "NormalInverseWishart", "NormalInverseGamma", "NormalTimesInverseWishart", "HierarchicalInverseWishart",
+    "NormalTimesLKJ", "HalfNormal", "LogNormal", "default_prior", "gaussian_mixture", "Params",
     "log_joint", "log_density", "log_likelihood", "responsibilities", "sample",
 ]  # fmt: skip
 

@@ -21,7 +21,7 @@ import jax.random as jr
 import numpy as np
 
 from bayesgmm import __version__, mixture
-from bayesgmm.chains import check_sampled
+from bayesgmm.chains import check_family, check_sampled
 from bayesgmm.checkpoint import append_line, fingerprint, read_lines
 from bayesgmm.conjugate import Belief
 from bayesgmm.data import Table, as_table
@@ -188,6 +188,7 @@ def calibrate(
         )
     with scope("float64"):
         problem = prepare(table, n_components, prior, "float64", covariance_type)
+    check_family("gibbs", problem.family, problem.table.dim)
     check_sampled(problem, num_chains, num_samples)
     key_prior, key_data, key_run, key_rank = jr.split(as_key(seed), 4)
     settings = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains}

@@ -15,13 +15,13 @@ from bayesgmm import initialize
 from bayesgmm.approximation import ApproximatePosterior, pareto_k
 from bayesgmm.arrays import Array
 from bayesgmm.blocks import Collected
-from bayesgmm.chains import check_chain_arguments, check_family, check_prior, check_reference, to_posterior
+from bayesgmm.chains import check_chain_arguments, check_family, check_reference, to_posterior
 from bayesgmm.clock import Program, stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.errors import ArgumentError, FitError, NotConvergedWarning
 from bayesgmm.kernels import KERNELS, expect, log_likelihood, mixture_stats
 from bayesgmm.precision import scope, to_numpy
-from bayesgmm.problem import as_key, check_count, prepare
+from bayesgmm.problem import as_key, check_count, check_prior, prepare
 from bayesgmm.results import MixtureFit
 from bayesgmm.sweep import Rows
 from bayesgmm.types import Frame, Params

@@ -14,12 +14,12 @@ from jaxtyping import PRNGKeyArray
 from bayesgmm import initialize, labels
 from bayesgmm.blocks import Collected, Report
 from bayesgmm.clock import Program, Stopwatch
-from bayesgmm.conjugate import Belief, NormalInverseWishart
+from bayesgmm.conjugate import Belief
 from bayesgmm.drivers import climb, foot, usable
 from bayesgmm.errors import ArgumentError, FitError, MixingWarning, PriorError, SamplingInterrupted
 from bayesgmm.families import Family
 from bayesgmm.posterior import Posterior
-from bayesgmm.problem import Problem, check_count, log_kernel
+from bayesgmm.problem import Problem, check_count, climbs, log_kernel
 from bayesgmm.progress import Listener
 from bayesgmm.restricted import CONJUGATE
 from bayesgmm.results import MixtureFit
@@ -58,18 +58,8 @@ def check_family(engine: str, family: Family, dim: int) -> None:
         )
 
 
-def check_prior(engine: str, prior: Belief | None) -> None:
-    """Refuse priors that an engine (named as in `compare`) cannot take."""
-    if engine == "cavi" and prior is not None and not isinstance(prior.components, NormalInverseWishart):
-        raise PriorError(
-            f"cavi takes the conjugate prior, NormalInverseWishart, not {type(prior.components).__name__}. EM, Gibbs, NUTS and "
-            "Laplace take both."
-        )
-
-
 def check_sampled(problem: Problem, num_chains: int, num_draws: int) -> None:
-    """Refuse families without a conjugate belief, and more draws than memory holds."""
-    check_family("gibbs", problem.family, problem.table.dim)
+    """Refuse more draws than memory holds."""
     k, dim = problem.num_components, problem.table.dim
     # The draws, their copies in the user's units and in one labelling, and their covariances in the DataTree.
     needed = 4 * 8.0 * num_chains * num_draws * k * (1 + dim + dim**2)
@@ -93,8 +83,13 @@ def chain_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Ini
 
     ``"dispersed"``: a k-means++ start of its own for each chain. ``"em"``: the best MAP mode of sixteen starts, for all.
     ``"basins"``: a distinct mode for each, the highest first: chains that then agree have crossed between them.
-    A fit, or parameters in the user's units (with or without an axis of chains), are taken as they are.
+    A fit, or parameters in the user's units (with or without an axis of chains), are taken as they are. Under a prior that EM
+    cannot climb under, a weak conjugate one stands in for the search of starts.
     """
+    if problem.prior is not None and not climbs(problem.prior):
+        weak = initialize.weak_belief(problem)
+        weak = jax.tree.map(lambda leaf: jnp.asarray(leaf, problem.dtype), weak)
+        return _in_family(_any_starts(key, problem._replace(belief=weak), num_chains, init), problem.belief)
     return _in_family(_any_starts(key, problem, num_chains, init), problem.belief)
 
 
@@ -242,8 +237,8 @@ def _reference_mode(
         return jax.tree.map(np.asarray, problem.frame.standardise(params))
     top = np.unravel_index(np.argmax(log_posterior), log_posterior.shape)
     mode = jax.tree.map(lambda leaf: leaf[top], draws)
-    # A Dirichlet below 1 has no mode to climb to: its density is unbounded at weight 0. The highest draw serves then.
-    if (np.asarray(problem.belief.weights.concentration) >= 1).all():
+    # Without a mode that EM can climb to the highest draw serves.
+    if problem.prior is not None and climbs(problem.prior):
         start = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], mode)
         states = foot(start, problem.belief, 500, True)
         states, _ = climb(jr.key(0), states, problem.belief, problem.rows, 1e-3, 500, "em", True)

@@ -12,7 +12,7 @@ import jax.random as jr
 import numpy as np
 
 from bayesgmm.approximation import ApproximatePosterior
-from bayesgmm.chains import check_chain_arguments, check_family, check_prior
+from bayesgmm.chains import check_chain_arguments, check_family
 from bayesgmm.conjugate import Belief
 from bayesgmm.data import Table, as_table
 from bayesgmm.engines import ENGINES, POINT_ENGINES, Result, check_engines, run_engine
@@ -20,7 +20,7 @@ from bayesgmm.errors import ArgumentError, FitError, MixingWarning, SamplingInte
 from bayesgmm.families import Family, resolve_family
 from bayesgmm.interrupt import interruptible
 from bayesgmm.posterior import Posterior
-from bayesgmm.problem import as_key, check_count, check_table, resolve_prior
+from bayesgmm.problem import as_key, check_count, check_prior, check_table, resolve_prior
 from bayesgmm.progress import Progress, listening
 from bayesgmm.results import MixtureFit
 from bayesgmm.tables import as_html, as_text, plus_minus, shown_as
@@ -252,8 +252,8 @@ def compare(
     check_count("tempering", tempering)
     table = as_table(x)
     check_table(table, n_components)
-    own = resolve_prior(prior, table, n_components)
     family = resolve_family(covariance_type, table.dim)
+    own = resolve_prior(prior, table, n_components, family)
     for name in engines:
         check_family(name, family, table.dim)
         check_prior(name, own)

@@ -16,8 +16,6 @@ from numpyro import distributions as dist
 from bayesgmm.arrays import Array
 from bayesgmm.conjugate import Belief
 from bayesgmm.families import FAMILIES, Family
-from bayesgmm.independent import Independent
-from bayesgmm.restricted import Restricted
 from bayesgmm.types import Params
 
 Position = dict[str, Float[Array, "..."]]
@@ -67,7 +65,4 @@ def log_jacobian(position: Position) -> Float[Array, ""]:
 
 def _family(prior: Belief) -> tuple[Family, Array]:
     components = prior.components
-    if isinstance(components, Restricted):
-        return components.families[0], jnp.asarray(components.metric)
-    tied = isinstance(components, Independent) and components.pooled
-    return FAMILIES["EEE" if tied else "VVV"], jnp.ones(())
+    return getattr(components, "family", FAMILIES["VVV"]), jnp.asarray(getattr(components, "metric", 1.0))

@@ -118,6 +118,20 @@ def fit_tree(params: Params, table: Table, frame: Frame, objective: float, attrs
     return _tree(groups, table, params.weights.shape[-1], attrs)
 
 
+def prior_tree(keys: Any, prior: Belief, table: Table, num: int) -> "xr.DataTree":
+    """Groups ``prior``, ``prior_predictive`` and ``observed_data``; every few draws only where all would not fit in memory."""
+    draws = sample_prior(keys[0], prior, num)
+    step = _thinning(1, num, table.num_rows * table.dim)
+    groups = {"prior": _theta(draws), "observed_data": {"x": table.values.copy()}}
+    if step:
+        groups["prior_predictive"] = {"x": predictive(keys[1], _every(draws, step), table.num_rows)}
+    tree = _tree(groups, table, draws.weights.shape[-1], {"inference_library": "bayesgmm"})
+    if step > 1:
+        kept = tree["prior_predictive"].to_dataset()
+        tree["prior_predictive"] = type(tree)(kept.assign_coords(draw=kept["draw"].values * step))
+    return tree
+
+
 def pointwise_log_density(params: Params, table: Table, frame: Frame) -> np.ndarray:
     """Marginal log density of each row under each draw, (chain, draw, obs), in the user's units."""
     batch, (num, dim) = params.weights.shape[:-1], params.means.shape[-2:]

@@ -1,68 +1,27 @@
-"""A prior under which means do not know of covariances: ``μ_k ~ N(loc, covariance)``, ``Σ_k ~ IW(df, scale)``.
+"""Beliefs about means apart from covariances, once rows are seen: ``μ_k ~ N(loc, covariance)``, ``Σ_k ~ IW(df, scale)``.
 
-Given z it is conjugate for each of the two given the other: EM climbs over one and then the other (ECM, Meng & Rubin 1993), and
-Gibbs draws one and then the other (Gelman et al. 2013, section 3.7; Richardson & Green 1997 for one feature).
+Given z they are conjugate for each of the two given the other: EM climbs over one and then the other (ECM, Meng & Rubin 1993),
+and Gibbs draws one and then the other (Gelman et al. 2013, section 3.7; Richardson & Green 1997 for one feature). The priors
+are those of `bayesgmm.wishart`.
 """
 
 import dataclasses
-import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax.scipy.special import multigammaln
 from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.arrays import Array
 from bayesgmm.conjugate import sample_inverse_wishart
 from bayesgmm.errors import PriorError
-from bayesgmm.families import Family
-from bayesgmm.hyperparameters import fault_of_inverse_wishart, fault_of_matrix, in_full
-from bayesgmm.linalg import cholesky, gram, inverse_tril, log_diagonal_sum, matmul, matvec, outer, transposed
+from bayesgmm.families import FAMILIES, Family
+from bayesgmm.linalg import cholesky, gram, inverse_tril, matvec, outer, transposed
 from bayesgmm.types import Frame, Params, Stats
-
-
-class NormalTimesInverseWishart(NamedTuple):
-    """``μ_k ~ N(loc, covariance)`` and, independently, ``Σ_k ~ IW(df, scale)``, in the user's own units.
-
-    Shapes as in `NormalInverseWishart`; a number for ``covariance`` or ``scale`` means that multiple of the identity. With tied
-    covariances there is one ``Σ ~ IW(df, scale)``. For one feature ``IW(df, scale)`` is the inverse-gamma(df / 2, scale / 2).
-    """
-
-    loc: Any
-    covariance: Any
-    df: Any
-    scale: Any
-
-    def expand(self, num_components: int, dim: int) -> "NormalTimesInverseWishart":
-        """Every hyperparameter in full shape, as NumPy arrays; see `Belief.expand`."""
-        k, d = num_components, dim
-        return NormalTimesInverseWishart(
-            in_full("loc", self.loc, (k, d)), in_full("covariance", self.covariance, (k, d, d)), in_full("df", self.df, (k,)),
-            in_full("scale", self.scale, (k, d, d)),
-        )  # fmt: skip
-
-    def fault(self) -> str | None:
-        """Why this (fully shaped) belief is no probability distribution; None if it is one."""
-        if not all(np.isfinite(value).all() for value in self):
-            return "a hyperparameter is not finite"
-        wrong = fault_of_matrix("covariance of the mean's prior", np.asarray(self.covariance))
-        return wrong or fault_of_inverse_wishart(np.asarray(self.df), np.asarray(self.scale))
-
-    def sample(self, key: PRNGKeyArray, present: Params | None = None) -> Any:
-        """Draw (means, Cholesky factors)."""
-        return _plain(self).sample(key, present)
-
-    def log_kernel(self, means: Array, whiteners: Array, log_diagonals: Array) -> Float[Array, ""]:
-        """Log density without its constant."""
-        return _plain(self).log_kernel(means, whiteners, log_diagonals)
-
-    def log_normaliser(self) -> Float[Array, ""]:
-        """The constant of the density over (means, covariances), summed over components."""
-        return jnp.sum(_normal_constant(self.covariance) + _wishart_constant(jnp.asarray(self.df), self.scale))
+from bayesgmm.wishart import HierarchicalInverseWishart, NormalTimesInverseWishart, log_normal_kernel, normal_constant
 
 
 @partial(
@@ -72,9 +31,9 @@ class NormalTimesInverseWishart(NamedTuple):
 )
 @dataclasses.dataclass(frozen=True)
 class Independent:
-    """`NormalTimesInverseWishart` after seeing rows (none: the prior itself), of one Σ for all components if ``pooled``."""
+    """A prior of `bayesgmm.wishart` after seeing rows (none: the prior itself), of one Σ for all components if ``pooled``."""
 
-    own: NormalTimesInverseWishart
+    own: NormalTimesInverseWishart | HierarchicalInverseWishart
     counts_seen: Any
     """(K,)"""
     means_seen: Any
@@ -82,6 +41,11 @@ class Independent:
     scatters_seen: Any
     """(K, D, D)"""
     pooled: bool
+
+    @property
+    def family(self) -> Family:
+        """Free covariances, or one for all."""
+        return FAMILIES["EEE" if self.pooled else "VVV"]
 
     @property
     def loc(self) -> Array:
@@ -119,7 +83,7 @@ class Independent:
     def mode(self, present: Params) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
         """One turn of ECM: means given the present covariances, then covariances given those means."""
         means, _ = self._means_given(present.scale_trils)
-        powers, scatters = self._scatters_given(means)
+        powers, scatters = self._scatters_given(means, None, present.scale_trils)
         return means, self._for_all(cholesky(scatters / powers[:, None, None]))
 
     def sample(
@@ -128,7 +92,8 @@ class Independent:
         """One turn of Gibbs: covariances given the present means, then means given those covariances; the prior, unseen."""
         key_means, key_scale = jr.split(key)
         dim = jnp.shape(self.own.loc)[-1]
-        powers, scatters = self._scatters_given(self.own.loc if present is None else present.means)
+        means, trils = (self.own.loc, None) if present is None else present[1:]
+        powers, scatters = self._scatters_given(means, jr.fold_in(key, 2), trils)
         trils = self._for_all(sample_inverse_wishart(key_scale, powers - (dim + 1.0), scatters))
         means, factors = self._means_given(trils)
         noise = jr.normal(key_means, means.shape, means.dtype)
@@ -144,16 +109,14 @@ class Independent:
 
     def log_kernel(self, means: Array, whiteners: Array, log_diagonals: Array) -> Float[Array, ""]:
         """Log density of the prior without its constant; ``whiteners`` are L⁻¹ and ``log_diagonals`` are log |L|."""
-        shift = matvec(inverse_tril(cholesky(jnp.asarray(self.own.covariance))), means - self.own.loc)
-        spread = jnp.sum(matmul(whiteners, jnp.asarray(self.own.scale)) * whiteners, axis=(-2, -1))
-        return -jnp.sum(self._powers * log_diagonals + 0.5 * self._share * spread + 0.5 * jnp.sum(shift**2, axis=-1))
+        scales = self.own.log_scales(gram(transposed(whiteners)), self._share)
+        return (
+            log_normal_kernel(means, self.own.loc, self.own.covariance) + scales - jnp.sum(self._powers * log_diagonals)
+        )
 
     def standardise(self, frame: Frame) -> "Independent":
         """The same belief in standardised coordinates."""
-        loc, covariance, df, scale = self.own
-        units = outer(jnp.asarray(frame.scale))
-        own = NormalTimesInverseWishart((loc - frame.center) / frame.scale, covariance / units, df, scale / units)
-        return dataclasses.replace(self, own=own)
+        return dataclasses.replace(self, own=self.own.in_units(frame))
 
     def _means_given(self, trils: Float[Array, "K D D"]) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
         """Mean of each μ_k given Σ_k, and the Cholesky factor of its precision."""
@@ -165,20 +128,24 @@ class Independent:
         pull = matvec(theirs, self.means_seen - self.own.loc)
         return self.own.loc + matvec(transposed(inverse), matvec(inverse, pull)), factors
 
-    def _scatters_given(self, means: Float[Array, "K D"]) -> tuple[Array, Array]:
-        """Exponent and scatter of each Σ_k (or of the one) given the means."""
+    def _scatters_given(self, means: Array, key: PRNGKeyArray | None, trils: Array | None) -> tuple[Array, Array]:
+        """Exponent and scatter of each Σ_k (or of the one) given the means, and given the scale where that is unknown."""
         shift = self.means_seen - means
         about = self.scatters_seen + self.counts_seen[:, None, None] * outer(shift)
-        powers, scatters = self._powers + self.counts_seen, self._share * jnp.asarray(self.own.scale) + about
+        precisions = None if trils is None else gram(transposed(inverse_tril(trils)))
+        scale = self.own.scale_given(key, precisions, self._share)
+        powers, scatters = self._powers + self.counts_seen, self._share * scale + about
         if self.pooled:
             return powers.sum(keepdims=True), scatters.sum(axis=0, keepdims=True)
         return powers, scatters
 
     def _for_all(self, trils: Array) -> Float[Array, "K D D"]:
-        return jnp.broadcast_to(trils, jnp.shape(self.own.scale))
+        return jnp.broadcast_to(trils, jnp.shape(self.own.covariance))
 
 
-def independent(prior: NormalTimesInverseWishart, family: Family) -> tuple[Independent, float]:
+def independent(
+    prior: NormalTimesInverseWishart | HierarchicalInverseWishart, family: Family
+) -> tuple[Independent, float]:
     """The belief within a covariance family, and the log of its constant.
 
     Raises
@@ -188,37 +155,18 @@ def independent(prior: NormalTimesInverseWishart, family: Family) -> tuple[Indep
     """
     if family.name not in ("VVV", "EEE"):
         raise PriorError(
-            f"NormalTimesInverseWishart is a prior of free or tied covariances, not of {family.name}. Use covariance_type= "
+            f"{type(prior).__name__} is a prior of free or tied covariances, not of {family.name}. Use covariance_type= "
             "'full' or 'tied', or a NormalInverseWishart prior."
         )
     pooled = family.name == "EEE"
-    if pooled:  # one covariance has one prior: that of the average hyperparameters
-        df, scale = np.asarray(prior.df), np.asarray(prior.scale)
-        scale = np.broadcast_to(scale.mean(axis=0), scale.shape).copy()
-        prior = prior._replace(df=np.broadcast_to(df.mean(), df.shape).copy(), scale=scale)
+    prior = prior.averaged() if pooled else prior
     own = Independent(prior, *_nothing(prior), pooled)
     share = 1.0 / len(prior.df) if pooled else 1.0
     with jax.enable_x64(True):
-        wishart = _wishart_constant(jnp.asarray(prior.df), jnp.asarray(prior.scale))
-        constant = jnp.sum(_normal_constant(jnp.asarray(prior.covariance)) + share * wishart)
+        constant = normal_constant(prior.covariance) + prior.constant_of_scales(share)
         return own, float(constant)
 
 
-def _plain(prior: NormalTimesInverseWishart) -> Independent:
-    return Independent(prior, *_nothing(prior), False)
-
-
-def _nothing(prior: NormalTimesInverseWishart) -> tuple[Any, Any, Any]:
+def _nothing(prior: NormalTimesInverseWishart | HierarchicalInverseWishart) -> tuple[Any, Any, Any]:
     xp = np if isinstance(prior.loc, np.ndarray) else jnp
-    return xp.zeros_like(prior.df), xp.zeros_like(prior.loc), xp.zeros_like(prior.scale)
-
-
-def _normal_constant(covariance: Any) -> Array:
-    dim = jnp.shape(covariance)[-1]
-    return -0.5 * dim * math.log(2.0 * math.pi) - log_diagonal_sum(cholesky(jnp.asarray(covariance)))
-
-
-def _wishart_constant(df: Any, scale: Any) -> Array:
-    dim = jnp.shape(scale)[-1]
-    log_det = 2.0 * log_diagonal_sum(cholesky(jnp.asarray(scale)))
-    return 0.5 * df * (log_det - dim * math.log(2.0)) - multigammaln(0.5 * df, dim)
+    return xp.zeros_like(prior.df), xp.zeros_like(prior.loc), xp.zeros_like(prior.covariance)

@@ -15,7 +15,14 @@ from jaxtyping import Float
 from bayesgmm.approximation import ApproximatePosterior, pareto_k
 from bayesgmm.arrays import Array
 from bayesgmm.blocks import Collected
-from bayesgmm.chains import chain_starts, check_chain_arguments, check_reference, check_sampled, to_posterior
+from bayesgmm.chains import (
+    chain_starts,
+    check_chain_arguments,
+    check_family,
+    check_reference,
+    check_sampled,
+    to_posterior,
+)
 from bayesgmm.clock import Program, stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.coordinates import constrain, log_jacobian, unconstrain
@@ -56,8 +63,8 @@ def fit_laplace(
 ) -> LaplacePosterior:
     """Approximate the posterior by a Gaussian at its mode, in the coordinates in which NUTS moves.
 
-    EM finds the mode's basin (the best of sixteen starts; with a Dirichlet concentration below 1, which EM cannot climb, one
-    k-means++ start has to do); Newton's method, by SciPy's trust region, the mode of the density
+    EM finds the mode's basin (the best of sixteen starts; a weak conjugate prior stands in for one that EM cannot climb under,
+    as with a Dirichlet concentration below 1); Newton's method, by SciPy's trust region, the mode of the density
     over unconstrained coordinates, which is not EM's: a change of coordinates moves a mode. The Gaussian has minus the inverse
     Hessian there as its covariance, from second derivatives of the one pass over the data.
 
@@ -84,12 +91,11 @@ def fit_laplace(
     check_chain_arguments(0, num_samples, num_chains, prior)
     with scope(dtype), stopwatch() as clock:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
+        check_family("laplace", problem.family, problem.table.dim)
         check_sampled(problem, num_chains, num_samples)
         check_reference(reference, problem)
         key_start, key_draw = jr.split(as_key(seed), 3)[:2]  # the third is the DataTree's
-        # A Dirichlet below 1 has no mode in the coordinates that EM climbs; in these it has.
-        bounded = (np.asarray(problem.belief.weights.concentration) >= 1).all()
-        start = chain_starts(key_start, problem, 1, "em" if bounded else "dispersed")
+        start = chain_starts(key_start, problem, 1, "em")
         template = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], start)
         mode, value, factor = _mode(template, problem)
         keys = jr.split(key_draw, num_chains * num_samples)

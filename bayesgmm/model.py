@@ -9,6 +9,8 @@ from jaxtyping import Float
 
 from bayesgmm.arrays import Array
 from bayesgmm.conjugate import Belief, NormalInverseWishart
+from bayesgmm.separated import HalfNormal, NormalTimesLKJ
+from bayesgmm.wishart import HierarchicalInverseWishart
 
 
 def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_rows: int | None = None) -> None:
@@ -16,7 +18,8 @@ def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_ro
 
     z is explicit and enumerated in parallel, so that NUTS sums it out and ``infer_discrete`` draws it back. Use it with
     ``numpyro.infer.Predictive``, ``NUTS``, ``SVI``, and so on; sites are ``weights``, ``scale_trils`` (lower Cholesky factors),
-    ``means``, ``z``, ``x``, and the deterministic ``covariances``.
+    ``means``, ``z``, ``x``, and the deterministic ``covariances``; with an unknown scale, or with scales and correlations
+    apart, those too.
 
     Parameters
     ----------
@@ -30,11 +33,13 @@ def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_ro
     weights_prior, component = prior
     num_components = jnp.shape(component.loc)[0]
     weights: Any = numpyro.sample("weights", dist.Dirichlet(jnp.asarray(weights_prior.concentration)))
-    with numpyro.plate("component", num_components):
-        scale = jnp.linalg.cholesky(jnp.asarray(component.scale))
-        trils: Any = numpyro.sample(
-            "scale_trils", dist.InverseWishartCholesky(jnp.asarray(component.df), scale_tril=scale)
+    scale: Any = None
+    if isinstance(component, HierarchicalInverseWishart):
+        scale = numpyro.sample(
+            "scale", dist.Wishart(component.hyper_df, scale_matrix=jnp.asarray(component.hyper_scale))
         )
+    with numpyro.plate("component", num_components):
+        trils: Any = _factors(component, scale)
         if isinstance(component, NormalInverseWishart):
             spread = trils / jnp.sqrt(jnp.asarray(component.strength))[:, None, None]
         else:
@@ -46,3 +51,19 @@ def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_ro
         categorical: Any = dist.Categorical(weights)
         z: Any = numpyro.sample("z", categorical, infer={"enumerate": "parallel"})
         numpyro.sample("x", dist.MultivariateNormal(means[z], scale_tril=trils[z]), obs=x)
+
+
+def _factors(component: Any, scale: Any) -> Any:
+    """Cholesky factors of the covariances, inside the plate of components."""
+    if isinstance(component, NormalTimesLKJ):
+        kind = dist.HalfNormal if isinstance(component.scales, HalfNormal) else dist.LogNormal
+        own: Any = kind(*(jnp.asarray(value) for value in component.scales)).to_event(1)
+        s: Any = numpyro.sample("scales", own)
+        dim = jnp.shape(component.loc)[-1]
+        if dim == 1:
+            return numpyro.deterministic("scale_trils", s[..., None])
+        eta = jnp.asarray(component.concentration)
+        correlations: Any = numpyro.sample("correlation_trils", dist.LKJCholesky(dim, eta))
+        return numpyro.deterministic("scale_trils", s[..., None] * correlations)
+    tril = jnp.linalg.cholesky(jnp.asarray(component.scale if scale is None else scale))
+    return numpyro.sample("scale_trils", dist.InverseWishartCholesky(jnp.asarray(component.df), scale_tril=tril))

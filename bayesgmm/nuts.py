@@ -20,7 +20,7 @@ from bayesgmm.chains import Init
 from bayesgmm.clock import Program
 from bayesgmm.conjugate import Belief
 from bayesgmm.coordinates import constrain, log_jacobian, unconstrain
-from bayesgmm.errors import ArgumentError
+from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.independent import Independent
 from bayesgmm.kernels import log_posterior
 from bayesgmm.model import gaussian_mixture
@@ -29,8 +29,10 @@ from bayesgmm.problem import Problem, check_count
 from bayesgmm.progress import Progress
 from bayesgmm.results import MixtureFit
 from bayesgmm.sampling import Sampler, run_sampler
+from bayesgmm.separated import NormalTimesLKJ
 from bayesgmm.sweep import Rows
 from bayesgmm.types import Params
+from bayesgmm.wishart import HierarchicalInverseWishart
 
 
 class Recipe(NamedTuple):
@@ -97,6 +99,12 @@ def sample_nuts(
     recipe = Recipe(num_warmup, target_accept_prob, max_tree_depth, dense_mass, likelihood)
     if likelihood == "enumerated" and covariance_type not in ("full", "VVV", "V"):
         raise ArgumentError("likelihood='enumerated' is the model with free covariances. Use likelihood='marginal'.")
+    own = prior.components if isinstance(prior, Belief) else None
+    if likelihood == "enumerated" and isinstance(own, HierarchicalInverseWishart | NormalTimesLKJ):
+        raise PriorError(
+            f"likelihood='enumerated' moves in other coordinates than a {type(own).__name__} prior needs. Use 'marginal', "
+            "which is the same density; or NumPyro's own NUTS on bayesgmm.gaussian_mixture."
+        )
     return run_sampler(
         nuts(recipe), x, n_components, covariance_type=covariance_type, prior=prior, num_warmup=num_warmup,
         num_samples=num_samples, num_chains=num_chains, seed=seed, init=init, reference=reference, checkpoint=checkpoint,

@@ -13,11 +13,13 @@ from bayesgmm.conjugate import Belief, default_belief, flat_belief, improper_bec
 from bayesgmm.data import Table, as_table, check_table
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.families import Family, resolve_family
-from bayesgmm.independent import NormalTimesInverseWishart, independent
+from bayesgmm.independent import independent
 from bayesgmm.precision import on_device, scope
 from bayesgmm.restricted import restrict
+from bayesgmm.separated import NormalTimesLKJ, separated
 from bayesgmm.sweep import Rows, to_rows
 from bayesgmm.types import Frame, Params
+from bayesgmm.wishart import HierarchicalInverseWishart, NormalInverseGamma, NormalTimesInverseWishart
 
 
 class Problem(NamedTuple):
@@ -64,7 +66,7 @@ def prepare(
     center, covariance = table.moments()
     frame = Frame.around(center, np.sqrt(np.diagonal(covariance)))
     family = resolve_family(covariance_type, table.dim)
-    own = resolve_prior(prior, table, num_components)
+    own = resolve_prior(prior, table, num_components, family)
     penalty, constant = penalise(own, family, num_components, table.dim)
     device = on_device(penalty.standardise(frame), dtype)
     return Problem(
@@ -79,14 +81,16 @@ def penalise(
 
     Without restriction (VVV) it is the prior itself, unless ``plain`` is False.
     """
-    if prior is not None and isinstance(prior.components, NormalTimesInverseWishart):
-        belief, constant = independent(prior.components, family)
+    own = prior and prior.components
+    if isinstance(own, NormalTimesInverseWishart | HierarchicalInverseWishart | NormalTimesLKJ):
+        assert prior is not None
+        belief, constant = separated(own, family) if isinstance(own, NormalTimesLKJ) else independent(own, family)
         return Belief(prior.weights, belief), constant + float(prior.weights.log_normaliser())
     if family.name == "VVV" and plain:
         if prior is None:
             return flat_belief(num_components, dim), 0.0
         return prior, float(_log_normaliser(jax.tree.map(jnp.asarray, prior)))
-    components, constant = restrict(prior and prior.components, family, num_components, dim)
+    components, constant = restrict(own, family, num_components, dim)
     if prior is None:
         return Belief(flat_belief(num_components, dim).weights, components), 0.0  # pyright: ignore[reportArgumentType]
     constant += float(prior.weights.log_normaliser())
@@ -104,7 +108,9 @@ def _log_normaliser(belief: Belief):
     return belief.log_normaliser()
 
 
-def resolve_prior(prior: Belief | str | None, table: Table, num_components: int) -> Belief | None:
+def resolve_prior(
+    prior: Belief | str | None, table: Table, num_components: int, family: Family | None = None
+) -> Belief | None:
     """The prior in full shape and in the user's units: ``"default"`` is made from the data, None stays None."""
     if prior is None:
         return None
@@ -114,6 +120,11 @@ def resolve_prior(prior: Belief | str | None, table: Table, num_components: int)
         prior = default_belief(*table.moments(), num_components)
     if not isinstance(prior, Belief):
         raise PriorError(f"The prior must be 'default', None or a bayesgmm.Prior, got {type(prior).__name__}.")
+    if isinstance(prior.components, NormalInverseGamma) and family and family.orientation != "I" and table.dim > 1:
+        raise PriorError(
+            f"NormalInverseGamma is a prior of variances; covariances of the family {family.name} have correlations too. Use "
+            "covariance_type='diag' or 'spherical', or a NormalInverseWishart prior."
+        )
     full = prior.expand(num_components, table.dim)
     reason = improper_because(full)
     if reason is not None:
@@ -158,8 +169,36 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
         raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}.")
 
 
+_NOT_TAKEN = {
+    NormalTimesInverseWishart: ("cavi",),
+    HierarchicalInverseWishart: ("cavi",),
+    NormalTimesLKJ: ("em", "cavi", "gibbs"),
+}
+"""Engines, named as in `compare`, that do not take a prior; the conjugate one is taken by all."""
+
+
+def check_prior(engine: str, prior: Belief | str | None) -> None:
+    """Refuse priors that an engine cannot take, and name the engines that can."""
+    kind = type(prior.components) if isinstance(prior, Belief) else None
+    refusing = _NOT_TAKEN.get(kind, ())  # pyright: ignore[reportArgumentType, reportCallIssue]
+    if kind is not None and engine in refusing:
+        taking = [name for name in ("em", "cavi", "laplace", "gibbs", "nuts") if name not in refusing]
+        raise PriorError(
+            f"{engine} does not take a {kind.__name__} prior, which is not conjugate as it needs; {', '.join(taking)} do. Use "
+            "one of them, or a NormalInverseWishart prior."
+        )
+
+
+def climbs(prior: Belief) -> bool:
+    """Whether EM can climb to a mode under this (full) prior."""
+    return not isinstance(prior.components, NormalTimesLKJ) and bool(
+        (np.asarray(prior.weights.concentration) >= 1).all()
+    )
+
+
 def check_has_mode(prior: Belief | str | None) -> None:
-    """Refuse a prior whose posterior is unbounded."""
+    """Refuse a prior that EM cannot climb under, or whose posterior is unbounded."""
+    check_prior("em", prior)
     if isinstance(prior, Belief) and (np.asarray(prior.weights.concentration) < 1).any():
         raise PriorError(
             "With a Dirichlet concentration below 1 the posterior density is unbounded at weight 0, so it has no mode. "

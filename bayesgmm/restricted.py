@@ -45,6 +45,11 @@ class Restricted:
     """(), int; all lanes of a batch have the same."""
 
     @property
+    def family(self) -> Family:
+        """The family, of a belief about one."""
+        return self.families[0]
+
+    @property
     def loc(self) -> Array:
         """Location of the means, (K, D)."""
         return self.belief.loc

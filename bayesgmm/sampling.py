@@ -18,6 +18,7 @@ from bayesgmm.chains import (
     Init,
     chain_starts,
     check_chain_arguments,
+    check_family,
     check_reference,
     check_sampled,
     to_posterior,
@@ -29,7 +30,7 @@ from bayesgmm.conjugate import Belief
 from bayesgmm.errors import SamplingInterrupted
 from bayesgmm.posterior import Posterior
 from bayesgmm.precision import scope
-from bayesgmm.problem import Problem, as_key, prepare
+from bayesgmm.problem import Problem, as_key, check_prior, prepare
 from bayesgmm.progress import Progress, listening
 from bayesgmm.results import MixtureFit
 from bayesgmm.types import Params
@@ -75,6 +76,8 @@ def run_sampler(
     check_chain_arguments(num_warmup, num_samples, num_chains, prior)
     with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
+        check_family(sampler.name, problem.family, problem.table.dim)
+        check_prior(sampler.name, problem.prior)
         check_sampled(problem, num_chains, num_samples)
         check_reference(reference, problem)
         key_start, key_run = jr.split(as_key(seed), 3)[:2]  # the third is the DataTree's

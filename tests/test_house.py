@@ -25,8 +25,8 @@ LAYERS = [
         "hyperparameters",
     },
     {"conjugate", "data", "mixture"},
-    {"families"},
-    {"restricted", "independent"},
+    {"families", "wishart"},
+    {"restricted", "independent", "separated"},
     {"sweep", "model"},
     {"problem", "kernels"},
     {"acceleration", "tempering"},
@@ -35,7 +35,7 @@ LAYERS = [
     {"labels", "diagnostics", "datatree", "predict"},
     {"results", "posterior"},
     {"chains", "fits"},
-    {"em", "selection", "sampling", "approximation"},
+    {"em", "selection", "sampling", "approximation", "forward"},
     {"cavi", "gibbs", "laplace", "nuts"},
     {"plots", "verdict"},
     {"engines", "calibration"},
@@ -52,6 +52,7 @@ SAME_LAYER = {
     ("linalg", "arrays"),
     ("datasets", "errors"),
     ("panel", "search"),
+    ("separated", "restricted"),
 }
 LATE = {("comparison", "report"), ("calibration", "plots")}
 """Loaded inside one method: a comparison knows how to write its report."""

@@ -106,6 +106,32 @@ def test_every_exact_engine_is_calibrated_in_every_family(family, engine):
     assert found.calibrated, found
 
 
+HIERARCHICAL = bg.HierarchicalInverseWishart([0.0, 400.0], np.diag([2.0, 20_000.0]), 6.0, 4.0, np.diag([0.4, 4000.0]))
+LKJ = bg.NormalTimesLKJ([0.0, 400.0], np.diag([2.0, 20_000.0]), 1.5, bg.LogNormal(np.log([1.0, 100.0]), 0.4))
+
+
+@pytest.mark.parametrize(
+    ("engine", "components", "family", "options"),
+    [
+        ("gibbs", HIERARCHICAL, "full", {}),
+        ("gibbs", HIERARCHICAL, "tied", {}),
+        ("nuts", HIERARCHICAL, "full", {}),
+        ("nuts", LKJ, "full", {}),
+        ("nuts", LKJ, "diag", {}),
+        ("gibbs", bg.NormalTimesInverseWishart([0.0, 400.0], np.diag([2.0, 20_000.0]), 6.0, np.diag([2.0, 20_000.0])), "full",
+         {"tempering": 4}),
+    ],
+)  # fmt: skip
+def test_other_priors_and_tempering_are_calibrated(engine, components, family, options):
+    x = np.random.default_rng(0).normal([0.0, 400.0], [1.0, 100.0], (8, 2))
+    found = bg.calibrate(
+        x, 2, engine=engine, covariance_type=family, prior=bg.Prior(bg.Dirichlet(2.0), components), n_sims=int(400 * EFFORT),
+        num_warmup=250, num_samples=400, seed=9, **options,
+    )  # fmt: skip
+    assert len(found.failures) == 0
+    assert found.calibrated, found
+
+
 def test_engines_agree_on_iris(reference_data):
     """Four features, two components, default prior: long runs of both samplers on every label-invariant quantity.
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bayesgmm.results import MixtureFit
     from bayesgmm.selection import FitTable, fit_table
     from bayesgmm.separated import HalfNormal, LogNormal, NormalTimesLKJ
+    from bayesgmm.svi import StochasticPosterior, fit_svi
     from bayesgmm.types import Params
     from bayesgmm.wishart import HierarchicalInverseWishart, NormalInverseGamma, NormalTimesInverseWishart
 
@@ -44,17 +45,19 @@ _HOME = {
     "results": ("MixtureFit",),
     "selection": ("FitTable", "fit_table"),
     "separated": ("HalfNormal", "LogNormal", "NormalTimesLKJ"),
+    "svi": ("StochasticPosterior", "fit_svi"),
     "types": ("Params",),
     "wishart": ("HierarchicalInverseWishart", "NormalInverseGamma", "NormalTimesInverseWishart"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow
-    "load_dataset", "compare", "Comparison", "fit_em", "fit_table", "FitTable", "fit_cavi", "fit_laplace", "sample_gibbs",
-    "sample_nuts", "sample_prior", "calibrate", "Calibration", "MixtureFit", "Posterior", "VariationalPosterior", "LaplacePosterior",
-    "Prior", "Dirichlet", "NormalInverseWishart", "NormalInverseGamma", "NormalTimesInverseWishart", "HierarchicalInverseWishart",
-    "NormalTimesLKJ", "HalfNormal", "LogNormal", "default_prior", "gaussian_mixture", "Params",
-    "log_joint", "log_density", "log_likelihood", "responsibilities", "sample",
+    "load_dataset", "compare", "Comparison", "fit_em", "fit_table", "FitTable", "fit_cavi", "fit_svi", "fit_laplace",
+    "sample_gibbs", "sample_nuts", "sample_prior", "calibrate", "Calibration", "MixtureFit", "Posterior",
+    "VariationalPosterior", "StochasticPosterior", "LaplacePosterior", "Prior", "Dirichlet", "NormalInverseWishart",
+    "NormalInverseGamma", "NormalTimesInverseWishart", "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal",
+    "LogNormal", "default_prior", "gaussian_mixture", "Params", "log_joint", "log_density", "log_likelihood",
+    "responsibilities", "sample",
 ]  # fmt: skip
 
 

@@ -1,10 +1,18 @@
 """What approximations of the posterior share: draws, their importance ratios, and the honesty check on them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from bayesgmm.blocks import Collected
+from bayesgmm.chains import to_posterior
+from bayesgmm.clock import Stopwatch
 from bayesgmm.posterior import Posterior
+from bayesgmm.problem import Problem, log_kernel
+from bayesgmm.types import Params
 
 GOOD_K = 0.7
 """Pareto k-hat above which an approximation is not to be trusted (Yao, Vehtari, Simpson & Gelman 2018)."""
@@ -30,6 +38,28 @@ class ApproximatePosterior(Posterior):
         if np.isnan(self.pareto_k):
             return "too few draws for Pareto k-hat"
         return f"Pareto k-hat {self.pareto_k:.2f}" + ("" if self.trusted else ": not to be trusted")
+
+
+def shared_fields(
+    problem: Problem, draws: Any, shape: tuple[int, int], clock: Stopwatch, **about: Any
+) -> dict[str, Any]:
+    """What an `ApproximatePosterior` shares with a `Posterior`, from flat draws (params, log-likelihoods)."""
+    outputs = jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), (*draws, {}))
+    posterior = to_posterior(problem, Collected(None, outputs, False), clock, num_warmup=0, **about)
+    return {field.name: getattr(posterior, field.name) for field in fields(Posterior)}
+
+
+def prior_constant(problem: Problem, params: Params) -> float:
+    """Log normaliser of the prior over what `coordinates` calls θ: standardised, but for log standard deviations.
+
+    It does not depend on the θ at which it is asked.
+    """
+    outside = log_kernel(*jax.tree.map(jnp.asarray, (problem.frame.restore(params), problem.penalty)))
+    inside = log_kernel(*jax.tree.map(jnp.asarray, (params, problem.belief)))
+    num, dim = problem.num_components, problem.table.dim
+    matrices = 0 if problem.family.orientation == "I" else 1 if problem.family.pooled else num
+    volume = (num + matrices * (dim + 1)) * float(problem.frame.log_volume)
+    return float(outside) + problem.prior_constant - float(inside) + volume
 
 
 def pareto_k(log_ratios: np.ndarray) -> float:

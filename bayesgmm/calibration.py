@@ -152,7 +152,8 @@ def calibrate(
     n_components, covariance_type, prior
         The model, as for `sample_gibbs`.
     engine
-        ``"gibbs"``, ``"nuts"``, ``"cavi"`` or ``"laplace"``, or a callable with their signature that returns a `Posterior`.
+        ``"gibbs"``, ``"nuts"``, ``"cavi"``, ``"svi"`` or ``"laplace"``, or a callable with their signature that
+        returns a `Posterior`.
     n_sims
         Simulations, each a run of the engine. 200 find gross errors; small ones need a thousand.
     num_warmup, num_samples, num_chains
@@ -244,14 +245,12 @@ def calibrate(
 def _engine(engine: str | Callable[..., Posterior]) -> tuple[Callable[..., Posterior], str]:
     if callable(engine):
         return engine, getattr(engine, "__name__", type(engine).__name__)
-    homes = {"gibbs": ("gibbs", "sample_gibbs"), "nuts": ("nuts", "sample_nuts"), "cavi": ("cavi", "fit_cavi"),
-             "laplace": ("laplace", "fit_laplace")}  # fmt: skip
-    if engine not in homes:
-        raise ArgumentError(f"Unknown engine {engine!r}. Choose from {', '.join(homes)}, or give a callable.")
+    verbs = {"gibbs": "sample", "nuts": "sample", "cavi": "fit", "svi": "fit", "laplace": "fit"}
+    if engine not in verbs:
+        raise ArgumentError(f"Unknown engine {engine!r}. Choose from {', '.join(verbs)}, or give a callable.")
     import importlib
 
-    module, function = homes[engine]
-    return getattr(importlib.import_module(f"bayesgmm.{module}"), function), engine
+    return getattr(importlib.import_module(f"bayesgmm.{engine}"), f"{verbs[engine]}_{engine}"), engine
 
 
 def _first(draws: Params) -> Params:

@@ -1,7 +1,11 @@
-"""Coordinate-ascent variational inference: EM with θ kept as a distribution (Attias 2000; Bishop 2006, section 10.2)."""
+"""Coordinate-ascent variational inference: EM with θ kept as a distribution (Attias 2000; Bishop 2006, section 10.2).
+
+For many rows it can begin with stochastic steps, each on a batch of rows (Hoffman, Blei, Wang & Paisley 2013): the statistics
+that q rests on move a share of the way to those of the batch, counted as if it were all the rows.
+"""
 
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -12,19 +16,24 @@ from jax import lax
 from jaxtyping import Bool, Float, Int
 
 from bayesgmm import initialize
-from bayesgmm.approximation import ApproximatePosterior, pareto_k
+from bayesgmm.approximation import ApproximatePosterior, pareto_k, shared_fields
 from bayesgmm.arrays import Array
-from bayesgmm.blocks import Collected
-from bayesgmm.chains import check_chain_arguments, check_family, check_reference, to_posterior
+from bayesgmm.chains import check_chain_arguments, check_family, check_reference
 from bayesgmm.clock import Program, stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.errors import ArgumentError, FitError, NotConvergedWarning
+from bayesgmm.interrupt import interruptible
 from bayesgmm.kernels import KERNELS, expect, log_likelihood, mixture_stats
+from bayesgmm.linalg import outer
 from bayesgmm.precision import scope, to_numpy
-from bayesgmm.problem import as_key, check_count, check_prior, prepare
+from bayesgmm.problem import Problem, as_key, check_count, check_prior, prepare
+from bayesgmm.progress import Listener, Progress, listening
 from bayesgmm.results import MixtureFit
 from bayesgmm.sweep import Rows
-from bayesgmm.types import Frame, Params
+from bayesgmm.types import Frame, Params, Stats
+
+DELAY, FORGETTING = 10.0, 0.7
+"""Step t of the stochastic beginning moves the statistics by a share of ``(t + DELAY)^-FORGETTING``."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,6 +80,8 @@ def fit_cavi(
     covariance_type: str = "full",
     prior: Belief | str | None = "default",
     n_init: int = 8,
+    batch_size: int | None = None,
+    num_steps: int = 300,
     max_iter: int = 2000,
     tol: float = 1e-6,
     num_samples: int = 1000,
@@ -78,6 +89,7 @@ def fit_cavi(
     seed: Any = 0,
     reference: MixtureFit | Params | None = None,
     dtype: str = "float64",
+    progress_bar: Progress = None,
 ) -> VariationalPosterior:
     """Approximate the posterior by ``q(z) q(weights) Π q(means_k, covariances_k)``, the best of several starts.
 
@@ -87,12 +99,15 @@ def fit_cavi(
 
     Parameters
     ----------
-    x, n_components, covariance_type, prior, reference, dtype
+    x, n_components, covariance_type, prior, reference, dtype, progress_bar
         As for `sample_gibbs`.
     n_init
         Number of starts.
+    batch_size, num_steps
+        Begin with so many steps on random batches of so many rows, from every start; then only the best goes on with all rows.
+        None: all rows in each iteration of each start.
     max_iter
-        Most iterations.
+        Most iterations with all rows.
     tol
         Stop when Aitken's estimate of the bound still to be gained falls below this.
     num_samples, num_chains
@@ -103,6 +118,7 @@ def fit_cavi(
     Returns
     -------
     VariationalPosterior
+        With Ctrl-C, from q as it stood, and ``interrupted`` set.
 
     Raises
     ------
@@ -121,33 +137,32 @@ def fit_cavi(
     check_count("max_iter", max_iter)
     if not tol > 0:
         raise ArgumentError(f"tol must be positive, got {tol!r}.")
-    with scope(dtype), stopwatch() as clock:
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
+        check_count("num_steps", num_steps)
+    with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
         check_family("cavi", problem.family, problem.table.dim)
         check_prior("cavi", problem.prior)
         check_reference(reference, problem)
         key_start, key_draw = jr.split(as_key(seed), 3)[:2]  # the third is the DataTree's
         starts = initialize.made_starts(key_start, problem, n_init)
-        size = 1 << int(max_iter).bit_length()
-        limits = np.asarray(tol, dtype), np.asarray(max_iter)
-        states = to_numpy(_ASCEND(starts, problem.belief, problem.rows, *limits, size=size))
+        states = _begin(jr.fold_in(key_start, 1), starts, problem, batch_size, num_steps, max_iter)
+        states, interrupted = _climb(states, problem, tol, max_iter, listener)
         if not np.isfinite(states.elbo).any():
             raise FitError("No start led to a finite bound. Check the scale of the data, or use dtype='float64'.")
         best = int(np.nanargmax(states.elbo))
         state: State = jax.tree.map(lambda leaf: leaf[best], states)
         keys = jr.split(key_draw, num_chains * num_samples)
         params, values, log_ratios = to_numpy(_DRAWS(keys, state.q, problem.belief, problem.rows))
-        outputs = jax.tree.map(
-            lambda leaf: leaf.reshape(num_chains, num_samples, *leaf.shape[1:]), (Params(*params), values, {})
-        )
-        posterior = to_posterior(
-            problem, Collected(None, outputs, False), clock, algorithm="cavi", num_warmup=0,
-            seed=seed, reference=reference,
+        shared = shared_fields(
+            problem, (Params(*params), values), (num_chains, num_samples), clock, algorithm="cavi", seed=seed,
+            reference=reference,
         )  # fmt: skip
-    shared = {field.name: getattr(posterior, field.name) for field in fields(posterior)}
+    shared["interrupted"] = interrupted
     back = Frame(-problem.frame.center / problem.frame.scale, 1.0 / problem.frame.scale)
     q = to_numpy(Belief(state.q.weights, state.q.components.standardise(back)))
-    if not state.settled:
+    if not state.settled and not interrupted:
         warnings.warn(
             f"CAVI stopped at max_iter={max_iter} before its bound settled. Raise max_iter, or loosen tol.",
             NotConvergedWarning, stacklevel=2,
@@ -158,8 +173,85 @@ def fit_cavi(
     )  # fmt: skip
 
 
-def _ascend(starts: Params, prior: Belief, rows: Rows, tol, max_iter, size: int) -> State:
-    """CAVI from each start (leading axis), each to its end."""
+def _begin(key: Any, starts: Params, problem: Problem, batch_size: int | None, num_steps: int, max_iter: int) -> State:
+    """States of the starts (leading axis), before their first iteration with all rows."""
+    size = 1 << int(max_iter).bit_length()
+    num_rows = problem.table.num_rows
+    if batch_size is None or batch_size >= num_rows:
+        return _BEGIN(starts, problem.belief, problem.rows, size=size)
+    keys = jr.split(key, len(starts.weights))
+    settings = jnp.asarray(num_rows), jnp.asarray(num_steps)
+    states, bounds = _BATCHES(
+        keys, starts, problem.belief, problem.rows, *settings, size=size, batch_size=int(batch_size)
+    )
+    bounds = np.asarray(bounds)
+    best = int(np.nanargmax(bounds)) if np.isfinite(bounds).any() else 0
+    return jax.tree.map(lambda leaf: leaf[best : best + 1], states)
+
+
+def _climb(states: State, problem: Problem, tol: float, max_iter: int, listener: Listener) -> tuple[State, bool]:
+    """Iterate with all rows, some at a time, until every start has settled or is cut off; whether Ctrl-C cut it."""
+    limit, step = 0, 16
+    with interruptible() as stop:
+        while limit < max_iter and not stop.is_set():
+            limit, step = min(limit + step, max_iter), 2 * step
+            bounds = np.asarray(tol, problem.dtype), np.asarray(limit)
+            states = to_numpy(_ASCEND(states, problem.belief, problem.rows, *bounds))
+            reached = np.max(states.elbo, initial=-np.inf, where=np.isfinite(states.elbo)) - problem.log_volume
+            listener("cavi", max_iter if states.settled.all() else limit, max_iter, f"ELBO {reached:.1f}")
+            if states.settled.all():
+                return states, False
+        return states, stop.is_set()
+
+
+def _blank(q: Belief, rows: Rows, size: int) -> State:
+    zero = jnp.zeros((), rows.dtype)
+    nothing = jnp.full(size, jnp.nan, rows.dtype)
+    return State(q, zero - jnp.inf, zero + jnp.inf, jnp.asarray(0), jnp.asarray(False), nothing)
+
+
+def _from_starts(starts: Params, prior: Belief, rows: Rows, size: int) -> State:
+    return lax.map(lambda start: _blank(prior.update(mixture_stats(start, rows)), rows, size), starts)
+
+
+def _from_batches(keys, starts: Params, prior: Belief, rows: Rows, num_rows, num_steps, size: int, batch_size: int):
+    """Stochastic steps from each start; their states, and their bounds with all rows."""
+    share = jnp.asarray(num_rows, rows.dtype) / batch_size
+
+    def batch_of(key):
+        return rows.take(jr.randint(key, (batch_size,), 0, num_rows))
+
+    def one(inputs):
+        key, start = inputs
+        first = _weigh(mixture_stats(start, batch_of(key)), share)
+
+        def turn(t, stats):
+            seen = expect(KERNELS["cavi"], jr.key(0), prior.update(stats), batch_of(jr.fold_in(key, t)))
+            step = jnp.asarray(t + DELAY, rows.dtype) ** -FORGETTING
+            return _pool(_weigh(stats, 1.0 - step), _weigh(seen, step * share))
+
+        q = prior.update(lax.fori_loop(0, num_steps, turn, first))
+        bound = expect(KERNELS["cavi"], jr.key(0), q, rows).value - q.kl(prior)
+        return _blank(q, rows, size), bound
+
+    return lax.map(one, (keys, starts))
+
+
+def _weigh(stats: Stats, weight) -> Stats:
+    return Stats(weight * stats.counts, stats.means, weight * stats.scatters, weight * stats.value)
+
+
+def _pool(one: Stats, two: Stats) -> Stats:
+    """Statistics of two sets of rows together (Chan, Golub & LeVeque 1983)."""
+    counts = one.counts + two.counts
+    share = two.counts / jnp.where(counts > 0, counts, 1.0)
+    apart = two.means - one.means
+    scatters = one.scatters + two.scatters + (one.counts * share)[:, None, None] * outer(apart)
+    return Stats(counts, one.means + share[:, None] * apart, scatters, one.value + two.value)
+
+
+def _ascend(states: State, prior: Belief, rows: Rows, tol, limit) -> State:
+    """CAVI from each state (leading axis), to its end or to the limit."""
 
     def turn(state: State) -> State:
         stats = expect(KERNELS["cavi"], jr.key(0), state.q, rows)
@@ -173,13 +265,10 @@ def _ascend(starts: Params, prior: Belief, rows: Rows, tol, max_iter, size: int)
         trace = jnp.asarray(state.trace).at[state.iteration].set(elbo)
         return State(prior.update(stats), elbo, gain, state.iteration + 1, settled | ~jnp.isfinite(elbo), trace)
 
-    def one(start: Params) -> State:
-        zero = jnp.zeros((), rows.dtype)
-        begin = State(prior.update(mixture_stats(start, rows)), zero - jnp.inf, zero + jnp.inf, jnp.asarray(0),
-                      jnp.asarray(False), jnp.full(size, jnp.nan, rows.dtype))  # fmt: skip
-        return lax.while_loop(lambda state: ~state.settled & (state.iteration < max_iter), turn, begin)
+    def one(state: State) -> State:
+        return lax.while_loop(lambda state: ~state.settled & (state.iteration < limit), turn, state)
 
-    return lax.map(one, starts)
+    return lax.map(one, states)
 
 
 def _draws(keys, q: Belief, prior: Belief, rows: Rows):
@@ -194,5 +283,7 @@ def _draws(keys, q: Belief, prior: Belief, rows: Rows):
     return lax.map(one, keys)
 
 
-_ASCEND = Program(_ascend, static=("size",))
+_BEGIN = Program(_from_starts, static=("size",))
+_BATCHES = Program(_from_batches, static=("size", "batch_size"))
+_ASCEND = Program(_ascend)
 _DRAWS = Program(_draws)

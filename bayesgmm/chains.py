@@ -49,8 +49,6 @@ def check_family(engine: str, family: Family, dim: int) -> None:
     """Refuse covariance families that an engine (named as in `compare`) cannot take."""
     if engine in ("mle", "em"):
         return
-    if engine == "cavi" and family.name != "VVV":
-        raise ArgumentError(f"cavi takes covariance_type='full' (mclust's 'VVV') for now, got {family.label(dim)!r}.")
     if family.name not in CONJUGATE:
         raise ArgumentError(
             f"Under covariance_type {family.label(dim)!r} the belief about covariances is not conjugate, and no sampler here "

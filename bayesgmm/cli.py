@@ -32,7 +32,7 @@ def compare(
     data: Data,
     k: Annotated[int, typer.Option("-k", "--components", help="Number of components.")],
     engines: Annotated[
-        str, typer.Option(help="Comma-separated: mle, em, cavi, laplace, gibbs, nuts.")
+        str, typer.Option(help="Comma-separated: mle, em, cavi, svi, laplace, gibbs, nuts.")
     ] = "em,gibbs,nuts",
     out: Annotated[Path, typer.Option(help="Folder for the report, the summary and the draws.")] = Path("out"),
     columns: Columns = None,

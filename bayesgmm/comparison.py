@@ -213,10 +213,10 @@ def compare(
     x, n_components
         Data (N, D) and K; see `fit_em`.
     engines
-        Any of ``"mle"`` (EM without a prior), ``"em"`` (EM to the posterior mode), ``"cavi"``, ``"laplace"``, ``"gibbs"``,
-        ``"nuts"``.
+        Any of ``"mle"`` (EM without a prior), ``"em"`` (EM to the posterior mode), ``"cavi"``, ``"svi"``,
+        ``"laplace"``, ``"gibbs"``, ``"nuts"``.
     covariance_type
-        As for `sample_gibbs`; ``"cavi"`` takes free covariances only.
+        As for `sample_gibbs`.
     prior
         The one prior of all engines: ``"default"`` or a `Prior`. With None only ``"mle"`` and ``"em"`` can run.
     num_warmup, num_samples, num_chains
@@ -260,7 +260,7 @@ def compare(
     comparison = Comparison(table, n_components, own, seed, family=family)
     chains = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains, "tempering": tempering}
     with listening(progress_bar) as listener, interruptible() as stop:
-        for name in sorted(engines, key=("em", "mle", "cavi", "laplace", "gibbs", "nuts").index):
+        for name in sorted(engines, key=("em", "mle", "cavi", "svi", "laplace", "gibbs", "nuts").index):
             if stop.is_set():
                 break
             shared = {

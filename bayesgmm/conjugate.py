@@ -148,10 +148,14 @@ class NormalInverseWishart(NamedTuple):
         halves = 0.5 * (self.df[:, None] - jnp.arange(dim, dtype=self.scale.dtype))
         return 2.0 * log_diagonal_sum(cholesky(self.scale)) - dim * math.log(2.0) - jnp.sum(digamma(halves), axis=1)
 
-    def expected_log_kernel(self, q: "NormalInverseWishart") -> Float[Array, ""]:
+    def harmonic_trils(self) -> Float[Array, "K D D"]:
+        """Cholesky factors of ``E[Σ_k⁻¹]⁻¹``."""
+        return cholesky(self.scale / self.df[:, None, None])
+
+    def expected_log_kernel(self, q: Any) -> Float[Array, ""]:
         """``E_q[log_kernel]``: the density without its constant, averaged over another belief."""
         dim = jnp.shape(self.loc)[-1]
-        whiteners = jnp.sqrt(q.df)[:, None, None] * inverse_tril(cholesky(q.scale))
+        whiteners = inverse_tril(q.harmonic_trils())
         shift = jnp.sum(matvec(whiteners, q.loc - self.loc) ** 2, axis=-1) + dim / q.strength
         spread = jnp.sum(matmul(whiteners, jnp.asarray(self.scale)) * whiteners, axis=(-2, -1))
         return -0.5 * jnp.sum(self.counts * q.expected_log_det() + spread + self.strength * shift)

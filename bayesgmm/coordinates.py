@@ -16,6 +16,8 @@ from numpyro import distributions as dist
 from bayesgmm.arrays import Array
 from bayesgmm.conjugate import Belief
 from bayesgmm.families import FAMILIES, Family
+from bayesgmm.kernels import log_posterior
+from bayesgmm.sweep import Rows
 from bayesgmm.types import Params
 
 Position = dict[str, Float[Array, "..."]]
@@ -61,6 +63,11 @@ def log_jacobian(position: Position) -> Float[Array, ""]:
     powers = jnp.arange(trils.shape[-1], 0, -1)
     moved += jnp.sum(FACTOR.log_abs_det_jacobian(position["scale_trils"], trils))
     return moved + jnp.sum(powers * log_diagonal) + log_diagonal.size * math.log(2.0)
+
+
+def potential(position: Position, prior: Belief, rows: Rows) -> Float[Array, ""]:
+    """Minus the log posterior density of unconstrained θ, up to the prior's constant, by one sweep."""
+    return -log_posterior(constrain(position, prior), prior, rows) - log_jacobian(position)
 
 
 def _family(prior: Belief) -> tuple[Family, Array]:

@@ -1,5 +1,6 @@
 """Every engine by its name."""
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ ENGINES = {
     "mle": "EM, maximum likelihood (flat prior)",
     "em": "EM, maximum a posteriori",
     "cavi": "variational Bayes (CAVI)",
+    "svi": "stochastic variational inference (a guide with all correlations)",
     "laplace": "Laplace's approximation at the mode",
     "gibbs": "Gibbs sampling",
     "nuts": "NUTS with z summed out",
@@ -54,27 +56,20 @@ def run_engine(
         from bayesgmm.nuts import sample_nuts  # NumPyro loads only when NUTS is asked for
 
         return sample_nuts(table, n_components, prior=prior, reference=reference, **chains, **shared)
-    if name in ("cavi", "laplace"):
+    if name in ("cavi", "svi", "laplace"):
         draws = {part: chains[part] for part in ("num_samples", "num_chains")}
+        fit = getattr(importlib.import_module(f"bayesgmm.{name}"), f"fit_{name}")
+        if name != "laplace":
+            return fit(table, n_components, prior=prior, reference=reference, **draws, **shared)
         listener = shared.pop("progress_bar")
         listener(name, 0, 1, "")
-        result = _approximation(name)(table, n_components, prior=prior, reference=reference, **draws, **shared)
+        result = fit(table, n_components, prior=prior, reference=reference, **draws, **shared)
         listener(name, 1, 1, "")
         return result
     listener = shared["progress_bar"]
     shared = shared | {"progress_bar": lambda label, done, total, note: listener(name, done, total, note)}
     fit = fit_em(table, n_components, prior=None if name == "mle" else prior, n_init=n_init, **shared)
     return fit if reference is None else _renumber(fit, reference)
-
-
-def _approximation(name: str) -> Any:
-    if name == "cavi":
-        from bayesgmm.cavi import fit_cavi
-
-        return fit_cavi
-    from bayesgmm.laplace import fit_laplace
-
-    return fit_laplace
 
 
 def _renumber(fit: MixtureFit, reference: Any) -> MixtureFit:

@@ -30,7 +30,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.arrays import Array
 from bayesgmm.conjugate import Belief, flat_belief
-from bayesgmm.linalg import cholesky, inverse_tril
+from bayesgmm.linalg import inverse_tril
 from bayesgmm.mixture import Scorer, log_joint_scorer
 from bayesgmm.sweep import Assign, Rows, sweep
 from bayesgmm.types import Params, Stats
@@ -88,7 +88,7 @@ def expected_log_joint_scorer(belief: Belief) -> Scorer:
     components = belief.components
     dim = components.loc.shape[-1]
     offsets = belief.weights.expected_log() - 0.5 * components.expected_log_det() - 0.5 * dim / components.strength
-    trils = cholesky(components.scale / components.df[:, None, None])
+    trils = components.harmonic_trils()
     constant = 0.5 * dim * math.log(2.0 * math.pi)
     return Scorer(offsets - constant, components.loc, inverse_tril(trils), trils)
 

@@ -1,7 +1,7 @@
 """Laplace's approximation: a Gaussian at the posterior's mode in unconstrained coordinates (Tierney & Kadane 1986)."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -12,24 +12,22 @@ from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Float
 
-from bayesgmm.approximation import ApproximatePosterior, pareto_k
+from bayesgmm.approximation import ApproximatePosterior, pareto_k, prior_constant, shared_fields
 from bayesgmm.arrays import Array
-from bayesgmm.blocks import Collected
 from bayesgmm.chains import (
     chain_starts,
     check_chain_arguments,
     check_family,
     check_reference,
     check_sampled,
-    to_posterior,
 )
 from bayesgmm.clock import Program, stopwatch
 from bayesgmm.conjugate import Belief
-from bayesgmm.coordinates import constrain, log_jacobian, unconstrain
+from bayesgmm.coordinates import constrain, potential, unconstrain
 from bayesgmm.errors import FitError
-from bayesgmm.kernels import log_likelihood, log_posterior
+from bayesgmm.kernels import log_likelihood
 from bayesgmm.precision import scope, to_numpy
-from bayesgmm.problem import Problem, as_key, log_kernel, prepare
+from bayesgmm.problem import Problem, as_key, prepare
 from bayesgmm.results import MixtureFit
 from bayesgmm.sweep import Rows
 from bayesgmm.types import Params
@@ -101,33 +99,14 @@ def fit_laplace(
         keys = jr.split(key_draw, num_chains * num_samples)
         draws = _DRAWS(keys, jnp.asarray(mode), jnp.asarray(factor), template, problem.belief, problem.rows)
         params, values, log_ratios = to_numpy(draws)
-        outputs = jax.tree.map(
-            lambda leaf: leaf.reshape(num_chains, num_samples, *leaf.shape[1:]), (Params(*params), values, {})
-        )
-        posterior = to_posterior(
-            problem,
-            Collected(None, outputs, False),
-            clock,
-            algorithm="laplace",
-            num_warmup=0,
-            seed=seed,
+        shared = shared_fields(
+            problem, (Params(*params), values), (num_chains, num_samples), clock, algorithm="laplace", seed=seed,
             reference=reference,
-        )
-        constant = _prior_constant(problem, to_numpy(_THETA(jnp.asarray(mode), template, problem.belief)))
+        )  # fmt: skip
+        constant = prior_constant(problem, to_numpy(_THETA(jnp.asarray(mode), template, problem.belief)))
     gaussian = 0.5 * len(mode) * math.log(2.0 * math.pi) - np.log(np.diagonal(factor)).sum()
-    shared = {field.name: getattr(posterior, field.name) for field in fields(posterior)}
     evidence = gaussian - value + constant - problem.log_volume
     return LaplacePosterior(**shared, pareto_k=pareto_k(log_ratios), log_evidence=float(evidence))
-
-
-def _prior_constant(problem: Problem, mode: Params) -> float:
-    """Log normaliser of the prior over what `coordinates` calls θ: standardised, but for log standard deviations."""
-    outside = log_kernel(*jax.tree.map(jnp.asarray, (problem.frame.restore(mode), problem.penalty)))
-    inside = log_kernel(*jax.tree.map(jnp.asarray, (mode, problem.belief)))
-    num, dim = problem.num_components, problem.table.dim
-    matrices = 0 if problem.family.orientation == "I" else 1 if problem.family.pooled else num
-    volume = (num + matrices * (dim + 1)) * float(problem.frame.log_volume)
-    return float(outside) + problem.prior_constant - float(inside) + volume
 
 
 def _mode(template: Params, problem: Problem) -> tuple[np.ndarray, float, np.ndarray]:
@@ -163,7 +142,7 @@ def _mode(template: Params, problem: Problem) -> tuple[np.ndarray, float, np.nda
 
 def _potential(flat: Any, template: Params, prior: Belief, rows: Rows) -> Float[Array, ""]:
     position = ravel_pytree(unconstrain(template, prior))[1](flat)
-    return -log_posterior(constrain(position, prior), prior, rows) - log_jacobian(position)
+    return potential(position, prior, rows)
 
 
 def _draws(keys, mode: Any, factor: Any, template: Params, prior: Belief, rows: Rows):

@@ -14,6 +14,7 @@ from numpyro.contrib.funsor import config_enumerate, enum
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import potential_energy
 
+from bayesgmm import coordinates
 from bayesgmm.arrays import Array
 from bayesgmm.blocks import collect
 from bayesgmm.chains import Init
@@ -22,7 +23,6 @@ from bayesgmm.conjugate import Belief
 from bayesgmm.coordinates import constrain, log_jacobian, unconstrain
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.independent import Independent
-from bayesgmm.kernels import log_posterior
 from bayesgmm.model import gaussian_mixture
 from bayesgmm.posterior import Posterior
 from bayesgmm.problem import Problem, check_count
@@ -125,7 +125,7 @@ def potential(prior: Belief, data: Rows | Float[Array, "N D"]):
     enumeration of z. Both are one function.
     """
     if isinstance(data, Rows):
-        return lambda position: -log_posterior(constrain(position, prior), prior, data) - log_jacobian(position)
+        return lambda position: coordinates.potential(position, prior, data)
     if isinstance(prior.components, Independent):
         prior = prior._replace(components=prior.components.own)
     story = enum(config_enumerate(gaussian_mixture), first_available_dim=-2)

@@ -182,7 +182,7 @@ def check_prior(engine: str, prior: Belief | str | None) -> None:
     kind = type(prior.components) if isinstance(prior, Belief) else None
     refusing = _NOT_TAKEN.get(kind, ())  # pyright: ignore[reportArgumentType, reportCallIssue]
     if kind is not None and engine in refusing:
-        taking = [name for name in ("em", "cavi", "laplace", "gibbs", "nuts") if name not in refusing]
+        taking = [name for name in ("em", "cavi", "svi", "laplace", "gibbs", "nuts") if name not in refusing]
         raise PriorError(
             f"{engine} does not take a {kind.__name__} prior, which is not conjugate as it needs; {', '.join(taking)} do. Use "
             "one of them, or a NormalInverseWishart prior."

@@ -6,11 +6,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from bayesgmm.errors import ArgumentError
 from bayesgmm.families import Family
+from bayesgmm.separated import HalfNormal, NormalTimesLKJ
 from bayesgmm.tables import significant
+from bayesgmm.wishart import HierarchicalInverseWishart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,17 +107,39 @@ def _prior_lines(comparison: "Comparison") -> list[str]:
         return ["Flat: maximum likelihood."]
     weights, component = comparison.prior
     lines = [f"weights ~ Dirichlet({_array(weights.concentration)})"]
-    same = all((np.asarray(part) == np.asarray(part)[:1]).all() for part in component)
+    if isinstance(component, HierarchicalInverseWishart):
+        df, hyper = (significant(float(np.max(value))) for value in (component.df, component.hyper_df))
+        lines.append(f"C ~ Wishart(df = {hyper}, scale = {_array(component.hyper_scale)}), one for all components")
+        lines.append(f"Σ_k ~ inverse-Wishart(df = {df}, scale = C)")
+        component = component._replace(df=[], hyper_df=[], hyper_scale=[])
+    scales = component.scales if isinstance(component, NormalTimesLKJ) else None
+    parts = {
+        part: np.asarray(value) for part, value in component._asdict().items() if part != "scales" and np.size(value)
+    }
+    same = all((part == part[:1]).all() for part in jax.tree.leaves((parts, scales)))
     for k in range(1 if same else comparison.n_components):
         name = "k" if same else str(k)
-        own = {part: np.asarray(value)[k] for part, value in component._asdict().items()}
-        lines.append(_covariance_line(comparison.family, name, float(own["df"]), own["scale"]))
-        if "strength" in own:
-            spread = f"Σ_{name} / {significant(float(own['strength']))}"
-            lines.append(f"μ_{name} | Σ_{name} ~ N({_array(own['loc'])}, {spread})")
-        else:
-            lines.append(f"μ_{name} ~ N({_array(own['loc'])}, {_array(own['covariance'])})")
+        own = {part: value[k] for part, value in parts.items()}
+        lines.extend(_component_lines(comparison.family, name, own, scales, k))
     return lines
+
+
+def _component_lines(family: Family, name: str, own: dict[str, Any], scales: Any, k: int) -> list[str]:
+    lines = []
+    if scales is not None:
+        kind = "half-normal" if isinstance(scales, HalfNormal) else "log-normal"
+        hyper = ", ".join(f"{part} = {_array(np.asarray(value)[k])}" for part, value in scales._asdict().items())
+        lines.append(f"standard deviations of Σ_{name} ~ {kind}({hyper})")
+        if family.orientation != "I":
+            lines.append(f"correlations of Σ_{name} ~ LKJ({significant(float(own['concentration']))})")
+    elif "scale" in own:
+        lines.append(_covariance_line(family, name, float(own["df"]), own["scale"]))
+    if "strength" in own:
+        return [
+            *lines,
+            f"μ_{name} | Σ_{name} ~ N({_array(own['loc'])}, Σ_{name} / {significant(float(own['strength']))})",
+        ]
+    return [*lines, f"μ_{name} ~ N({_array(own['loc'])}, {_array(own['covariance'])})"]
 
 
 def _covariance_line(family: Family, name: str, df: float, scale: np.ndarray) -> str:

@@ -1,6 +1,7 @@
 """Beliefs about components whose covariances belong to a family: the prior's part, and the mode that EM takes."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import jax.scipy.special as jsp
 import numpy as np
 from jax import lax
 from jax.custom_batching import custom_vmap
@@ -17,7 +19,7 @@ from scipy.special import gammaln, multigammaln  # pyright: ignore[reportAttribu
 from bayesgmm.arrays import Array
 from bayesgmm.conjugate import NormalInverseWishart, flat_belief, sample_inverse_wishart, sample_means
 from bayesgmm.families import Family, read_out
-from bayesgmm.linalg import gram, outer
+from bayesgmm.linalg import cholesky, gram, log_diagonal_sum, outer
 from bayesgmm.types import Frame, Params, Stats
 
 
@@ -87,23 +89,75 @@ class Restricted:
         the family is pooled.
         """
         del present
-        (family,) = self.families
         key_mean, key_scale = jr.split(key)
-        num, dim = self.loc.shape
-        powers, scatters = self.counts - 1.0, self.scale * outer(self.metric)
-        if family.pooled:
-            powers, scatters = powers.sum(keepdims=True), scatters.sum(axis=0, keepdims=True)
-        if family.orientation == "I":
-            spreads = jnp.diagonal(scatters, axis1=1, axis2=2)
-            if family.shape == "I":
-                powers, spreads = dim * powers, spreads.sum(axis=1, keepdims=True)
-            shapes = jnp.broadcast_to(0.5 * powers[:, None] - 1.0, spreads.shape)
-            variances = 0.5 * spreads / jr.gamma(key_scale, shapes, dtype=spreads.dtype)
-            trils = jnp.sqrt(variances)[:, :, None] * jnp.eye(dim, dtype=spreads.dtype)
+        powers, scatters = self._apart_from_means()
+        if self.family.orientation == "I":
+            variances = scatters / jr.gamma(key_scale, powers, dtype=scatters.dtype)
+            trils = self._from_variances(variances)
         else:
-            trils = sample_inverse_wishart(key_scale, powers - (dim + 1.0), scatters)
-        trils = jnp.broadcast_to(trils / self.metric[:, None], (num, dim, dim))
+            trils = self._for_all(sample_inverse_wishart(key_scale, powers, scatters))
         return sample_means(key_mean, self.loc, self.strength, trils), trils
+
+    def _apart_from_means(self) -> tuple[Array, Array]:
+        """The belief about Σ alone, in the user's units: df and scale of inverse-Wisharts; shape and scale of inverse-gammas.
+
+        With leading axis K, or 1 if the family is pooled; inverse-gammas have an axis of variances too.
+        """
+        dim = self.loc.shape[-1]
+        powers, scatters = self.counts - 1.0, self.scale * outer(self.metric)
+        if self.family.pooled:
+            powers, scatters = powers.sum(keepdims=True), scatters.sum(axis=0, keepdims=True)
+        if self.family.orientation != "I":
+            return powers - (dim + 1.0), scatters
+        spreads = jnp.diagonal(scatters, axis1=1, axis2=2)
+        if self.family.shape == "I":
+            powers, spreads = dim * powers, spreads.sum(axis=1, keepdims=True)
+        return jnp.broadcast_to(0.5 * powers[:, None] - 1.0, spreads.shape), 0.5 * spreads
+
+    def _from_variances(self, variances: Array) -> Float[Array, "K D D"]:
+        dim = self.loc.shape[-1]
+        return self._for_all(jnp.sqrt(variances)[:, :, None] * jnp.eye(dim, dtype=variances.dtype))
+
+    def _for_all(self, trils: Array) -> Float[Array, "K D D"]:
+        """Factors in the user's units, of each component or of all, in these coordinates."""
+        return jnp.broadcast_to(trils / self.metric[:, None], (*self.loc.shape, self.loc.shape[-1]))
+
+    def harmonic_trils(self) -> Float[Array, "K D D"]:
+        """Cholesky factors of ``E[Σ_k⁻¹]⁻¹``."""
+        powers, scatters = self._apart_from_means()
+        if self.family.orientation == "I":
+            return self._from_variances(scatters / powers)
+        return self._for_all(cholesky(scatters / powers[:, None, None]))
+
+    def expected_log_det(self) -> Float[Array, "K"]:
+        """``E[log |Σ_k|]``."""
+        powers, scatters = self._apart_from_means()
+        num, dim = self.loc.shape
+        if self.family.orientation == "I":
+            logs = jnp.log(scatters) - jsp.digamma(powers)
+            own = jnp.sum(jnp.broadcast_to(logs, (len(logs), dim)), axis=-1)
+        else:
+            halves = 0.5 * (powers[:, None] - jnp.arange(dim, dtype=scatters.dtype))
+            own = (
+                2.0 * log_diagonal_sum(cholesky(scatters)) - dim * math.log(2.0) - jnp.sum(jsp.digamma(halves), axis=1)
+            )
+        return jnp.broadcast_to(own, (num,)) - 2.0 * jnp.sum(jnp.log(self.metric))
+
+    def expected_log_kernel(self, q: "Restricted") -> Float[Array, ""]:
+        """``E_q[log_kernel]``: the density without its constant, averaged over another belief of the family."""
+        return self.belief.expected_log_kernel(q)
+
+    def log_normaliser(self) -> Float[Array, ""]:
+        """Minus the log of the integral of `log_kernel` over means and what is free in the covariances (user's units)."""
+        powers, scatters = self._apart_from_means()
+        dim = self.loc.shape[-1]
+        if self.family.orientation == "I":
+            integral = jnp.sum(jsp.gammaln(powers) - powers * jnp.log(scatters))
+        else:
+            logs = jsp.multigammaln(0.5 * powers, dim) - powers * log_diagonal_sum(cholesky(scatters))
+            integral = jnp.sum(0.5 * dim * math.log(2.0) * powers + logs)
+        integral += jnp.sum(self.counts - 1.0) * jnp.sum(jnp.log(self.metric))
+        return 0.5 * dim * jnp.sum(jnp.log(self.strength / (2.0 * math.pi))) - integral
 
     def project(self, params: Params) -> Params:
         """The member of the family nearest to θ in Kullback-Leibler divergence; θ itself if it is one."""
@@ -123,7 +177,7 @@ class Restricted:
 
     def standardise(self, frame: Frame) -> "Restricted":
         """The same belief in standardised coordinates; the family keeps its meaning in the user's units."""
-        return dataclasses.replace(self, belief=self.belief.standardise(frame), metric=np.asarray(frame.scale))
+        return dataclasses.replace(self, belief=self.belief.standardise(frame), metric=self.metric * frame.scale)
 
 
 CONJUGATE = ("EII", "VII", "EEI", "VVI", "EEE", "VVV")

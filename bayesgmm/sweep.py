@@ -21,7 +21,7 @@ import jax.random as jr
 import numpy as np
 from jax import lax
 from jax.custom_batching import custom_vmap
-from jaxtyping import Bool, Float, PRNGKeyArray
+from jaxtyping import Bool, Float, Int, PRNGKeyArray
 
 from bayesgmm.arrays import Array
 from bayesgmm.linalg import matmul, matvec, outer, transposed
@@ -66,6 +66,11 @@ class Blocks(NamedTuple):
     def block(self, index) -> Float[Array, "D1 n"]:
         """x̃ of block `index`."""
         return jnp.asarray(self.x)[index]
+
+    def take(self, rows: Int[Array, "B"]) -> "Blocks":
+        """These rows only, as one block."""
+        width = self.x.shape[2]
+        return Blocks(jnp.asarray(self.x)[rows // width, :, rows % width].T[None])
 
 
 class View(NamedTuple):
@@ -114,9 +119,19 @@ class View(NamedTuple):
         x = (jnp.where(index == 0, head, body) - self.center) / self.scale
         return jnp.concatenate([mask[None].astype(self.dtype), jnp.where(mask, x.T, 0.0)])
 
+    def take(self, rows: Int[Array, "B"]) -> Blocks:
+        """These rows only, as one block."""
+        num_head, dim = self.head.shape
+        place = jnp.maximum(rows - num_head, 0)[:, None] * dim + self.start + jnp.arange(dim)
+        own = self.flat[place]
+        if num_head:
+            own = jnp.where((rows < num_head)[:, None], self.head[jnp.minimum(rows, num_head - 1)], own)
+        x = (own - self.center) / self.scale
+        return Blocks(jnp.concatenate([jnp.ones((1, len(rows)), self.dtype), x.T])[None])
+
 
 Rows = Blocks | View
-"""The data as the sweep reads them: any pytree with ``num_blocks``, ``capacity``, ``dtype`` and ``block(index)``."""
+"""The data as the sweep reads them: a pytree with ``num_blocks``, ``capacity``, ``dtype``, ``block(i)`` and ``take(rows)``."""
 
 
 def to_rows(x: np.ndarray, frame: Frame, dtype: str | type = np.float64, chunk: int | None = None) -> Rows:

@@ -1,5 +1,7 @@
 """Variational Bayes: exact where it can be, a bound where it cannot, and honest about the difference."""
 
+import signal
+
 import arviz as az
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from scipy.special import digamma
 import bayesgmm as bg
 from bayesgmm.conjugate import Belief
 from bayesgmm.errors import ArgumentError, NotConvergedWarning, PriorError
+from bayesgmm.restricted import CONJUGATE
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,41 @@ def test_bound_is_between_the_best_labelling_and_the_evidence(rng, apart):
     _, probabilities, evidence = twins.enumerate_labelings(x, 2, *pieces(prior, 2))
     fit = bg.fit_cavi(x, 2, prior=prior, num_samples=20, n_init=16)
     assert evidence + np.log(probabilities.max()) - 1e-6 < fit.elbo < evidence
+
+
+@pytest.mark.parametrize("family", [name for name in CONJUGATE if name != "VVV"])
+def test_the_bound_of_every_family(rng, family):
+    """One component: the evidence itself, exactly. Two: between the best labelling and the evidence, by enumeration."""
+    x = rng.normal(size=(8, 2)) * [1.0, 30.0] + np.repeat([[0.0, 100.0], [2.0, 100.0]], 4, axis=0)
+    hyper = [1.0, np.array([1.0, 90.0]), 0.5, 5.0, np.array([[2.0, 10.0], [10.0, 900.0]])]
+    prior = bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(*hyper[1:]))
+    one = bg.fit_cavi(x, 1, covariance_type=family, prior=prior, num_samples=50)
+    assert one.elbo == pytest.approx(twins.log_evidence_family(x, np.zeros(8, int), 1, family, *hyper[1:]), abs=1e-8)
+    assert one.pareto_k == -np.inf
+    _, probabilities, evidence = twins.enumerate_labelings(x, 2, *hyper, family=family)
+    two = bg.fit_cavi(x, 2, covariance_type=family, prior=prior, num_samples=20, n_init=16)
+    assert evidence + np.log(probabilities.max()) - 1e-6 < two.elbo < evidence
+    assert (np.diff(two.trace) > -1e-9 * abs(two.elbo)).all()
+
+
+def test_batches_lead_to_the_same_bound(rng):
+    """Stochastic steps on 200 of 20,000 rows come so near that a few iterations with all rows are left."""
+    x = rng.normal(size=(20_000, 2)) + 6.0 * rng.integers(0, 3, size=(20_000, 1))
+    whole = bg.fit_cavi(x, 3, num_samples=20)
+    batches = bg.fit_cavi(x, 3, num_samples=20, batch_size=200, num_steps=400)
+    assert batches.elbo == pytest.approx(whole.elbo, abs=1e-3)
+    assert batches.trace[0] > whole.elbo - 30.0
+    assert batches.n_iter <= whole.n_iter
+
+
+def test_ctrl_c_keeps_q_as_it_stood(faithful):
+    def press(label, done, total, note):
+        if label == "cavi" and done >= 16:
+            signal.raise_signal(signal.SIGINT)
+
+    cut = bg.fit_cavi(faithful, 6, seed=1, num_samples=20, progress_bar=press)
+    assert cut.interrupted
+    assert np.isfinite(cut.elbo)
 
 
 def test_updates_are_the_textbooks(faithful, fit):
@@ -142,7 +180,9 @@ def test_bad_input_is_refused_first(faithful):
         bg.fit_cavi(faithful, 2, tol=0.0)
     with pytest.raises(ArgumentError, match="n_init"):
         bg.fit_cavi(faithful, 2, n_init=0)
-    with pytest.raises(ArgumentError, match="full"):
-        bg.fit_cavi(faithful, 2, covariance_type="tied")
+    with pytest.raises(ArgumentError, match="full, tied, diag or spherical"):
+        bg.fit_cavi(faithful, 2, covariance_type="VEV")
+    with pytest.raises(ArgumentError, match="batch_size"):
+        bg.fit_cavi(faithful, 2, batch_size=0)
     with pytest.warns(NotConvergedWarning, match="max_iter=3"):
         bg.fit_cavi(faithful, 4, max_iter=3, num_samples=10)

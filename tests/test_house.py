@@ -36,7 +36,7 @@ LAYERS = [
     {"results", "posterior"},
     {"chains", "fits"},
     {"em", "selection", "sampling", "approximation", "forward"},
-    {"cavi", "gibbs", "laplace", "nuts"},
+    {"cavi", "gibbs", "laplace", "nuts", "svi"},
     {"plots", "verdict"},
     {"engines", "calibration"},
     {"comparison"},

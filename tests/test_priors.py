@@ -202,7 +202,7 @@ def test_prior_predictive(reference_data):
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda x: bg.fit_em(x, 2, prior=with_flat_weights(LKJ)), PriorError, "laplace, nuts do"),
+        (lambda x: bg.fit_em(x, 2, prior=with_flat_weights(LKJ)), PriorError, "svi, laplace, nuts do"),
         (lambda x: bg.sample_gibbs(x, 2, prior=with_flat_weights(LKJ)), PriorError, "gibbs does not take a NormalTimesLKJ"),
         (lambda x: bg.fit_cavi(x, 2, prior=with_flat_weights(HIERARCHICAL)), PriorError, "cavi does not take"),
         (lambda x: bg.sample_nuts(x, 2, covariance_type="spherical", prior=with_flat_weights(LKJ)), PriorError, "not of VII"),

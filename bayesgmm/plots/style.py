@@ -10,6 +10,7 @@ ENGINE_COLORS = {
     "mle": "#8C8C8C",
     "em": "#111111",
     "cavi": "#6A8F2B",
+    "svi": "#2B8A8A",
     "laplace": "#A6761D",
     "gibbs": "#D55E00",
     "nuts": "#0072B2",

@@ -1,0 +1,249 @@
+"""Stochastic variational inference with NumPyro's guides, over the coordinates in which NUTS moves.
+
+The target is the marginal posterior, z summed out by one pass over the rows, or over a random batch of them (Hoffman et
+al. 2013; Kucukelbir et al. 2017). Any guide of NumPyro that is a density over unconstrained coordinates serves.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import numpyro
+from jax import lax
+from jaxtyping import Int
+from numpyro import distributions as dist
+from numpyro.infer import SVI, Trace_ELBO, autoguide, init_to_value
+
+from bayesgmm.approximation import ApproximatePosterior, pareto_k, prior_constant, shared_fields
+from bayesgmm.arrays import Array
+from bayesgmm.chains import Init, chain_starts, check_chain_arguments, check_family, check_reference, check_sampled
+from bayesgmm.clock import Program, stopwatch
+from bayesgmm.conjugate import Belief
+from bayesgmm.coordinates import Position, constrain, log_jacobian, potential, unconstrain
+from bayesgmm.errors import ArgumentError, FitError
+from bayesgmm.interrupt import interruptible
+from bayesgmm.kernels import log_likelihood
+from bayesgmm.precision import scope, to_numpy
+from bayesgmm.problem import as_key, check_count, prepare
+from bayesgmm.progress import Progress, listening
+from bayesgmm.results import MixtureFit
+from bayesgmm.sweep import Rows
+from bayesgmm.types import Params
+
+GUIDES: dict[str, Callable] = {
+    "normal": autoguide.AutoDiagonalNormal,
+    "low_rank": autoguide.AutoLowRankMultivariateNormal,
+    "dense": autoguide.AutoMultivariateNormal,
+    "flow": autoguide.AutoIAFNormal,
+}
+"""From the poorest to the richest: independent coordinates, a few shared directions, all correlations, autoregressive flows."""
+BLOCK = 100
+"""Steps between two looks at the outside world."""
+
+
+class Recipe(NamedTuple):
+    """What is compiled into a run."""
+
+    guide: Callable
+    num_steps: int
+    learning_rate: float
+    num_particles: int
+    batch_size: int
+    """0 for all rows."""
+    num_rows: int
+
+
+@dataclass(frozen=True, repr=False)
+class StochasticPosterior(ApproximatePosterior):
+    """Independent draws from the guide that the steps ended at."""
+
+    guide: str
+    elbo: float
+    """``E_q[log p(x, θ) - log q(θ)]``, all constants kept: a lower bound on ``log p(x)``, estimated from the draws."""
+    elbo_error: float
+    """Its Monte Carlo standard error."""
+    trace: np.ndarray
+    """Estimates of the ELBO, one per step, noisy; up to the constants that ``elbo`` has."""
+
+    def _title(self) -> str:
+        return (
+            f"SVI, guide {self.guide}: {self.n_components} components, ELBO {self.elbo:.3f} ± {self.elbo_error:.3f} after "
+            f"{len(self.trace)} steps; {self._honesty()}"
+        )
+
+
+def fit_svi(
+    x: Any,
+    n_components: int,
+    *,
+    guide: str | Callable = "dense",
+    covariance_type: str = "full",
+    prior: Belief | str | None = "default",
+    batch_size: int | None = None,
+    num_steps: int = 4000,
+    learning_rate: float = 0.05,
+    num_particles: int = 4,
+    num_samples: int = 1000,
+    num_chains: int = 4,
+    seed: Any = 0,
+    init: Init = "em",
+    reference: MixtureFit | Params | None = None,
+    dtype: str = "float64",
+    progress_bar: Progress = None,
+) -> StochasticPosterior:
+    """Approximate the posterior by stochastic gradient steps on the ELBO of a guide.
+
+    Adam, with a step size that falls to a hundredth by the end (``numpyro.optim.Adam``), from a guide around the start.
+
+    Parameters
+    ----------
+    x, n_components, covariance_type, prior, reference, dtype, progress_bar
+        As for `sample_nuts`.
+    guide
+        ``"normal"``, ``"low_rank"``, ``"dense"``, ``"flow"`` (`GUIDES`), or a callable that makes a guide of a model,
+        as NumPyro's ``AutoContinuous`` classes do, and takes ``init_loc_fn``.
+    batch_size
+        Rows of each step, drawn at random; None for all of them.
+    num_steps, learning_rate, num_particles
+        Steps, the first step size, and draws from the guide per step.
+    num_samples, num_chains
+        Independent draws from the guide, in the shape that the samplers have.
+    seed
+        int or JAX key.
+    init
+        As for `sample_gibbs`, for one start.
+
+    Returns
+    -------
+    StochasticPosterior
+        With Ctrl-C, from the guide as it stood, and ``interrupted`` set.
+
+    Raises
+    ------
+    DataError, PriorError, ArgumentError
+        Before the run, if an input cannot be used.
+    FitError
+        If the steps led to an ELBO that is not finite.
+    """
+    check_chain_arguments(0, num_samples, num_chains, prior)
+    counts = {
+        "num_steps": num_steps,
+        "num_particles": num_particles,
+        "batch_size": 1 if batch_size is None else batch_size,
+    }
+    for name, value in counts.items():
+        check_count(name, value)
+    if not learning_rate > 0:
+        raise ArgumentError(f"learning_rate must be positive, got {learning_rate!r}.")
+    if isinstance(guide, str) and guide not in GUIDES:
+        raise ArgumentError(f"guide must be one of {', '.join(GUIDES)}, or a callable, got {guide!r}.")
+    make, name = (GUIDES[guide], guide) if isinstance(guide, str) else (guide, getattr(guide, "__name__", "own"))
+    with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
+        problem = prepare(x, n_components, prior, dtype, covariance_type)
+        check_family("svi", problem.family, problem.table.dim)
+        check_sampled(problem, num_chains, num_samples)
+        check_reference(reference, problem)
+        num_rows = problem.table.num_rows
+        batch = 0 if batch_size is None or batch_size >= num_rows else int(batch_size)
+        recipe = Recipe(make, num_steps, learning_rate, num_particles, batch, num_rows)
+        key_start, key_draw = jr.split(as_key(seed), 3)[:2]  # the third is the DataTree's
+        start = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], chain_starts(key_start, problem, 1, init))
+        arguments = start, problem.belief, problem.rows
+        key_run, key_draw = jr.split(key_draw)
+        state, trace = _START(key_run, *arguments, recipe=recipe), []
+        with interruptible() as stop:
+            while len(trace) < num_steps and not stop.is_set():
+                count = min(BLOCK, num_steps - len(trace))
+                state, losses = _BLOCK(state, jnp.asarray(count), *arguments, recipe=recipe)
+                trace.extend(-np.asarray(losses)[:count])
+                if not np.isfinite(trace[-count:]).all():
+                    raise FitError(
+                        f"The ELBO is not finite after {len(trace)} steps. Lower learning_rate, or use float64."
+                    )
+                listener("svi", len(trace), num_steps, f"ELBO {np.mean(trace[-count:]):.1f}")
+        keys = jr.split(key_draw, num_chains * num_samples)
+        params, values, log_ratios = to_numpy(_DRAWS(keys, state, *arguments, recipe=recipe))
+        shared = shared_fields(
+            problem, (Params(*params), values), (num_chains, num_samples), clock, algorithm="svi", seed=seed,
+            reference=reference,
+        )  # fmt: skip
+        constant = (
+            prior_constant(problem, jax.tree.map(lambda leaf: np.asarray(leaf[0]), Params(*params)))
+            - problem.log_volume
+        )
+    shared["interrupted"] = len(trace) < num_steps
+    return StochasticPosterior(
+        **shared, pareto_k=pareto_k(log_ratios), guide=name, elbo=float(log_ratios.mean()) + constant,
+        elbo_error=float(log_ratios.std() / len(log_ratios) ** 0.5), trace=np.asarray(trace, float),
+    )  # fmt: skip
+
+
+def _story(shapes: dict[str, tuple[int, ...]], prior: Belief, rows: Rows, batch_size: int, num_rows: int) -> None:
+    """The marginal posterior as a NumPyro model of unconstrained θ."""
+    position: Any = {
+        site: numpyro.sample(site, dist.ImproperUniform(dist.constraints.real, (), shape))
+        for site, shape in shapes.items()
+    }
+    if not batch_size:
+        numpyro.factor("target", -potential(position, prior, rows))
+        return
+    batch = rows.take(jr.randint(jnp.asarray(numpyro.prng_key()), (batch_size,), 0, num_rows))
+    params = constrain(position, prior)
+    value = (num_rows / batch_size) * log_likelihood(params, batch)
+    numpyro.factor("target", value + prior.log_kernel(params) + log_jacobian(position))
+
+
+def _svi(recipe: Recipe, start: Params, prior: Belief, rows: Rows) -> tuple[SVI, Any, Position]:
+    position = unconstrain(start, prior)
+    shapes = {site: jnp.shape(value) for site, value in position.items()}
+    model = partial(_story, shapes, prior, rows, recipe.batch_size, recipe.num_rows)
+    guide = recipe.guide(model, init_loc_fn=init_to_value(values=position))
+
+    def step_size(step):
+        return recipe.learning_rate * 0.01 ** (step / recipe.num_steps)
+
+    return SVI(model, guide, numpyro.optim.Adam(step_size), Trace_ELBO(recipe.num_particles)), guide, position
+
+
+def _start(key, start: Params, prior: Belief, rows: Rows, recipe: Recipe):
+    return _svi(recipe, start, prior, rows)[0].init(key)
+
+
+def _block(state, count: Int[Array, ""], start: Params, prior: Belief, rows: Rows, recipe: Recipe):
+    svi = _svi(recipe, start, prior, rows)[0]
+    svi.init(jr.key(0))  # learns its settings; the compiler drops what it computes
+
+    def turn(i, carry):
+        state, losses = carry
+        state, loss = svi.update(state)
+        return state, losses.at[i].set(loss)
+
+    return lax.fori_loop(0, count, turn, (state, jnp.zeros(BLOCK, rows.dtype)))
+
+
+def _draws(keys, state, start: Params, prior: Belief, rows: Rows, recipe: Recipe):
+    """Draws of θ, their log-likelihoods, and the log ratios of posterior to guide, up to the prior's constant."""
+    svi, guide, position = _svi(recipe, start, prior, rows)
+    svi.init(jr.key(0))
+    fitted = svi.get_params(state)
+    density = guide.get_posterior(fitted)
+
+    def one(key):
+        flat = density.sample(key)
+        place = guide._unpack_latent(flat)
+        place = {site: place[site] for site in position}
+        params = constrain(place, prior)
+        ratio = -potential(place, prior, rows) - jnp.sum(density.log_prob(flat))
+        return params, log_likelihood(params, rows), ratio
+
+    return lax.map(one, keys)
+
+
+_START = Program(_start, static=("recipe",))
+_BLOCK = Program(_block, static=("recipe",))
+_DRAWS = Program(_draws, static=("recipe",))

@@ -9,20 +9,22 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, Int, Key
 from numpyro.contrib.funsor import config_enumerate, enum
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import potential_energy
 
-from bayesgmm import coordinates
+from bayesgmm import coordinates, explicit
 from bayesgmm.arrays import Array
 from bayesgmm.blocks import collect
 from bayesgmm.chains import Init
 from bayesgmm.clock import Program
-from bayesgmm.conjugate import Belief
+from bayesgmm.conjugate import Belief, flat_belief
 from bayesgmm.coordinates import constrain, log_jacobian, unconstrain
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.independent import Independent
+from bayesgmm.kernels import mixture_stats
 from bayesgmm.model import gaussian_mixture
 from bayesgmm.posterior import Posterior
 from bayesgmm.problem import Problem, check_count
@@ -33,6 +35,9 @@ from bayesgmm.separated import NormalTimesLKJ
 from bayesgmm.sweep import Rows
 from bayesgmm.types import Params
 from bayesgmm.wishart import HierarchicalInverseWishart
+
+MANY_ROWS = 2000
+"""Rows from which on the mass matrix starts from EM's information: with fewer, compiling it costs more than it saves."""
 
 
 class Recipe(NamedTuple):
@@ -75,7 +80,8 @@ def sample_nuts(
         As for `sample_gibbs`.
     likelihood
         ``"marginal"``: log-likelihood and gradient from one sweep (Fisher's identity). ``"enumerated"``: NumPyro's own
-        enumeration of z in `gaussian_mixture`. Both are the same density; the first is faster.
+        enumeration of z in `gaussian_mixture`, the same density, slower. ``"labels"``: z kept as labels and drawn one by one
+        between moves of θ, by NumPyro's ``DiscreteHMCGibbs``; for few rows.
     target_accept_prob, max_tree_depth, dense_mass
         As in ``numpyro.infer.NUTS``.
 
@@ -91,18 +97,18 @@ def sample_nuts(
     SamplingInterrupted
         If stopped during warm-up.
     """
-    if likelihood not in ("marginal", "enumerated"):
-        raise ArgumentError(f"likelihood must be 'marginal' or 'enumerated', got {likelihood!r}.")
+    if likelihood not in ("marginal", "enumerated", "labels"):
+        raise ArgumentError(f"likelihood must be 'marginal', 'enumerated' or 'labels', got {likelihood!r}.")
     if not 0 < target_accept_prob < 1:
         raise ArgumentError(f"target_accept_prob must lie between 0 and 1, got {target_accept_prob!r}.")
     check_count("max_tree_depth", max_tree_depth)
     recipe = Recipe(num_warmup, target_accept_prob, max_tree_depth, dense_mass, likelihood)
-    if likelihood == "enumerated" and covariance_type not in ("full", "VVV", "V"):
-        raise ArgumentError("likelihood='enumerated' is the model with free covariances. Use likelihood='marginal'.")
+    if likelihood != "marginal" and covariance_type not in ("full", "VVV", "V"):
+        raise ArgumentError(f"likelihood={likelihood!r} is the model with free covariances. Use likelihood='marginal'.")
     own = prior.components if isinstance(prior, Belief) else None
-    if likelihood == "enumerated" and isinstance(own, HierarchicalInverseWishart | NormalTimesLKJ):
+    if likelihood != "marginal" and isinstance(own, HierarchicalInverseWishart | NormalTimesLKJ):
         raise PriorError(
-            f"likelihood='enumerated' moves in other coordinates than a {type(own).__name__} prior needs. Use 'marginal', "
+            f"likelihood={likelihood!r} moves in other coordinates than a {type(own).__name__} prior needs. Use 'marginal', "
             "which is the same density; or NumPyro's own NUTS on bayesgmm.gaussian_mixture."
         )
     return run_sampler(
@@ -133,12 +139,15 @@ def potential(prior: Belief, data: Rows | Float[Array, "N D"]):
     return lambda position: potential_energy(story, (prior, data), {}, position, enum=True) + constant
 
 
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    return {name: getattr(recipe, name) for name in ("target_accept_prob", "max_tree_depth", "dense_mass")}
+
+
 def _kernel(recipe: Recipe, prior: Belief, data):
     """NumPyro's NUTS as a pair (init, sample), bound to this posterior."""
     init_kernel, sample_kernel = hmc(potential_fn_gen=potential, algo="NUTS")
     start = partial(
-        init_kernel, num_warmup=recipe.num_warmup, target_accept_prob=recipe.target_accept_prob,
-        max_tree_depth=recipe.max_tree_depth, dense_mass=recipe.dense_mass, model_args=(prior, data),
+        init_kernel, num_warmup=recipe.num_warmup, model_args=(prior, data), **_settings(recipe),
     )  # fmt: skip
     return start, lambda state: sample_kernel(state, model_args=(prior, data), model_kwargs={})
 
@@ -156,11 +165,53 @@ def _data(recipe: Recipe, problem: Problem):
 
 
 def _starts(keys: Key[Array, "C"], starts: Params, prior: Belief, data, recipe: Recipe):
+    if recipe.likelihood == "labels":
+        prior = prior._replace(components=getattr(prior.components, "own", prior.components))
+        return jax.vmap(
+            lambda key, params: explicit.start(key, params, prior, data, recipe.num_warmup, _settings(recipe))
+        )(keys, starts)
     start, _ = _kernel(recipe, prior, data)
-    return jax.vmap(lambda key, params: start(unconstrain(params, prior), rng_key=key))(keys, starts)
+
+    def one(key, params: Params):
+        place = unconstrain(params, prior)
+        if not isinstance(data, Rows) or data.capacity < MANY_ROWS:
+            return start(place, rng_key=key)
+        return start(place, rng_key=key, inverse_mass_matrix=_information(params, prior, data, recipe.dense_mass))
+
+    return jax.vmap(one)(keys, starts)
+
+
+def _information(params: Params, prior: Belief, rows: Rows, dense: bool) -> Float[Array, "..."]:
+    """What warm-up takes for the posterior's variances at first: the inverse of EM's complete-data information.
+
+    This is the curvature of ``E[log p(x, z, θ)]``, z averaged at the start (Dempster, Laird & Rubin 1977): a function of
+    K × D × D numbers. Where it is not positive, as it can be far from a mode, a coordinate has variance 1.
+    """
+    stats = mixture_stats(params, rows)
+    complete = flat_belief(*params.means.shape).update(stats)
+    flat, rebuild = ravel_pytree(unconstrain(params, prior))
+
+    def minus_log_joint(flat: Any) -> Float[Array, ""]:
+        place = rebuild(flat)
+        theta = constrain(place, prior)
+        return -complete.log_kernel(theta) - prior.log_kernel(theta) - log_jacobian(place)
+
+    inverse = jnp.linalg.inv(jax.hessian(minus_log_joint)(flat))
+    variances = jnp.diagonal(inverse)
+    usable = jnp.isfinite(variances) & (variances > 0)
+    if not dense:
+        return jnp.where(usable, variances, 1.0)
+    positive = jnp.all(usable) & jnp.all(jnp.linalg.eigvalsh(jnp.where(jnp.isfinite(inverse), inverse, 0.0)) > 0)
+    return jnp.where(positive, 0.5 * (inverse + inverse.T), jnp.diag(jnp.where(usable, variances, 1.0)))
 
 
 def _block(states, count: Int[Array, ""], prior: Belief, data, recipe: Recipe):
+    if recipe.likelihood == "labels":
+        prior = prior._replace(components=getattr(prior.components, "own", prior.components))
+        return jax.vmap(lambda state: explicit.block(state, count, prior, data, recipe.num_warmup, _settings(recipe)))(
+            states
+        )
+
     def one(state):
         start, sample = _kernel(recipe, prior, data)
         # NumPyro's sampler learns its settings when it is started; the compiler drops what the start would compute.

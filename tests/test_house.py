@@ -35,7 +35,7 @@ LAYERS = [
     {"labels", "diagnostics", "datatree", "predict"},
     {"results", "posterior"},
     {"chains", "fits"},
-    {"em", "selection", "sampling", "approximation", "forward"},
+    {"em", "selection", "sampling", "approximation", "forward", "explicit"},
     {"cavi", "gibbs", "laplace", "nuts", "svi"},
     {"plots", "verdict"},
     {"engines", "calibration"},

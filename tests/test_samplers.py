@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import twins
 from agreement import assert_same_mean, invariants, mean_and_error
+from jax.flatten_util import ravel_pytree
+from test_conjugate import random_params
 
 import bayesgmm as bg
-from bayesgmm import blocks, gibbs
+from bayesgmm import blocks, coordinates, gibbs, nuts
 from bayesgmm.errors import ArgumentError, FitError, PriorError
-from bayesgmm.kernels import KERNELS, step
-from bayesgmm.problem import as_key
+from bayesgmm.kernels import KERNELS, mixture_stats, step
+from bayesgmm.problem import as_key, prepare
 from bayesgmm.sweep import to_rows
 from bayesgmm.types import Frame
 
@@ -320,3 +322,39 @@ def test_the_tree_and_the_chains_use_different_keys():
 def test_all_bits_of_a_seed_count():
     with jax.enable_x64(False):
         assert (jr.key_data(as_key(7)) != jr.key_data(as_key(7 + 2**32))).any()
+
+
+@pytest.mark.slow
+def test_labels_kept_give_the_same_posterior():
+    """z drawn one by one between moves of θ, by NumPyro: against enumeration on `TINY`."""
+    labelings, probabilities, _ = twins.enumerate_labelings(TINY, 2, **TINY_PRIOR)
+    posterior = bg.sample_nuts(
+        TINY, 2, prior=prior_of(**TINY_PRIOR), num_warmup=400, num_samples=2500, seed=3, likelihood="labels"
+    )
+    draws = coassignment(posterior, TINY)
+    for pair, (i, j) in enumerate(zip(*np.triu_indices(len(TINY), 1), strict=True)):
+        exact = probabilities[labelings[:, i] == labelings[:, j]].sum()
+        assert_same_mean(draws[:, :, pair], exact, 0.0, f"P(z{i} = z{j})")
+
+
+@pytest.mark.parametrize("family", ["full", pytest.param("diag", marks=pytest.mark.slow)])
+def test_mass_matrix_starts_from_ems_information(rng, family):
+    """With one component nothing is missing: the complete-data information is the posterior's own curvature."""
+    x = rng.normal(size=(50, 2)) * [1.0, 20.0]
+    with jax.enable_x64(True):
+        problem = prepare(x, 1, "default", covariance_type=family)
+        params = problem.belief.update(mixture_stats(random_params(rng, 1, 2), problem.rows)).mode(
+            random_params(rng, 1, 2)
+        )
+        params = problem.belief.components.project(params)
+        flat, rebuild = ravel_pytree(coordinates.unconstrain(params, problem.belief))
+        curvature = jax.hessian(lambda u: coordinates.potential(rebuild(u), problem.belief, problem.rows))(flat)
+        exact = np.linalg.inv(np.asarray(curvature))
+        found = nuts._information(params, problem.belief, problem.rows, True)
+        np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-10)
+        found = nuts._information(params, problem.belief, problem.rows, False)
+        np.testing.assert_allclose(found, np.diag(exact), rtol=1e-6)
+    draws = bg.sample_nuts(
+        rng.normal(size=(2500, 2)), 1, covariance_type=family, num_warmup=50, num_samples=20, num_chains=2
+    )
+    assert draws.num_divergences == 0

@@ -44,6 +44,7 @@ def test_batches_come_to_the_same_posterior(faithful):
     assert "SVI, guide dense" in repr(found)
 
 
+@pytest.mark.slow
 def test_a_prior_without_conjugacy_and_a_guide_of_ones_own(faithful):
     from numpyro.infer.autoguide import AutoLowRankMultivariateNormal
 

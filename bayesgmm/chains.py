@@ -199,7 +199,8 @@ def to_posterior(
     draws, log_likelihood, sample_stats = run.outputs
     log_prior = np.asarray(_log_kernels(_merge(draws), problem.belief)).reshape(log_likelihood.shape)
     mode = _reference_mode(problem, draws, log_likelihood + log_prior, reference)
-    draws = labels.permute(draws, labels.align(draws, mode))
+    namings = labels.align(draws, mode)
+    draws = labels.permute(draws, namings)
     posterior = Posterior(
         params=_to_host(problem.frame.restore(draws)),
         log_likelihood=np.asarray(log_likelihood, np.float64) - problem.log_volume,
@@ -212,6 +213,7 @@ def to_posterior(
         table=problem.table,
         frame=problem.frame,
         reference=_to_host(problem.frame.restore(mode)),
+        namings=namings.astype(np.uint8 if problem.num_components <= 256 else int),
         num_warmup=num_warmup,
         interrupted=run.interrupted,
         clock=clock,

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bayesgmm.assignment import assign, renumber
 from bayesgmm.types import Params
 
 BLOCK_VALUES = 2**22
@@ -33,14 +34,7 @@ def align(draws: Params, reference: Params) -> np.ndarray:
     size = max(1, BLOCK_VALUES // (num * num * flat.means.shape[-1]))
     blocks = (Params(*(part[i : i + size] for part in flat)) for i in range(0, len(flat.weights), size))
     costs = np.concatenate([naming_costs(block, reference) for block in blocks])
-    permutations = costs.argmin(axis=2)
-    unsettled = np.flatnonzero((np.sort(permutations, axis=1) != np.arange(num)).any(axis=1))
-    if len(unsettled):
-        from scipy.optimize import linear_sum_assignment  # half a second to load, and seldom needed
-
-        for i in unsettled:
-            permutations[i] = linear_sum_assignment(costs[i])[1]
-    return permutations.reshape(*batch, num)
+    return assign(costs).reshape(*batch, num)
 
 
 def naming_costs(draws: Params, reference: Params) -> np.ndarray:
@@ -60,11 +54,7 @@ def naming_costs(draws: Params, reference: Params) -> np.ndarray:
 
 def permute(draws: Params, permutations: np.ndarray) -> Params:
     """Renumber the components of each draw: component k of the result is ``permutations[..., k]`` of the draw."""
-    return Params(
-        np.take_along_axis(draws.weights, permutations, axis=-1),  # pyright: ignore[reportArgumentType]
-        np.take_along_axis(draws.means, permutations[..., None], axis=-2),  # pyright: ignore[reportArgumentType]
-        np.take_along_axis(draws.scale_trils, permutations[..., None, None], axis=-3),  # pyright: ignore[reportArgumentType]
-    )
+    return Params(*(renumber(np.asarray(part), permutations, permutations.ndim - 1) for part in draws))
 
 
 def by_first_mean(params: Params) -> np.ndarray:

@@ -46,6 +46,8 @@ class Posterior:
     frame: Frame
     reference: Params
     """What the labelling refers to: the mode that EM reaches from the highest draw, or the estimate handed in."""
+    namings: np.ndarray
+    """How the engine's own numbering was renamed, (chain, draw, K): its component ``namings[…, k]`` is called k here."""
     num_warmup: int
     interrupted: bool
     clock: Stopwatch

@@ -1,5 +1,7 @@
 """What draws of θ say of rows, old or new: averaged over the posterior, or one z and one row at a time."""
 
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -59,12 +61,28 @@ def draw_labels(key: PRNGKeyArray, params: Params, table: Table, frame: Frame) -
     return labels.reshape(chains, draws, table.num_rows)
 
 
-def _over_blocks(program: Program, params: Params, table: Table, frame: Frame, *more):
+def responsibilities(params: Params, table: Table, frame: Frame, size: int) -> Iterator[np.ndarray]:
+    """``p(z_n = k | θ, x)`` of every draw, block of at most `size` rows by block of rows: each (draw, K, rows)."""
+    left = table.num_rows
+    for block in _over_blocks(_RESPONSIBILITIES, params, table, frame, size=size):
+        yield np.asarray(block)[:, :, :left]
+        left -= size
+
+
+def best_labels(params: Params, table: Table, frame: Frame) -> Iterator[np.ndarray]:
+    """Each row's most probable class under every draw, block of rows by block of rows: each (draw, rows), small integers."""
+    left = table.num_rows
+    for block in _over_blocks(_BEST, params, table, frame):
+        yield np.asarray(block)[:, :left]
+        left -= BLOCK
+
+
+def _over_blocks(program: Program, params: Params, table: Table, frame: Frame, *more, size: int = BLOCK):
     """The program's results, block of rows by block of rows; the last is padded, so that all have one shape."""
     with scope("float64"):
         standard = frame.standardise(params)
         flat = jax.tree.map(lambda leaf: jnp.asarray(leaf.reshape(-1, *leaf.shape[2:])), standard)
-        size = min(BLOCK, table.num_rows)
+        size = min(size, table.num_rows)
         for i, block in enumerate(table.chunks(size)):
             x = np.zeros((table.dim, size))
             x[:, : len(block)] = ((block - frame.center) / frame.scale).T
@@ -100,5 +118,17 @@ def _labels(params: Params, x: Float[Array, "D n"], block, keys) -> Array:
     return lax.map(one, (params, keys))
 
 
+def _responsibilities(params: Params, x: Float[Array, "D n"], block) -> Float[Array, "S K n"]:
+    del block
+    return lax.map(lambda theta: jax.nn.softmax(_scores(theta, x), axis=0), params)
+
+
+def _best(params: Params, x: Float[Array, "D n"], block) -> Array:
+    del block
+    return lax.map(lambda theta: jnp.argmax(_scores(theta, x), axis=0).astype(jnp.uint8), params)
+
+
 _AVERAGE = Program(_average)
+_RESPONSIBILITIES = Program(_responsibilities)
+_BEST = Program(_best)
 _LABELS = Program(_labels)

@@ -127,7 +127,7 @@ def _go_on(
 
     first = posterior.clock
     clock = Stopwatch(first.compile_seconds + clock.compile_seconds, first.total_seconds + clock.total_seconds)
-    parts = {name: joined(name) for name in ("params", "log_likelihood", "log_prior", "sample_stats")}
+    parts = {name: joined(name) for name in ("params", "log_likelihood", "log_prior", "sample_stats", "namings")}
     return replace(
         posterior, **parts, interrupted=more.interrupted, clock=clock,
         continuation=partial(_go_on, sampler, freeze(run.state), dtype),

@@ -245,7 +245,7 @@ def test_all_engines_on_one_family(reference_data, tmp_path):
     """Approximations are told by k-hat, not by R-hat; a restricted family has no rows for what it rules out."""
     x = reference_data["faithful"]
     names = ("mle", "em", "laplace", "gibbs", "nuts")
-    result = bg.compare(x, 2, engines=names, covariance_type="diag", num_warmup=300, num_samples=300, seed=1)
+    result = bg.compare(x, 2, engines=names, covariance_type="diag", num_warmup=400, num_samples=800, seed=1)
     assert tuple(result.results) == names
     assert set(result.samplers) == {"gibbs", "nuts"}
     assert "VVI covariances" in result.title

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning
-from bayesgmm.tables import significant
+from bayesgmm.printing import print_comparison, print_diagnosis, print_table
 
 if TYPE_CHECKING:
-    from bayesgmm.comparison import Comparison
+    import xarray as xr
+
     from bayesgmm.selection import FitTable
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Gaussian mixtures: every inference, side by side.")
@@ -63,7 +64,7 @@ def compare(
             table, k, engines=_split(engines) or [], covariance_type=family, num_warmup=warmup, num_samples=samples,
             num_chains=chains, tempering=tempering, n_init=starts, seed=seed, save_to=out, progress_bar=not quiet,
         )  # fmt: skip
-    _print(comparison)
+    print_comparison(comparison)
     typer.echo("\nWriting the report …", err=True)
     comparison.summary().to_csv(out / "summary.csv")
     report = comparison.to_html(out / "report.html")
@@ -103,7 +104,7 @@ def fit(
             table, sizes, families, prior=None if prior == "none" else prior, criterion=criterion, n_init=starts, seed=seed,
             progress_bar=not quiet,
         )  # fmt: skip
-    _print_table(found)
+    print_table(found)
     _save_table(found, out)
 
 
@@ -116,6 +117,59 @@ def _sizes(text: str) -> list[int]:
     if not sizes:
         raise ArgumentError(f"-k must be a number, a range or a list, such as 3, 1:9 or 2,4,6; got {text!r}.")
     return sizes
+
+
+@app.command()
+def diagnose(
+    draws: Annotated[Path, typer.Argument(help="NetCDF file of an ArviZ DataTree: ours (gibbs.nc) or any program's.")],
+    data: Annotated[str | None, typer.Option(help="The data, if the file does not hold them; see `compare`.")] = None,
+    columns: Columns = None,
+    component_dim: Annotated[str, typer.Option(help="Dimension along which components are numbered.")] = "component",
+    names: Annotated[
+        str | None,
+        typer.Option(help="What the file calls things: weights=w,means=mu,variances=s2 (or sds, covariances)."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures and the relabelled draws.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Say what draws support: mixed or not, label switching or several modes, how many components."""
+    from bayesgmm.data import read_file
+
+    table = read_file(data, _split(columns)) if data else None
+    pairs = dict(_pair(part) for part in _split(names) or [])
+    if out is not None:
+        _check_folder(out)
+    tree = _read_tree(draws)
+    _cache_compilations()
+    from bayesgmm.diagnosis import diagnose as run
+
+    found = run(tree, component_dim=component_dim, names=pairs, x=table, seed=seed)
+    print_diagnosis(found)
+    if out is not None:
+        import matplotlib as mpl
+
+        mpl.use("Agg")
+        for name, figure in found.plot().items():
+            figure.savefig(out / f"{name}.png", dpi=150)
+        found.relabelling.datatree.to_netcdf(out / "relabelled.nc")
+        typer.echo(f"Pictures and relabelled draws: {out.resolve()}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    ours, equals, theirs = text.partition("=")
+    if not equals:
+        raise ArgumentError(f"--names takes pairs such as weights=w,means=mu,variances=s2; got {text!r}.")
+    return ours.strip(), theirs.strip()
+
+
+def _read_tree(path: Path) -> "xr.DataTree":
+    import xarray as xr
+
+    try:
+        with xr.open_datatree(path) as tree:
+            return tree.load()
+    except (OSError, ValueError) as error:
+        raise ArgumentError(f"{path} could not be read as a NetCDF file of draws ({error}).") from None
 
 
 @app.command()
@@ -144,58 +198,6 @@ def main() -> None:
             f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", highlight=False, soft_wrap=True
         )
         sys.exit(2)
-
-
-def _print(comparison: "Comparison") -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    summary = comparison.summary()
-    table = Table("parameter", *(str(name) for name in summary.columns), title=comparison.title, title_justify="left")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for label, row in summary.iterrows():
-        if str(label) == "log-likelihood":
-            table.add_section()
-        if not str(label).startswith("covariances"):
-            table.add_row(escape(str(label)), *map(str, row))
-    console = Console()
-    console.print(table)
-    for name, words in comparison.engine_names.items():
-        console.print(f"{name}: {words}", style="dim", highlight=False)
-    console.print("Covariances are in the report.", style="dim")
-    for line in comparison.verdict():
-        console.print(f"• {line}", highlight=False, markup=False)
-
-
-def _print_table(found: "FitTable") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    name, best = found.criterion.upper(), found.best
-    values, spurious = found.frame(), found.frame("spurious")
-    table = Table(
-        "family", *(f"K={size}" for size in values.index), title=f"{name}, smaller is better", title_justify="left"
-    )
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for family in values.columns:
-        row = []
-        for size in values.index:
-            value = values.loc[size, family]
-            shown = "–" if value != value else f"{value:.1f}" + ("†" if spurious.loc[size, family] else "")
-            chosen = (family, size) == (best.family.label(best.table.dim), best.n_components)
-            row.append(f"[bold reverse]{shown}[/]" if chosen else shown)
-        table.add_row(str(family), *row)
-    console = Console()
-    console.print(table)
-    if spurious.to_numpy().any():
-        console.print("† a component rests on too few rows for its covariance: not to be trusted", style="dim")
-    console.print(best._title(), highlight=False, markup=False)
-    console.print(best.summary().T.to_string(float_format=significant), highlight=False, markup=False)
-    for line in found.notes():
-        console.print(f"• {line}", highlight=False, markup=False)
 
 
 def _save_table(found: "FitTable", out: Path) -> None:

@@ -209,7 +209,7 @@ def _observed(tree: "xr.DataTree") -> Table | None:
         return None
     arrays = list(tree["observed_data"].to_dataset().data_vars.values())
     usable = [array for array in arrays if array.ndim in (1, 2) and array.dtype.kind in "iuf"]
-    return as_table(usable[0].values) if len(arrays) == len(usable) == 1 else None
+    return as_table(usable[0]) if len(arrays) == len(usable) == 1 else None
 
 
 def _params(variables: dict[str, np.ndarray], names: dict[str, str]) -> Params | None:

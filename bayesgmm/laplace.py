@@ -103,10 +103,28 @@ def fit_laplace(
             problem, (Params(*params), values), (num_chains, num_samples), clock, algorithm="laplace", seed=seed,
             reference=reference,
         )  # fmt: skip
-        constant = prior_constant(problem, to_numpy(_THETA(jnp.asarray(mode), template, problem.belief)))
+        evidence = _evidence(mode, value, factor, template, problem)
+    return LaplacePosterior(**shared, pareto_k=pareto_k(log_ratios), log_evidence=evidence)
+
+
+def log_mass(params: Params, problem: Problem) -> float:
+    """What Laplace's method gives for ``log p(x)`` from the mode that lies uphill of a θ (in the user's units) alone.
+
+    Call inside ``precision.scope``. The difference between two modes is the log ratio of their shares of the posterior.
+
+    Raises
+    ------
+    FitError
+        If the posterior has no proper maximum there.
+    """
+    template = jax.tree.map(lambda leaf: jnp.asarray(leaf, problem.dtype), problem.frame.standardise(params))
+    return _evidence(*_mode(template, problem), template, problem)
+
+
+def _evidence(mode: np.ndarray, value: float, factor: np.ndarray, template: Params, problem: Problem) -> float:
+    constant = prior_constant(problem, to_numpy(_THETA(jnp.asarray(mode), template, problem.belief)))
     gaussian = 0.5 * len(mode) * math.log(2.0 * math.pi) - np.log(np.diagonal(factor)).sum()
-    evidence = gaussian - value + constant - problem.log_volume
-    return LaplacePosterior(**shared, pareto_k=pareto_k(log_ratios), log_evidence=float(evidence))
+    return float(gaussian - value + constant - problem.log_volume)
 
 
 def _mode(template: Params, problem: Problem) -> tuple[np.ndarray, float, np.ndarray]:

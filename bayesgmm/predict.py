@@ -77,6 +77,20 @@ def best_labels(params: Params, table: Table, frame: Frame) -> Iterator[np.ndarr
         left -= BLOCK
 
 
+def entropy_and_occupation(
+    key: PRNGKeyArray, params: Params, table: Table, frame: Frame
+) -> tuple[np.ndarray, np.ndarray]:
+    """``-Σ_n Σ_k r_nk log r_nk / N`` of each draw, (chain, draw), and which components a drawn z occupies, (chain, draw, K)."""
+    chains, draws, num = params.weights.shape
+    keys = jr.split(key, chains * draws)
+    entropy, held = np.zeros(chains * draws), np.zeros((chains * draws, num), bool)
+    for block in _over_blocks(_OCCUPATION, params, table, frame, keys, jnp.asarray(table.num_rows)):
+        more, here = map(np.asarray, block)
+        entropy += more
+        held |= here
+    return entropy.reshape(chains, draws) / table.num_rows, held.reshape(chains, draws, num)
+
+
 def _over_blocks(program: Program, params: Params, table: Table, frame: Frame, *more, size: int = BLOCK):
     """The program's results, block of rows by block of rows; the last is padded, so that all have one shape."""
     with scope("float64"):
@@ -128,7 +142,22 @@ def _best(params: Params, x: Float[Array, "D n"], block) -> Array:
     return lax.map(lambda theta: jnp.argmax(_scores(theta, x), axis=0).astype(jnp.uint8), params)
 
 
+def _occupation(params: Params, x: Float[Array, "D n"], block, keys, num_rows) -> tuple[Array, Array]:
+    real = block * x.shape[1] + jnp.arange(x.shape[1]) < num_rows
+
+    def one(pair):
+        theta, key = pair
+        scores = _scores(theta, x)
+        logs = jax.nn.log_softmax(scores, axis=0)
+        uncertain = -jnp.sum(jnp.where(jnp.exp(logs) > 0, jnp.exp(logs) * logs, 0.0), axis=0)
+        z, _ = draw(jr.fold_in(key, block), scores)
+        return jnp.sum(jnp.where(real, uncertain, 0.0)), jnp.any((z > 0) & real, axis=1)
+
+    return lax.map(one, (params, keys))
+
+
 _AVERAGE = Program(_average)
+_OCCUPATION = Program(_occupation)
 _RESPONSIBILITIES = Program(_responsibilities)
 _BEST = Program(_best)
 _LABELS = Program(_labels)

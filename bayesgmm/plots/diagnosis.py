@@ -1,0 +1,89 @@
+"""Pictures of a diagnosis: ranks of what labels cannot touch, and the cloud of the draws' components by name."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bayesgmm.plots.style import WIDTH, component_color, styled
+from bayesgmm.relabelled import IN_DOUBT, Relabelling
+
+MOST_POINTS = 2000
+SHOWN = ("log_posterior", "sorted_weights", "mixture_sd", "log_density", "allocation_entropy")
+
+
+@styled
+def plot_ranks(view: Any) -> Figure:
+    """Rank plots of the label-invariant quantities, by ArviZ: for chains that have mixed, each chain's line stays in the band.
+
+    Parameters
+    ----------
+    view
+        Result of `label_invariant_view`.
+    """
+    import arviz as az
+    import xarray as xr
+
+    names = [name for name in SHOWN if name in view] or list(view.data_vars)
+    tree = xr.DataTree.from_dict({"posterior": view[names]})
+    grid = az.plot_rank(
+        tree, var_names=names, backend="matplotlib", col_wrap=4, figure_kwargs={"figsize": (WIDTH, 6.5)}
+    )
+    figure = grid.viz["figure"].item()
+    figure.set_layout_engine("constrained")
+    return figure
+
+
+@styled
+def plot_point_process(relabelling: Relabelling, ax: Any = None) -> Axes:
+    """Draw each component of each draw as a point, in the colour of its name; draws whose naming is in doubt are hollow.
+
+    The first two numbers of the means are the axes, or mean and weight where there is but one (the point-process
+    representation of Frühwirth-Schnatter 2006, section 3.7.1).
+    """
+    ax = ax or plt.subplots(figsize=(WIDTH, 4.6), layout="constrained")[1]
+    draws, num = relabelling.draws, relabelling.draws.num_components
+    name = draws.means_name or next(iter(draws.variables))
+    points = relabelling.variables[name].reshape(draws.size, num, -1)
+    labels = _axis_labels(relabelling, name)
+    if points.shape[2] == 1:
+        weights = None if draws.params is None else np.take_along_axis(
+            np.asarray(draws.params.weights).reshape(draws.size, num), relabelling.permutations.reshape(-1, num), axis=1
+        )  # fmt: skip
+        second = np.broadcast_to(np.arange(draws.size)[:, None], points.shape[:2]) if weights is None else weights
+        points = np.stack([points[..., 0], second], axis=2)
+        labels = [labels[0], "draw" if weights is None else "weight"]
+    step = max(1, draws.size // MOST_POINTS)
+    doubtful = relabelling.ambiguity.ravel()[::step] > IN_DOUBT
+    for k in range(num):
+        x, y = points[::step, k, :2].T
+        color = component_color(k)
+        ax.scatter(
+            x[~doubtful],
+            y[~doubtful],
+            s=7,
+            color=color,
+            alpha=0.45,
+            linewidths=0,
+            label=f"component {k}",
+            rasterized=True,
+        )
+        ax.scatter(
+            x[doubtful], y[doubtful], s=9, facecolor="none", edgecolor=color, alpha=0.6, linewidths=0.6, rasterized=True
+        )
+    ax.set_xlabel(labels[0])
+    ax.set_ylabel(labels[1])
+    ax.set_title(f"{relabelling.method}: {relabelling.share_in_doubt:.1%} of draws in doubt (hollow)")
+    legend = ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    for handle in legend.legend_handles:
+        if handle is not None:
+            handle.set_alpha(1.0)
+    return ax
+
+
+def _axis_labels(relabelling: Relabelling, name: str) -> list[str]:
+    table = relabelling.draws.table
+    features = table.features if table is not None and name == relabelling.draws.means_name else ("0", "1")
+    return [f"mean of {feature}" for feature in features[:2]] if table is not None else [f"{name}[0]", f"{name}[1]"]

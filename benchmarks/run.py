@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from efficiency import bench_efficiency
+from labels import bench_labels
 from timing import alternate, fresh, row, seconds
 
 MEMORY = """
@@ -316,7 +317,7 @@ def bench_gibbs() -> None:
 BENCHES: dict[str, Callable[[], None]] = {
     "import": bench_import, "names": bench_public_names, "cli": bench_cli, "memory": bench_memory, "em": bench_em,
     "mclust": bench_mclust, "restarts": bench_restarts, "ascent": bench_ascent, "table": bench_table,
-    "gradient": bench_gradient, "gibbs": bench_gibbs, "efficiency": bench_efficiency,
+    "gradient": bench_gradient, "gibbs": bench_gibbs, "efficiency": bench_efficiency, "labels": bench_labels,
 }  # fmt: skip
 
 

@@ -1,0 +1,92 @@
+"""Which rows the posterior puts together, and which of them it is not sure of."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.lines import Line2D
+
+from bayesgmm.errors import ArgumentError
+from bayesgmm.plots.style import WIDTH, component_color, styled
+
+MOST_ROWS = 400
+MOST_POINTS = 5000
+LITTLE = 0.1
+"""Uncertainty that is drawn as such, even where it is the largest."""
+MOST_NAMED = 10
+"""Clusters that get a name in the legend."""
+SHADES = LinearSegmentedColormap.from_list("together", ["#FFFFFF", "#9DC3E6", "#0072B2", "#0B2545"])
+
+
+@styled
+def plot_similarity(partition: Any, ax: Any = None) -> Axes:
+    """Draw the posterior similarity matrix as a heat map, rows in the order of their cluster and then their uncertainty.
+
+    Lines part the clusters. Of more than 400 rows every so-manieth in that order is shown.
+    """
+    ax = ax or plt.subplots(figsize=(0.72 * WIDTH, 0.6 * WIDTH), layout="constrained")[1]
+    order = np.lexsort((partition.uncertainty, partition.labels))
+    rows = order[np.linspace(0, len(order) - 1, min(len(order), MOST_ROWS)).round().astype(int)]
+    image = ax.imshow(partition.similarity(rows), cmap=SHADES, vmin=0.0, vmax=1.0, interpolation="nearest")
+    edges = np.flatnonzero(np.diff(partition.labels[rows])) + 0.5
+    for edge in edges:
+        ax.axhline(edge, color="#D55E00", linewidth=0.6)
+        ax.axvline(edge, color="#D55E00", linewidth=0.6)
+    bounds = np.concatenate([[-0.5], edges, [len(rows) - 0.5]])
+    shown = np.flatnonzero(np.diff(bounds) >= 0.03 * len(rows))
+    names = partition.labels[rows][np.ceil(bounds[shown]).astype(int)]
+    ax.set_yticks((bounds[shown] + bounds[shown + 1]) / 2.0, [str(name) for name in names])
+    ax.set_xticks([])
+    ax.tick_params(length=0)
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+    ax.set_ylabel("cluster")
+    ax.set_xlabel(f"{len(rows)} rows" if len(rows) == len(order) else f"{len(rows)} of {len(order)} rows")
+    ax.set_title(f"Posterior similarity, {partition.num_clusters} clusters")
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8)
+    bar.set_label("probability of being together")
+    bar.outline.set_visible(False)
+    return ax
+
+
+@styled
+def plot_uncertainty(partition: Any, ax: Any = None) -> Axes:
+    """Draw the data coloured by cluster; the less certain a row's company, the larger and paler its point.
+
+    One feature: uncertainty against it. More: a scatter of the first two.
+    """
+    if partition.table is None:
+        raise ArgumentError("This picture needs the data: hand them to bg.partition by x=.")
+    ax = ax or plt.subplots(figsize=(WIDTH, 5.0), layout="constrained")[1]
+    table, step = partition.table, max(1, len(partition.labels) // MOST_POINTS)
+    labels, doubt = partition.labels[::step], partition.uncertainty[::step]
+    scaled = doubt / max(doubt.max(), LITTLE)
+    order, area = np.argsort(scaled), min(1.0, np.sqrt(300 / len(labels)))
+    flat = table.dim == 1
+    points = np.stack([table.values[::step, 0], doubt if flat else table.values[::step, 1]], axis=1)
+    colors = np.array([component_color(int(k)) for k in labels])
+    ax.scatter(
+        *points[order].T, s=area * (16.0 + (0.0 if flat else 70.0) * scaled[order]), c=list(colors[order]),
+        alpha=0.75 if flat else 0.9 - 0.45 * scaled[order], linewidths=0, rasterized=True,
+    )  # fmt: skip
+    ax.set_xlabel(table.features[0])
+    ax.set_ylabel("uncertainty" if flat else table.features[1])
+    if flat:
+        ax.set_ylim(bottom=-0.03 * ax.get_ylim()[1])
+    told = "uncertainty" if flat else "larger and paler points are less certain,"
+    ax.set_title(f"{partition.num_clusters} clusters; {told} up to {doubt.max():.2g}")
+    _name_clusters(partition, ax)
+    return ax
+
+
+def _name_clusters(partition: Any, ax: Axes) -> None:
+    sizes = np.bincount(partition.labels)
+    handles = [
+        Line2D([], [], marker="o", linestyle="", color=component_color(k), label=f"{k}: {size} rows")
+        for k, size in enumerate(sizes[:MOST_NAMED])
+    ]
+    if len(sizes) > MOST_NAMED:
+        handles.append(Line2D([], [], linestyle="", label=f"and {len(sizes) - MOST_NAMED} more"))
+    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))

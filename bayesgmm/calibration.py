@@ -40,7 +40,7 @@ from bayesgmm.posterior import Posterior
 from bayesgmm.precision import scope
 from bayesgmm.problem import Problem, as_key, check_count, host_generator, log_kernel, prepare
 from bayesgmm.progress import Progress, listening
-from bayesgmm.tables import as_html, as_text
+from bayesgmm.tables import as_html, as_text, significant
 from bayesgmm.types import Params
 from bayesgmm.uniformity import holm, uniformity
 
@@ -121,10 +121,14 @@ class Calibration:
         return plots.plot_calibration(self, ax)
 
     def __repr__(self) -> str:
-        return as_text(self.verdict(), self.summary()) if self.num_sims else self.verdict()
+        return as_text(self.verdict(), self._table()) if self.num_sims else self.verdict()
 
     def _repr_html_(self) -> str:
-        return as_html(self.verdict(), self.summary()) if self.num_sims else self.verdict()
+        return as_html(self.verdict(), self._table()) if self.num_sims else self.verdict()
+
+    def _table(self) -> "pd.DataFrame":
+        """The summary for reading: a dash where there is no p-value."""
+        return self.summary().map(significant)
 
 
 def calibrate(
@@ -200,14 +204,16 @@ def calibrate(
         raise ArgumentError(
             f"A checkpoint must know its engine again by name, and {name} has none. Give it one with def."
         )
-    question = {
-        "calibrate": f"{run.__module__}.{name}" if callable(engine) else name, "bayesgmm": __version__, "jax": jax.__version__,
-        "n_components": n_components, "covariance_type": problem.family.name, "rows": table.num_rows,
-        "features": list(table.features), "prior": fingerprint(problem.prior), "seed": fingerprint(as_key(seed)),
-        **settings, **{option: value if isinstance(value, str) else fingerprint(value) for option, value in options.items()},
-    }  # fmt: skip
-    path = None if checkpoint is None else Path(checkpoint) / "ranks.jsonl"
-    lines = [] if path is None else read_lines(path, question)
+    path, lines = None, []
+    if checkpoint is not None:
+        path = Path(checkpoint) / "ranks.jsonl"
+        question = {
+            "calibrate": f"{run.__module__}.{name}" if callable(engine) else name, "bayesgmm": __version__,
+            "jax": jax.__version__, "n_components": n_components, "covariance_type": problem.family.name,
+            "rows": table.num_rows, "features": list(table.features), "prior": fingerprint(problem.prior),
+            "seed": fingerprint(as_key(seed)), **settings, **{option: _known(value) for option, value in options.items()},
+        }  # fmt: skip
+        lines = read_lines(path, question)
     with listening(progress_bar) as listener, interruptible() as stop:
         for number in range(len(lines), n_sims):
             if stop.is_set():
@@ -240,6 +246,11 @@ def calibrate(
         name, pd.DataFrame([line["pit"] for line in good]), np.array([line["effective"] for line in good]),
         tuple(line["failure"] for line in lines if "failure" in line), len(lines) < n_sims,
     )  # fmt: skip
+
+
+def _known(value: Any) -> str:
+    """An option in a few characters, by which another process knows it again; of a fit only θ is used."""
+    return value if isinstance(value, str) else fingerprint(getattr(value, "params", value))
 
 
 def _engine(engine: str | Callable[..., Posterior]) -> tuple[Callable[..., Posterior], str]:

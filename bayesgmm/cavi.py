@@ -6,6 +6,7 @@ that q rests on move a share of the way to those of the batch, counted as if it 
 
 import warnings
 from dataclasses import dataclass
+from threading import Event
 from typing import Any, NamedTuple
 
 import jax
@@ -18,22 +19,22 @@ from jaxtyping import Bool, Float, Int
 from bayesgmm import initialize
 from bayesgmm.approximation import ApproximatePosterior, pareto_k, shared_fields
 from bayesgmm.arrays import Array
-from bayesgmm.chains import check_chain_arguments, check_family, check_reference
+from bayesgmm.chains import check_chain_arguments, check_family, check_reference, check_sampled
 from bayesgmm.clock import Program, stopwatch
 from bayesgmm.conjugate import Belief
-from bayesgmm.errors import ArgumentError, FitError, NotConvergedWarning
+from bayesgmm.errors import ArgumentError, FitError, NotConvergedWarning, SamplingInterrupted
 from bayesgmm.interrupt import interruptible
 from bayesgmm.kernels import KERNELS, expect, log_likelihood, mixture_stats
-from bayesgmm.linalg import outer
 from bayesgmm.precision import scope, to_numpy
 from bayesgmm.problem import Problem, as_key, check_count, check_prior, prepare
 from bayesgmm.progress import Listener, Progress, listening
 from bayesgmm.results import MixtureFit
+from bayesgmm.stochastic import BATCHES, FIRST_BATCH
 from bayesgmm.sweep import Rows
 from bayesgmm.types import Frame, Params, Stats
 
-DELAY, FORGETTING = 10.0, 0.7
-"""Step t of the stochastic beginning moves the statistics by a share of ``(t + DELAY)^-FORGETTING``."""
+BLOCK = 100
+"""Stochastic steps between two looks at the outside world."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,7 +56,7 @@ class VariationalPosterior(ApproximatePosterior):
         return len(self.trace)
 
     def _title(self) -> str:
-        end = "converged" if self.converged else "stopped at max_iter"
+        end = "converged" if self.converged else "interrupted" if self.interrupted else "stopped at max_iter"
         return (
             f"Variational Bayes (CAVI): {self.n_components} components, ELBO {self.elbo:.3f}, {end} after {self.n_iter} "
             f"iterations; {self._honesty()}"
@@ -126,6 +127,8 @@ def fit_cavi(
         Before the run, if an input cannot be used.
     FitError
         If no start has a finite bound.
+    SamplingInterrupted
+        If stopped before the first iteration.
 
     Warns
     -----
@@ -144,11 +147,16 @@ def fit_cavi(
         problem = prepare(x, n_components, prior, dtype, covariance_type)
         check_family("cavi", problem.family, problem.table.dim)
         check_prior("cavi", problem.prior)
+        check_sampled(problem, num_chains, num_samples)
         check_reference(reference, problem)
         key_start, key_draw = jr.split(as_key(seed), 3)[:2]  # the third is the DataTree's
         starts = initialize.made_starts(key_start, problem, n_init)
-        states = _begin(jr.fold_in(key_start, 1), starts, problem, batch_size, num_steps, max_iter)
-        states, interrupted = _climb(states, problem, tol, max_iter, listener)
+        with interruptible() as stop:
+            key_batches = jr.fold_in(key_start, 1)
+            states = _begin(key_batches, starts, problem, batch_size, num_steps, max_iter, stop, listener)
+            states, interrupted = _climb(states, problem, tol, max_iter, stop, listener)
+        if interrupted and not np.isfinite(states.elbo).any():
+            raise SamplingInterrupted("CAVI was stopped before its first iteration. Nothing can be returned.")
         if not np.isfinite(states.elbo).any():
             raise FitError("No start led to a finite bound. Check the scale of the data, or use dtype='float64'.")
         best = int(np.nanargmax(states.elbo))
@@ -173,35 +181,50 @@ def fit_cavi(
     )  # fmt: skip
 
 
-def _begin(key: Any, starts: Params, problem: Problem, batch_size: int | None, num_steps: int, max_iter: int) -> State:
-    """States of the starts (leading axis), before their first iteration with all rows."""
+def _begin(
+    key: Any, starts: Params, problem: Problem, batch_size: int | None, num_steps: int, max_iter: int, stop: Event,
+    listener: Listener,
+) -> State:  # fmt: skip
+    """States of the starts (leading axis), before their first iteration with all rows.
+
+    After stochastic steps, that of the best start; if Ctrl-C ended them, with its bound.
+    """
     size = 1 << int(max_iter).bit_length()
     num_rows = problem.table.num_rows
     if batch_size is None or batch_size >= num_rows:
         return _BEGIN(starts, problem.belief, problem.rows, size=size)
-    keys = jr.split(key, len(starts.weights))
-    settings = jnp.asarray(num_rows), jnp.asarray(num_steps)
-    states, bounds = _BATCHES(
-        keys, starts, problem.belief, problem.rows, *settings, size=size, batch_size=int(batch_size)
-    )
-    bounds = np.asarray(bounds)
+    keys, batch_size = jr.split(key, len(starts.weights)), int(batch_size)
+    shared = problem.belief, problem.rows, jnp.asarray(num_rows)
+    stats, done = FIRST_BATCH(keys, starts, *shared[1:], batch_size=batch_size), 0
+    while done < num_steps and not stop.is_set():
+        count = min(BLOCK, num_steps - done)
+        steps = jnp.asarray(done), jnp.asarray(done + count)
+        stats = jax.block_until_ready(BATCHES(keys, stats, *shared, *steps, batch_size=batch_size))
+        done += count
+        listener("cavi, batches", done, num_steps, "")
+    states, bounds = _AFTER_BATCHES(stats, problem.belief, problem.rows, size=size)
     best = int(np.nanargmax(bounds)) if np.isfinite(bounds).any() else 0
+    if (
+        stop.is_set()
+    ):  # only here: an iteration would find no gain over the bound of the q that it begins with, and settle
+        states = states._replace(elbo=bounds)
     return jax.tree.map(lambda leaf: leaf[best : best + 1], states)
 
 
-def _climb(states: State, problem: Problem, tol: float, max_iter: int, listener: Listener) -> tuple[State, bool]:
+def _climb(
+    states: State, problem: Problem, tol: float, max_iter: int, stop: Event, listener: Listener
+) -> tuple[State, bool]:
     """Iterate with all rows, some at a time, until every start has settled or is cut off; whether Ctrl-C cut it."""
     limit, step = 0, 16
-    with interruptible() as stop:
-        while limit < max_iter and not stop.is_set():
-            limit, step = min(limit + step, max_iter), 2 * step
-            bounds = np.asarray(tol, problem.dtype), np.asarray(limit)
-            states = to_numpy(_ASCEND(states, problem.belief, problem.rows, *bounds))
-            reached = np.max(states.elbo, initial=-np.inf, where=np.isfinite(states.elbo)) - problem.log_volume
-            listener("cavi", max_iter if states.settled.all() else limit, max_iter, f"ELBO {reached:.1f}")
-            if states.settled.all():
-                return states, False
-        return states, stop.is_set()
+    while limit < max_iter and not stop.is_set():
+        limit, step = min(limit + step, max_iter), 2 * step
+        bounds = np.asarray(tol, problem.dtype), np.asarray(limit)
+        states = to_numpy(_ASCEND(states, problem.belief, problem.rows, *bounds))
+        reached = np.max(states.elbo, initial=-np.inf, where=np.isfinite(states.elbo)) - problem.log_volume
+        listener("cavi", max_iter if states.settled.all() else limit, max_iter, f"ELBO {reached:.1f}")
+        if states.settled.all():
+            return states, False
+    return to_numpy(states), stop.is_set()
 
 
 def _blank(q: Belief, rows: Rows, size: int) -> State:
@@ -214,40 +237,14 @@ def _from_starts(starts: Params, prior: Belief, rows: Rows, size: int) -> State:
     return lax.map(lambda start: _blank(prior.update(mixture_stats(start, rows)), rows, size), starts)
 
 
-def _from_batches(keys, starts: Params, prior: Belief, rows: Rows, num_rows, num_steps, size: int, batch_size: int):
-    """Stochastic steps from each start; their states, and their bounds with all rows."""
-    share = jnp.asarray(num_rows, rows.dtype) / batch_size
+def _after_batches(stats: Stats, prior: Belief, rows: Rows, size: int) -> tuple[State, Float[Array, "S"]]:
+    """Each start's q, and its bound on all rows."""
 
-    def batch_of(key):
-        return rows.take(jr.randint(key, (batch_size,), 0, num_rows))
+    def one(stats):
+        q = prior.update(stats)
+        return _blank(q, rows, size), expect(KERNELS["cavi"], jr.key(0), q, rows).value - q.kl(prior)
 
-    def one(inputs):
-        key, start = inputs
-        first = _weigh(mixture_stats(start, batch_of(key)), share)
-
-        def turn(t, stats):
-            seen = expect(KERNELS["cavi"], jr.key(0), prior.update(stats), batch_of(jr.fold_in(key, t)))
-            step = jnp.asarray(t + DELAY, rows.dtype) ** -FORGETTING
-            return _pool(_weigh(stats, 1.0 - step), _weigh(seen, step * share))
-
-        q = prior.update(lax.fori_loop(0, num_steps, turn, first))
-        bound = expect(KERNELS["cavi"], jr.key(0), q, rows).value - q.kl(prior)
-        return _blank(q, rows, size), bound
-
-    return lax.map(one, (keys, starts))
-
-
-def _weigh(stats: Stats, weight) -> Stats:
-    return Stats(weight * stats.counts, stats.means, weight * stats.scatters, weight * stats.value)
-
-
-def _pool(one: Stats, two: Stats) -> Stats:
-    """Statistics of two sets of rows together (Chan, Golub & LeVeque 1983)."""
-    counts = one.counts + two.counts
-    share = two.counts / jnp.where(counts > 0, counts, 1.0)
-    apart = two.means - one.means
-    scatters = one.scatters + two.scatters + (one.counts * share)[:, None, None] * outer(apart)
-    return Stats(counts, one.means + share[:, None] * apart, scatters, one.value + two.value)
+    return lax.map(one, stats)
 
 
 def _ascend(states: State, prior: Belief, rows: Rows, tol, limit) -> State:
@@ -284,6 +281,6 @@ def _draws(keys, q: Belief, prior: Belief, rows: Rows):
 
 
 _BEGIN = Program(_from_starts, static=("size",))
-_BATCHES = Program(_from_batches, static=("size", "batch_size"))
+_AFTER_BATCHES = Program(_after_batches, static=("size",))
 _ASCEND = Program(_ascend)
 _DRAWS = Program(_draws)

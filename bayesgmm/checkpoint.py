@@ -16,6 +16,7 @@ import json
 import os
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class Checkpoint:
                 raise CheckpointError(f"{self.folder} is not empty, and holds no run. Choose another folder.")
             else:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                _replace(path, json.dumps(question, indent=1).encode())
+                _replace(path, json.dumps(question, indent=1, default=_plain_number).encode())
         except (OSError, ValueError) as error:
             if isinstance(error, CheckpointError):
                 raise
@@ -121,13 +122,18 @@ class _Key:
     """A random key on the host."""
 
     words: np.ndarray
+    kind: str
 
 
 def freeze(state: Any) -> Any:
     """A state as host arrays, which can be pickled and keep their digits outside our precision."""
 
     def host(leaf: Any) -> Any:
-        return _Key(_plain(leaf)) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
+        return (
+            _Key(_plain(leaf), str(jr.key_impl(leaf)))
+            if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+            else np.asarray(leaf)
+        )
 
     return jax.tree.map(host, state)
 
@@ -135,18 +141,48 @@ def freeze(state: Any) -> Any:
 def thaw(state: Any) -> Any:
     """The state that was frozen, on the device."""
     return jax.tree.map(
-        lambda leaf: jr.wrap_key_data(jnp.asarray(leaf.words)) if isinstance(leaf, _Key) else jnp.asarray(leaf), state
+        lambda leaf: (
+            jr.wrap_key_data(jnp.asarray(leaf.words), impl=leaf.kind) if isinstance(leaf, _Key) else jnp.asarray(leaf)
+        ),
+        state,
     )
 
 
 def fingerprint(*trees: Any) -> str:
-    """A short hash of arrays, their shapes and dtypes."""
+    """A short hash of arrays, their shapes and dtypes, and of functions and classes by their names.
+
+    Raises
+    ------
+    CheckpointError
+        If a part is neither, and another process could not know it again.
+    """
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(trees):
+        if callable(leaf):
+            digest.update(full_name(leaf).encode())
+            continue
         array = np.ascontiguousarray(_plain(leaf))
+        if array.dtype.hasobject:
+            raise CheckpointError(f"A checkpoint cannot know a {type(leaf).__name__} again. Run without a checkpoint.")
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()[:16]
+
+
+def full_name(function: Callable) -> str:
+    """Where a function or class is to be found, by which another process knows it again.
+
+    Raises
+    ------
+    CheckpointError
+        If it has no name.
+    """
+    name = getattr(function, "__qualname__", None)
+    if name is None or "<lambda>" in name:
+        raise CheckpointError(
+            f"A checkpoint must know {function!r} again by name, and it has none. Give it one with def or class."
+        )
+    return f"{function.__module__}.{name}"
 
 
 def read_lines(path: Path, question: dict[str, Any]) -> list[Any]:
@@ -160,7 +196,7 @@ def read_lines(path: Path, question: dict[str, Any]) -> list[Any]:
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(path, (json.dumps(question) + "\n").encode())
+            _replace(path, (json.dumps(question, default=_plain_number) + "\n").encode())
         text = path.read_text()
         if not text.endswith("\n"):  # cut off in the middle of a line
             text = text[: text.rfind("\n") + 1]
@@ -200,6 +236,11 @@ def _compare(place: Path, found: Any, question: dict[str, Any]) -> None:
         raise CheckpointError(
             f"{place} holds another run ({told}). Choose another folder, or ask for the same run to go on with it."
         )
+
+
+def _plain_number(value: Any) -> Any:
+    """NumPy's numbers as JSON knows them."""
+    return value.item()
 
 
 def _length(block: dict[str, np.ndarray]) -> int:

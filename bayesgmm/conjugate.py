@@ -8,81 +8,18 @@ MLE is the mode under the flat belief, so no engine has a branch for it.
 import math
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax.scipy.special import digamma, gammaln, multigammaln
+from jax.scipy.special import digamma, multigammaln
 from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.arrays import Array
+from bayesgmm.dirichlet import Dirichlet
 from bayesgmm.errors import PriorError
 from bayesgmm.hyperparameters import fault_of_inverse_wishart, in_full
 from bayesgmm.linalg import cholesky, inverse_tril, log_diagonal_sum, matmul, matvec, outer
 from bayesgmm.types import Frame, Params, Stats
-
-
-class Dirichlet(NamedTuple):
-    """``weights ~ Dirichlet(concentration)``.
-
-    ``concentration`` is one number for all components, or one for each.
-    """
-
-    concentration: Any
-
-    def update(self, counts: Float[Array, "K"]) -> "Dirichlet":
-        """Belief after counting the rows of each component."""
-        return Dirichlet(self.concentration + counts)
-
-    def mode(self) -> Float[Array, "K"]:
-        """``(α_k - 1) / Σ (α_j - 1)``; a component with ``α_k < 1`` has its optimum at weight zero."""
-        excess = jnp.maximum(self.concentration - 1.0, 0.0)
-        return excess / jnp.sum(excess)
-
-    def sample(self, key: PRNGKeyArray) -> Float[Array, "K"]:
-        """Draw weights; a weight too small for its precision is the smallest number above 0, so that its log is finite."""
-        alpha = jnp.asarray(self.concentration)
-        weights = jax.nn.softmax(jr.loggamma(key, alpha, dtype=alpha.dtype))
-        return jnp.maximum(weights, jnp.finfo(alpha.dtype).tiny)
-
-    def log_kernel(self, log_weights: Float[Array, "K"]) -> Float[Array, ""]:
-        """``Σ (α_k - 1) log π_k``, with 0 · log 0 = 0."""
-        excess = self.concentration - 1.0
-        return jnp.sum(jnp.where(excess == 0.0, 0.0, excess * jnp.where(excess == 0.0, 0.0, log_weights)))
-
-    def expected_log(self) -> Float[Array, "K"]:
-        """``E[log π_k] = ψ(α_k) - ψ(Σ α)`` (Bishop 2006, eq. 10.66)."""
-        return digamma(self.concentration) - digamma(jnp.sum(jnp.asarray(self.concentration)))
-
-    def occupied(self, num_rows: int, num_components: int | None = None) -> np.ndarray:
-        """``P(K₊ = k)`` for k = 0 … K: how many components `num_rows` rows occupy under this prior, before any data are seen.
-
-        By Pólya's urn: after n rows in k components the next falls into an empty one with probability
-        ``(K - k) α / (n + K α)`` (Frühwirth-Schnatter, Malsiner-Walli & Grün 2021, section 2).
-
-        Raises
-        ------
-        PriorError
-            If the concentrations differ, or their number is not known.
-        """
-        alpha = np.asarray(self.concentration, float)
-        if alpha.ndim == 0 and num_components is None:
-            raise PriorError("Say how many components there are: occupied(num_rows, num_components).")
-        if np.ptp(alpha) > 0:
-            raise PriorError("The components of this prior differ in concentration; occupied() is for equal ones.")
-        num = int(num_components or len(alpha))
-        a = float(alpha.flat[0])
-        chances = np.zeros(num + 1)
-        chances[0] = 1.0
-        for n in range(num_rows):
-            enter = (num - np.arange(num + 1)) * a / (n + num * a)
-            chances = chances * (1.0 - enter) + np.concatenate([[0.0], (chances * enter)[:-1]])
-        return chances
-
-    def log_normaliser(self) -> Float[Array, ""]:
-        """``log Γ(Σ α) - Σ log Γ(α)``: the constant that makes the density integrate to one over the simplex."""
-        alpha = jnp.asarray(self.concentration)
-        return gammaln(jnp.sum(alpha)) - jnp.sum(gammaln(alpha))
 
 
 class NormalInverseWishart(NamedTuple):
@@ -173,12 +110,20 @@ class NormalInverseWishart(NamedTuple):
             in_full("scale", self.scale, (k, d, d)),
         )  # fmt: skip
 
-    def fault(self) -> str | None:
-        """Why this (fully shaped) belief is no probability distribution; None if it is one."""
+    def fault(self, variances_only: bool = False) -> str | None:
+        """Why this (fully shaped) belief is no probability distribution; None if it is one.
+
+        Of diagonal and spherical covariances it is a belief about variances only, ``IG(df / 2, scale_jj / 2)``.
+        """
         if not all(np.isfinite(value).all() for value in self):
             return "a hyperparameter is not finite"
         if (np.asarray(self.strength) <= 0).any():
             return "the strength of the mean's prior must be above 0"
+        if variances_only:
+            if (np.asarray(self.df) <= 0).any():
+                return f"the inverse-gamma of a variance needs df > 0, got {np.min(self.df):g}"
+            positive = (np.diagonal(self.scale, axis1=-2, axis2=-1) > 0).all()
+            return None if positive else "the scale's diagonal must be above 0"
         return fault_of_inverse_wishart(np.asarray(self.df), np.asarray(self.scale))
 
     def log_normaliser(self) -> Float[Array, ""]:
@@ -225,19 +170,39 @@ class Belief(NamedTuple):
     """`NormalInverseWishart`, or a relative of it with the same methods."""
 
     def update(self, stats: Stats) -> "Belief":
-        """The belief about θ once z and x are known, through their statistics."""
+        """The belief about θ once z and x are known, through their statistics.
+
+        Raises
+        ------
+        PriorError
+            If the belief about the components has no such closed form: the prior is not conjugate.
+        """
+        self._need("update")
         return Belief(self.weights.update(stats.counts), self.components.update(stats))
 
     def _need_full_shape(self) -> None:
-        if jnp.ndim(self.weights.concentration) != 1 or jnp.ndim(self.components.scale) != 3:
+        if jnp.ndim(self.weights.concentration) != 1 or jnp.ndim(self.components.loc) != 2:
             raise PriorError("This prior has no component axis yet. Call prior.expand(K, D) first.")
+
+    def _need(self, method: str) -> None:
+        if not hasattr(self.components, method):
+            raise PriorError(
+                f"A {type(self.components).__name__} prior has no {method} in closed form. Use fit_em or a sampler, whichever "
+                "takes it, or a NormalInverseWishart prior."
+            )
 
     def mode(self, present: Params | None = None) -> Params:
         """Most probable θ in the coordinates (weights, means, covariances).
 
         Covariance families without a closed form go on from ``present``.
+
+        Raises
+        ------
+        PriorError
+            If it has no closed form.
         """
         self._need_full_shape()
+        self._need("mode")
         return Params(self.weights.mode(), *self.components.mode(present))
 
     def sample(self, key: PRNGKeyArray, present: Params | None = None) -> Params:
@@ -279,6 +244,13 @@ class Belief(NamedTuple):
         PriorError
             If a hyperparameter has a shape that does not fit K components in D dimensions.
         """
+        if not isinstance(self.weights, Dirichlet):
+            raise PriorError(f"The prior's weights must be a Dirichlet, got {type(self.weights).__name__}.")
+        if not hasattr(self.components, "expand"):
+            raise PriorError(
+                "The prior's components must be a NormalInverseWishart, NormalInverseGamma, NormalTimesInverseWishart, "
+                f"HierarchicalInverseWishart or NormalTimesLKJ, got {type(self.components).__name__}."
+            )
         concentration = in_full("concentration", self.weights.concentration, (num_components,))
         return Belief(Dirichlet(concentration), self.components.expand(num_components, dim))
 
@@ -307,14 +279,17 @@ def default_belief(center: np.ndarray, covariance: np.ndarray, num_components: i
     return Belief(Dirichlet(1.0), NormalInverseWishart(center, 0.01, dim + 2.0, scale))
 
 
-def improper_because(belief: Belief) -> str | None:
-    """Say why a (fully shaped) belief is no probability distribution; None if it is one."""
+def improper_because(belief: Belief, variances_only: bool = False) -> str | None:
+    """Say why a (fully shaped) belief is no probability distribution; None if it is one.
+
+    ``variances_only`` for covariances without correlations.
+    """
     concentration = np.asarray(belief.weights.concentration)
     if not np.isfinite(concentration).all():
         return "a hyperparameter is not finite"
     if (concentration <= 0).any():
         return "the Dirichlet concentration must be above 0"
-    return belief.components.fault()
+    return belief.components.fault(variances_only)
 
 
 Prior = Belief

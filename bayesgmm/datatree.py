@@ -7,6 +7,7 @@ group                       variables
                             ``covariances[component, feature, feature_bis]``
 ``sample_stats``            ``lp`` (log posterior density, constants included) and the sampler's own
 ``log_likelihood``          ``x[obs]``: the **marginal** log density of each row, z summed out
+``log_prior``               ``weights`` and ``components``: the two factors of ``log p(θ)``, constants included
 ``posterior_predictive``    ``x[obs, feature]``: a new data set per draw, one z per row
 ``prior``                   as ``posterior``, drawn from the prior
 ``prior_predictive``        ``x[obs, feature]``
@@ -80,6 +81,7 @@ def posterior_tree(
     groups = {
         "posterior": _theta(params),
         "sample_stats": {"lp": invariants["log_posterior"].values, **sample_stats},
+        "log_prior": _log_prior(params, prior, (invariants["log_posterior"] - invariants["log_likelihood"]).values),
         "prior": _theta(prior_draws),
         "observed_data": {"x": table.values.copy()},
     }
@@ -103,6 +105,16 @@ def posterior_tree(
             note = f"every {thin}th draw, to hold no more than {MOST_VALUES} numbers"
             tree[name] = xr.DataTree(kept.assign_attrs(thinned=note))
     return tree
+
+
+def _log_prior(params: Params, prior: Belief, total: np.ndarray) -> dict[str, np.ndarray]:
+    """``log p(θ)`` by its factors: whatever the belief about the components, that about the weights stands apart from it."""
+    from scipy.special import gammaln, xlogy
+
+    alpha = np.asarray(prior.weights.concentration, float)
+    constant = gammaln(alpha.sum()) - gammaln(alpha).sum()
+    weights = xlogy(alpha - 1.0, np.asarray(params.weights, float)).sum(axis=-1) + constant
+    return {"weights": weights, "components": total - weights}
 
 
 def fit_tree(params: Params, table: Table, frame: Frame, objective: float, attrs: dict[str, Any]) -> "xr.DataTree":
@@ -228,7 +240,8 @@ def _dataset(group: str, variables: dict[str, np.ndarray], table: Table, num_com
         "feature": features, "feature_bis": features, "point": _fixed_points(table),
     }  # fmt: skip
     per_row = {"x": ["obs"] if group == "log_likelihood" else ["obs", "feature"]}
-    dims = {name: per_row.get(name, DIMS.get(name, [])) for name in variables}
+    named = {} if group == "log_prior" else DIMS  # a factor's log density has no component
+    dims = {name: per_row.get(name, named.get(name, [])) for name in variables}
     used = {dim for dim_names in dims.values() for dim in dim_names}
     kept = {name: values for name, values in coords.items() if name in used}
     return from_dict({group: variables}, coords=kept, dims=dims, check_conventions=False)[group].to_dataset()

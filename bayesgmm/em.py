@@ -32,7 +32,7 @@ from bayesgmm.errors import (
 )
 from bayesgmm.fits import to_fit
 from bayesgmm.precision import scope, to_numpy
-from bayesgmm.problem import Problem, as_key, check_count, check_has_mode, prepare
+from bayesgmm.problem import Problem, as_key, check_count, check_has_mode, prepare, unbounded_because
 from bayesgmm.progress import Progress, listening
 from bayesgmm.results import MixtureFit
 from bayesgmm.search import search
@@ -120,7 +120,8 @@ def fit_em(
     NotConvergedWarning
         If the best start stopped at `max_iter` (unless ``tol=0`` asked for that).
     SpuriousComponentWarning
-        If, without a prior, a component rests on no more rows than its own part of the covariance needs.
+        If, without a prior, a component rests on no more rows than its own part of the covariance needs; or if under a
+        hierarchical prior the density has no highest mode.
     """
     _check_arguments(algorithm, max_iter, tol, n_init)
     with scope(dtype), stopwatch() as clock:
@@ -216,6 +217,12 @@ def _warn(fit: MixtureFit, counts: np.ndarray, tol: float) -> None:
             "EM came to rest, but in this precision the log-likelihood cannot show gains as small as tol. "
             "Use dtype='float64', or a larger tol.",
             NotConvergedWarning, stacklevel=3,
+        )  # fmt: skip
+    unbounded = unbounded_because(fit.prior, fit.family, fit.table.values)
+    if unbounded is not None:
+        warnings.warn(
+            f"{unbounded}. This fit is a local mode. The posterior is proper: sample it, or raise hyper_df or df.",
+            SpuriousComponentWarning, stacklevel=3,
         )  # fmt: skip
     few, family = fit.family.rows_needed(fit.table.dim), fit.family.label(fit.table.dim)
     if fit.prior is None and counts.min() <= few:

@@ -47,3 +47,15 @@ class MixingWarning(UserWarning):
 
 class CheckpointWarning(UserWarning):
     """A run could no longer be saved as it goes."""
+
+
+class DrawsError(BayesGMMError, ValueError):
+    """Draws that cannot be relabelled or judged as they stand."""
+
+
+class IdentifiabilityWarning(UserWarning):
+    """A naming of components that the draws do not support."""
+
+
+class LooWarning(UserWarning):
+    """Cross-validation figures that cannot be relied on as they stand."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax.random as jr
 
-from bayesgmm.chains import check_chain_arguments
+from bayesgmm.chains import check_chain_arguments, check_sampled
 from bayesgmm.conjugate import Belief
 from bayesgmm.datatree import prior_tree
 from bayesgmm.precision import scope
@@ -47,4 +47,5 @@ def sample_prior(
     check_chain_arguments(0, num_samples, 1, prior)
     with scope("float64"):
         problem = prepare(x, n_components, prior, covariance_type=covariance_type)
+    check_sampled(problem, 1, num_samples)
     return prior_tree(jr.split(as_key(seed)), problem.penalty, problem.table, num_samples)

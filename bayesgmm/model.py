@@ -10,7 +10,7 @@ from jaxtyping import Float
 from bayesgmm.arrays import Array
 from bayesgmm.conjugate import Belief, NormalInverseWishart
 from bayesgmm.separated import HalfNormal, NormalTimesLKJ
-from bayesgmm.wishart import HierarchicalInverseWishart
+from bayesgmm.wishart import HierarchicalInverseWishart, NormalInverseGamma
 
 
 def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_rows: int | None = None) -> None:
@@ -19,7 +19,7 @@ def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_ro
     z is explicit and enumerated in parallel, so that NUTS sums it out and ``infer_discrete`` draws it back. Use it with
     ``numpyro.infer.Predictive``, ``NUTS``, ``SVI``, and so on; sites are ``weights``, ``scale_trils`` (lower Cholesky factors),
     ``means``, ``z``, ``x``, and the deterministic ``covariances``; with an unknown scale, or with scales and correlations
-    apart, those too.
+    apart, those too. Covariances are free, but diagonal under a `NormalInverseGamma` prior, whose site is ``variances``.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_ro
         )
     with numpyro.plate("component", num_components):
         trils: Any = _factors(component, scale)
-        if isinstance(component, NormalInverseWishart):
+        if isinstance(component, NormalInverseWishart | NormalInverseGamma):
             spread = trils / jnp.sqrt(jnp.asarray(component.strength))[:, None, None]
         else:
             spread = jnp.linalg.cholesky(jnp.asarray(component.covariance))
@@ -55,6 +55,12 @@ def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_ro
 
 def _factors(component: Any, scale: Any) -> Any:
     """Cholesky factors of the covariances, inside the plate of components."""
+    if isinstance(component, NormalInverseGamma):
+        shape, scale = jnp.asarray(component.shape)[:, None], jnp.asarray(component.scale)
+        inverse_gamma: Any = dist.InverseGamma(shape, scale).to_event(1)
+        variances: Any = numpyro.sample("variances", inverse_gamma)
+        dim = jnp.shape(component.loc)[-1]
+        return numpyro.deterministic("scale_trils", jnp.sqrt(variances)[..., None] * jnp.eye(dim))
     if isinstance(component, NormalTimesLKJ):
         kind = dist.HalfNormal if isinstance(component.scales, HalfNormal) else dist.LogNormal
         own: Any = kind(*(jnp.asarray(value) for value in component.scales)).to_event(1)

@@ -88,7 +88,8 @@ def sample_nuts(
     Returns
     -------
     Posterior
-        ``sample_stats`` holds ``diverging``, ``n_steps``, ``tree_depth``, ``acceptance_rate``, ``energy``, ``step_size``.
+        ``sample_stats`` holds ``diverging``, ``n_steps``, ``tree_depth``, ``acceptance_rate``, ``energy``, ``step_size``; with
+        ``likelihood="labels"`` not ``tree_depth`` and ``energy``, which NumPyro's ``DiscreteHMCGibbs`` does not keep.
 
     Raises
     ------

@@ -80,7 +80,13 @@ def penalise(
     """The prior within a covariance family, and the log of its constant (0 for the flat belief).
 
     Without restriction (VVV) it is the prior itself, unless ``plain`` is False.
+
+    Raises
+    ------
+    PriorError
+        If the prior is improper within the family, or none for it.
     """
+    prior = prior and _within(prior, family, dim)
     own = prior and prior.components
     if isinstance(own, NormalTimesInverseWishart | HierarchicalInverseWishart | NormalTimesLKJ):
         assert prior is not None
@@ -111,7 +117,10 @@ def _log_normaliser(belief: Belief):
 def resolve_prior(
     prior: Belief | str | None, table: Table, num_components: int, family: Family | None = None
 ) -> Belief | None:
-    """The prior in full shape and in the user's units: ``"default"`` is made from the data, None stays None."""
+    """The prior in full shape and in the user's units: ``"default"`` is made from the data, None stays None.
+
+    Whether it is proper depends on the covariance family; without one `penalise` asks.
+    """
     if prior is None:
         return None
     if isinstance(prior, str):
@@ -120,18 +129,24 @@ def resolve_prior(
         prior = default_belief(*table.moments(), num_components)
     if not isinstance(prior, Belief):
         raise PriorError(f"The prior must be 'default', None or a bayesgmm.Prior, got {type(prior).__name__}.")
-    if isinstance(prior.components, NormalInverseGamma) and family and family.orientation != "I" and table.dim > 1:
+    full = prior.expand(num_components, table.dim)
+    return full if family is None else _within(full, family, table.dim)
+
+
+def _within(prior: Belief, family: Family, dim: int) -> Belief:
+    """A (full) prior as a covariance family takes it; refused if it is improper there."""
+    own = prior.components
+    if isinstance(own, NormalInverseGamma) and family.orientation != "I" and dim > 1:
         raise PriorError(
             f"NormalInverseGamma is a prior of variances; covariances of the family {family.name} have correlations too. Use "
             "covariance_type='diag' or 'spherical', or a NormalInverseWishart prior."
         )
-    full = prior.expand(num_components, table.dim)
-    reason = improper_because(full)
+    reason = improper_because(prior, variances_only=family.orientation == "I")
     if reason is not None:
         raise PriorError(
             f"The prior is improper: {reason}. Use 'default', change that hyperparameter, or, for EM only, prior=None."
         )
-    return full
+    return prior._replace(components=own.as_wishart()) if isinstance(own, NormalInverseGamma) else prior
 
 
 def default_prior(x, n_components: int) -> Belief:
@@ -193,6 +208,30 @@ def climbs(prior: Belief) -> bool:
     """Whether EM can climb to a mode under this (full) prior."""
     return not isinstance(prior.components, NormalTimesLKJ) and bool(
         (np.asarray(prior.weights.concentration) >= 1).all()
+    )
+
+
+def unbounded_because(prior: Belief | None, family: Family, values: np.ndarray) -> str | None:
+    """Why the posterior density has no highest mode under a (full) prior that EM can climb under; None if it has one.
+
+    With the scale of a `HierarchicalInverseWishart` summed out, K - 1 covariances that go flat in one direction, with standard
+    deviation ε there, have the density ``ε^(hyper_df + K df - (K - 1)(df + D + 1) - m)``, m the rows on their hyperplanes: each
+    makes the scale smaller for the others. The first plane can hold D rows and the others, parallel to it, one each; more where
+    a feature repeats its values. To go flat in all directions, on a row each, takes as much or more from D = 1 on.
+    """
+    own = prior and prior.components
+    if not isinstance(own, HierarchicalInverseWishart) or family.pooled or len(own.loc) == 1:
+        return None
+    num, dim = np.shape(own.loc)
+    repeats = (np.unique(column, return_counts=True)[1] for column in values.T)
+    on_planes = max(num + dim - 2, *(int(np.sort(counts)[1 - num :].sum()) for counts in repeats))
+    needed, given = (num - 1) * (dim + 1) + on_planes, float(own.hyper_df) + float(np.min(own.df))
+    if given >= needed:
+        return None
+    return (
+        "Under this HierarchicalInverseWishart the posterior density has no highest mode: it is unbounded where components "
+        f"close in on few rows, as hyper_df + df = {given:g} is less than (K - 1)(D + 1) + {on_planes} = {needed}, {on_planes} "
+        "being the rows that K - 1 parallel planes can hold"
     )
 
 

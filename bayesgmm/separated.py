@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+from jax.scipy.special import betaln
 from jaxtyping import Float, PRNGKeyArray
-from scipy.special import betaln  # pyright: ignore[reportAttributeAccessIssue]
 
 from bayesgmm.arrays import Array
 from bayesgmm.errors import PriorError
-from bayesgmm.families import Family
+from bayesgmm.families import FAMILIES, Family
 from bayesgmm.hyperparameters import fault_of_matrix, in_full
 from bayesgmm.linalg import cholesky, gram, inverse_tril, matvec, outer
 from bayesgmm.restricted import Restricted, restrict
@@ -108,8 +108,26 @@ class NormalTimesLKJ(NamedTuple):
         )
         return jnp.eye(jnp.shape(self.loc)[-1]) * (typical**2)[..., None, :]
 
-    def fault(self) -> str | None:
+    def sample(self, key: PRNGKeyArray, present: Params | None = None) -> tuple[Array, Array]:
+        """Draw (means, Cholesky factors) of free covariances."""
+        return self._free().sample(key, present)
+
+    def log_kernel(self, means: Array, whiteners: Array, log_diagonals: Array) -> Float[Array, ""]:
+        """Log density over means and free covariances without its constant."""
+        return self._free().log_kernel(means, whiteners, log_diagonals)
+
+    def _free(self) -> "Separated":
+        return Separated(self, restrict(None, FAMILIES["VVV"], *jnp.shape(self.loc))[0])
+
+    def log_normaliser(self) -> Float[Array, ""]:
+        """The constant of that density, summed over components."""
+        num, dim = jnp.shape(self.loc)
+        volumes = jnp.sum(log_volume_of_correlations(dim, jnp.asarray(self.concentration)))
+        return normal_constant(self.covariance) - num * dim * math.log(2.0) - volumes
+
+    def fault(self, variances_only: bool = False) -> str | None:
         """Why this (fully shaped) belief is no probability distribution; None if it is one."""
+        del variances_only  # scales and correlations have their own conditions, whatever the family
         if not all(np.isfinite(value).all() for value in jax.tree.leaves(self)):
             return "a hyperparameter is not finite"
         if (np.asarray(self.concentration) <= 0).any():
@@ -135,6 +153,11 @@ class Separated:
     def metric(self) -> Array:
         """The features' units, (D,)."""
         return self.space.metric
+
+    @property
+    def loc(self) -> Array:
+        """Location of the means, (K, D)."""
+        return self.own.loc
 
     @property
     def scale(self) -> Array:
@@ -211,18 +234,18 @@ def separated(prior: NormalTimesLKJ, family: Family) -> tuple[Separated, float]:
             "One covariance for all components has one prior: give its hyperparameters without an axis of K."
         )
     counted = 1 if family.pooled else num
-    constant = float(normal_constant(prior.covariance)) - counted * dim * math.log(2.0)
-    if family.orientation != "I":
-        constant -= sum(
-            log_volume_of_correlations(dim, float(eta)) for eta in np.asarray(prior.concentration)[:counted]
-        )
+    with jax.enable_x64(True):
+        constant = float(normal_constant(prior.covariance)) - counted * dim * math.log(2.0)
+        if family.orientation != "I":
+            constant -= float(jnp.sum(log_volume_of_correlations(dim, jnp.asarray(prior.concentration)[:counted])))
     return Separated(prior, restrict(None, family, num, dim)[0]), constant
 
 
-def log_volume_of_correlations(dim: int, concentration: float) -> float:
+def log_volume_of_correlations(dim: int, concentration: Any) -> Float[Array, "*k"]:
     """``log ∫ |R|^(η - 1) dR`` over correlation matrices (Lewandowski, Kurowicka & Joe 2009, eq. 16)."""
-    k = np.arange(1, dim)
-    halves = concentration + 0.5 * (dim - k - 1.0)
-    return float(
-        np.sum((2.0 * concentration - 2.0 + dim - k) * (dim - k) * math.log(2.0) + (dim - k) * betaln(halves, halves))
+    eta = jnp.asarray(concentration)[..., None]
+    k = jnp.arange(1.0, dim)
+    halves = eta + 0.5 * (dim - k - 1.0)
+    return jnp.sum(
+        (2.0 * eta - 2.0 + dim - k) * (dim - k) * math.log(2.0) + (dim - k) * betaln(halves, halves), axis=-1
     )

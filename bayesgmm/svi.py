@@ -4,6 +4,7 @@ The target is the marginal posterior, z summed out by one pass over the rows, or
 al. 2013; Kucukelbir et al. 2017). Any guide of NumPyro that is a density over unconstrained coordinates serves.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,7 @@ from bayesgmm.problem import as_key, check_count, prepare
 from bayesgmm.progress import Progress, listening
 from bayesgmm.results import MixtureFit
 from bayesgmm.sweep import Rows
+from bayesgmm.tables import significant
 from bayesgmm.types import Params
 
 GUIDES: dict[str, Callable] = {
@@ -44,12 +46,16 @@ GUIDES: dict[str, Callable] = {
 """From the poorest to the richest: independent coordinates, a few shared directions, all correlations, autoregressive flows."""
 BLOCK = 100
 """Steps between two looks at the outside world."""
+FLOW_SPREAD = 0.1
+"""A flow begins at N(0, 1) in each of its coordinates; these count so much of θ's, as the other guides' first spread does."""
 
 
 class Recipe(NamedTuple):
     """What is compiled into a run."""
 
     guide: Callable
+    spread: float
+    """What a guide's coordinate counts of θ's; both are 0 at the start."""
     num_steps: int
     learning_rate: float
     num_particles: int
@@ -72,8 +78,8 @@ class StochasticPosterior(ApproximatePosterior):
 
     def _title(self) -> str:
         return (
-            f"SVI, guide {self.guide}: {self.n_components} components, ELBO {self.elbo:.3f} ± {self.elbo_error:.3f} after "
-            f"{len(self.trace)} steps; {self._honesty()}"
+            f"SVI, guide {self.guide}: {self.n_components} components, ELBO {self.elbo:.3f} ± "
+            f"{significant(self.elbo_error, 2)} after {len(self.trace)} steps; {self._honesty()}"
         )
 
 
@@ -105,8 +111,9 @@ def fit_svi(
     x, n_components, covariance_type, prior, reference, dtype, progress_bar
         As for `sample_nuts`.
     guide
-        ``"normal"``, ``"low_rank"``, ``"dense"``, ``"flow"`` (`GUIDES`), or a callable that makes a guide of a model,
-        as NumPyro's ``AutoContinuous`` classes do, and takes ``init_loc_fn``.
+        ``"normal"``, ``"low_rank"``, ``"dense"``, ``"flow"`` (`GUIDES`), or a callable that makes a guide of a model, as
+        NumPyro's ``AutoContinuous`` classes do, takes ``init_loc_fn``, and whose posterior can be drawn from and has a density.
+        The model's coordinates are 0 at the start.
     batch_size
         Rows of each step, drawn at random; None for all of them.
     num_steps, learning_rate, num_particles
@@ -150,12 +157,14 @@ def fit_svi(
         check_reference(reference, problem)
         num_rows = problem.table.num_rows
         batch = 0 if batch_size is None or batch_size >= num_rows else int(batch_size)
-        recipe = Recipe(make, num_steps, learning_rate, num_particles, batch, num_rows)
+        spread = FLOW_SPREAD if guide == "flow" else 1.0
+        recipe = Recipe(make, spread, num_steps, learning_rate, num_particles, batch, num_rows)
         key_start, key_draw = jr.split(as_key(seed), 3)[:2]  # the third is the DataTree's
         start = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], chain_starts(key_start, problem, 1, init))
         arguments = start, problem.belief, problem.rows
         key_run, key_draw = jr.split(key_draw)
-        state, trace = _START(key_run, *arguments, recipe=recipe), []
+        keys = jr.split(key_draw, num_chains * num_samples)
+        state, trace = _begin(key_run, keys, arguments, recipe, name), []
         with interruptible() as stop:
             while len(trace) < num_steps and not stop.is_set():
                 count = min(BLOCK, num_steps - len(trace))
@@ -166,7 +175,6 @@ def fit_svi(
                         f"The ELBO is not finite after {len(trace)} steps. Lower learning_rate, or use float64."
                     )
                 listener("svi", len(trace), num_steps, f"ELBO {np.mean(trace[-count:]):.1f}")
-        keys = jr.split(key_draw, num_chains * num_samples)
         params, values, log_ratios = to_numpy(_DRAWS(keys, state, *arguments, recipe=recipe))
         shared = shared_fields(
             problem, (Params(*params), values), (num_chains, num_samples), clock, algorithm="svi", seed=seed,
@@ -179,16 +187,35 @@ def fit_svi(
     shared["interrupted"] = len(trace) < num_steps
     return StochasticPosterior(
         **shared, pareto_k=pareto_k(log_ratios), guide=name, elbo=float(log_ratios.mean()) + constant,
-        elbo_error=float(log_ratios.std() / len(log_ratios) ** 0.5), trace=np.asarray(trace, float),
+        elbo_error=_standard_error(log_ratios), trace=np.asarray(trace, float),
     )  # fmt: skip
 
 
-def _story(shapes: dict[str, tuple[int, ...]], prior: Belief, rows: Rows, batch_size: int, num_rows: int) -> None:
-    """The marginal posterior as a NumPyro model of unconstrained θ."""
-    position: Any = {
-        site: numpyro.sample(site, dist.ImproperUniform(dist.constraints.real, (), shape))
-        for site, shape in shapes.items()
+def _standard_error(values: np.ndarray) -> float:
+    """Of the mean; NaN, shown as a dash, for a single value."""
+    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
+
+
+def _begin(key: Any, keys: Any, arguments: tuple[Params, Belief, Rows], recipe: Recipe, name: str) -> Any:
+    """The guide's first state, once it is known that the guide can be drawn from: the draws are traced, not made."""
+    try:
+        state = _START(key, *arguments, recipe=recipe)
+        jax.eval_shape(partial(_draws, recipe=recipe), keys, state, *arguments)
+    except (AttributeError, NotImplementedError, TypeError) as error:
+        raise ArgumentError(
+            f"The guide {name} cannot serve ({type(error).__name__}: {error}). It must be an AutoContinuous whose "
+            "get_posterior() can be drawn from and has a log density, such as AutoMultivariateNormal or AutoIAFNormal."
+        ) from None
+    return state
+
+
+def _story(start: Position, spread: float, prior: Belief, rows: Rows, batch_size: int, num_rows: int) -> None:
+    """The marginal posterior as a NumPyro model of unconstrained θ, less the start's, in units of `spread`."""
+    sites: Any = {
+        site: numpyro.sample(site, dist.ImproperUniform(dist.constraints.real, (), jnp.shape(value)))
+        for site, value in start.items()
     }
+    position = _place(sites, start, spread)
     if not batch_size:
         numpyro.factor("target", -potential(position, prior, rows))
         return
@@ -198,11 +225,14 @@ def _story(shapes: dict[str, tuple[int, ...]], prior: Belief, rows: Rows, batch_
     numpyro.factor("target", value + prior.log_kernel(params) + log_jacobian(position))
 
 
+def _place(sites: Position, start: Position, spread: float) -> Position:
+    return {site: start[site] + spread * sites[site] for site in start}
+
+
 def _svi(recipe: Recipe, start: Params, prior: Belief, rows: Rows) -> tuple[SVI, Any, Position]:
     position = unconstrain(start, prior)
-    shapes = {site: jnp.shape(value) for site, value in position.items()}
-    model = partial(_story, shapes, prior, rows, recipe.batch_size, recipe.num_rows)
-    guide = recipe.guide(model, init_loc_fn=init_to_value(values=position))
+    model = partial(_story, position, recipe.spread, prior, rows, recipe.batch_size, recipe.num_rows)
+    guide = recipe.guide(model, init_loc_fn=init_to_value(values=jax.tree.map(jnp.zeros_like, position)))
 
     def step_size(step):
         return recipe.learning_rate * 0.01 ** (step / recipe.num_steps)
@@ -235,10 +265,10 @@ def _draws(keys, state, start: Params, prior: Belief, rows: Rows, recipe: Recipe
 
     def one(key):
         flat = density.sample(key)
-        place = guide._unpack_latent(flat)
-        place = {site: place[site] for site in position}
+        place = _place(guide._unpack_latent(flat), position, recipe.spread)
         params = constrain(place, prior)
-        ratio = -potential(place, prior, rows) - jnp.sum(density.log_prob(flat))
+        log_q = jnp.sum(density.log_prob(flat)) - flat.size * math.log(recipe.spread)
+        ratio = -potential(place, prior, rows) - log_q
         return params, log_likelihood(params, rows), ratio
 
     return lax.map(one, keys)

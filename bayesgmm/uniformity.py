@@ -9,7 +9,12 @@ NULL_SIMULATIONS = 4000
 
 
 def uniformity(values: np.ndarray) -> float:
-    """The p-value of uniformity on (0, 1), by the smallest pointwise binomial tail of the empirical distribution function."""
+    """The p-value of uniformity on (0, 1), by the smallest pointwise binomial tail of the empirical distribution function.
+
+    NaN for fewer than two numbers.
+    """
+    if len(values) < 2:
+        return float("nan")
     null = _null_tails(len(values))
     return float((1 + (null <= _smallest_tails(values[None])).sum()) / (len(null) + 1))
 

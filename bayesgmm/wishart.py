@@ -19,7 +19,7 @@ from bayesgmm.conjugate import NormalInverseWishart, sample_inverse_wishart
 from bayesgmm.errors import PriorError
 from bayesgmm.hyperparameters import fault_of_inverse_wishart, fault_of_matrix, in_full
 from bayesgmm.linalg import cholesky, gram, inverse_tril, log_diagonal_sum, matvec, outer, transposed
-from bayesgmm.types import Frame, Params
+from bayesgmm.types import Frame, Params, Stats
 
 
 class NormalTimesInverseWishart(NamedTuple):
@@ -42,12 +42,19 @@ class NormalTimesInverseWishart(NamedTuple):
             in_full("scale", self.scale, (k, d, d)),
         )  # fmt: skip
 
-    def fault(self) -> str | None:
+    def fault(self, variances_only: bool = False) -> str | None:
         """Why this (fully shaped) belief is no probability distribution; None if it is one."""
+        del variances_only  # never of diagonal covariances
         if not all(np.isfinite(value).all() for value in self):
             return "a hyperparameter is not finite"
         wrong = fault_of_matrix("covariance of the mean's prior", np.asarray(self.covariance))
         return wrong or fault_of_inverse_wishart(np.asarray(self.df), np.asarray(self.scale))
+
+    def mode(self, present: Params | None = None) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
+        """``loc`` and ``scale / (df + D + 1)``, as means and Cholesky factors."""
+        del present
+        counts = jnp.asarray(self.df) + (jnp.shape(self.loc)[-1] + 1.0)
+        return jnp.asarray(self.loc), cholesky(self.scale / counts[:, None, None])
 
     def sample(self, key: PRNGKeyArray, present: Params | None = None) -> Any:
         """Draw (means, Cholesky factors)."""
@@ -122,8 +129,9 @@ class HierarchicalInverseWishart(NamedTuple):
             in_full("hyper_df", self.hyper_df, (1,))[0], in_full("hyper_scale", self.hyper_scale, (1, d, d))[0],
         )  # fmt: skip
 
-    def fault(self) -> str | None:
+    def fault(self, variances_only: bool = False) -> str | None:
         """Why this (fully shaped) belief is no probability distribution; None if it is one."""
+        del variances_only  # never of diagonal covariances
         if not all(np.isfinite(value).all() for value in self):
             return "a hyperparameter is not finite"
         wrong = fault_of_matrix("covariance of the mean's prior", np.asarray(self.covariance))
@@ -194,8 +202,9 @@ class HierarchicalInverseWishart(NamedTuple):
 class NormalInverseGamma(NamedTuple):
     """``σ²_kj ~ IG(shape, scale_j)``, ``μ_kj | σ²_kj ~ N(loc_j, σ²_kj / strength)``.
 
-    For diagonal and spherical covariances, or one feature; spherical ones have one ``σ²_k ~ IG(shape, mean of scale)``. It
-    becomes what it equals, the `NormalInverseWishart` with ``df = 2 shape`` and the diagonal ``2 scale``.
+    For diagonal and spherical covariances, or one feature; spherical ones have one ``σ²_k ~ IG(shape, mean of scale)``. A fit
+    carries it as what it equals there, the `NormalInverseWishart` with ``df = 2 shape`` and the diagonal ``2 scale``. Its own
+    methods are those of diagonal covariances, each feature a normal-inverse-Wishart of one dimension.
     """
 
     loc: Any
@@ -203,14 +212,65 @@ class NormalInverseGamma(NamedTuple):
     shape: Any
     scale: Any
 
-    def expand(self, num_components: int, dim: int) -> NormalInverseWishart:
-        """As `NormalInverseWishart`, every hyperparameter in full shape."""
+    def expand(self, num_components: int, dim: int) -> "NormalInverseGamma":
+        """Every hyperparameter in full shape, as NumPy arrays; see `Belief.expand`."""
         k, d = num_components, dim
-        scale = in_full("scale", self.scale, (k, d))
-        return NormalInverseWishart(
-            in_full("loc", self.loc, (k, d)), in_full("strength", self.strength, (k,)),
-            2.0 * in_full("shape", self.shape, (k,)), 2.0 * scale[:, :, None] * np.eye(d),
+        return NormalInverseGamma(
+            in_full("loc", self.loc, (k, d)), in_full("strength", self.strength, (k,)), in_full("shape", self.shape, (k,)),
+            in_full("scale", self.scale, (k, d)),
         )  # fmt: skip
+
+    def as_wishart(self) -> NormalInverseWishart:
+        """The same belief about the variances, as a (fully shaped) `NormalInverseWishart`."""
+        matrices = np.asarray(self.scale)[:, :, None] * np.eye(np.shape(self.loc)[-1])
+        return NormalInverseWishart(self.loc, self.strength, 2.0 * self.shape, 2.0 * matrices)
+
+    def fault(self, variances_only: bool = False) -> str | None:
+        """Why this (fully shaped) belief is no probability distribution; None if it is one."""
+        del variances_only  # always
+        if not all(np.isfinite(value).all() for value in self):
+            return "a hyperparameter is not finite"
+        wrong = [name for name in ("strength", "shape", "scale") if (np.asarray(getattr(self, name)) <= 0).any()]
+        return f"NormalInverseGamma needs {' and '.join(wrong)} above 0" if wrong else None
+
+    def update(self, stats: Stats) -> "NormalInverseGamma":
+        """Conjugate update; of the scatters only the diagonals count."""
+        num, dim = jnp.shape(self.loc)
+        spreads = jnp.diagonal(stats.scatters, axis1=-2, axis2=-1).reshape(-1, 1, 1)
+        seen = Stats(jnp.repeat(stats.counts, dim), stats.means.reshape(-1, 1), spreads, stats.value)
+        loc, strength, df, scale = self._features().update(seen)
+        return NormalInverseGamma(
+            loc.reshape(num, dim), strength[::dim], 0.5 * df[::dim], 0.5 * scale.reshape(num, dim)
+        )
+
+    def mode(self, present: Params | None = None) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
+        """Joint mode of means and variances, as means and Cholesky factors."""
+        return self._joined(*self._features().mode(present))
+
+    def sample(self, key: PRNGKeyArray, present: Params | None = None) -> Any:
+        """Draw (means, Cholesky factors)."""
+        return self._joined(*self._features().sample(key, present))
+
+    def log_kernel(self, means: Array, whiteners: Array, log_diagonals: Array) -> Float[Array, ""]:
+        """Log density over means and variances without its constant."""
+        del log_diagonals
+        ones = jnp.diagonal(whiteners, axis1=-2, axis2=-1).reshape(-1, 1, 1)
+        return self._features().log_kernel(means.reshape(-1, 1), ones, -jnp.log(ones[:, 0, 0]))
+
+    def log_normaliser(self) -> Float[Array, ""]:
+        """The constant of the density over (means, variances), summed over components."""
+        return self._features().log_normaliser()
+
+    def _features(self) -> NormalInverseWishart:
+        """The belief about each component and feature, of one dimension."""
+        dim = jnp.shape(self.loc)[-1]
+        loc, scale = jnp.reshape(self.loc, (-1, 1)), jnp.reshape(self.scale, (-1, 1, 1))
+        strength, shape = (jnp.repeat(jnp.asarray(value), dim) for value in (self.strength, self.shape))
+        return NormalInverseWishart(loc, strength, 2.0 * shape, 2.0 * scale)
+
+    def _joined(self, means: Array, trils: Array) -> tuple[Array, Array]:
+        num, dim = jnp.shape(self.loc)
+        return means.reshape(num, dim), trils.reshape(num, dim, 1) * jnp.eye(dim, dtype=trils.dtype)
 
 
 def log_normal_kernel(means: Array, loc: Any, covariance: Any) -> Float[Array, ""]:

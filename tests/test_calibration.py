@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
@@ -113,3 +114,22 @@ def test_failures_are_told():
 def test_bad_input(arguments, error, words):
     with pytest.raises(error, match=words):
         bg.calibrate(X, **({"n_components": 2, "n_sims": 2} | SHORT | arguments))
+
+
+def test_one_simulation_has_no_p_value_but_a_table():
+    found = bg.calibrate(X, 1, engine="laplace", n_sims=1, num_samples=40, prior=PRIOR)
+    assert np.isnan(uniformity(np.array([0.3])))
+    assert found.summary()["adjusted"].isna().all()
+    assert "NaN" not in repr(found) + found._repr_html_()
+    assert "–" in repr(found)
+
+
+def test_options_are_known_by_name_where_there_is_a_folder(tmp_path):
+    short = {"num_samples": 4, "num_warmup": 2, "num_chains": 1, "n_sims": 1, "prior": PRIOR}
+
+    def engine(x, n_components, guide, **settings):
+        return bg.sample_gibbs(x, n_components, **settings)
+
+    assert bg.calibrate(X, 1, engine=engine, guide=partial(max), **short).num_sims == 1
+    with pytest.raises(ArgumentError, match="by name"):
+        bg.calibrate(X, 1, engine=engine, guide=partial(max), checkpoint=tmp_path, **short)

@@ -10,7 +10,8 @@ from scipy.special import digamma
 
 import bayesgmm as bg
 from bayesgmm.conjugate import Belief
-from bayesgmm.errors import ArgumentError, NotConvergedWarning, PriorError
+from bayesgmm.errors import ArgumentError, NotConvergedWarning, PriorError, SamplingInterrupted
+from bayesgmm.interrupt import interruptible
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_batches_lead_to_the_same_bound(rng):
     batches = bg.fit_cavi(x, 3, num_samples=20, batch_size=200, num_steps=400)
     assert batches.elbo == pytest.approx(whole.elbo, abs=1e-3)
     assert batches.trace[0] > whole.elbo - 30.0
-    assert batches.n_iter <= whole.n_iter
+    assert 1 < batches.n_iter <= whole.n_iter
 
 
 def test_ctrl_c_keeps_q_as_it_stood(faithful):
@@ -187,3 +188,32 @@ def test_bad_input_is_refused_first(faithful):
         bg.fit_cavi(faithful, 2, batch_size=0)
     with pytest.warns(NotConvergedWarning, match="max_iter=3"):
         bg.fit_cavi(faithful, 4, max_iter=3, num_samples=10)
+
+
+def test_ctrl_c_among_the_batches_keeps_the_best_q(faithful, fit):
+    """The stochastic beginning tells where it is, and a Ctrl-C there leaves q as it stood, with its bound."""
+    heard = []
+
+    def press(label, done, total, note):
+        heard.append((label, done, total))
+        if done >= 200:
+            signal.raise_signal(signal.SIGINT)
+
+    cut = bg.fit_cavi(faithful, 2, batch_size=50, num_steps=1000, progress_bar=press)
+    assert heard == [("cavi, batches", 100, 1000), ("cavi, batches", 200, 1000)]
+    assert cut.interrupted
+    assert "interrupted after 0 iterations" in repr(cut)
+    assert fit.elbo - 30 < cut.elbo < fit.elbo
+
+
+def test_ctrl_c_before_the_first_iteration_is_no_failure_to_fit(faithful):
+    with interruptible() as stop:
+        stop.set()
+        with pytest.raises(SamplingInterrupted, match="before its first iteration"):
+            bg.fit_cavi(faithful, 2, n_init=2)
+
+
+def test_more_draws_than_memory_are_refused_first(faithful):
+    for run in (bg.fit_cavi, bg.sample_prior):
+        with pytest.raises(ArgumentError, match="more than this machine has"):
+            run(faithful, 2, num_samples=10**10)

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
+import jax
 import numpy as np
 import pytest
 
@@ -168,3 +170,37 @@ def test_a_posterior_survives_pickling(reference_data):
     posterior = bg.sample_gibbs(reference_data["faithful"], 2, num_warmup=5, num_samples=5, num_chains=1)
     again = pickle.loads(pickle.dumps(posterior))
     assert_same_draws(again.extend(5), posterior.extend(5))
+
+
+def test_numpy_integers_are_integers(tmp_path):
+    """Beside our tests nothing keeps callers from ``n_components=np.int64(2)``."""
+    question = {"n_components": np.int64(2), "dense_mass": np.bool_(True)}
+    checkpoint.Checkpoint(tmp_path / "run", question)
+    checkpoint.Checkpoint(tmp_path / "run", {"n_components": 2, "dense_mass": True})
+    checkpoint.read_lines(tmp_path / "ranks.jsonl", question)
+    assert checkpoint.read_lines(tmp_path / "ranks.jsonl", {"n_components": 2, "dense_mass": True}) == []
+    with pytest.raises(CheckpointError, match="there 2, now"):
+        checkpoint.Checkpoint(tmp_path / "run", question | {"n_components": np.int64(3)})
+
+
+def test_a_key_of_another_kind_goes_on(reference_data):
+    x = reference_data["waiting"]
+    settings = {"num_warmup": 2, "num_chains": 1, "seed": jax.random.key(0, impl="rbg")}
+    short = pickle.loads(pickle.dumps(bg.sample_gibbs(x, 2, num_samples=3, **settings)))
+    assert_same_draws(short.extend(4), bg.sample_gibbs(x, 2, num_samples=7, reference=short.reference, **settings))
+
+
+def test_a_fingerprint_is_of_what_can_be_known_again():
+    """A class is at another address in another process, as one made anew is in this one."""
+
+    def guide():
+        class Guide:
+            pass
+
+        return Guide
+
+    assert checkpoint.fingerprint(guide()) == checkpoint.fingerprint(guide())
+    assert checkpoint.fingerprint(bg.fit_cavi) != checkpoint.fingerprint(bg.fit_svi)
+    for nameless in (lambda: None, partial(bg.fit_cavi), object()):
+        with pytest.raises(CheckpointError, match="again"):
+            checkpoint.fingerprint(nameless)

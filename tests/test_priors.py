@@ -15,12 +15,13 @@ from scipy import stats
 from scipy.integrate import dblquad, quad
 from scipy.special import logsumexp
 from test_conjugate import random_params
+from twins import label_stats
 
 import bayesgmm as bg
 from bayesgmm import separated
-from bayesgmm.errors import ArgumentError, PriorError
+from bayesgmm.errors import ArgumentError, PriorError, SpuriousComponentWarning
 from bayesgmm.families import resolve_family
-from bayesgmm.problem import penalise
+from bayesgmm.problem import penalise, prepare, unbounded_because
 
 TRUTH = json.loads((Path(__file__).parent / "truth" / "posteriordb.json").read_text())
 LKJ = bg.NormalTimesLKJ(np.array([3.5, 70.0]), np.diag([4.0, 400.0]), 2.0, bg.HalfNormal(np.array([1.0, 10.0])))
@@ -149,9 +150,9 @@ def test_hierarchical_engines_agree(reference_data):
     """EM's objective never falls and no draw is above it; Gibbs (C drawn) and NUTS (C summed out) have one posterior."""
     x = reference_data["faithful"]
     prior = with_flat_weights(HIERARCHICAL)
-    mode = bg.fit_em(x, 2, prior=prior)
+    with pytest.warns(SpuriousComponentWarning, match="local mode"):  # many rows waited the same number of minutes
+        mode, run = bg.fit_em(x, 2, prior=prior), bg.fit_em(x, 2, prior=prior, n_init=2, accelerate=False)
     assert mode.objective == pytest.approx(mode.log_likelihood + log_prior(HIERARCHICAL, mode.params), rel=1e-10)
-    run = bg.fit_em(x, 2, prior=prior, n_init=2, accelerate=False)
     assert (np.diff(run.trace) > -1e-9 * np.abs(run.trace[1:])).all()
     gibbs = bg.sample_gibbs(x, 2, prior=prior, num_samples=1000)
     nuts = bg.sample_nuts(x, 2, prior=prior, num_warmup=300, num_samples=400)
@@ -227,3 +228,136 @@ def test_prior_predictive(reference_data):
 def test_what_cannot_be_is_refused_with_the_reason(reference_data, call, error, words):
     with pytest.raises(error, match=words):
         call(reference_data["faithful"])
+
+
+def collapsing(x, covariances, which):
+    """θ with a component at each of the points `which`, of these covariances, and one for all other rows."""
+    num = len(which) + 1
+    rest = 4.0 * np.eye(x.shape[1])
+    return bg.Params.of(np.full(num, 1 / num), [*which, x.mean(axis=0)], [*covariances, rest])
+
+
+@pytest.mark.parametrize(
+    ("repeats", "df", "hyper_df", "rises"),
+    [(1, 3.0, 2.5, False), (1, 3.0, 1.5, True), (1, 2.5, 2.4, True), (6, 4.0, 4.0, True), (6, 5.0, 4.5, False)],
+)
+def test_where_the_hierarchical_density_has_no_highest_mode(repeats, df, hyper_df, rises):
+    """A component that goes flat on a line with 2 of the rows, or with all that share a value: up and up, or down, as told.
+
+    K = D = 2: two rows lie on a line, so that it takes ``hyper_df + df < (K - 1)(D + 1) + 2 = 5``, or with six rows, 9.
+    """
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    x[:repeats, 1] = 0.3
+    prior = bg.HierarchicalInverseWishart(0.0, 10.0, df, hyper_df, 1.0)
+    along = np.array([1.0, 0.0]) if repeats > 1 else x[1] - x[0]
+    normal = np.array([-along[1], along[0]]) / np.hypot(*along)
+    heights = []
+    for sd in (1e-4, 1e-5):
+        flat = 4.0 * np.eye(2) + (sd**2 - 4.0) * np.outer(normal, normal)
+        params = collapsing(x, [flat], [x[0]])
+        heights.append(log_prior(prior, params) + float(bg.log_likelihood(params, x)))
+    assert (heights[1] > heights[0]) == rises
+    full = with_flat_weights(prior).expand(2, 2)
+    assert (unbounded_because(full, resolve_family("full", 2), x) is not None) == rises
+    assert unbounded_because(full, resolve_family("tied", 2), x) is None
+    assert unbounded_because(with_flat_weights(prior).expand(1, 2), resolve_family("full", 2), x) is None
+
+
+def test_em_says_that_its_mode_is_a_local_one(reference_data):
+    """Richardson & Green's own prior, from K = 3 on."""
+    x = reference_data["galaxy_corrected"]
+    prior = with_flat_weights(bg.HierarchicalInverseWishart(21.7, 625.0, 4.0, 0.4, 62.5))
+    with pytest.warns(SpuriousComponentWarning, match=r"local mode"):
+        bg.fit_em(x, 3, prior=prior, init="k-means++", n_init=1)
+    assert unbounded_because(prior.expand(2, 1), resolve_family("full", 1), x.to_numpy()) is None
+
+
+def test_variances_ask_for_less_than_matrices(rng):
+    """``IG(1, 1)`` is proper in any number of dimensions; what is not is refused in the words of the prior."""
+    x = np.concatenate([rng.normal(size=(20, 4)), rng.normal(size=(20, 4)) + 5])
+    gamma = bg.NormalInverseGamma(0.0, 0.01, shape=1.0, scale=1.0)
+    wishart = bg.NormalInverseWishart(0.0, 0.01, 2.0, 2.0)
+    fit = bg.fit_em(x, 2, covariance_type="spherical", prior=with_flat_weights(gamma), n_init=1)
+    assert fit.converged
+    with jax.enable_x64(True):
+        one, two = (
+            prepare(x, 2, with_flat_weights(prior), covariance_type="diag").penalty for prior in (gamma, wishart)
+        )
+    jax.tree.map(np.testing.assert_array_equal, one, two)
+    for bad, family, words in (
+        (gamma._replace(shape=-2.0), "diag", "NormalInverseGamma needs shape above 0"),
+        (wishart._replace(df=0.0), "diag", "df > 0"), (wishart._replace(scale=-1.0), "VII", "diagonal must be above 0"),
+        (wishart, "full", "df > D - 1"), (gamma, "full", "correlations too"),
+    ):  # fmt: skip
+        with pytest.raises(PriorError, match=words):
+            bg.fit_em(x, 2, covariance_type=family, prior=with_flat_weights(bad))
+    with pytest.raises(PriorError, match="correlations too"):
+        bg.fit_table(x, [2], "VVV", prior=with_flat_weights(gamma))
+
+
+def test_every_prior_has_the_methods_that_are_documented():
+    """Densities at draws are those within the family; modes are modes; what has no closed form is told."""
+    lkj = bg.NormalTimesLKJ(0.0, 2.0, 1.5, bg.HalfNormal(1.0))
+    gamma = bg.NormalInverseGamma(0.5, 2.0, 3.0, np.array([1.0, 4.0]))
+    apart = bg.NormalTimesInverseWishart(0.5, 2.0, 6.0, 1.5)
+    with jax.enable_x64(True):
+        for own, family in ((lkj, "full"), (gamma, "diag"), (apart, "full"), (HIERARCHICAL, "full")):
+            prior = with_flat_weights(own).expand(2, 2)
+            params = prior.sample(jax.random.key(1))
+            density = jax.jit(prior.log_density) if own is lkj else prior.log_density  # the constant can be traced too
+            found = density(params) - prior.weights.log_normaliser()
+            assert float(found) == pytest.approx(log_prior(own, params, family), rel=1e-10)
+        for own in (gamma, apart):
+            prior = with_flat_weights(own).expand(1, 2)
+            mode = prior.mode()
+            scales = jnp.diagonal(mode.scale_trils, axis1=1, axis2=2)
+
+            def height(means, scales, prior=prior):
+                trils = scales[:, :, None] * jnp.eye(2)
+                return prior.log_kernel(bg.Params(jnp.ones(1), means, trils))  # of both, the covariances are diagonal
+
+            for gradient in jax.grad(height, (0, 1))(mode.means, scales):
+                np.testing.assert_allclose(gradient, 0.0, atol=1e-10)
+    for own, method in ((lkj, "mode"), (HIERARCHICAL, "mode"), (apart, "update"), (lkj, "update")):
+        prior = with_flat_weights(own).expand(2, 2)
+        arguments = [label_stats(np.zeros((2, 2)), np.arange(2), 2)] if method == "update" else []
+        with pytest.raises(PriorError, match=f"no {method} in closed form"):
+            getattr(prior, method)(*arguments)
+
+
+def test_inverse_gamma_updates_as_one_dimension_does(rng):
+    x = rng.normal(size=(5, 2)) * [1.0, 3.0]
+    own = bg.NormalInverseGamma(0.5, 2.0, 3.0, np.array([1.0, 4.0]))
+    with jax.enable_x64(True):
+        seen = with_flat_weights(own).expand(1, 2).update(label_stats(x, np.zeros(5, int), 1)).components
+    mean = x.mean(axis=0)
+    np.testing.assert_allclose(seen.shape, [3.0 + 2.5])
+    np.testing.assert_allclose(seen.loc, [(2.0 * 0.5 + 5 * mean) / 7.0])
+    expected = [1.0, 4.0] + 0.5 * ((x - mean) ** 2).sum(axis=0) + 0.5 * 2.0 * 5 / 7.0 * (mean - 0.5) ** 2
+    np.testing.assert_allclose(seen.scale, [expected])
+
+
+def test_the_story_under_inverse_gamma_has_diagonal_covariances():
+    prior = with_flat_weights(bg.NormalInverseGamma(0.5, 2.0, 3.0, np.array([1.0, 4.0])))
+    with jax.enable_x64(True):
+        full = jax.tree.map(jnp.asarray, prior.expand(2, 2))
+        params = full.sample(jax.random.key(0))
+        variances = jnp.diagonal(params.covariances, axis1=1, axis2=2)
+        sites = {"weights": params.weights, "means": params.means, "variances": variances, "z": jnp.zeros(1, int)}
+        story = numpyro.handlers.condition(bg.gaussian_mixture, data=sites)
+        x = np.zeros((1, 2))
+        theirs = float(log_density(story, (full, jnp.asarray(x)), {}, {})[0])
+        ours = float(full.log_density(params)) + float(bg.log_joint(params, x)[0, 0])
+    assert ours == pytest.approx(theirs, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("prior", "words"),
+    [
+        (bg.Prior(bg.Dirichlet(1.0), bg.HalfNormal(1.0)), "components must be a NormalInverseWishart"),
+        (bg.Prior(1.0, bg.NormalInverseWishart(0.0, 1.0, 3.0, 1.0)), "weights must be a Dirichlet"),  # pyright: ignore
+    ],
+)
+def test_parts_of_another_kind_are_refused(reference_data, prior, words):
+    with pytest.raises(PriorError, match=words):
+        bg.fit_em(reference_data["waiting"], 2, prior=prior)

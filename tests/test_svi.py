@@ -1,6 +1,7 @@
 """Stochastic variational inference: a bound where it must be one, exact where it can be, by batches too, on any prior."""
 
 import signal
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 import twins
 
 import bayesgmm as bg
+from bayesgmm import svi
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.precision import scope
 from bayesgmm.sweep import to_rows
@@ -95,3 +97,38 @@ def test_rows_are_taken_as_asked(rng, monkeypatch, offset):
             got = jax.jit(lambda rows: rows.take(jnp.asarray(wanted)).x)(rows)
             np.testing.assert_allclose(got[0, 1:].T, ((x - frame.center) / frame.scale)[wanted], rtol=1e-12)
             assert (np.asarray(got[0, 0]) == 1).all()
+
+
+def test_every_guide_begins_at_the_start(faithful):
+    """The first bound depends on where the start is: a flow has no location of its own to begin at."""
+    short = {"guide": "flow", "num_steps": 1, "num_samples": 10, "num_chains": 1}
+    near, far = (
+        bg.fit_svi(faithful, 1, init=bg.Params.of([1.0], [mean], [np.diag([1.3, 185.0])]), **short).trace[0]
+        for mean in ([3.5, 71.0], [90.0, 900.0])
+    )
+    assert near > far + 10_000
+
+
+@pytest.mark.slow
+def test_a_flow_comes_to_the_better_optimum(rng):
+    x = rng.normal(size=(180, 2)) + np.repeat([[0.0, 0.0], [6.0, 6.0], [6.0, -6.0]], 60, axis=0)
+    dense, flow = (bg.fit_svi(x, 3, guide=guide) for guide in ("dense", "flow"))
+    assert flow.elbo > dense.elbo - 1.0
+
+
+def test_a_guide_that_cannot_be_drawn_from_is_refused_before_the_steps(faithful):
+    from numpyro.infer import autoguide
+
+    def heard(*args):
+        raise AssertionError("a step was made")
+
+    for guide in (autoguide.AutoNormal, autoguide.AutoDelta, autoguide.AutoBNAFNormal, autoguide.AutoDAIS):
+        with pytest.raises(ArgumentError, match=f"{guide.__name__} cannot serve"):
+            bg.fit_svi(faithful, 1, guide=guide, init="dispersed", num_steps=100, progress_bar=heard)
+
+
+def test_one_draw_has_no_standard_error(faithful):
+    assert svi._standard_error(np.array([1.0, 3.0])) == pytest.approx(1.0)
+    short = {"num_steps": 200, "num_samples": 20, "init": "dispersed", "guide": "normal"}  # compiled above
+    alone = replace(bg.fit_svi(faithful, 2, **short), elbo_error=svi._standard_error(np.array([1.0])))
+    assert "± –" in repr(alone)

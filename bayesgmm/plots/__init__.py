@@ -1,9 +1,16 @@
 """Pictures of fits and draws: each function takes results, and axes if the caller has some, and returns the axes."""
 
 from bayesgmm.plots.calibration import plot_calibration
+from bayesgmm.plots.checks import plot_check, plot_khat, plot_pit, plot_predictive_checks, plot_sensitivity
 from bayesgmm.plots.components import plot_components
+from bayesgmm.plots.diagnosis import plot_point_process, plot_ranks
 from bayesgmm.plots.means import plot_means
+from bayesgmm.plots.partitions import plot_similarity, plot_uncertainty
 from bayesgmm.plots.selection import plot_table
 from bayesgmm.plots.traces import plot_ascent, plot_traces
 
-__all__ = ["plot_ascent", "plot_calibration", "plot_components", "plot_means", "plot_table", "plot_traces"]
+__all__ = [
+    "plot_ascent", "plot_calibration", "plot_check", "plot_components", "plot_khat", "plot_means", "plot_pit",
+    "plot_point_process", "plot_predictive_checks", "plot_ranks", "plot_sensitivity", "plot_similarity", "plot_table",
+    "plot_traces", "plot_uncertainty",
+]  # fmt: skip

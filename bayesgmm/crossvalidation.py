@@ -181,7 +181,7 @@ def leave_one_out(
         found = match(cloud, row) if cloud is not None else None
         if found is not None:
             matched[row] = found
-            value = float(logsumexp(found.log_density + found.log_weights))
+            value = float(np.asarray(logsumexp(found.log_density + found.log_weights)))
             _replace_row(elpd, row, value, found.pareto_k)
         listener("moment matching", number + 1, len(bad), f"row {row}")
     _add_up(elpd)

@@ -44,7 +44,10 @@ def bench_labels() -> None:
             bg.relabel(variables, method, x=x)
             times.append(time.perf_counter() - start)
         first, later = times[0], float(np.median(times[1:]))
-        print(f"| relabel by {method}, N=1,000 K=5, 4,000 draws | {later:.2f} s | first call {first:.2f} s | | |", flush=True)
+        print(
+            f"| relabel by {method}, N=1,000 K=5, 4,000 draws | {later:.2f} s | first call {first:.2f} s | | |",
+            flush=True,
+        )
     for method in ("ecr", "stephens"):
         memory, seconds = map(float, fresh(MEMORY, method).split())
         print(f"| relabel by {method}, N=100,000 | {seconds:.1f} s | {memory:.2f} GB more | | |", flush=True)

@@ -34,6 +34,7 @@ def test_evidence_of_one_component_is_the_closed_form(rng, family):
     assert abs(errors[1]) < 0.25 * abs(errors[0])
 
 
+@pytest.mark.slow
 def test_agrees_with_gibbs_where_components_are_apart(reference_data):
     x = reference_data["faithful"]
     laplace = bg.fit_laplace(x, 2, seed=1)

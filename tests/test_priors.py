@@ -146,6 +146,7 @@ def test_posteriordb_is_reproduced():
         assert values.std() == pytest.approx(theirs["sd"], rel=0.08)
 
 
+@pytest.mark.slow
 def test_hierarchical_engines_agree(reference_data):
     """EM's objective never falls and no draw is above it; Gibbs (C drawn) and NUTS (C summed out) have one posterior."""
     x = reference_data["faithful"]
@@ -166,7 +167,7 @@ def test_hierarchical_engines_agree(reference_data):
 
 
 @pytest.mark.parametrize(
-    "family", ["full", pytest.param("tied", marks=pytest.mark.slow), pytest.param("diag", marks=pytest.mark.slow)]
+    "family", ["diag", pytest.param("tied", marks=pytest.mark.slow), pytest.param("full", marks=pytest.mark.slow)]
 )
 def test_lkj_draws_carry_the_stated_density(reference_data, family):
     x = reference_data["faithful"]
@@ -177,6 +178,7 @@ def test_lkj_draws_carry_the_stated_density(reference_data, family):
     assert draws.datatree["prior"]["means"].shape[-2:] == (2, 2)
 
 
+@pytest.mark.slow
 def test_inverse_gamma_is_what_the_families_say(reference_data):
     """Variances of a diagonal family: scipy's inverse-gamma at a draw; spherical ones share the mean scale."""
     x = reference_data["faithful"]

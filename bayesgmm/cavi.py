@@ -204,9 +204,8 @@ def _begin(
         listener("cavi, batches", done, num_steps, "")
     states, bounds = _AFTER_BATCHES(stats, problem.belief, problem.rows, size=size)
     best = int(np.nanargmax(bounds)) if np.isfinite(bounds).any() else 0
-    if (
-        stop.is_set()
-    ):  # only here: an iteration would find no gain over the bound of the q that it begins with, and settle
+    # Only after Ctrl-C: an iteration would find no gain over the bound of the q that it begins with, and settle.
+    if stop.is_set():
         states = states._replace(elbo=bounds)
     return jax.tree.map(lambda leaf: leaf[best : best + 1], states)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm import relabelling
-from bayesgmm.approximation import ApproximatePosterior
+from bayesgmm.approximation import GOOD_K, ApproximatePosterior
 from bayesgmm.chain_groups import APART, group_chains, separations, stacking_weights
 from bayesgmm.data import Table
 from bayesgmm.diagnosis_words import words
@@ -128,7 +128,7 @@ class Diagnosis:
     def status(self) -> str:
         """One of: too few draws, stuck, slow, missed mode, not to be trusted, too many components, labels in doubt, sound."""
         if self.pareto_k is not None:
-            trusted = self.pareto_k <= 0.7
+            trusted = self.pareto_k <= GOOD_K
         else:
             trusted = True
             if not np.isfinite(self.worst_rhat):

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayesgmm.approximation import GOOD_K
 from bayesgmm.diagnostics import GOOD_BFMI
 from bayesgmm.missed_modes import MissedMode
 
@@ -25,7 +26,7 @@ def words(found: "Diagnosis") -> list[str]:
 
 def _mixing(found: "Diagnosis") -> str:
     if found.pareto_k is not None:
-        trust = "may be trusted" if found.pareto_k <= 0.7 else "are not to be trusted: sample the posterior instead"
+        trust = "may be trusted" if found.pareto_k <= GOOD_K else "are not to be trusted: sample the posterior instead"
         return f"Independent draws of an approximation; Pareto k-hat {found.pareto_k:.2f}: they {trust}."
     if not np.isfinite(found.worst_rhat):
         return "Too few draws, or chains that do not move, to tell whether they have mixed. Draw more."

@@ -83,4 +83,5 @@ def _columns(view: "xr.Dataset", components: list[np.ndarray]) -> np.ndarray:
 
 
 def _ratio(distance: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    return np.where(distance > 0, distance / np.where(spread > 0, spread, np.finfo(float).tiny), 0.0)
+    """Distances in spreads: 0 where there is no distance, and at most 1e12, for chains that stand still."""
+    return np.where(distance > 0, distance, 0.0) / np.where(distance > 0, np.maximum(spread, 1e-12 * distance), 1.0)

@@ -15,6 +15,7 @@ from bayesgmm.approximation import ApproximatePosterior
 from bayesgmm.chains import check_chain_arguments, check_family
 from bayesgmm.conjugate import Belief
 from bayesgmm.data import Table, as_table
+from bayesgmm.diagnosis import Diagnosis, diagnose
 from bayesgmm.engines import ENGINES, POINT_ENGINES, Result, check_engines, run_engine
 from bayesgmm.errors import ArgumentError, FitError, MixingWarning, SamplingInterrupted
 from bayesgmm.families import Family, resolve_family
@@ -137,6 +138,11 @@ class Comparison:
         for name, fit in self.fits.items():
             lines.append(point_line(name, fit, *measure) if measure else fit_line(name, fit))
         return lines
+
+    def diagnose(self, search: bool = True) -> dict[str, Diagnosis]:
+        """What each sampler's draws support, as `bayesgmm.diagnose` says; none where a single component leaves no labels."""
+        samplers = self.samplers if self.n_components > 1 else {}
+        return {name: diagnose(one, search=search, seed=self.seed) for name, one in samplers.items()}
 
     @property
     def _approximations(self) -> dict[str, ApproximatePosterior]:

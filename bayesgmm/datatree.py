@@ -109,11 +109,10 @@ def posterior_tree(
 
 def _log_prior(params: Params, prior: Belief, total: np.ndarray) -> dict[str, np.ndarray]:
     """``log p(θ)`` by its factors: whatever the belief about the components, that about the weights stands apart from it."""
-    from scipy.special import gammaln, xlogy
-
-    alpha = np.asarray(prior.weights.concentration, float)
-    constant = gammaln(alpha.sum()) - gammaln(alpha).sum()
-    weights = xlogy(alpha - 1.0, np.asarray(params.weights, float)).sum(axis=-1) + constant
+    with scope("float64"):
+        belief = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), prior.weights)
+        logs = jnp.log(jnp.asarray(params.weights).reshape(-1, params.weights.shape[-1]))
+        weights = np.asarray(jax.vmap(belief.log_kernel)(logs) + belief.log_normaliser()).reshape(total.shape)
     return {"weights": weights, "components": total - weights}
 
 

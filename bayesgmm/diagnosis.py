@@ -11,7 +11,7 @@ from bayesgmm.approximation import GOOD_K, ApproximatePosterior
 from bayesgmm.chain_groups import APART, group_chains, separations, stacking_weights
 from bayesgmm.data import Table
 from bayesgmm.diagnosis_words import words
-from bayesgmm.diagnostics import GOOD_ESS, GOOD_RHAT, convergence_table
+from bayesgmm.diagnostics import convergence_table, passes
 from bayesgmm.draws import Draws, Source, as_draws
 from bayesgmm.invariants import COUNTS, label_invariant_view
 from bayesgmm.missed_modes import MissedMode, look_for_more
@@ -76,7 +76,7 @@ class Diagnosis:
     @property
     def mixed(self) -> bool:
         """Whether R-hat is below 1.01 and ESS above 100 per chain in all of them (Vehtari et al. 2021)."""
-        return self.worst_rhat < GOOD_RHAT and self.smallest_ess > GOOD_ESS * self.relabelling.draws.shape[0]
+        return passes(self.judged, self.relabelling.draws.shape[0])
 
     @property
     def component_rhat(self) -> float:
@@ -184,7 +184,13 @@ class Diagnosis:
         """Rank plots of the label-invariant quantities by ArviZ, and the draws' components by name, as figures by name."""
         from bayesgmm import plots
 
-        return {"ranks": plots.plot_ranks(self.view), "labels": plots.plot_point_process(self.relabelling).figure}
+        return {"ranks": self.plot_ranks(), "labels": plots.plot_point_process(self.relabelling).figure}
+
+    def plot_ranks(self) -> Any:
+        """Draw the ranks alone; return the figure."""
+        from bayesgmm import plots
+
+        return plots.plot_ranks(self.view)
 
     def __repr__(self) -> str:
         return as_text(

@@ -37,6 +37,12 @@ def convergence_table(quantities: "xr.Dataset") -> "pd.DataFrame":
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
+def passes(table: "pd.DataFrame", num_chains: int) -> bool:
+    """Whether R-hat and ESS of every row of a `convergence_table` pass the thresholds of Vehtari et al. (2021)."""
+    smallest = table[["ess_bulk", "ess_tail"]].to_numpy().min()
+    return bool(table["r_hat"].to_numpy().max() < GOOD_RHAT and smallest > GOOD_ESS * num_chains)
+
+
 def _figures(draws: "np.ndarray", array_stats: Any) -> dict[str, float]:
     import numpy as np
 

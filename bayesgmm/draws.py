@@ -11,14 +11,12 @@ from bayesgmm.assignment import renumber
 from bayesgmm.data import Table, as_table
 from bayesgmm.datatree import pointwise_log_density
 from bayesgmm.errors import ArgumentError, DrawsError
+from bayesgmm.outside import as_chains, from_dataset, observed, params_of
 from bayesgmm.posterior import Posterior
 from bayesgmm.types import Frame, Params
 
 if TYPE_CHECKING:
     import xarray as xr
-
-SPREADS = ("covariances", "scale_trils", "variances", "sds")
-"""What a tree may hold of Σ_k: matrices, their Cholesky factors, variances, or standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +103,7 @@ def as_draws(
     x: Any = None,
     labels: Any = None,
     probabilities: Any = None,
+    fewest_components: int = 2,
 ) -> Draws:
     """Read draws of any engine or program.
 
@@ -124,11 +123,14 @@ def as_draws(
         Each row's class in each draw: integers (chain, draw, N), counted from 0 or from 1, or the variable's name.
     probabilities
         Each row's class probabilities in each draw, (chain, draw, N, K), or the variable's name.
+    fewest_components
+        1 where nothing depends on there being names to give.
 
     Raises
     ------
     DrawsError
-        If there is no such dimension, a single component, a value that is not finite, or chains of unequal length.
+        If there is no such dimension, a single component, a value that is not finite, chains of unequal length, or what is
+        called weights or covariances is not that.
     """
     if isinstance(source, Draws):
         return source
@@ -138,28 +140,28 @@ def as_draws(
         variables = {name: np.asarray(part) for name, part in parts.items()}
         recorded = source.log_likelihood + source.log_prior
         draws = Draws(variables, params, source.table, None, None, recorded, source, "component", "means")
+        _check(draws, fewest_components)
     else:
-        draws = _read(source, component_dim, dict(names or {}), x)
-    _check(draws)
+        draws = _read(source, component_dim, dict(names or {}), x, fewest_components)
     return _with_rows(draws, labels, probabilities)
 
 
-def _read(source: Any, component_dim: str, names: dict[str, str], x: Any) -> Draws:
+def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest_components: int) -> Draws:
     import xarray as xr
 
     if isinstance(source, xr.DataTree):
         if "posterior" not in source.children:
             raise DrawsError(f"The DataTree has no group posterior, only {', '.join(source.children) or 'none'}.")
-        variables = _from_dataset(source["posterior"].to_dataset(), component_dim)
+        variables = from_dataset(source["posterior"].to_dataset(), component_dim)
         stats = source["sample_stats"].to_dataset() if "sample_stats" in source.children else {}
         recorded = stats["lp"].transpose("chain", "draw").values if "lp" in stats else None
-        table = as_table(x) if x is not None else _observed(source)
+        table = as_table(x) if x is not None else observed(source)
         tree = source
     else:
         if isinstance(source, xr.Dataset):
-            variables, tree = _from_dataset(source, component_dim), xr.DataTree.from_dict({"posterior": source})
+            variables, tree = from_dataset(source, component_dim), xr.DataTree.from_dict({"posterior": source})
         elif isinstance(source, Mapping):
-            variables, tree = {str(name): _as_chains(str(name), values) for name, values in source.items()}, None
+            variables, tree = {str(name): as_chains(str(name), values) for name, values in source.items()}, None
         else:
             raise DrawsError(
                 f"Draws must be a Posterior, an ArviZ DataTree or a mapping of arrays, got {type(source).__name__}. A fit "
@@ -170,68 +172,15 @@ def _read(source: Any, component_dim: str, names: dict[str, str], x: Any) -> Dra
         if theirs not in variables:
             raise DrawsError(f"names says that {ours} is called {theirs!r}, but there are only {', '.join(variables)}.")
     means_name = names.get("means", "means")
-    return Draws(
-        variables, _params(variables, names), table, None, None, recorded, tree, component_dim,
+    draws = Draws(
+        variables, None, table, None, None, recorded, tree, component_dim,
         means_name if means_name in variables else None,
     )  # fmt: skip
+    _check(draws, fewest_components)
+    return replace(draws, params=params_of(variables, names))
 
 
-def _from_dataset(dataset: "xr.Dataset", component_dim: str) -> dict[str, np.ndarray]:
-    found = {
-        str(name): array.transpose("chain", "draw", component_dim, ...).values
-        for name, array in dataset.data_vars.items()
-        if {"chain", "draw", component_dim} <= set(array.dims)
-    }
-    if not found:
-        told = "; ".join(f"{name}{list(map(str, array.dims))}" for name, array in dataset.data_vars.items())
-        raise DrawsError(
-            f"No variable has the dimensions chain, draw and {component_dim!r}. There are: {told}. Name the dimension "
-            "along which components are numbered by component_dim=."
-        )
-    return found
-
-
-def _as_chains(name: str, values: Any) -> np.ndarray:
-    try:
-        array = np.asarray(values, float)
-    except (TypeError, ValueError):
-        lengths = [len(chain) for chain in values] if hasattr(values, "__len__") else []
-        raise DrawsError(
-            f"{name} cannot be read as (chain, draw, component, …): its chains hold {lengths} draws. Cut them to one length."
-        ) from None
-    if array.ndim < 3:
-        raise DrawsError(f"{name} has shape {array.shape}; it must be (chain, draw, component, …).")
-    return array
-
-
-def _observed(tree: "xr.DataTree") -> Table | None:
-    if "observed_data" not in tree.children:
-        return None
-    arrays = list(tree["observed_data"].to_dataset().data_vars.values())
-    usable = [array for array in arrays if array.ndim in (1, 2) and array.dtype.kind in "iuf"]
-    return as_table(usable[0]) if len(arrays) == len(usable) == 1 else None
-
-
-def _params(variables: dict[str, np.ndarray], names: dict[str, str]) -> Params | None:
-    """θ from what the variables are called; None if a part of it is not there."""
-    found = {ours: variables.get(names.get(ours, ours)) for ours in ("weights", "means", *SPREADS)}
-    weights, means = found["weights"], found["means"]
-    spread = next((name for name in SPREADS if found[name] is not None), None)
-    if weights is None or means is None or spread is None or weights.ndim != 3:
-        return None
-    means = means.reshape(*weights.shape, -1)
-    values, dim = np.asarray(found[spread]), means.shape[-1]
-    if spread in ("variances", "sds"):
-        sds = np.sqrt(values) if spread == "variances" else values
-        # One number per component is a spherical covariance.
-        trils = sds.reshape(*weights.shape, -1, 1) * np.eye(dim)
-    else:
-        matrices = values.reshape(*weights.shape, dim, dim)
-        trils = np.linalg.cholesky(matrices) if spread == "covariances" else matrices
-    return Params(weights, means, trils)  # pyright: ignore[reportArgumentType]
-
-
-def _check(draws: Draws) -> None:
+def _check(draws: Draws, fewest_components: int) -> None:
     for name, values in draws.variables.items():
         if values.shape[:3] != (*draws.shape, draws.num_components):
             raise DrawsError(
@@ -246,7 +195,7 @@ def _check(draws: Draws) -> None:
                 f"{name} is not finite in {bad.sum()} of {bad.size} draws, first in chain {chain} from draw {draw}{tail} "
                 "Drop those draws, and cut all chains to one length."
             )
-    if draws.num_components < 2:
+    if draws.num_components < fewest_components:
         raise DrawsError("There is a single component: it has but one name, and nothing can switch.")
 
 

@@ -48,7 +48,7 @@ def read(source: Any, x: Any, labels: Any, max_draws: int, key: PRNGKeyArray, ab
         return _from_params(source.params, table, source.frame, max_draws, key)
     if isinstance(source, list | tuple) or (hasattr(source, "__array__") and not hasattr(source, "data_vars")):
         return _from_labels(source, None if x is None else as_table(x), max_draws)
-    draws = as_draws(source, x=x, **about)
+    draws = as_draws(source, x=x, fewest_components=1, **about)
     if draws.labels is not None:
         return _from_labels(draws.labels, draws.table, max_draws)
     if draws.probabilities is not None:

@@ -13,7 +13,7 @@ from bayesgmm.clock import Stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.data import Table, same_features
 from bayesgmm.datatree import label_invariant, posterior_tree
-from bayesgmm.diagnostics import GOOD_ESS, GOOD_RHAT, convergence_table
+from bayesgmm.diagnostics import convergence_table, passes
 from bayesgmm.errors import ArgumentError
 from bayesgmm.families import Family
 from bayesgmm.problem import as_key, check_count, host_generator
@@ -162,8 +162,7 @@ class Posterior:
     @property
     def mixed(self) -> bool:
         """Whether R-hat and ESS of every label-invariant quantity pass the thresholds of Vehtari et al. (2021)."""
-        smallest = self.convergence[["ess_bulk", "ess_tail"]].to_numpy().min()
-        return self.worst_rhat < GOOD_RHAT and bool(smallest > GOOD_ESS * self.num_chains)
+        return passes(self.convergence, self.num_chains)
 
     @property
     def num_divergences(self) -> int:

@@ -185,11 +185,11 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
 
 
 _NOT_TAKEN = {
-    NormalTimesInverseWishart: ("cavi",),
-    HierarchicalInverseWishart: ("cavi",),
-    NormalTimesLKJ: ("em", "cavi", "gibbs"),
+    NormalTimesInverseWishart: ("cavi", "fit_table"),
+    HierarchicalInverseWishart: ("cavi", "fit_table"),
+    NormalTimesLKJ: ("em", "cavi", "gibbs", "fit_table"),
 }
-"""Engines, named as in `compare`, that do not take a prior; the conjugate one is taken by all."""
+"""Engines, named as in `compare`, and `fit_table`, that do not take a prior; the conjugate one is taken by all."""
 
 
 def check_prior(engine: str, prior: Belief | str | None) -> None:

@@ -25,6 +25,8 @@ CAPTIONS = {
     "means": "How sure each engine is of the components' means.",
     "traces": "Traces after warm-up. Judge mixing on the log posterior, which does not depend on labels; "
     "the rows below are in the common labelling.",
+    "ranks": "How each chain's draws, thinned, rank among all: chains that have mixed wander about the "
+    "middle. Where p is below α, black dots mark what tells the chains apart.",
     "ascent": "The ascent of EM: what was still to be gained after each M-step.",
 }
 
@@ -50,6 +52,7 @@ def write_report(comparison: "Comparison", path: Path) -> Path:
 
 
 def _context(comparison: "Comparison") -> dict[str, Any]:
+    diagnoses = comparison.diagnose()
     return {
         "title": f"{comparison.n_components} Gaussian components{_family_words(comparison)}, {len(comparison.results)} engines",
         "table": comparison.table,
@@ -59,6 +62,10 @@ def _context(comparison: "Comparison") -> dict[str, Any]:
         "summary_columns": list(comparison.results),
         "first_cost": "log-likelihood",
         "figures": [(CAPTIONS[name], _png(figure)) for name, figure in comparison.plot().items()],
+        "diagnoses": [
+            (comparison.engine_names[name], found.status, found.verdict(), CAPTIONS["ranks"], _png(found.plot_ranks()))
+            for name, found in diagnoses.items()
+        ],
         "basins": {name: _rows(_basin_strings(fit.basin_table())) for name, fit in comparison.fits.items()},
         "convergence": {name: _rows(_strings(post.convergence)) for name, post in comparison.samplers.items()},
         "convergence_columns": ["mean", "sd", "mcse", "ESS bulk", "ESS tail", "R-hat"],

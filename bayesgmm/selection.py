@@ -19,7 +19,7 @@ from bayesgmm.fits import to_fit
 from bayesgmm.interrupt import interruptible
 from bayesgmm.panel import CONTAINS, Panel, Row
 from bayesgmm.precision import scope
-from bayesgmm.problem import as_key, check_count, check_has_mode, prepare
+from bayesgmm.problem import as_key, check_count, check_has_mode, check_prior, prepare
 from bayesgmm.progress import Listener, Progress, listening
 from bayesgmm.results import MixtureFit
 from bayesgmm.tables import as_html, as_text
@@ -200,7 +200,7 @@ def fit_table(
     families
         ``"all"`` (fourteen; E and V for one feature), or some of mclust's codes or scikit-learn's names.
     prior
-        None (maximum likelihood), ``"default"`` (scaled to each K) or a `Prior` that fits every K.
+        None (maximum likelihood), ``"default"`` (scaled to each K) or a conjugate `Prior` that fits every K.
     criterion
         ``"bic"`` (Schwarz 1978), ``"icl"`` (Biernacki, Celeux & Govaert 2000) or ``"aic"``; all smaller is better.
     n_init
@@ -229,6 +229,7 @@ def fit_table(
     check_table(table, max(sizes))
     with scope(dtype), stopwatch() as clock, interruptible() as stop, listening(progress_bar) as listener:
         problem = prepare(table, 1, None, dtype)
+        check_prior("fit_table", prior)
         check_has_mode(prior)
         panel = Panel(as_key(seed), problem, sizes, names, prior, n_init, tol, max_iter)
         done, cut = _in_order(panel, names, stop, dtype, listener)

@@ -122,6 +122,8 @@ def test_one_simulation_has_no_p_value_but_a_table():
     assert found.summary()["adjusted"].isna().all()
     assert "NaN" not in repr(found) + found._repr_html_()
     assert "–" in repr(found)
+    with pytest.raises(ArgumentError, match="too few"):
+        found.plot()
 
 
 def test_options_are_known_by_name_where_there_is_a_folder(tmp_path):

@@ -65,7 +65,9 @@ def test_verdict_says_what_the_results_support(faithful):
 def test_report_is_one_file_that_needs_nothing_else(faithful, tmp_path):
     path = faithful.to_html(tmp_path / "deep" / "report.html")
     html = path.read_text()
-    assert html.count("data:image/png;base64,") == 4
+    assert html.count("data:image/png;base64,") == 6
+    assert html.count("The chains have mixed") == 2
+    assert "Gibbs sampling: sound" in html
     assert "http://" not in html.replace("http://www.w3.org", "")
     assert "https://" not in html
     assert "inverse-Wishart(df = 4" in html
@@ -207,7 +209,8 @@ def test_one_component_and_few_draws_have_sober_verdicts(reference_data, tmp_pat
             reference_data["faithful"], 2, engines=("em", "gibbs"), num_warmup=5, num_samples=2, num_chains=1
         )
     assert "nan" not in " ".join(few.verdict())
-    few.to_html(tmp_path / "few.html")
+    assert "too few draws" in few.to_html(tmp_path / "few.html").read_text()
+    assert result.diagnose() == {}
 
 
 def test_brackets_in_names_survive_the_terminal(tmp_path, monkeypatch):

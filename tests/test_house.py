@@ -27,7 +27,7 @@ LAYERS = [
     },
     {"dirichlet"},
     {"conjugate", "data", "mixture", "partition_distance"},
-    {"families", "wishart", "partition_search"},
+    {"families", "wishart", "partition_search", "outside"},
     {"restricted", "independent", "separated"},
     {"sweep", "model"},
     {"problem", "kernels"},

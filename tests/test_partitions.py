@@ -310,6 +310,14 @@ def test_every_kind_of_draws_is_read(separated, rng):
     assert bg.partition(many, num_starts=1, **QUIET).draws.dtype == np.uint16
 
 
+def test_one_component_is_one_cluster(rng):
+    """Nothing here depends on there being names to give."""
+    variables = {"weights": np.ones((2, 30, 1)), "means": rng.normal(size=(2, 30, 1, 1)), "sds": np.ones((2, 30, 1, 1))}
+    found = bg.partition(variables, x=rng.normal(size=(20, 1)))
+    assert found.num_clusters == 1
+    assert found.expected_loss == 0.0
+
+
 def test_draws_of_z_and_not_the_most_probable_class_are_counted():
     probabilities = np.zeros((1, 400, 6, 2))
     probabilities[..., 0] = [1.0, 1.0, 1.0, 0.6, 0.6, 0.0]

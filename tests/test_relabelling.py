@@ -252,6 +252,7 @@ def test_components_alike_are_in_doubt_and_those_apart_are_not(rng):
     twins = {name: v.copy() for name, v in clear.variables.items()}
     for v in twins.values():
         v[:, :, 1] = v[:, :, 0] * (1 + 1e-9 * rng.normal(size=v[:, :, 0].shape))
+    twins["weights"] /= twins["weights"].sum(axis=2, keepdims=True)
     doubtful = run("stephens", twins, x)
     assert doubtful.overall_ambiguity > 0.9
     pairs = doubtful.pair_ambiguity
@@ -395,6 +396,7 @@ def bad(name):
     ragged = {"means": [variables["means"][0], variables["means"][1, :40]]}
     tree = xr.DataTree.from_dict({"posterior": xr.Dataset({"mu": (["chain", "draw", "g"], np.zeros((2, 5, 3)))})})
     pivot = np.zeros(ROWS - 1, int)
+    plain = {key: variables[key] for key in ("weights", "means")}
     return {
         "no dimension": lambda: rl.ecr(tree),
         "no posterior": lambda: rl.ecr(xr.DataTree()),
@@ -416,6 +418,10 @@ def bad(name):
         "probabilities": lambda: rl.stephens(variables, x=x, probabilities=np.ones((2, 50, ROWS, K))),
         "names": lambda: rl.ecr(variables, x=x, names={"weights": "pi"}),
         "a fit": lambda: rl.ecr(3.0),
+        "precisions": lambda: rl.ecr(variables | {"covariances": -variables["covariances"]}, x=x),
+        "no variances": lambda: rl.ecr({**plain, "variances": np.zeros_like(plain["means"])}, x=x),
+        "flat": lambda: rl.ecr({**plain, "covariances": plain["means"]}, x=x),
+        "no weights": lambda: rl.ecr(variables | {"weights": 2.0 * variables["weights"]}, x=x),
     }[name]
 
 
@@ -431,6 +437,8 @@ def bad(name):
         ("index", ArgumentError, "between 0 and 1"), ("method", ArgumentError, "stephens"),
         ("labels", DrawsError, "0 to 2"), ("labels shape", DrawsError, "expected"),
         ("probabilities", DrawsError, "sum to 1"), ("names", DrawsError, "only"), ("a fit", DrawsError, "has no draws"),
+        ("precisions", DrawsError, "positive definite"), ("no variances", DrawsError, "above 0"),
+        ("no weights", DrawsError, "sum to 1"), ("flat", DrawsError, "2 numbers for each component"),
     ],
 )  # fmt: skip
 def test_bad_input(name, error, words):

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 import bayesgmm as bg
 from bayesgmm import panel, plots
 from bayesgmm.cli import app
-from bayesgmm.errors import ArgumentError, DataError
+from bayesgmm.errors import ArgumentError, DataError, PriorError
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +118,12 @@ def test_bad_input_is_refused(reference_data):
         bg.fit_table(x[["waiting"]], 2, "EEV")
     with pytest.raises(DataError, match="rows for"):
         bg.fit_table(x[:5], range(1, 10))
+    for components in (
+        bg.NormalTimesInverseWishart(0.0, 1.0, 4.0, 1.0),
+        bg.HierarchicalInverseWishart(0.0, 1.0, 4.0, 4.0, 1.0),
+    ):
+        with pytest.raises(PriorError, match="fit_table does not take"):
+            bg.fit_table(x, 2, "full", prior=bg.Prior(bg.Dirichlet(1.0), components))
     with pytest.raises(ArgumentError, match="-k must be"):
         CliRunner().invoke(app, ["fit", "faithful", "-k", "one"], catch_exceptions=False)
 

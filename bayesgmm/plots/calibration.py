@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
+from bayesgmm.errors import ArgumentError
 from bayesgmm.plots.style import WIDTH, styled
 
 LEVEL = 0.01
@@ -18,9 +19,18 @@ def plot_calibration(calibration: Any, ax: Any = None) -> Axes:
     If the engine is calibrated the band holds a curve, all along it, with 99 % probability (Säilynoja, Bürkner & Vehtari
     2022). Curves of quantities whose adjusted p-value is below 1 % are coloured. One that rises above 0 and then falls below
     tells of draws too narrow; one that stays on one side of 0, of draws that lie too high (above) or too low (below).
+
+    Raises
+    ------
+    ArgumentError
+        With fewer than two simulations, which have no distribution function to draw a band around.
     """
     from arviz_stats.ecdf_utils import ecdf_pit
 
+    if calibration.num_sims < 2:
+        raise ArgumentError(
+            f"{calibration.num_sims} simulations are too few to draw. Calibrate with more (n_sims=200)."
+        )
     ax = ax or plt.subplots(figsize=(WIDTH, 4.0), layout="constrained")[1]
     summary = calibration.summary()
     points = lower = upper = np.empty(0)

@@ -184,13 +184,14 @@ class Diagnosis:
         """Rank plots of the label-invariant quantities by ArviZ, and the draws' components by name, as figures by name."""
         from bayesgmm import plots
 
-        return {"ranks": self.plot_ranks(), "labels": plots.plot_point_process(self.relabelling).figure}
+        figures = {"labels": plots.plot_point_process(self.relabelling).figure}
+        return figures if (ranks := self.plot_ranks()) is None else {"ranks": ranks} | figures
 
     def plot_ranks(self) -> Any:
-        """Draw the ranks alone; return the figure."""
-        from bayesgmm import plots
+        """Draw the ranks alone; return the figure, or None for a single chain or fewer than four draws."""
+        from bayesgmm.plots.diagnosis import can_rank, plot_ranks
 
-        return plots.plot_ranks(self.view)
+        return plot_ranks(self.view) if can_rank(self.view) else None
 
     def __repr__(self) -> str:
         return as_text(

@@ -42,6 +42,7 @@ def write_report(comparison: "Comparison", path: Path) -> Path:
     from jinja2 import Environment, PackageLoader, select_autoescape
 
     environment = Environment(loader=PackageLoader("bayesgmm", "."), autoescape=select_autoescape(default=True))
+    environment.filters["png"] = _png
     html = environment.get_template("report.html.j2").render(**_context(comparison))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +53,6 @@ def write_report(comparison: "Comparison", path: Path) -> Path:
 
 
 def _context(comparison: "Comparison") -> dict[str, Any]:
-    diagnoses = comparison.diagnose()
     return {
         "title": f"{comparison.n_components} Gaussian components{_family_words(comparison)}, {len(comparison.results)} engines",
         "table": comparison.table,
@@ -61,11 +61,12 @@ def _context(comparison: "Comparison") -> dict[str, Any]:
         "summary": _rows(comparison.summary()),
         "summary_columns": list(comparison.results),
         "first_cost": "log-likelihood",
-        "figures": [(CAPTIONS[name], _png(figure)) for name, figure in comparison.plot().items()],
+        "figures": [(CAPTIONS[name], figure) for name, figure in comparison.plot().items()],
         "diagnoses": [
-            (comparison.engine_names[name], found.status, found.verdict(), CAPTIONS["ranks"], _png(found.plot_ranks()))
-            for name, found in diagnoses.items()
+            (comparison.engine_names[name], found.status, found.verdict(), found.plot_ranks())
+            for name, found in comparison.diagnose().items()
         ],
+        "rank_caption": CAPTIONS["ranks"],
         "basins": {name: _rows(_basin_strings(fit.basin_table())) for name, fit in comparison.fits.items()},
         "convergence": {name: _rows(_strings(post.convergence)) for name, post in comparison.samplers.items()},
         "convergence_columns": ["mean", "sd", "mcse", "ESS bulk", "ESS tail", "R-hat"],

@@ -203,6 +203,8 @@ def test_ranks_of_slow_but_equal_chains_raise_no_alarm(rng):
     told = [text.get_text() for ax in plots.plot_ranks(view).axes for text in ax.texts]
     p = [float(text.split("(")[0].removeprefix("p=")) for text in told if text.startswith("p=")]
     assert len(p) == 5
+    with pytest.raises(ArgumentError, match="four chains"):
+        plots.plot_ranks(view.isel(chain=[0]))
     assert min(p) >= 0.01  # as it is printed; without thinning all are 0.00
     plt.close("all")
 

@@ -7,11 +7,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayesgmm.errors import ArgumentError
 from bayesgmm.plots.style import WIDTH, component_color, styled
 from bayesgmm.relabelled import IN_DOUBT, Relabelling
 
 MOST_POINTS = 2000
+FEWEST_DRAWS = 4
 SHOWN = ("log_posterior", "sorted_weights", "mixture_sd", "log_density", "allocation_entropy")
+
+
+def can_rank(view: Any) -> bool:
+    """Whether there are chains to rank among each other."""
+    return view.sizes["chain"] > 1 and view.sizes["draw"] >= FEWEST_DRAWS
 
 
 @styled
@@ -25,10 +32,20 @@ def plot_ranks(view: Any) -> Figure:
     ----------
     view
         Result of `label_invariant_view`.
+
+    Raises
+    ------
+    ArgumentError
+        With a single chain, or fewer than four draws: there is nothing to rank among.
     """
     import arviz as az
     import xarray as xr
 
+    if not can_rank(view):
+        raise ArgumentError(
+            f"{view.sizes['chain']} chain(s) of {view.sizes['draw']} draws cannot be ranked among each other: it takes two "
+            f"chains of {FEWEST_DRAWS} draws. Run four chains."
+        )
     names = [name for name in SHOWN if name in view] or list(view.data_vars)
     tree = xr.DataTree.from_dict({"posterior": view[names]})
     grid = az.plot_rank(

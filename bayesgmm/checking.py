@@ -1,5 +1,8 @@
 """Is the model any good for these data? Leave-one-out, LOO-PIT, predictive checks and prior sensitivity, in one call."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,12 +62,24 @@ def prior_sensitivity(posterior: Posterior, *, part: str | None = None) -> "pd.D
     check_posterior(posterior)
     if part not in PARTS:
         raise ArgumentError(f"part must be None, 'weights' or 'components', got {part!r}.")
-    table = az.psense_summary(scaling_tree(posterior), threshold=SENSITIVE, prior_var_names=part)
+    with _unsaid():
+        table = az.psense_summary(scaling_tree(posterior), threshold=SENSITIVE, prior_var_names=part)
     figures = table[["prior", "likelihood"]]
     if not np.isfinite(figures.to_numpy(float)).all():
         names = ", ".join(map(str, table.index[figures.isna().any(axis=1)]))
         raise ArgumentError(f"No sensitivity can be told for {names}: the draws do not move enough. Draw more.")
     return table
+
+
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """Leave out ArviZ's log message that there are issues: the table says which."""
+    log, keep = logging.getLogger("arviz_stats.psense"), lambda record: record.levelno > logging.WARNING
+    log.addFilter(keep)
+    try:
+        yield
+    finally:
+        log.removeFilter(keep)
 
 
 def scaling_tree(posterior: Posterior) -> xr.DataTree:

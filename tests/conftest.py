@@ -5,6 +5,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from effort import EFFORT, left_out
 
 mpl.use("Agg")
 TRUTH = Path(__file__).parent / "truth"
@@ -15,6 +16,13 @@ def pytest_configure(config):
     slow suite, the notebooks and the demonstration run it as users do."""
     if config.option.markexpr != "slow":
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+
+
+def pytest_collection_modifyitems(config, items):
+    """With less effort the slow suite asks each of its questions of some variants only."""
+    if EFFORT < 1 and (dropped := left_out(items)):
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = [item for item in items if item not in dropped]
 
 
 @pytest.fixture(scope="session")

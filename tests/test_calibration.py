@@ -83,6 +83,7 @@ def test_any_callable_that_returns_a_posterior_serves_and_is_known_again_by_name
         bg.calibrate(X, 1, engine=lambda *a, **o: None, n_sims=2, prior=PRIOR, checkpoint=tmp_path)
 
 
+@pytest.mark.slow
 def test_ties_are_broken_at_random():
     """Weights stick at the smallest number above 0 under a tiny concentration, in θ and in the draws alike."""
     sparse = bg.Prior(bg.Dirichlet(0.001), PRIOR.components)

@@ -28,7 +28,7 @@ def assert_same_draws(one, two):
         np.testing.assert_array_equal(draws, two.sample_stats[name])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", [bg.sample_gibbs, pytest.param(bg.sample_nuts, marks=pytest.mark.slow)])
 def test_extended_is_as_if_it_had_been_longer(engine, reference_data):
     x = reference_data["faithful"]
     mode = bg.fit_em(x, 2, prior="default")

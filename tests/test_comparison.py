@@ -244,6 +244,7 @@ def test_unwritable_folders_are_typed_errors(faithful, tmp_path):
         faithful.save(tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_all_engines_on_one_family(reference_data, tmp_path):
     """Approximations are told by k-hat, not by R-hat; a restricted family has no rows for what it rules out."""
     x = reference_data["faithful"]

@@ -160,6 +160,7 @@ def test_one_component_is_the_sample_mean_and_covariance(reference_data):
     np.testing.assert_allclose(fit.params.covariances[0], np.cov(x.T, bias=True), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_slow_convergence_is_not_taken_for_convergence():
     """Overlapping clusters, where a one-step rule stops at 0.41/0.59 though the answer is near 0.25/0.75."""
     rng = np.random.default_rng(8)
@@ -479,6 +480,7 @@ def test_agglomeration_merges_what_raises_the_criterion_least(rng):
         classes[kept] += classes.pop(dropped)
 
 
+@pytest.mark.slow
 def test_programs_that_are_let_go_give_their_memory_back(monkeypatch):
     """Linux grants a process 65,530 memory maps, a program takes hundreds, and LLVM dies without."""
     from pathlib import Path

@@ -215,11 +215,10 @@ def test_change_of_units_changes_nothing_where_the_family_allows_it(rng, name, p
 
 
 def test_scikit_learns_names_are_aliases(rng):
-    x = np.concatenate([rng.normal(size=(60, 2)), rng.normal(size=(60, 2)) + 4])
     for alias, name in {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}.items():
-        one, two = (bg.fit_em(x, 2, covariance_type=each, n_init=4) for each in (alias, name))
-        assert one.family.name == two.family.name == name
-        assert one.log_likelihood == two.log_likelihood
+        assert resolve_family(alias, 2) is FAMILIES[name]
+    x = np.concatenate([rng.normal(size=(60, 2)), rng.normal(size=(60, 2)) + 4])
+    assert bg.fit_em(x, 2, covariance_type="tied", n_init=1).family.name == "EEE"
 
 
 def test_limits_are_scikit_learns(truth, reference_data):

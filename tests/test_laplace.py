@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import twins
 from agreement import assert_same_mean, mean_and_error
+from effort import SOME
 
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, FitError, PriorError
@@ -15,9 +16,7 @@ HYPER = {"loc": np.array([0.3, 0.7]), "strength": 0.5, "df": 4.0, "scale": np.ar
 PRIOR = bg.Prior(bg.Dirichlet(1.5), bg.NormalInverseWishart(**HYPER))
 
 
-@pytest.mark.parametrize(
-    "family", ["VVV", "EEI"] + [pytest.param(n, marks=pytest.mark.slow) for n in CONJUGATE if n not in ("VVV", "EEI")]
-)
+@pytest.mark.parametrize("family", ["VVV"] + [pytest.param(name, marks=SOME) for name in CONJUGATE if name != "VVV"])
 def test_evidence_of_one_component_is_the_closed_form(rng, family):
     """With many rows the posterior is all but Gaussian; the error of Laplace's method falls as 1/N."""
     x = rng.normal([400.0, 0.02], [90.0, 0.004], size=(1200, 2))
@@ -74,7 +73,7 @@ def test_mode_is_the_mode_in_its_own_coordinates(reference_data):
             assert curvature == pytest.approx(direction @ factor @ factor.T @ direction, rel=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["conjugate", "independent"])
+@pytest.mark.parametrize("kind", ["conjugate", pytest.param("independent", marks=pytest.mark.slow)])
 def test_one_covariance_has_the_prior_of_the_average_hyperparameters(reference_data, kind):
     """A prior of each component's own, under tied covariances, is one prior: the evidence tells if its constant is right."""
     x = reference_data["faithful"]
@@ -98,6 +97,7 @@ def test_few_draws_have_no_k_hat(reference_data):
     assert "too few draws" in repr(few.results["laplace"])
 
 
+@pytest.mark.slow
 def test_overlap_is_flagged(reference_data):
     assert not bg.fit_laplace(reference_data["faithful"], 4, seed=0).trusted
 

@@ -23,7 +23,7 @@ def _double():
         yield
 
 
-@pytest.mark.parametrize("dim", [1, 3])
+@pytest.mark.parametrize("dim", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_marginal_and_enumerated_potentials_are_one_function(rng, dim):
     """Same density and same gradient, constants aside from the prior's normaliser, at random points."""
     k = 3

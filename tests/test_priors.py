@@ -81,6 +81,7 @@ def test_published_evidence_of_one_component(reference_data):
     assert logsumexp(values) + float(np.log(step)) == pytest.approx(-247.543, abs=0.01)
 
 
+@pytest.mark.slow
 def test_scales_and_correlations_integrate_to_one():
     """The density over 2 × 2 covariances, against quadrature of its own kernel, and the volume of correlations."""
     for eta, dim in ((0.7, 2), (2.5, 3), (1.0, 5)):

@@ -221,6 +221,7 @@ def test_few_draws_give_dashes_not_errors(reference_data):
     assert "<table" in posterior._repr_html_()
 
 
+@pytest.mark.slow
 def test_energy_that_barely_moves_is_told():
     """E-BFMI against ArviZ's, and the verdict's word on a small one."""
     posterior = bg.sample_nuts(bg.load_dataset("faithful"), 2, num_warmup=200, num_samples=300, num_chains=2, seed=1)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import twins
 from agreement import assert_same_mean, invariants, mean_and_error
+from effort import SOME
 from jax.flatten_util import ravel_pytree
 from test_conjugate import random_params
 
@@ -107,7 +108,7 @@ def geweke(kernel, num=4000, chains=8):
     return np.array(scores)
 
 
-@pytest.mark.parametrize("engine", [bg.sample_gibbs, bg.sample_nuts])
+@pytest.mark.parametrize("engine", [bg.sample_gibbs, pytest.param(bg.sample_nuts, marks=pytest.mark.slow)])
 def test_old_faithful_under_bayesms_prior(truth, reference_data, engine):
     reference = truth("posterior")["bayesm"]
     p = reference["prior"]
@@ -139,8 +140,8 @@ def test_old_faithful_under_bayesms_prior(truth, reference_data, engine):
 
 @pytest.mark.parametrize(
     ("engine", "which"),
-    [(bg.sample_gibbs, 1), (bg.sample_nuts, 0)]
-    + [pytest.param(*pair, marks=pytest.mark.slow) for pair in ((bg.sample_gibbs, 0), (bg.sample_nuts, 1))],
+    [(bg.sample_gibbs, 1)]
+    + [pytest.param(*pair, marks=SOME) for pair in ((bg.sample_nuts, 0), (bg.sample_gibbs, 0), (bg.sample_nuts, 1))],
 )
 def test_univariate_posteriors_are_jagss(truth, reference_data, engine, which):
     """Waiting times K = 2 and galaxies K = 3 under JAGS's conjugate prior: predictive density and weights, label-free."""
@@ -162,6 +163,7 @@ def test_univariate_posteriors_are_jagss(truth, reference_data, engine, which):
         assert_same_mean((weights * gaussians).sum(-1), mean, error, f"p({point:.3g})", most=4.5)
 
 
+@pytest.mark.slow
 def test_gibbs_and_nuts_agree_on_galaxies(reference_data):
     """Three components, one prior, label-invariant quantities, tolerance from ESS."""
     prior = prior_of(1.0, 20.0, 0.1, 6.0, [[12.0]])
@@ -188,6 +190,7 @@ def test_map_em_gibbs_and_nuts_agree_on_old_faithful(reference_data):
             assert_same_mean(one[where], *mean_and_error(two[where]), f"{name}{index}")
 
 
+@pytest.mark.slow
 def test_enumerated_nuts_is_the_same_posterior(reference_data):
     x = reference_data["faithful"]
     slow = bg.sample_nuts(x, 2, likelihood="enumerated", num_warmup=200, num_samples=400, num_chains=2, seed=1)
@@ -337,7 +340,8 @@ def test_labels_kept_give_the_same_posterior():
         assert_same_mean(draws[:, :, pair], exact, 0.0, f"P(z{i} = z{j})")
 
 
-@pytest.mark.parametrize("family", ["diag", pytest.param("full", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["diag", "full"])
 def test_mass_matrix_starts_from_ems_information(rng, family):
     """With one component nothing is missing: the complete-data information is the posterior's own curvature."""
     x = rng.normal(size=(50, 2)) * [1.0, 20.0]

@@ -1,13 +1,12 @@
 """Heavier statistical runs: `make test-slow`. BAYESGMM_EFFORT scales their length; .ci/run uses a small one."""
 
-import os
-
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
 from agreement import assert_same_mean, invariants, mean_and_error
+from effort import EFFORT, SOME
 from scipy.stats import chi2, kstest
 from test_families import (
     mclust_estimates,
@@ -27,7 +26,6 @@ from bayesgmm.restricted import CONJUGATE
 from bayesgmm.sweep import to_rows
 from bayesgmm.types import Frame
 
-EFFORT = float(os.environ.get("BAYESGMM_EFFORT", "1"))
 pytestmark = pytest.mark.slow
 
 
@@ -90,6 +88,7 @@ def test_calibration_catches_a_wrong_kernel():
     assert uniformity(ranks).min() < 1e-6
 
 
+@SOME
 @pytest.mark.parametrize("engine", ["gibbs", "nuts"])
 @pytest.mark.parametrize("family", CONJUGATE)
 def test_every_exact_engine_is_calibrated_in_every_family(family, engine):
@@ -110,6 +109,7 @@ HIERARCHICAL = bg.HierarchicalInverseWishart([0.0, 400.0], np.diag([2.0, 20_000.
 LKJ = bg.NormalTimesLKJ([0.0, 400.0], np.diag([2.0, 20_000.0]), 1.5, bg.LogNormal(np.log([1.0, 100.0]), 0.4))
 
 
+@SOME
 @pytest.mark.parametrize(
     ("engine", "components", "family", "options"),
     [

@@ -33,6 +33,7 @@ def test_one_component_is_nearly_exact(faithful):
     assert normal.elbo + 3 * normal.elbo_error < dense.elbo
 
 
+@pytest.mark.slow
 def test_batches_come_to_the_same_posterior(faithful):
     """Against CAVI and Laplace's evidence, and against Gibbs in the spreads; 64 of 272 rows a step."""
     gibbs = bg.sample_gibbs(faithful, 2, num_warmup=200, num_samples=500, seed=1)

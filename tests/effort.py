@@ -1,0 +1,21 @@
+"""How much of the slow suite is run: BAYESGMM_EFFORT is 1 for all of it; .ci/run takes less."""
+
+import os
+from collections import defaultdict
+
+import pytest
+
+EFFORT = float(os.environ.get("BAYESGMM_EFFORT", "1"))
+SOME = pytest.mark.slow(some=True)
+"""Marks slow variants of one question, such as its covariance families: with less effort every third of them is run."""
+EVERY = 3
+
+
+def left_out(items):
+    """Of each test's `SOME` variants, those that less effort leaves out."""
+    variants = defaultdict(list)
+    for item in items:
+        mark = item.get_closest_marker("slow")
+        if mark is not None and mark.kwargs.get("some"):
+            variants[item.nodeid.partition("[")[0]].append(item)
+    return {item for found in variants.values() for i, item in enumerate(found) if i % EVERY}

@@ -34,6 +34,9 @@ class ApproximatePosterior(Posterior):
         """Whether k-hat allows it."""
         return self.pareto_k <= GOOD_K
 
+    def _attrs(self) -> dict[str, Any]:
+        return super()._attrs() | {"pareto_k": self.pareto_k}
+
     def _honesty(self) -> str:
         if np.isnan(self.pareto_k):
             return "too few draws for Pareto k-hat"

@@ -5,7 +5,7 @@ group                       variables
 ==========================  ===========================================================================
 ``posterior``               ``weights[component]``, ``means[component, feature]``,
                             ``covariances[component, feature, feature_bis]``
-``sample_stats``            ``lp`` (log posterior density, constants included) and the sampler's own
+``sample_stats``            ``lp`` (log posterior density, constants included), ``naming[component]`` and the sampler's own
 ``log_likelihood``          ``x[obs]``: the **marginal** log density of each row, z summed out
 ``log_prior``               ``weights`` and ``components``: the two factors of ``log p(θ)``, constants included
 ``posterior_predictive``    ``x[obs, feature]``: a new data set per draw, one z per row
@@ -51,6 +51,7 @@ DIMS = {
     "weights": ["component"],
     "means": ["component", "feature"],
     "covariances": ["component", "feature", "feature_bis"],
+    "naming": ["component"],
     "sorted_weights": ["rank"],
     "log_density": ["point"],
     "mixture_mean": ["feature"],

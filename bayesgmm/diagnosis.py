@@ -11,7 +11,7 @@ from bayesgmm.approximation import GOOD_K, ApproximatePosterior
 from bayesgmm.chain_groups import APART, group_chains, separations, stacking_weights
 from bayesgmm.data import Table
 from bayesgmm.diagnosis_words import words
-from bayesgmm.diagnostics import convergence_table, passes
+from bayesgmm.diagnostics import convergence_table, passes, smallest_bfmi
 from bayesgmm.draws import Draws, Source, as_draws
 from bayesgmm.invariants import COUNTS, label_invariant_view
 from bayesgmm.missed_modes import MissedMode, look_for_more
@@ -47,6 +47,8 @@ class Diagnosis:
     """Stacking weight of each group. Not its share of the posterior."""
     missed: MissedMode | None
     """A mode that EM finds and no chain has been to, if one was looked for and found."""
+    searched: bool
+    """Whether one was looked for."""
     num_divergences: int
     smallest_bfmi: float
     pareto_k: float | None
@@ -127,10 +129,12 @@ class Diagnosis:
     @property
     def status(self) -> str:
         """One of: too few draws, stuck, slow, missed mode, not to be trusted, too many components, labels in doubt, sound."""
+        trusted = True
         if self.pareto_k is not None:
             trusted = self.pareto_k <= GOOD_K
+            if np.isnan(self.pareto_k):
+                return "too few draws"
         else:
-            trusted = True
             if not np.isfinite(self.worst_rhat):
                 return "too few draws"
             if not self.mixed:
@@ -218,8 +222,8 @@ def diagnose(source: Source, *, search: bool = True, seed: Any = 0, **about: Any
     source, about
         A `Posterior`, or draws of any program with what `as_draws` is to be told of them.
     search
-        Whether EM looks for modes that no chain has been to (`Posterior`s only): R-hat cannot see that all chains share
-        one wrong mode.
+        Whether EM looks for modes that no chain has been to: R-hat cannot see that all chains share one wrong mode. Only of
+        a `Posterior`: its DataTree does not say what the prior was.
     seed
         int or JAX key.
 
@@ -238,20 +242,42 @@ def diagnose(source: Source, *, search: bool = True, seed: Any = 0, **about: Any
     posterior = draws.source if isinstance(draws.source, Posterior) else None
     apart, drift = separations(view, [values for name, values in found.variables.items() if name != "covariances"])
     diagnosis = Diagnosis(
-        name=posterior.algorithm if posterior else "draws", view=view, relabelling=found,
-        namings=posterior.namings if posterior else found.permutations, groups=(tuple(range(draws.shape[0])),),
-        separation=apart, drift=drift, stacking=np.ones(1), missed=None,
-        num_divergences=posterior.num_divergences if posterior else 0,
-        smallest_bfmi=posterior.smallest_bfmi if posterior else float("nan"),
-        pareto_k=posterior.pareto_k if isinstance(posterior, ApproximatePosterior) else None,
+        view=view, relabelling=found, groups=(tuple(range(draws.shape[0])),), separation=apart, drift=drift,
+        stacking=np.ones(1), missed=None, searched=search and posterior is not None, **_run(draws, found),
     )  # fmt: skip
     if diagnosis.pareto_k is None and np.isfinite(diagnosis.worst_rhat) and not diagnosis.mixed:
         groups = group_chains(apart)
         stacking = stacking_weights(draws, groups) if len(groups) > 1 else np.ones(1)
         diagnosis = replace(diagnosis, groups=tuple(groups), stacking=stacking)
-    if search and posterior is not None:
+    if diagnosis.searched and posterior is not None:
         diagnosis = replace(diagnosis, missed=look_for_more(posterior, seed))
     return diagnosis
+
+
+def _run(draws: Draws, found: Relabelling) -> dict[str, Any]:
+    """What the engine tells of itself: its name, numbering, divergences, E-BFMI and k-hat; of DataTrees, as far as they do."""
+    source = draws.source
+    if isinstance(source, Posterior):
+        approximate = isinstance(source, ApproximatePosterior)
+        return {
+            "name": source.algorithm, "namings": source.namings, "num_divergences": source.num_divergences,
+            "smallest_bfmi": source.smallest_bfmi, "pareto_k": source.pareto_k if approximate else None,
+        }  # fmt: skip
+    tree = source.children if source is not None else {}
+    stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree else {}
+    attrs = source.attrs if source is not None else {}
+    told = {name: stats[name].transpose("chain", "draw", ...).values for name in _TOLD if name in stats}
+    namings = told.get("naming")
+    return {
+        "name": str(attrs.get("engine", "draws")),
+        "namings": found.permutations if namings is None or namings.shape != found.permutations.shape else namings,
+        "num_divergences": int(told["diverging"].sum()) if "diverging" in told else 0,
+        "smallest_bfmi": smallest_bfmi(told.get("energy")),
+        "pareto_k": float(attrs["pareto_k"]) if "pareto_k" in attrs else None,
+    }
+
+
+_TOLD = ("naming", "diverging", "energy")
 
 
 def _relabelled(draws: Draws) -> Relabelling:

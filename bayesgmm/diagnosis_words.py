@@ -20,11 +20,17 @@ def words(found: "Diagnosis") -> list[str]:
     lines = [_mixing(found), *_places(found)]
     if found.missed is not None:
         lines.append(_missed(found.missed))
+    elif not found.searched and found.pareto_k is None and found.mixed:
+        lines.append(
+            "Modes that no chain has been to were not looked for: that takes the posterior itself, and search=True."
+        )
     lines += [_labels(found), *_components(found), *_number(found), *_sampler(found)]
     return [line for line in lines if line]
 
 
 def _mixing(found: "Diagnosis") -> str:
+    if found.pareto_k is not None and np.isnan(found.pareto_k):
+        return "Independent draws of an approximation, too few for Pareto k-hat. Draw more."
     if found.pareto_k is not None:
         trust = "may be trusted" if found.pareto_k <= GOOD_K else "are not to be trusted: sample the posterior instead"
         return f"Independent draws of an approximation; Pareto k-hat {found.pareto_k:.2f}: they {trust}."

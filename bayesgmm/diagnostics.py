@@ -43,6 +43,16 @@ def passes(table: "pd.DataFrame", num_chains: int) -> bool:
     return bool(table["r_hat"].to_numpy().max() < GOOD_RHAT and smallest > GOOD_ESS * num_chains)
 
 
+def smallest_bfmi(energy: "np.ndarray | None") -> float:
+    """Smallest E-BFMI over chains of energies (chain, draw) (Betancourt 2016); NaN without them, or with too few draws."""
+    import numpy as np
+
+    if energy is None or energy.shape[1] < 4:
+        return float("nan")
+    moves, spread = np.square(np.diff(energy, axis=1)).mean(axis=1), energy.var(axis=1)
+    return float((moves / spread).min()) if (spread > 0).all() else float("nan")
+
+
 def _figures(draws: "np.ndarray", array_stats: Any) -> dict[str, float]:
     import numpy as np
 

@@ -96,7 +96,8 @@ def fit_em(
     max_iter
         Most M-steps.
     tol
-        Stop when Aitken's estimate of the log-likelihood still to be gained falls below this; 0 runs `max_iter` iterations.
+        Stop when the log-likelihood still to be gained is estimated to be below this (by the acceleration's extrapolation, or
+        Aitken's without); 0 runs `max_iter` iterations.
     accelerate
         Quasi-Newton acceleration, safeguarded: the objective never falls. False: plain EM. CEM and SEM are always plain.
     dtype

@@ -10,6 +10,7 @@ from bayesgmm import predict
 from bayesgmm.data import Table, as_table, same_features
 from bayesgmm.draws import Draws, as_draws
 from bayesgmm.errors import ArgumentError, DataError, DrawsError
+from bayesgmm.outside import observed
 from bayesgmm.partition_distance import compact
 from bayesgmm.partition_search import BLOCK_LABELS, tables
 from bayesgmm.posterior import Posterior
@@ -41,7 +42,8 @@ def read(source: Any, x: Any, labels: Any, max_draws: int, key: PRNGKeyArray, ab
         If the source cannot be read, says nothing of rows, or has others than x.
     """
     if labels is not None:
-        table = as_table(x) if x is not None else getattr(source, "table", None)
+        held = observed(source) if hasattr(source, "children") else getattr(source, "table", None)
+        table = held if x is None else as_table(x)
         return _from_labels(_variable(source, labels) if isinstance(labels, str) else labels, table, max_draws)
     if isinstance(source, Posterior):
         table = source.table if x is None else same_features(x, source.table)

@@ -13,7 +13,7 @@ from bayesgmm.clock import Stopwatch
 from bayesgmm.conjugate import Belief
 from bayesgmm.data import Table, same_features
 from bayesgmm.datatree import label_invariant, posterior_tree
-from bayesgmm.diagnostics import convergence_table, passes
+from bayesgmm.diagnostics import convergence_table, passes, smallest_bfmi
 from bayesgmm.errors import ArgumentError
 from bayesgmm.families import Family
 from bayesgmm.problem import as_key, check_count, host_generator
@@ -93,14 +93,18 @@ class Posterior:
 
         The extra group ``label_invariant`` holds quantities that do not depend on how components are numbered.
         """
-        attrs = {
+        stats = {"naming": self.namings, **self.sample_stats}
+        return posterior_tree(
+            self.params, self.table, self.frame, self.penalty, self.invariants, stats, jr.split(as_key(self.seed), 3)[2],
+            self._attrs(),
+        )  # fmt: skip
+
+    def _attrs(self) -> dict[str, Any]:
+        """What the tree's root says of the run."""
+        return {
             "engine": self.algorithm, "n_components": self.n_components, "num_warmup": self.num_warmup,
             "interrupted": int(self.interrupted), "sampling_time": self.clock.run_seconds, "inference_library": "bayesgmm",
         }  # fmt: skip
-        return posterior_tree(
-            self.params, self.table, self.frame, self.penalty, self.invariants, self.sample_stats,
-            jr.split(as_key(self.seed), 3)[2], attrs,
-        )  # fmt: skip
 
     def to_datatree(self) -> "xr.DataTree":
         """The same as `datatree`: fits and posteriors answer to one name."""
@@ -172,11 +176,7 @@ class Posterior:
     @property
     def smallest_bfmi(self) -> float:
         """Smallest E-BFMI over chains (Betancourt 2016): below 0.3 NUTS does not explore the tails; NaN for other samplers."""
-        energy = self.sample_stats.get("energy")
-        if energy is None or self.num_samples < 4:
-            return float("nan")
-        moves, spread = np.square(np.diff(energy, axis=1)).mean(axis=1), energy.var(axis=1)
-        return float((moves / spread).min()) if (spread > 0).all() else float("nan")
+        return smallest_bfmi(self.sample_stats.get("energy"))
 
     def summary(self, **kwargs) -> Any:
         """``az.summary`` of weights, means and covariances, in the common labelling."""

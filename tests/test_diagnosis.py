@@ -1,6 +1,7 @@
 """The verdict on draws: modes told from labels, missed modes found, K that is too large named."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,8 +107,6 @@ def test_modes_are_told_from_labels(corners):
 
 def test_all_chains_in_one_wrong_mode(corners):
     """R-hat is fine; EM finds the mode that three quarters of the posterior are in."""
-    from dataclasses import replace
-
     two = replace(corners, params=bg.Params(*(part[:2] for part in corners.params)), namings=corners.namings[:2],
                   log_likelihood=corners.log_likelihood[:2], log_prior=corners.log_prior[:2])  # fmt: skip
     found = bg.diagnose(two)
@@ -120,8 +119,6 @@ def test_all_chains_in_one_wrong_mode(corners):
 
 
 def test_a_mode_that_holds_little_is_told_and_does_not_matter(corners):
-    from dataclasses import replace
-
     from bayesgmm.missed_modes import MissedMode
 
     fit = bg.fit_em(rectangle(), 2, prior=PRIOR, n_init=4)
@@ -172,6 +169,23 @@ def test_too_few_draws_and_approximations(rng):
     found = bg.diagnose(laplace, search=False)
     assert "k-hat" in found.verdict()[0]
     assert found.status in ("sound", "not to be trusted")
+
+
+def test_a_file_says_what_its_posterior_says(corners):
+    """Numbering, divergences, energies and k-hat are in the tree; only the search for other modes takes the posterior."""
+    diverging, energy = np.zeros((4, 500), bool), np.cumsum(np.ones((4, 500)), axis=1)
+    diverging[1, :3] = True
+    nuts = replace(corners, algorithm="nuts", sample_stats={"diverging": diverging, "energy": energy})
+    one, two = bg.diagnose(nuts, search=False), bg.diagnose(nuts.datatree)
+    assert one.verdict() == two.verdict()
+    assert (two.name, two.num_divergences, two.num_switches) == ("nuts", 3, one.num_switches)
+    assert two.smallest_bfmi == one.smallest_bfmi < 0.3
+    assert one.num_switches > 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        laplace = bg.fit_laplace(rectangle(), 2, prior=PRIOR, num_samples=50, num_chains=2)
+    assert bg.diagnose(laplace.datatree).status == bg.diagnose(laplace, search=False).status
+    assert bg.diagnose(laplace.datatree).pareto_k == laplace.pareto_k
 
 
 def test_draws_of_which_only_parameters_are_known(rng):

@@ -310,6 +310,16 @@ def test_every_kind_of_draws_is_read(separated, rng):
     assert bg.partition(many, num_starts=1, **QUIET).draws.dtype == np.uint16
 
 
+def test_data_of_a_tree_serve_where_labels_are_named(rng):
+    x, z = np.array([0.0, 0.1, 5.0, 5.1]), np.broadcast_to([1, 1, 0, 0], (2, 30, 4))
+    tree = xr.DataTree.from_dict({
+        "posterior": xr.Dataset({"z": (("chain", "draw", "obs"), z)}), "observed_data": xr.Dataset({"y": (("obs",), x)}),
+    })  # fmt: skip
+    found = bg.partition(tree, labels="z")
+    np.testing.assert_array_equal(found.labels, [0, 0, 1, 1])  # in the order of the data
+    assert found.summary().iloc[1, -1] == pytest.approx(5.05)
+
+
 def test_one_component_is_one_cluster(rng):
     """Nothing here depends on there being names to give."""
     variables = {"weights": np.ones((2, 30, 1)), "means": rng.normal(size=(2, 30, 1, 1)), "sds": np.ones((2, 30, 1, 1))}

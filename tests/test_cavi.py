@@ -110,6 +110,7 @@ def test_updates_are_the_textbooks(faithful, fit):
         np.testing.assert_allclose(scale[k], s0 + scatter + between, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_bound_never_falls(faithful):
     fit = bg.fit_cavi(faithful, 4, n_init=3, seed=2, num_samples=20)
     assert (np.diff(fit.trace) > -1e-8 * abs(fit.elbo)).all()

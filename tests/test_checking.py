@@ -189,7 +189,9 @@ def test_bridge_is_a_ratio_of_normalising_constants(rng):
     assert found == pytest.approx(stats.norm.logpdf(far, 0.0, np.sqrt(1 + 1 / n)), abs=0.02)
 
 
-@pytest.mark.parametrize("name", ["faithful", "tied", "diagonal"])
+@pytest.mark.parametrize(
+    "name", ["faithful", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tied", "diagonal"))]
+)
 def test_clouds_have_the_posterior_density_of_each_family(name, request):
     """Up to one constant, log posterior plus log Jacobian; and θ comes back from the coordinates."""
     posterior = request.getfixturevalue(name)

@@ -150,7 +150,7 @@ def test_report_states_the_prior(reference_data, tmp_path):
         (lambda x: bg.fit_cavi(x, 2, prior=PRIOR), "cavi does not take a NormalTimesInverseWishart"),
         (lambda x: bg.compare(x, 2, engines=("em", "cavi"), prior=PRIOR), "em, svi, laplace, gibbs, nuts do"),
         (lambda x: bg.sample_gibbs(x, 2, covariance_type="diag", prior=PRIOR), "free or tied covariances, not of VVI"),
-        (lambda x: bg.fit_table(x, [2], "VVI", prior=PRIOR), "free or tied covariances, not of VVI"),
+        (lambda x: bg.fit_table(x, [2], "VVI", prior=PRIOR), "fit_table does not take a NormalTimesInverseWishart"),
         (
             lambda x: bg.fit_em(x, 2, prior=prior_of(1.0, LOC, -1.0, 5.0, SCALE)),
             "mean's prior is not positive",

@@ -73,7 +73,8 @@ def test_mode_is_the_mode_in_its_own_coordinates(reference_data):
             assert curvature == pytest.approx(direction @ factor @ factor.T @ direction, rel=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["conjugate", pytest.param("independent", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["conjugate", "independent"])
 def test_one_covariance_has_the_prior_of_the_average_hyperparameters(reference_data, kind):
     """A prior of each component's own, under tied covariances, is one prior: the evidence tells if its constant is right."""
     x = reference_data["faithful"]
@@ -89,6 +90,7 @@ def test_one_covariance_has_the_prior_of_the_average_hyperparameters(reference_d
     assert evidence(own) == pytest.approx(evidence(own.mean(axis=0)), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_few_draws_have_no_k_hat(reference_data):
     few = bg.compare(reference_data["faithful"], 2, engines=("em", "laplace"), num_samples=5, num_chains=2)
     assert np.isnan(few.results["laplace"].pareto_k)

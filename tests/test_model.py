@@ -73,6 +73,7 @@ def test_predictive_tells_the_story():
     np.testing.assert_allclose(draws["weights"].sum(axis=1), 1.0)
 
 
+@pytest.mark.slow
 def test_infer_discrete_draws_z_from_its_posterior(rng):
     prior = jax.tree.map(jnp.asarray, PRIOR.expand(2, 3))
     params = jax.tree.map(jnp.asarray, random_params(1))

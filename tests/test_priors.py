@@ -167,9 +167,8 @@ def test_hierarchical_engines_agree(reference_data):
     assert tied.log_prior[0, 3] == pytest.approx(log_prior(HIERARCHICAL, theta, "tied"), rel=1e-9)
 
 
-@pytest.mark.parametrize(
-    "family", ["diag", pytest.param("tied", marks=pytest.mark.slow), pytest.param("full", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["diag", "tied", "full"])
 def test_lkj_draws_carry_the_stated_density(reference_data, family):
     x = reference_data["faithful"]
     draws = bg.sample_nuts(x, 2, covariance_type=family, prior=with_flat_weights(LKJ), num_warmup=60, num_samples=20,

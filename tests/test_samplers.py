@@ -257,6 +257,7 @@ def test_starts(reference_data, init):
     assert again.num_samples == 5
 
 
+@pytest.mark.slow
 def test_chains_from_distinct_basins(reference_data):
     """Galaxies have several modes: each chain starts at one of its own, the highest first. One component has one."""
     x = reference_data["galaxy_corrected"]

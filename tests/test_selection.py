@@ -59,6 +59,7 @@ def test_a_second_table_compiles_nothing_and_is_the_same(reference_data):
     np.testing.assert_array_equal(first.frame().to_numpy(), second.frame().to_numpy())
 
 
+@pytest.mark.slow
 def test_map_table_states_its_objective(reference_data):
     table = bg.fit_table(reference_data["diabetes"], [2], "EEE,VVV", prior="default", n_init=4)
     for family in ("EEE", "VVV"):

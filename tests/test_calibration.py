@@ -73,6 +73,7 @@ def test_goes_on_from_its_folder_and_keeps_what_ctrl_c_leaves(tmp_path):
         bg.calibrate(X, 2, n_sims=6, checkpoint=tmp_path, **SHORT)
 
 
+@pytest.mark.slow
 def test_any_callable_that_returns_a_posterior_serves_and_is_known_again_by_name(tmp_path):
     found = bg.calibrate(X, 1, engine=bg.fit_laplace, n_sims=2, num_samples=40, prior=PRIOR, checkpoint=tmp_path)
     assert found.engine == "fit_laplace"

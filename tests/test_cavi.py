@@ -30,6 +30,7 @@ def pieces(prior, k):
     return np.asarray(prior.weights.concentration)[0], loc[0], strength[0], df[0], scale[0]
 
 
+@pytest.mark.slow
 def test_with_one_component_the_bound_is_the_evidence(faithful):
     """Nothing is left out then: q is the posterior, the bound log p(x), and the importance ratios are all equal."""
     fit = bg.fit_cavi(faithful, 1, num_samples=50)

@@ -51,6 +51,7 @@ def test_agrees_with_gibbs_where_components_are_apart(reference_data):
     assert bound < laplace.log_evidence < bound + 1.0
 
 
+@pytest.mark.slow
 def test_mode_is_the_mode_in_its_own_coordinates(reference_data):
     """No draw has a higher density over unconstrained coordinates than the mode that the evidence rests on."""
     from bayesgmm import coordinates

@@ -95,6 +95,7 @@ def test_gibbs_nuts_and_map_agree_on_tied_old_faithful(reference_data):
             assert_same_mean(one[where], *mean_and_error(two[where]), f"{name}{index}", most=4.5)
 
 
+@pytest.mark.slow
 def test_prior_group_is_of_the_family(reference_data):
     posterior = bg.sample_gibbs(
         reference_data["faithful"], 2, covariance_type="spherical", num_warmup=50, num_samples=50

@@ -25,6 +25,7 @@ def test_table_is_no_worse_than_mclust_and_picks_its_model(truth, diabetes):
     assert diabetes.best.bic() == pytest.approx(4751.316, abs=0.01)  # mclust's vignette: -4751.316
 
 
+@pytest.mark.slow
 def test_cells_are_fits_of_the_whole_package(reference_data, diabetes):
     """A cell's θ has the log-likelihood that the cell says, and is where `fit_em` stays."""
     x = reference_data["diabetes"]

@@ -13,6 +13,7 @@ import bayesgmm as bg
 from bayesgmm.assignment import renumber
 from bayesgmm.chain_groups import group_chains, separations
 from bayesgmm.errors import ArgumentError, DrawsError
+from bayesgmm.missed_modes import MissedMode
 from bayesgmm.modes import count_modes
 from bayesgmm.types import Frame
 
@@ -82,6 +83,9 @@ def test_chains_are_grouped_by_place(rng):
     assert drift[:3].max() < 0.5
     assert drift[3] == pytest.approx(5.0, abs=0.5)
     assert group_chains(apart[:3, :3]) == [(0, 1), (2,)]
+    # Each is near the next, but the ends are far apart: not one place.
+    places = np.array([0.0, 1.2, 2.4])
+    assert group_chains(np.abs(places[:, None] - places)) != [(0, 1, 2)]
 
 
 @pytest.fixture(scope="module")
@@ -118,13 +122,14 @@ def test_all_chains_in_one_wrong_mode(corners):
     assert "wrong mode" in " ".join(found.verdict())
 
 
-def test_a_mode_that_holds_little_is_told_and_does_not_matter(corners):
-    from bayesgmm.missed_modes import MissedMode
-
+def test_a_mode_that_holds_little_is_told_and_does_not_matter(rng):
+    variables, x = made(rng, 7.0, draws=400)
     fit = bg.fit_em(rectangle(), 2, prior=PRIOR, n_init=4)
-    found = replace(bg.diagnose(corners, search=False), missed=MissedMode(fit, 1.0, -5.0), groups=((0, 1, 2, 3),))
-    assert found.status != "missed mode"
-    assert "too little to matter" in " ".join(found.verdict())
+    sound = bg.diagnose(variables, x=x)
+    little, much = (replace(sound, missed=MissedMode(fit, 1.0, log_ratio)) for log_ratio in (-5.0, 2.0))
+    assert (sound.status, little.status, much.status) == ("sound", "sound", "missed mode")
+    assert "too little to matter" in " ".join(little.verdict())
+    assert "share a wrong mode" in " ".join(much.verdict())
 
 
 def test_labels_that_switch_all_the_time_are_harmless(rng):

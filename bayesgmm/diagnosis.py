@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 2000
 """Rows by which draws are relabelled here: more would name them no better."""
+TOLD = ("naming", "diverging", "energy")
+"""What a tree's ``sample_stats`` may tell of the run."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -129,19 +131,14 @@ class Diagnosis:
     @property
     def status(self) -> str:
         """One of: too few draws, stuck, slow, missed mode, not to be trusted, too many components, labels in doubt, sound."""
-        trusted = True
-        if self.pareto_k is not None:
-            trusted = self.pareto_k <= GOOD_K
-            if np.isnan(self.pareto_k):
-                return "too few draws"
-        else:
-            if not np.isfinite(self.worst_rhat):
-                return "too few draws"
-            if not self.mixed:
-                return "stuck" if self.stuck else "slow"
+        k = self.pareto_k
+        if not np.isfinite(self.worst_rhat) if k is None else np.isnan(k):
+            return "too few draws"
+        if k is None and not self.mixed:
+            return "stuck" if self.stuck else "slow"
         if self.missed is not None and self.missed.matters:
             return "missed mode"
-        if not trusted:
+        if k is not None and k > GOOD_K:
             return "not to be trusted"
         if self.too_many:
             return "too many components"
@@ -266,7 +263,7 @@ def _run(draws: Draws, found: Relabelling) -> dict[str, Any]:
     tree = source.children if source is not None else {}
     stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree else {}
     attrs = source.attrs if source is not None else {}
-    told = {name: stats[name].transpose("chain", "draw", ...).values for name in _TOLD if name in stats}
+    told = {name: stats[name].transpose("chain", "draw", ...).values for name in TOLD if name in stats}
     namings = told.get("naming")
     return {
         "name": str(attrs.get("engine", "draws")),
@@ -275,9 +272,6 @@ def _run(draws: Draws, found: Relabelling) -> dict[str, Any]:
         "smallest_bfmi": smallest_bfmi(told.get("energy")),
         "pareto_k": float(attrs["pareto_k"]) if "pareto_k" in attrs else None,
     }
-
-
-_TOLD = ("naming", "diverging", "energy")
 
 
 def _relabelled(draws: Draws) -> Relabelling:

@@ -3,75 +3,76 @@
 import importlib
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bayesgmm.calibration import Calibration, calibrate
-    from bayesgmm.cavi import VariationalPosterior, fit_cavi
-    from bayesgmm.checking import ModelCheck, check, prior_sensitivity
-    from bayesgmm.comparison import Comparison, compare
-    from bayesgmm.conjugate import Dirichlet, NormalInverseWishart, Prior
-    from bayesgmm.credible_ball import CredibleBall
-    from bayesgmm.crossvalidation import kfold, loo
-    from bayesgmm.datasets import load_dataset
-    from bayesgmm.diagnosis import Diagnosis, diagnose
-    from bayesgmm.em import fit_em
-    from bayesgmm.forward import sample_prior
-    from bayesgmm.gibbs import sample_gibbs
-    from bayesgmm.invariants import label_invariant_view
-    from bayesgmm.laplace import LaplacePosterior, fit_laplace
-    from bayesgmm.mixture import log_density, log_joint, log_likelihood, responsibilities, sample
-    from bayesgmm.model import gaussian_mixture
-    from bayesgmm.nuts import sample_nuts
-    from bayesgmm.partition_agreement import PartitionDistances, partition_distances
-    from bayesgmm.partition_distance import adjusted_rand, binder_distance, variation_of_information
-    from bayesgmm.partitions import Partition, partition
-    from bayesgmm.pit import loo_pit
-    from bayesgmm.posterior import Posterior
-    from bayesgmm.problem import default_prior
-    from bayesgmm.relabelled import Relabelling
-    from bayesgmm.relabelling import relabel
-    from bayesgmm.replicates import PredictiveChecks, predictive_checks
-    from bayesgmm.results import MixtureFit
-    from bayesgmm.selection import FitTable, fit_table
-    from bayesgmm.separated import HalfNormal, LogNormal, NormalTimesLKJ
-    from bayesgmm.svi import StochasticPosterior, fit_svi
-    from bayesgmm.types import Params
-    from bayesgmm.wishart import HierarchicalInverseWishart, NormalInverseGamma, NormalTimesInverseWishart
+from bayesgmm.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from bayesgmm.checking.calibration import Calibration, calibrate
+    from bayesgmm.checking.check import ModelCheck, check, prior_sensitivity
+    from bayesgmm.checking.loo import kfold, loo
+    from bayesgmm.checking.loo_pit import loo_pit
+    from bayesgmm.checking.predictive import PredictiveChecks, predictive_checks
+    from bayesgmm.comparison.comparison import Comparison, compare
+    from bayesgmm.data.datasets import load_dataset
+    from bayesgmm.diagnosis.diagnosis import Diagnosis, diagnose
+    from bayesgmm.diagnosis.label_invariant_view import label_invariant_view
+    from bayesgmm.engines.em.em import fit_em
+    from bayesgmm.engines.mcmc.gibbs import sample_gibbs
+    from bayesgmm.engines.mcmc.nuts import sample_nuts
+    from bayesgmm.engines.numpyro_model import gaussian_mixture
+    from bayesgmm.engines.prior_samples import sample_prior
+    from bayesgmm.engines.variational.cavi import VariationalPosterior, fit_cavi
+    from bayesgmm.engines.variational.laplace import LaplacePosterior, fit_laplace
+    from bayesgmm.engines.variational.svi import StochasticPosterior, fit_svi
+    from bayesgmm.model.mixture import log_density, log_joint, log_likelihood, responsibilities, sample
+    from bayesgmm.model.types import Params
+    from bayesgmm.partitions.agreement import PartitionDistances, partition_distances
+    from bayesgmm.partitions.credible_ball import CredibleBall
+    from bayesgmm.partitions.distance import adjusted_rand, binder_distance, variation_of_information
+    from bayesgmm.partitions.partition import Partition, partition
+    from bayesgmm.priors.lkj import HalfNormal, LogNormal, NormalTimesLKJ
+    from bayesgmm.priors.normal_inverse_wishart import Dirichlet, NormalInverseWishart, Prior
+    from bayesgmm.priors.semiconjugate import HierarchicalInverseWishart, NormalInverseGamma, NormalTimesInverseWishart
+    from bayesgmm.problem import default_prior
+    from bayesgmm.relabelling.methods import relabel
+    from bayesgmm.relabelling.result import Relabelling
+    from bayesgmm.results.fit import MixtureFit
+    from bayesgmm.results.posterior import Posterior
+    from bayesgmm.selection.fit_table import FitTable, fit_table
+
 
 _HOME = {
-    "calibration": ("Calibration", "calibrate"),
-    "cavi": ("VariationalPosterior", "fit_cavi"),
-    "checking": ("ModelCheck", "check", "prior_sensitivity"),
-    "comparison": ("Comparison", "compare"),
-    "conjugate": ("Dirichlet", "NormalInverseWishart", "Prior"),
-    "credible_ball": ("CredibleBall",),
-    "crossvalidation": ("kfold", "loo"),
-    "datasets": ("load_dataset",),
-    "diagnosis": ("Diagnosis", "diagnose"),
-    "em": ("fit_em",),
-    "forward": ("sample_prior",),
-    "gibbs": ("sample_gibbs",),
-    "invariants": ("label_invariant_view",),
-    "laplace": ("LaplacePosterior", "fit_laplace"),
-    "mixture": ("log_density", "log_joint", "log_likelihood", "responsibilities", "sample"),
-    "model": ("gaussian_mixture",),
-    "nuts": ("sample_nuts",),
-    "partition_agreement": ("PartitionDistances", "partition_distances"),
-    "partition_distance": ("adjusted_rand", "binder_distance", "variation_of_information"),
-    "partitions": ("Partition", "partition"),
-    "pit": ("loo_pit",),
+    "checking.calibration": ("Calibration", "calibrate"),
+    "engines.variational.cavi": ("VariationalPosterior", "fit_cavi"),
+    "checking.check": ("ModelCheck", "check", "prior_sensitivity"),
+    "comparison.comparison": ("Comparison", "compare"),
+    "priors.normal_inverse_wishart": ("Dirichlet", "NormalInverseWishart", "Prior"),
+    "partitions.credible_ball": ("CredibleBall",),
+    "checking.loo": ("kfold", "loo"),
+    "data.datasets": ("load_dataset",),
+    "diagnosis.diagnosis": ("Diagnosis", "diagnose"),
+    "engines.em.em": ("fit_em",),
+    "engines.prior_samples": ("sample_prior",),
+    "engines.mcmc.gibbs": ("sample_gibbs",),
+    "diagnosis.label_invariant_view": ("label_invariant_view",),
+    "engines.variational.laplace": ("LaplacePosterior", "fit_laplace"),
+    "model.mixture": ("log_density", "log_joint", "log_likelihood", "responsibilities", "sample"),
+    "engines.numpyro_model": ("gaussian_mixture",),
+    "engines.mcmc.nuts": ("sample_nuts",),
+    "partitions.agreement": ("PartitionDistances", "partition_distances"),
+    "partitions.distance": ("adjusted_rand", "binder_distance", "variation_of_information"),
+    "partitions.partition": ("Partition", "partition"),
+    "checking.loo_pit": ("loo_pit",),
     "problem": ("default_prior",),
-    "posterior": ("Posterior",),
-    "relabelled": ("Relabelling",),
-    "relabelling": ("relabel",),
-    "replicates": ("PredictiveChecks", "predictive_checks"),
-    "results": ("MixtureFit",),
-    "selection": ("FitTable", "fit_table"),
-    "separated": ("HalfNormal", "LogNormal", "NormalTimesLKJ"),
-    "svi": ("StochasticPosterior", "fit_svi"),
-    "types": ("Params",),
-    "wishart": ("HierarchicalInverseWishart", "NormalInverseGamma", "NormalTimesInverseWishart"),
+    "results.posterior": ("Posterior",),
+    "relabelling.result": ("Relabelling",),
+    "relabelling.methods": ("relabel",),
+    "checking.predictive": ("PredictiveChecks", "predictive_checks"),
+    "results.fit": ("MixtureFit",),
+    "selection.fit_table": ("FitTable", "fit_table"),
+    "priors.lkj": ("HalfNormal", "LogNormal", "NormalTimesLKJ"),
+    "engines.variational.svi": ("StochasticPosterior", "fit_svi"),
+    "model.types": ("Params",),
+    "priors.semiconjugate": ("HierarchicalInverseWishart", "NormalInverseGamma", "NormalTimesInverseWishart"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

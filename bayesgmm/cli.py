@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bayesgmm.comparison.terminal import print_comparison, print_diagnosis, print_table
 from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning
-from bayesgmm.printing import print_comparison, print_diagnosis, print_table
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayesgmm.selection import FitTable
+    from bayesgmm.selection.fit_table import FitTable
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Gaussian mixtures: every inference, side by side.")
 
@@ -49,12 +49,12 @@ def compare(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
     """Fit one mixture by several engines under one prior; print the table, write the report."""
-    from bayesgmm.data import read_file
+    from bayesgmm.data.table import read_file
 
     table = read_file(data, _split(columns))
     _cache_compilations()
-    from bayesgmm.comparison import compare as run
-    from bayesgmm.engines import ENGINES, check_engines
+    from bayesgmm.comparison.comparison import compare as run
+    from bayesgmm.engines.registry import ENGINES, check_engines
 
     check_engines(_split(engines) or [])
     _check_folder(out)
@@ -90,14 +90,14 @@ def fit(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Fit every covariance family with every number of components by EM; print the table, keep the best model."""
-    from bayesgmm.data import read_file
+    from bayesgmm.data.table import read_file
 
     sizes = _sizes(k)
     if prior not in ("none", "default"):
         raise ArgumentError(f"--prior must be none or default, got {prior!r}.")
     table = read_file(data, _split(columns))
     _cache_compilations()
-    from bayesgmm.selection import fit_table
+    from bayesgmm.selection.fit_table import fit_table
 
     with _folder(out):
         found = fit_table(
@@ -133,7 +133,7 @@ def diagnose(
     seed: Seed = 0,
 ) -> None:
     """Say what draws support: mixed or not, label switching or several modes, how many components."""
-    from bayesgmm.data import read_file
+    from bayesgmm.data.table import read_file
 
     table = read_file(data, _split(columns)) if data else None
     pairs = dict(_pair(part) for part in _split(names) or [])
@@ -141,7 +141,7 @@ def diagnose(
         _check_folder(out)
     tree = _read_tree(draws)
     _cache_compilations()
-    from bayesgmm.diagnosis import diagnose as run
+    from bayesgmm.diagnosis.diagnosis import diagnose as run
 
     found = run(tree, component_dim=component_dim, names=pairs, x=table, seed=seed)
     print_diagnosis(found)
@@ -178,7 +178,7 @@ def datasets() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from bayesgmm.datasets import SOURCES
+    from bayesgmm.data.datasets import SOURCES
 
     table = Table("name", "rows", "features", "what it is", "source")
     for name, entry in SOURCES.items():

@@ -8,18 +8,18 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from bayesgmm.clock import Program
-from bayesgmm.conjugate import Belief, default_belief, flat_belief, improper_because
-from bayesgmm.data import Table, as_table, check_table
+from bayesgmm.data.table import Table, as_table, check_table
 from bayesgmm.errors import ArgumentError, PriorError
-from bayesgmm.families import Family, resolve_family
-from bayesgmm.independent import independent
-from bayesgmm.precision import on_device, scope
-from bayesgmm.restricted import restrict
-from bayesgmm.separated import NormalTimesLKJ, separated
-from bayesgmm.sweep import Rows, to_rows
-from bayesgmm.types import Frame, Params
-from bayesgmm.wishart import HierarchicalInverseWishart, NormalInverseGamma, NormalTimesInverseWishart
+from bayesgmm.model.families import Family, resolve_family
+from bayesgmm.model.types import Frame, Params
+from bayesgmm.priors.lkj import NormalTimesLKJ, separated
+from bayesgmm.priors.normal_inverse_wishart import Belief, default_belief, flat_belief, improper_because
+from bayesgmm.priors.semiconjugate import HierarchicalInverseWishart, NormalInverseGamma, NormalTimesInverseWishart
+from bayesgmm.priors.semiconjugate_posterior import independent
+from bayesgmm.priors.within_family import restrict
+from bayesgmm.runtime.dtypes import on_device, scope
+from bayesgmm.runtime.programs import Program
+from bayesgmm.sweep.statistics import Rows, to_rows
 
 
 class Problem(NamedTuple):

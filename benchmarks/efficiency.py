@@ -34,8 +34,8 @@ write.csv(do.call(rbind, lapply(s, as.matrix)), a[3], row.names = FALSE); cat(t)
 
 def smallest_ess(params, posterior) -> float:
     """Over the package's label-invariant quantities, for draws of any origin with leading axes (chain, draw)."""
-    from bayesgmm.datatree import label_invariant, pointwise_log_density
-    from bayesgmm.diagnostics import convergence_table
+    from bayesgmm.results.convergence import convergence_table
+    from bayesgmm.results.datatree import label_invariant, pointwise_log_density
 
     table, frame = posterior.table, posterior.frame
     log_likelihood = pointwise_log_density(params, table, frame).sum(axis=-1)
@@ -45,7 +45,7 @@ def smallest_ess(params, posterior) -> float:
 
 def by_jags(posterior) -> tuple[float, float]:
     """Smallest ESS and seconds of JAGS on the posterior's own data and prior."""
-    from bayesgmm.types import Params
+    from bayesgmm.model.types import Params
 
     k, d = posterior.n_components, posterior.table.dim
     loc, covariance, df, scale = (np.asarray(part)[0] for part in posterior.prior.components)
@@ -79,7 +79,7 @@ def by_numpyro(posterior) -> tuple[float, float]:
     from numpyro.infer import MCMC, NUTS
 
     import bayesgmm as bg
-    from bayesgmm.types import Params
+    from bayesgmm.model.types import Params
 
     frame = posterior.frame
     with jax.enable_x64(True):

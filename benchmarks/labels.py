@@ -34,7 +34,7 @@ def draws(num_rows: int, k: int, dim: int = 2, chains: int = 4, num: int = 1000)
 def bench_labels() -> None:
     """A row for each method, 4 chains × 1,000 draws, K = 5."""
     import bayesgmm as bg
-    from bayesgmm.relabelling import METHODS
+    from bayesgmm.relabelling.methods import METHODS
 
     variables, x = draws(1_000, 5)
     for method in METHODS:

@@ -19,7 +19,7 @@ from timing import alternate, fresh, row, seconds
 MEMORY = """
 import resource, sys, threading, time
 import numpy as np, bayesgmm as bg
-from bayesgmm.em import fit_em
+from bayesgmm.engines.em.em import fit_em
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
@@ -223,11 +223,11 @@ def bench_gradient() -> None:
     import jax.numpy as jnp
     from numpyro import distributions as dist
 
-    from bayesgmm import nuts
-    from bayesgmm.conjugate import default_belief
-    from bayesgmm.coordinates import constrain, log_jacobian, unconstrain
-    from bayesgmm.sweep import to_rows
-    from bayesgmm.types import Frame, Params
+    from bayesgmm.engines.coordinates import constrain, log_jacobian, unconstrain
+    from bayesgmm.engines.mcmc import nuts
+    from bayesgmm.model.types import Frame, Params
+    from bayesgmm.priors.normal_inverse_wishart import default_belief
+    from bayesgmm.sweep.statistics import to_rows
 
     for n, d, k in ((1_000, 2, 3), (10_000, 8, 8), (100_000, 8, 8)):
         with jax.enable_x64(True):

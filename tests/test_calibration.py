@@ -11,7 +11,7 @@ from scipy.stats import kstest
 
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, CheckpointError, DataError, FitError, PriorError
-from bayesgmm.uniformity import holm, uniformity
+from bayesgmm.numerics.uniformity import holm, uniformity
 
 PRIOR = bg.Prior(bg.Dirichlet(2.0), bg.NormalInverseWishart(0.0, 0.5, 5.0, 1.0))
 X = np.linspace(-1.0, 1.0, 8)[:, None]

@@ -16,20 +16,24 @@ from scipy.special import logsumexp
 from test_conjugate import random_params
 
 import bayesgmm as bg
-from bayesgmm import coordinates, crossvalidation, datatree, refits, replicates
-from bayesgmm.blocks import Collected
-from bayesgmm.chains import to_posterior
-from bayesgmm.checking import sensitivity_of_noise
-from bayesgmm.clock import Stopwatch
-from bayesgmm.crossvalidation import bridge
+from bayesgmm.checking import loo as crossvalidation
+from bayesgmm.checking import predictive as replicates
+from bayesgmm.checking import refits
+from bayesgmm.checking.check import sensitivity_of_noise
+from bayesgmm.checking.loo import bridge
+from bayesgmm.checking.moment_matching import _half_moved, to_cloud
+from bayesgmm.engines import coordinates
+from bayesgmm.engines.chains import to_posterior
+from bayesgmm.engines.mcmc.chain_loop import Collected
+from bayesgmm.engines.mcmc.gibbs import GIBBS
+from bayesgmm.engines.mcmc.gibbs import gibbs as tempered_gibbs
+from bayesgmm.engines.mcmc.nuts import Recipe, nuts
 from bayesgmm.errors import ArgumentError, LooWarning, SamplingInterrupted
-from bayesgmm.gibbs import GIBBS
-from bayesgmm.gibbs import gibbs as tempered_gibbs
-from bayesgmm.moment_matching import _half_moved, to_cloud
-from bayesgmm.nuts import Recipe, nuts
-from bayesgmm.precision import scope, to_numpy
+from bayesgmm.model.types import Frame, Stats
 from bayesgmm.problem import prepare
-from bayesgmm.types import Frame, Stats
+from bayesgmm.results import datatree
+from bayesgmm.runtime.dtypes import scope, to_numpy
+from bayesgmm.runtime.programs import Stopwatch
 
 PRIOR = bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(np.array([10.0, 0.0]), 0.05, 4.0, np.diag([9.0, 1.0])))
 SHORT = {"num_warmup": 100, "num_samples": 500, "num_chains": 2, "seed": 1}
@@ -470,7 +474,7 @@ def test_thinned_draws_serve_and_omitted_ones_are_told(faithful, monkeypatch):
 
 
 def test_an_approximation_that_fails_is_told(faithful):
-    from bayesgmm.approximation import ApproximatePosterior
+    from bayesgmm.results.approximation import ApproximatePosterior
 
     fields = {name: getattr(faithful, name) for name in faithful.__dataclass_fields__}
     rough = ApproximatePosterior(**fields | {"algorithm": "laplace", "continuation": None}, pareto_k=1.2)

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import bayesgmm as bg
-from bayesgmm import blocks, checkpoint
+from bayesgmm.engines.mcmc import chain_loop as blocks
 from bayesgmm.errors import ArgumentError, CheckpointError, CheckpointWarning, SamplingInterrupted
+from bayesgmm.runtime import checkpoint
 
 ENGINES = [bg.sample_gibbs, bg.sample_nuts]
 
@@ -82,7 +83,7 @@ def test_a_killed_run_goes_on_bit_for_bit(reference_data, tmp_path, clean_enviro
     environment = clean_environment | {"XLA_FLAGS": os.environ["XLA_FLAGS"]}  # bits are those of one compiler
     code = f"""
 import bayesgmm as bg
-from bayesgmm import checkpoint
+from bayesgmm.runtime import checkpoint
 checkpoint.SECONDS = 0.05
 bg.sample_gibbs(bg.load_dataset("faithful"), 2, num_warmup=200, num_samples=1_000_000, num_chains=2, seed=3,
                 checkpoint={str(tmp_path / "run")!r})

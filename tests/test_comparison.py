@@ -9,9 +9,10 @@ import xarray as xr
 from typer.testing import CliRunner
 
 import bayesgmm as bg
-from bayesgmm import cli, engines
+from bayesgmm import cli
+from bayesgmm.engines import registry as engines
 from bayesgmm.errors import ArgumentError, FitError, MixingWarning, PriorError
-from bayesgmm.tables import significant
+from bayesgmm.results.formatting import significant
 
 SHORT = {"num_warmup": 150, "num_samples": 400, "num_chains": 4}
 

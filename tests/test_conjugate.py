@@ -11,9 +11,9 @@ from scipy.stats import invwishart
 from twins import label_stats
 
 import bayesgmm as bg
-from bayesgmm.conjugate import flat_belief, improper_because
 from bayesgmm.errors import PriorError
-from bayesgmm.types import Frame
+from bayesgmm.model.types import Frame
+from bayesgmm.priors.normal_inverse_wishart import flat_belief, improper_because
 
 K, D = 2, 3
 SCALE = np.array([[2.0, 0.3, 0.1], [0.3, 1.0, 0.2], [0.1, 0.2, 0.7]])

@@ -10,12 +10,12 @@ from test_relabelling import made
 from test_tempering import PRIOR, rectangle
 
 import bayesgmm as bg
-from bayesgmm.assignment import renumber
-from bayesgmm.chain_groups import group_chains, separations
+from bayesgmm.diagnosis.chain_groups import group_chains, separations
+from bayesgmm.diagnosis.density_modes import count_modes
+from bayesgmm.diagnosis.missed_modes import MissedMode
 from bayesgmm.errors import ArgumentError, DrawsError
-from bayesgmm.missed_modes import MissedMode
-from bayesgmm.modes import count_modes
-from bayesgmm.types import Frame
+from bayesgmm.model.types import Frame
+from bayesgmm.numerics.assignment import renumber
 
 
 def one_feature(rng, num, k=3):

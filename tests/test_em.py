@@ -6,7 +6,7 @@ import pytest
 import twins
 
 import bayesgmm as bg
-from bayesgmm import drivers
+from bayesgmm.engines.em import ascent as drivers
 from bayesgmm.errors import (
     ArgumentError,
     CollapseError,
@@ -459,7 +459,7 @@ def test_twelve_digits_are_kept_or_as_many_as_scikit_learn_keeps(rng, width, off
 
 def test_agglomeration_merges_what_raises_the_criterion_least(rng):
     """Against a slow twin that tries every pair at every turn (Banfield & Raftery 1993)."""
-    from bayesgmm.initialize import _agglomerate
+    from bayesgmm.engines.starts import _agglomerate
 
     x = rng.normal(size=(25, 2)) @ [[1.0, 0.4], [0.0, 0.3]]
     least = np.trace(np.cov(x.T, bias=True)) / 2
@@ -485,7 +485,7 @@ def test_programs_that_are_let_go_give_their_memory_back(monkeypatch):
     """Linux grants a process 65,530 memory maps, a program takes hundreds, and LLVM dies without."""
     from pathlib import Path
 
-    from bayesgmm.clock import Program
+    from bayesgmm.runtime.programs import Program
 
     maps = Path("/proc/self/maps")
     if not maps.exists():

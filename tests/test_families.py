@@ -12,7 +12,7 @@ import pytest
 
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, CollapseError, DataError, SpuriousComponentWarning
-from bayesgmm.families import FAMILIES, read_out, resolve_family
+from bayesgmm.model.families import FAMILIES, read_out, resolve_family
 
 NAMES = list(FAMILIES)
 FEW_FIRST = [

@@ -10,12 +10,13 @@ from scipy.stats import dirichlet, invwishart, multivariate_normal
 from test_conjugate import random_params
 
 import bayesgmm as bg
-from bayesgmm import coordinates, nuts
+from bayesgmm.engines import coordinates
+from bayesgmm.engines.mcmc import nuts
 from bayesgmm.errors import PriorError
-from bayesgmm.precision import scope
+from bayesgmm.model.types import Frame
 from bayesgmm.problem import prepare
-from bayesgmm.sweep import to_rows
-from bayesgmm.types import Frame
+from bayesgmm.runtime.dtypes import scope
+from bayesgmm.sweep.statistics import to_rows
 
 LOC, SPREAD = np.array([3.5, 70.0]), np.array([[4.0, 3.0], [3.0, 400.0]])
 SCALE = np.array([[0.3, 0.2], [0.2, 80.0]])

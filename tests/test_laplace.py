@@ -10,7 +10,7 @@ from effort import SOME
 
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, FitError, PriorError
-from bayesgmm.restricted import CONJUGATE
+from bayesgmm.priors.within_family import CONJUGATE
 
 HYPER = {"loc": np.array([0.3, 0.7]), "strength": 0.5, "df": 4.0, "scale": np.array([[1.2, 0.3], [0.3, 0.5]])}
 PRIOR = bg.Prior(bg.Dirichlet(1.5), bg.NormalInverseWishart(**HYPER))
@@ -54,10 +54,10 @@ def test_agrees_with_gibbs_where_components_are_apart(reference_data):
 @pytest.mark.slow
 def test_mode_is_the_mode_in_its_own_coordinates(reference_data):
     """No draw has a higher density over unconstrained coordinates than the mode that the evidence rests on."""
-    from bayesgmm import coordinates
-    from bayesgmm.laplace import _mode, _potential
-    from bayesgmm.precision import scope
+    from bayesgmm.engines import coordinates
+    from bayesgmm.engines.variational.laplace import _mode, _potential
     from bayesgmm.problem import prepare
+    from bayesgmm.runtime.dtypes import scope
 
     with scope("float64"):
         problem = prepare(reference_data["waiting"], 2, "default", "float64")

@@ -9,12 +9,13 @@ from numpyro.infer import Predictive
 from test_conjugate import PRIOR, random_params
 
 import bayesgmm as bg
-from bayesgmm import coordinates, nuts
-from bayesgmm.families import FAMILIES
+from bayesgmm.engines import coordinates
+from bayesgmm.engines.mcmc import nuts
+from bayesgmm.model.families import FAMILIES
+from bayesgmm.model.types import Frame
+from bayesgmm.priors.within_family import CONJUGATE
 from bayesgmm.problem import penalise
-from bayesgmm.restricted import CONJUGATE
-from bayesgmm.sweep import to_rows
-from bayesgmm.types import Frame
+from bayesgmm.sweep.statistics import to_rows
 
 
 @pytest.fixture(autouse=True)

@@ -13,12 +13,13 @@ import xarray as xr
 from sklearn.metrics import adjusted_rand_score
 
 import bayesgmm as bg
-from bayesgmm import partition_search, plots
+from bayesgmm import plots
 from bayesgmm.errors import ArgumentError, DataError, DrawsError
-from bayesgmm.partition_distance import LOSSES, compact
-from bayesgmm.partition_draws import numbered
-from bayesgmm.partition_search import Search, losses
-from bayesgmm.precision import scope
+from bayesgmm.partitions import search as partition_search
+from bayesgmm.partitions.distance import LOSSES, compact
+from bayesgmm.partitions.draws import numbered
+from bayesgmm.partitions.search import Search, losses
+from bayesgmm.runtime.dtypes import scope
 
 DISTANCES = {"vi": bg.variation_of_information, "binder": bg.binder_distance}
 QUIET = {"progress_bar": False}

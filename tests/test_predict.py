@@ -6,8 +6,8 @@ import twins
 from scipy.special import logsumexp
 
 import bayesgmm as bg
-from bayesgmm import predict
 from bayesgmm.errors import ArgumentError, DataError
+from bayesgmm.sweep import per_row as predict
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,9 @@ from test_conjugate import random_params
 from twins import label_stats
 
 import bayesgmm as bg
-from bayesgmm import separated
 from bayesgmm.errors import ArgumentError, PriorError, SpuriousComponentWarning
-from bayesgmm.families import resolve_family
+from bayesgmm.model.families import resolve_family
+from bayesgmm.priors import lkj as separated
 from bayesgmm.problem import penalise, prepare, unbounded_because
 
 TRUTH = json.loads((Path(__file__).parent / "truth" / "posteriordb.json").read_text())

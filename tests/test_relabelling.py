@@ -8,9 +8,9 @@ import pytest
 import xarray as xr
 
 import bayesgmm as bg
-from bayesgmm import relabelling as rl
-from bayesgmm.assignment import assign, cost_of, exchange_ratios, renumber
 from bayesgmm.errors import ArgumentError, DrawsError, IdentifiabilityWarning
+from bayesgmm.numerics.assignment import assign, cost_of, exchange_ratios, renumber
+from bayesgmm.relabelling import methods as rl
 
 K, DIM, ROWS = 3, 2, 40
 

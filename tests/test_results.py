@@ -12,10 +12,10 @@ import xarray as xr
 from test_conjugate import random_params
 
 import bayesgmm as bg
-from bayesgmm import labels
-from bayesgmm.datatree import predictive
 from bayesgmm.errors import NotConvergedWarning, SamplingInterrupted
-from bayesgmm.verdict import mixing_line
+from bayesgmm.model import alignment as labels
+from bayesgmm.results.datatree import predictive
+from bayesgmm.results.verdict import mixing_line
 
 DIMS = {
     "weights": ("chain", "draw", "component"),
@@ -166,7 +166,7 @@ def test_round_trip_through_netcdf(runs, tmp_path):
 
 
 def test_large_data_are_thinned_and_say_so(monkeypatch, reference_data):
-    from bayesgmm import datatree
+    from bayesgmm.results import datatree
 
     monkeypatch.setattr(datatree, "MOST_VALUES", 272 * 1000)
     tree = bg.sample_gibbs(reference_data["faithful"], 2, num_warmup=200, num_samples=500).datatree

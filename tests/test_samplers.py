@@ -12,12 +12,14 @@ from jax.flatten_util import ravel_pytree
 from test_conjugate import random_params
 
 import bayesgmm as bg
-from bayesgmm import blocks, coordinates, gibbs, nuts
+from bayesgmm.engines import coordinates
+from bayesgmm.engines.kernels import KERNELS, mixture_stats, step
+from bayesgmm.engines.mcmc import chain_loop as blocks
+from bayesgmm.engines.mcmc import gibbs, nuts
 from bayesgmm.errors import ArgumentError, FitError, PriorError
-from bayesgmm.kernels import KERNELS, mixture_stats, step
+from bayesgmm.model.types import Frame
 from bayesgmm.problem import as_key, prepare
-from bayesgmm.sweep import to_rows
-from bayesgmm.types import Frame
+from bayesgmm.sweep.statistics import to_rows
 
 TINY = np.array([[-1.6], [-1.1], [0.2], [0.9], [1.3], [2.2]])
 TINY_PRIOR = {"concentration": 1.5, "loc": np.array([0.3]), "strength": 0.5, "df": 4.0, "scale": np.array([[1.2]])}

@@ -5,9 +5,10 @@ import pytest
 from typer.testing import CliRunner
 
 import bayesgmm as bg
-from bayesgmm import panel, plots
+from bayesgmm import plots
 from bayesgmm.cli import app
 from bayesgmm.errors import ArgumentError, DataError, PriorError
+from bayesgmm.selection import grid_search as panel
 
 
 @pytest.fixture(scope="module")

@@ -21,10 +21,10 @@ from test_families import (
 from test_samplers import geweke
 
 import bayesgmm as bg
-from bayesgmm.kernels import KERNELS, step
-from bayesgmm.restricted import CONJUGATE
-from bayesgmm.sweep import to_rows
-from bayesgmm.types import Frame
+from bayesgmm.engines.kernels import KERNELS, step
+from bayesgmm.model.types import Frame
+from bayesgmm.priors.within_family import CONJUGATE
+from bayesgmm.sweep.statistics import to_rows
 
 pytestmark = pytest.mark.slow
 

@@ -10,11 +10,11 @@ import pytest
 import twins
 
 import bayesgmm as bg
-from bayesgmm import svi
+from bayesgmm.engines.variational import svi
 from bayesgmm.errors import ArgumentError, PriorError
-from bayesgmm.precision import scope
-from bayesgmm.sweep import to_rows
-from bayesgmm.types import Frame
+from bayesgmm.model.types import Frame
+from bayesgmm.runtime.dtypes import scope
+from bayesgmm.sweep.statistics import to_rows
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import pytest
 from test_conjugate import random_params
 
 import bayesgmm as bg
-import bayesgmm.sweep as module
-from bayesgmm import mixture
-from bayesgmm.kernels import average, draw, log_likelihood, maximise
-from bayesgmm.mixture import log_joint_scorer
-from bayesgmm.sweep import sweep, to_rows
-from bayesgmm.types import Frame
+import bayesgmm.sweep.statistics as module
+from bayesgmm.engines.kernels import average, draw, log_likelihood, maximise
+from bayesgmm.model import mixture
+from bayesgmm.model.mixture import log_joint_scorer
+from bayesgmm.model.types import Frame
+from bayesgmm.sweep.statistics import sweep, to_rows
 
 UNIT = Frame(np.zeros(3), np.ones(3))
 

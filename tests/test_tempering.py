@@ -13,10 +13,10 @@ from agreement import assert_same_mean, mean_and_error
 from test_samplers import TINY, TINY_PRIOR, prior_of
 
 import bayesgmm as bg
-from bayesgmm import tempering
+from bayesgmm.engines.mcmc import tempering
 from bayesgmm.errors import ArgumentError, CheckpointError, MixingWarning
-from bayesgmm.sweep import to_rows
-from bayesgmm.types import Frame, Stats
+from bayesgmm.model.types import Frame, Stats
+from bayesgmm.sweep.statistics import to_rows
 
 HYPER = {"concentration": 1.0, "loc": np.zeros(2), "strength": 0.1, "df": 5.0, "scale": 0.3 * np.eye(2)}
 PRIOR = bg.Prior(

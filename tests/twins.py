@@ -105,7 +105,7 @@ def log_evidence_family(x, z, num_components, family, loc, strength, df, scale):
 
 def label_stats(x, labels, num_components):
     """Counts, means and scatters of a labelling, row by row."""
-    from bayesgmm.types import Stats
+    from bayesgmm.model.types import Stats
 
     dim = x.shape[1]
     counts, means, scatters = (

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 
-from bayesgmm import mixture
-from bayesgmm.arrays import Array
+from bayesgmm.model import mixture
+from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import Array
 from bayesgmm.plots.style import WIDTH, engine_color, styled
-from bayesgmm.posterior import Posterior
-from bayesgmm.results import MixtureFit
-from bayesgmm.types import Params
+from bayesgmm.results.fit import MixtureFit
+from bayesgmm.results.posterior import Posterior
 
 Results = Mapping[str, MixtureFit | Posterior]
 MOST_POINTS = 5000

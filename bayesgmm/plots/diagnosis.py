@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bayesgmm.errors import ArgumentError
 from bayesgmm.plots.style import WIDTH, component_color, styled
-from bayesgmm.relabelled import IN_DOUBT, Relabelling
+from bayesgmm.relabelling.result import IN_DOUBT, Relabelling
 
 MOST_POINTS = 2000
 FEWEST_DRAWS = 4

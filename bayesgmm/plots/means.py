@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from bayesgmm.plots.style import WIDTH, engine_color, styled
-from bayesgmm.posterior import Posterior
-from bayesgmm.results import MixtureFit
+from bayesgmm.results.fit import MixtureFit
+from bayesgmm.results.posterior import Posterior
 
 MOST_FEATURES = 4
 

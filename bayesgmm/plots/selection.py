@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from bayesgmm.plots.style import COMPONENT_COLORS, WIDTH, styled
-from bayesgmm.selection import FitTable
+from bayesgmm.selection.fit_table import FitTable
 
 MOST_COLOURED = 5
 

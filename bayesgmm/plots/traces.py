@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bayesgmm.plots.style import WIDTH, component_color, engine_color, styled
-from bayesgmm.posterior import Posterior
-from bayesgmm.results import MixtureFit
+from bayesgmm.results.fit import MixtureFit
+from bayesgmm.results.posterior import Posterior
 
 
 @styled

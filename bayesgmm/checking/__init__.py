@@ -1,0 +1,1 @@
+"""Model checking: leave-one-out, K-fold, PIT, predictive checks, prior sensitivity, calibration."""

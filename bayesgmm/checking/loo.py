@@ -1,0 +1,298 @@
+"""How well a model predicts rows that it has not seen: leave-one-out and K-fold, on the marginal likelihood of each row.
+
+The likelihood of a row has its class z summed out. With a drawn z plugged in, leave-one-out would answer another question, and
+its weights would fail in most rows. Results are ArviZ's own objects, for ``az.compare``, ``az.plot_khat`` and the like.
+"""
+
+import warnings
+from typing import Any, cast
+
+import arviz as az
+import jax.random as jr
+import numpy as np
+import xarray as xr
+from arviz_stats.utils import ELPDDataLOO, ELPDDataLOOKFold
+from scipy.special import logsumexp  # pyright: ignore[reportAttributeAccessIssue]
+
+from bayesgmm.checking.moment_matching import Matched, match, to_cloud
+from bayesgmm.checking.refits import STUCK, Folds, Refit, as_one_draw, only, refitter, without
+from bayesgmm.errors import ArgumentError, LooWarning, SamplingInterrupted
+from bayesgmm.model.types import Params
+from bayesgmm.problem import as_key, check_count, host_generator
+from bayesgmm.results.approximation import ApproximatePosterior
+from bayesgmm.results.datatree import pointwise_log_density
+from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.interrupt import interruptible
+from bayesgmm.runtime.progress import Listener, Progress, listening
+
+MOST_TURNS = 1000
+FEWEST_DRAWS = 100
+"""Draws below which no tail of weights can be told from noise."""
+
+
+def loo(
+    posterior: Posterior,
+    *,
+    moment_match: bool = True,
+    refit: bool = False,
+    seed: Any = 0,
+    progress_bar: Progress = None,
+) -> ELPDDataLOO:
+    """Expected log density of new rows, by leaving out each row in turn without refitting (PSIS-LOO).
+
+    ``elpd = Σ_i log p(x_i | x_-i)``, each term an average over the posterior's draws with weights ``1 / p(x_i | θ)``. The
+    largest weights are smoothed by a generalised Pareto distribution, whose shape k-hat tells whether they serve (Vehtari,
+    Gelman & Gabry 2017).
+    Where k-hat is too high the draws are moved until it is not (Paananen et al. 2021; `bayesgmm.checking.moment_matching`).
+
+    Parameters
+    ----------
+    posterior
+        Draws of any engine. Those of an approximation are taken for the posterior's.
+    moment_match
+        Move the draws where k-hat is too high. Milliseconds to seconds for each such row.
+    refit
+        Run the engine again, with the settings it had, without each row whose k-hat is still too high. Slow.
+    seed
+        int or JAX key, of the refits.
+    progress_bar
+        True, False, None (a bar if someone is watching) or a callable.
+
+    Returns
+    -------
+    arviz_stats.utils.ELPDDataLOO
+        In the user's units. ``pareto_k`` is that of the weights that were used in the end (0 for a refit),
+        ``influence_pareto_k`` that before any remedy; ``log_weights`` are those of the posterior's own draws, and NaN for rows
+        that rest on other draws. With Ctrl-C during the refits, with those that were done.
+
+    Raises
+    ------
+    ArgumentError
+        If this is no posterior, has fewer than 100 draws, has too many rows for its ``log_likelihood`` to be held in memory, or
+        shall be refitted and does not know how.
+
+    Warns
+    -----
+    LooWarning
+        If k-hat stays too high in some rows, or the draws are of an approximation that is not to be trusted.
+    """
+    check_posterior(posterior)
+    again = refitter(posterior) if refit else None
+    with listening(progress_bar) as listener:
+        elpd, _ = leave_one_out(posterior, moment_match, listener)
+        if again is not None:
+            _refit_rows(elpd, posterior, again, as_key(seed), listener)
+    tell_what_is_left(elpd, posterior)
+    return elpd
+
+
+def kfold(posterior: Posterior, *, k: int = 10, seed: Any = 0, progress_bar: Progress = None) -> ELPDDataLOOKFold:
+    """Expected log density of new rows, by fitting all but one of `k` parts of the rows at a time (K-fold).
+
+    ``elpd = Σ_i log p(x_i | rows of the other folds)``, without weights, and for more rows than PSIS-LOO can hold. It is a
+    little lower than LOO's, for each fit sees fewer rows. Refits run the engine that made the draws, with the settings it had;
+    chains start from its chains' last draws. In a row far out the density is an average that few draws dominate: there LOO,
+    with moment matching or refits, has the smaller error.
+
+    Parameters
+    ----------
+    posterior
+        Draws of any engine.
+    k
+        Number of folds, of equal size and drawn at random; from 2 to the number of rows.
+    seed
+        int or JAX key, of folds and refits.
+    progress_bar
+        As for `loo`.
+
+    Returns
+    -------
+    arviz_stats.utils.ELPDDataLOOKFold
+
+    Raises
+    ------
+    ArgumentError
+        If this is no posterior, does not know how to be refitted, or the folds leave too few rows to fit.
+    SamplingInterrupted
+        With Ctrl-C: a sum over some of the folds is of no use.
+
+    Warns
+    -----
+    LooWarning
+        If a refit has gone elsewhere (R-hat above 1.05).
+    """
+    check_posterior(posterior)
+    table = posterior.table
+    check_count("k", k, least=2)
+    left = table.num_rows - -(-table.num_rows // k) if k <= table.num_rows else 0
+    if left <= table.dim or left < posterior.n_components:
+        raise ArgumentError(
+            f"{k} folds of {table.num_rows} rows leave {left} rows to fit {posterior.n_components} components in {table.dim} "
+            f"dimensions to. Use between 2 and {table.num_rows} folds, enough of them that each fit has rows."
+        )
+    key_folds, key_runs = jr.split(as_key(seed))
+    with listening(progress_bar) as listener, interruptible() as stop:
+        folds = Folds(posterior, key_runs, k, listener, stop)
+        elpd = az.loo_kfold(
+            _whole(posterior), folds, pointwise=True, k=k, seed=host_generator(key_folds)  # pyright: ignore[reportArgumentType]
+        )  # fmt: skip
+    elpd.n_samples = posterior.num_chains * posterior.num_samples
+    if folds.stuck:
+        warnings.warn(
+            f"In {folds.stuck} of {k} folds the chains did not come together (R-hat above {STUCK}). Sample the posterior for "
+            "longer, or temper it, and the refits will do so too.",
+            LooWarning, stacklevel=2,
+        )  # fmt: skip
+    return elpd
+
+
+def check_posterior(posterior: Any) -> None:
+    """Refuse what holds no draws, or too few of them."""
+    if not isinstance(posterior, Posterior):
+        raise ArgumentError(
+            f"This is a {type(posterior).__name__}, not a posterior: a check of the model needs draws. Use sample_gibbs, "
+            "sample_nuts, or fit_cavi, fit_svi or fit_laplace."
+        )
+    draws = posterior.num_chains * posterior.num_samples
+    if draws < FEWEST_DRAWS:
+        raise ArgumentError(f"{draws} draws are too few for a check; at least {FEWEST_DRAWS} are needed. Draw more.")
+
+
+def leave_one_out(
+    posterior: Posterior, moment_match: bool, listener: Listener
+) -> tuple[ELPDDataLOO, dict[int, Matched]]:
+    """PSIS-LOO with its pointwise values, and the moved draws of the rows in which they serve better."""
+    group = pointwise(posterior)
+    density = group.values.reshape(-1, group.sizes["obs"])
+    efficiency = relative_efficiency(posterior, len(density))
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Estimated shape parameter")  # told once all has been tried
+            found = az.loo(posterior.datatree, var_name="x", pointwise=True, reff=efficiency)
+    except ValueError as error:
+        raise ArgumentError(f"The draws do not move enough to leave a row out ({error}). Draw more.") from None
+    elpd = cast(ELPDDataLOO, found)
+    elpd.influence_pareto_k = elpd.pareto_k.copy()
+    elpd.p_loo_i = (logsumexp(density, axis=0) - np.log(len(density))) - elpd.elpd_i
+    matched = {}
+    bad = too_high(elpd) if moment_match else []
+    cloud = to_cloud(posterior, draws_kept(posterior), efficiency) if len(bad) else None
+    for number, row in enumerate(bad):
+        found = match(cloud, row) if cloud is not None else None
+        if found is not None:
+            matched[row] = found
+            value = float(np.asarray(logsumexp(found.log_density + found.log_weights)))
+            _replace_row(elpd, row, value, found.pareto_k)
+        listener("moment matching", number + 1, len(bad), f"row {row}")
+    _add_up(elpd)
+    return elpd, matched
+
+
+def pointwise(posterior: Posterior) -> xr.DataArray:
+    """Marginal log density of each row, (chain, draw, obs), in the user's units."""
+    tree = posterior.datatree
+    if "log_likelihood" not in tree.children:
+        raise ArgumentError(
+            f"With {posterior.table.num_rows} rows the log density of each row in each draw does not fit in memory. Fit and "
+            "check a random part of the rows, use kfold, or hold rows back and look at posterior.score_samples(rows)."
+        )
+    return tree["log_likelihood"].to_dataset()["x"]
+
+
+def draws_kept(posterior: Posterior) -> Params:
+    """θ of the draws that `pointwise` is of (it may be thinned), with one leading axis."""
+    kept = pointwise(posterior)["draw"].values
+    return Params(*(part[:, kept].reshape(-1, *part.shape[2:]) for part in posterior.params))
+
+
+def relative_efficiency(posterior: Posterior, count: int) -> float:
+    """Effective draws per draw, of densities at fixed rows: label-invariant, as leave-one-out is."""
+    table = posterior.convergence
+    effective = table.loc[table.index.str.startswith("log_density"), "ess_bulk"].to_numpy().mean()
+    return float(np.clip(effective / count, 1.0 / count, 1.0)) if np.isfinite(effective) else 1.0
+
+
+def too_high(elpd: ELPDDataLOO) -> list[int]:
+    """Rows whose k-hat is above ArviZ's threshold, min(1 - 1 / log10(draws), 0.7)."""
+    return np.flatnonzero(~(elpd.pareto_k.values <= elpd.good_k)).tolist()
+
+
+def tell_what_is_left(elpd: ELPDDataLOO, posterior: Posterior) -> None:
+    """Warn of rows whose figures cannot be relied on, and of draws that are not the posterior's."""
+    bad = too_high(elpd)
+    if bad:
+        worst = elpd.pareto_k.values[bad].max()
+        shown = ", ".join(map(str, bad[:8])) + (", …" if len(bad) > 8 else "")
+        warnings.warn(
+            f"Leave-one-out cannot be relied on in {len(bad)} of {elpd.n_data_points} rows (counting from 0: {shown}), whose "
+            f"Pareto k-hat is above {elpd.good_k:.2f} (up to {worst:.2f}). Look at these rows; refit=True leaves them out in "
+            "earnest, and kfold does without weights.",
+            LooWarning, stacklevel=3,
+        )  # fmt: skip
+    if isinstance(posterior, ApproximatePosterior) and not posterior.trusted:
+        warnings.warn(
+            f"The draws of {posterior.algorithm} are not to be trusted as the posterior's (Pareto k-hat "
+            f"{posterior.pareto_k:.2f}), and neither is their leave-one-out. Use sample_gibbs or sample_nuts.",
+            LooWarning, stacklevel=3,
+        )  # fmt: skip
+
+
+def _refit_rows(elpd: ELPDDataLOO, posterior: Posterior, refit: Refit, key: Any, listener: Listener) -> None:
+    """Leave out in earnest each row whose k-hat is too high; Ctrl-C keeps what was done."""
+    bad = too_high(elpd)
+    with interruptible() as stop:
+        for number, row in enumerate(bad):
+            listener("refits", number, len(bad), f"row {row}")
+            try:
+                other = refit(without(posterior.table, np.array([row])), jr.fold_in(key, row))
+            except SamplingInterrupted:
+                break
+            if stop.is_set():
+                break  # a run cut short is no refit
+            alone = only(posterior.table, np.array([row]))
+            with_row, without_row = (
+                pointwise_log_density(one.params, alone, one.frame).ravel() for one in (posterior, other)
+            )
+            _replace_row(elpd, row, bridge(with_row, without_row), 0.0)
+            listener("refits", number + 1, len(bad), "")
+    _add_up(elpd)
+
+
+def bridge(with_row: np.ndarray, without_row: np.ndarray) -> float:
+    """``log p(x_i | x_-i)`` from ``log p(x_i | θ)`` under draws given all rows, and under draws given all but row i.
+
+    The number is a ratio of normalising constants, of ``p(θ) p(x | θ)`` and ``p(θ) p(x_-i | θ)``. Bennett's (1976; Meng & Wong
+    1996) estimate of it is bounded on either side, where the plain average over the second draws is dominated by few of them if
+    the row is far out (six times the error, in a row at five standard deviations).
+    """
+    n, m = len(with_row), len(without_row)
+    value = float(logsumexp(without_row) - np.log(m))
+    for _ in range(MOST_TURNS):
+        below_with, below_without = (
+            np.logaddexp(np.log(n / (n + m)) + density, np.log(m / (n + m)) + value)
+            for density in (with_row, without_row)
+        )
+        above, under = logsumexp(without_row - below_without) - np.log(m), logsumexp(-below_with) - np.log(n)
+        if abs(above - under - value) < 1e-9:
+            break
+        value = float(above - under)
+    return value
+
+
+def _replace_row(elpd: ELPDDataLOO, row: int, value: float, k: float) -> None:
+    elpd.p_loo_i[row] += elpd.elpd_i.values[row] - value
+    elpd.elpd_i[row] = value
+    elpd.pareto_k[row] = k
+    elpd.log_weights[{"obs": row}] = np.nan  # no weights of the posterior's own draws stand behind this row
+
+
+def _add_up(elpd: ELPDDataLOO) -> None:
+    values = elpd.elpd_i.values
+    elpd.elpd, elpd.p = float(values.sum()), float(elpd.p_loo_i.values.sum())
+    elpd.se = float(np.sqrt(len(values) * values.var(ddof=1)))
+    elpd.warning = bool(too_high(elpd))
+
+
+def _whole(posterior: Posterior) -> xr.DataTree:
+    """Log density of each row under all rows, averaged over draws: as one draw, for ArviZ to count parameters from."""
+    return xr.DataTree.from_dict({"log_likelihood": xr.Dataset({"x": as_one_draw(posterior, posterior.table)})})

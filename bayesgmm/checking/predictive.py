@@ -1,0 +1,277 @@
+"""Posterior predictive checks: whether data drawn from the model have the tails, pairs and clusters of the data."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax import lax
+from jaxtyping import Float
+
+from bayesgmm.checking.loo import check_posterior
+from bayesgmm.engines.kernels import average
+from bayesgmm.model.mixture import log_joint_scorer
+from bayesgmm.model.types import Frame, Params
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.problem import as_key, check_count, host_generator
+from bayesgmm.results.datatree import predictive
+from bayesgmm.results.formatting import as_html, as_text
+from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.dtypes import scope, to_numpy
+from bayesgmm.runtime.programs import Program
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+MOST_ROWS = 20_000
+"""Rows that are checked; of more, a random part."""
+MOST_FEATURES = 8
+"""Features, and pairs among them, that have statistics of their own; likewise ranks of clusters."""
+MOST_NEIGHBOURS = 1000
+"""Rows among which nearest neighbours are looked for."""
+BLOCK_VALUES = 2**22
+FEWEST = 20
+SURPRISING = 0.01
+"""P-value below which a statistic is told of."""
+
+
+@dataclass(frozen=True, repr=False)
+class PredictiveChecks:
+    """Statistics of the data beside those of data sets drawn from the posterior, one for each of some draws of θ."""
+
+    observed: "pd.DataFrame"
+    """A column per statistic; a row per draw of θ. Most statistics do not depend on θ, and are the same in every row."""
+    replicated: "pd.DataFrame"
+    """The same of a data set drawn under that θ."""
+    aspects: dict[str, str]
+    """What each statistic is about: ``"tails"``, ``"pairs"`` or ``"clusters"``."""
+    note: str
+    """What of the data was looked at, where it is not all of them."""
+
+    def summary(self) -> "pd.DataFrame":
+        """A row per statistic: observed, mean and central 90 % of the replicates, and p-values.
+
+        ``above`` is the posterior predictive p-value, the share of draws in which the replicate lies above the data (ties
+        halved); ``p`` is twice the smaller of it and its complement.
+        """
+        import pandas as pd
+
+        replicated = self.replicated
+        above = (replicated > self.observed).mean() + 0.5 * (replicated == self.observed).mean()
+        floor = 1.0 / (len(replicated) + 1)
+        columns = {
+            "aspect": pd.Series(self.aspects), "observed": self.observed.mean(), "replicated": replicated.mean(),
+            "5 %": replicated.quantile(0.05), "95 %": replicated.quantile(0.95), "above": above,
+            "p": np.maximum(2.0 * np.minimum(above, 1.0 - above), floor),
+        }  # fmt: skip
+        return pd.DataFrame(columns, index=replicated.columns)
+
+    @property
+    def surprising(self) -> "pd.DataFrame":
+        """The rows of `summary` whose p-value is below 1 %, those farthest from their replicates first."""
+        summary = self.summary()
+        width = np.maximum(self.replicated.std().to_numpy(), np.finfo(float).tiny)
+        gap = np.abs(summary["observed"].to_numpy() - summary["replicated"].to_numpy())
+        order = np.argsort(-gap / width, kind="stable")
+        return summary.iloc[order][summary["p"].to_numpy()[order] < SURPRISING]
+
+    def verdict(self) -> str:
+        """What the replicates say, in a sentence or two."""
+        found, total = self.surprising, len(self.aspects)
+        basis = f"{total} statistics, {len(self.replicated)} replicates{self.note}"
+        if found.empty:
+            smallest = self.summary()["p"].min()
+            return f"Predictive checks: the data look like the model's own ({basis}; smallest p {smallest:.2g})."
+        told = [
+            f"{name} is {row['observed']:.3g}, in replicates {row['5 %']:.3g} to {row['95 %']:.3g}"
+            for name, row in found.head(3).iterrows()
+        ]
+        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+        advice = " ".join(ADVICE[aspect] for aspect in dict.fromkeys(found["aspect"]))
+        return f"Predictive checks: the model does not make such data. {'; '.join(told)}{more} ({basis}). {advice}"
+
+    @property
+    def datatree(self) -> "xr.DataTree":
+        """Groups ``posterior_predictive`` and ``observed_data`` of the statistics, a scalar variable each.
+
+        For ``az.plot_ppc_tstat(tree, t_stat="mean")``: the mean of a scalar is itself. Where a statistic of the data depends on
+        θ, ``observed_data`` has its mean over the draws, and ``discrepancies`` all its values.
+        """
+        import xarray as xr
+
+        coords = {"chain": [0], "draw": np.arange(len(self.replicated))}
+        draws = {
+            group: xr.Dataset({n: (("chain", "draw"), frame[n].to_numpy()[None]) for n in frame.columns}, coords)
+            for group, frame in (("posterior_predictive", self.replicated), ("discrepancies", self.observed))
+        }
+        data = xr.Dataset({name: float(value) for name, value in self.observed.mean().items()})
+        return xr.DataTree.from_dict(draws | {"observed_data": data})
+
+    def plot(self) -> dict[str, Any]:
+        """Draw each statistic among its replicates (``az.plot_ppc_tstat``); return a figure per aspect."""
+        from bayesgmm import plots
+
+        return plots.plot_predictive_checks(self)
+
+    def __repr__(self) -> str:
+        return as_text(self.verdict(), self.summary())
+
+    def _repr_html_(self) -> str:
+        return as_html(self.verdict(), self.summary())
+
+
+ADVICE = {
+    "tails": "Tails: look at the rows farthest out (predict_proba, score_samples); allow more components.",
+    "pairs": "Pairs: use covariance_type='full', or more components.",
+    "clusters": "Clusters: the components do not describe the clusters; try other numbers of them, or a weaker prior.",
+}
+
+
+def predictive_checks(posterior: Posterior, *, num: int = 500, seed: Any = 0) -> PredictiveChecks:
+    """Compare statistics of the data with those of data sets drawn from the posterior (Gelman, Meng & Stern 1996).
+
+    ``p = P(T(x_rep, θ) ≥ T(x, θ) | x)``. Tails: of each feature the 1 % and 99 % quantiles and the excess kurtosis, and the
+    largest squared Mahalanobis distance from the mean. Pairs: the correlation of each pair, and the median distance to the
+    nearest neighbour in units of the features' standard deviations. Clusters, which depend on θ: the sorted shares of the rows
+    in each component by their most probable class, how many components have rows, and the mean entropy of the classes.
+
+    The model has seen these data, so its p-values are conservative: for a model that is right they gather about ½, not
+    uniformly. A small one tells of a misfit; one that is not small does not tell of a fit. Statistics that the model fits
+    directly, as a mean, would never be surprising. (`loo_pit` holds each row against a model that has not seen it.)
+
+    Parameters
+    ----------
+    posterior
+        Draws of any engine.
+    num
+        Data sets drawn, each under a θ of its own, at least 20.
+    seed
+        int or JAX key.
+
+    Returns
+    -------
+    PredictiveChecks
+        With more than 20,000 rows, of a random part of them; with more than 8 features, those of the first 8 on their own.
+
+    Raises
+    ------
+    ArgumentError
+        If this is no posterior, has fewer than 100 draws, or `num` is too small.
+    """
+    import pandas as pd
+
+    check_posterior(posterior)
+    check_count("num", num, least=FEWEST)
+    key_draws, key_rows, key_data = jr.split(as_key(seed), 3)
+    total = posterior.num_chains * posterior.num_samples
+    chosen = host_generator(key_draws).choice(total, size=num, replace=num > total)
+    params = Params(*(part.reshape(-1, *part.shape[2:])[chosen] for part in posterior.params))
+    table = posterior.table
+    order = host_generator(key_rows).permutation(table.num_rows)[:MOST_ROWS]
+    x, names = table.values[order], table.features
+    blocks = _replicates(params, x, posterior.frame, names, key_data)
+    observed, replicated = (pd.concat(frames, ignore_index=True) for frames in zip(*blocks, strict=True))
+    return PredictiveChecks(observed, replicated, {name: _aspect(name) for name in replicated}, _note(table, len(x)))
+
+
+def _note(table: Any, num_rows: int) -> str:
+    parts = [f", {num_rows} of the rows"] if num_rows < table.num_rows else []
+    parts += [f", {MOST_FEATURES} of the {table.dim} features on their own"] if table.dim > MOST_FEATURES else []
+    return "".join(parts)
+
+
+def _replicates(params: Params, x: np.ndarray, frame: Frame, names: tuple[str, ...], key: Any) -> Iterator[Any]:
+    """Statistics of the data and of replicates, some draws at a time."""
+    import pandas as pd
+
+    scale = x.std(axis=0)
+    fixed = _statistics(x[None], scale, names)
+    size = min(len(params.weights), max(1, BLOCK_VALUES // x.size))
+    for i in range(0, len(params.weights), size):
+        some = Params(*(part[i : i + size] for part in params))
+        drawn = predictive(jr.fold_in(key, i), Params(*(part[None] for part in some)), len(x))[0]
+        ours = {name: np.broadcast_to(value, len(drawn)) for name, value in fixed.items()}
+        theirs = _statistics(drawn, scale, names)
+        if params.weights.shape[1] > 1:
+            found = _clusters(some, x, drawn, frame)
+            ours, theirs = ours | found[0], theirs | found[1]
+        yield pd.DataFrame(ours), pd.DataFrame(theirs)
+
+
+def _statistics(
+    x: Float[np.ndarray, "B N D"], scale: Float[np.ndarray, "D"], names: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """What does not depend on θ, of each data set."""
+    own = min(len(names), MOST_FEATURES)
+    centred = x - x.mean(axis=1, keepdims=True)
+    covariances = centred.swapaxes(1, 2) @ centred / x.shape[1]
+    variances = np.diagonal(covariances, axis1=1, axis2=2)
+    low, high = np.quantile(x[..., :own], (0.01, 0.99), axis=1)
+    kurtosis = (centred[..., :own] ** 4).mean(axis=1) / variances[:, :own] ** 2 - 3.0
+    found = {}
+    for d, name in enumerate(names[:own]):
+        found |= {f"1 % quantile [{name}]": low[:, d], f"99 % quantile [{name}]": high[:, d]}
+        found[f"excess kurtosis [{name}]"] = kurtosis[:, d]
+    # Through an eigenbasis, so that a singular covariance (few rows) has distances too.
+    values, vectors = np.linalg.eigh(covariances)
+    rotated = (centred @ vectors) ** 2 / np.maximum(values, values[:, -1:] * 1e-14)[:, None]
+    found["largest squared Mahalanobis distance"] = rotated.sum(axis=2).max(axis=1)
+    for d in range(own):
+        for e in range(d + 1, own):
+            pair = covariances[:, d, e] / np.sqrt(variances[:, d] * variances[:, e])
+            found[f"correlation [{names[d]}, {names[e]}]"] = pair
+    found["median neighbour distance"] = np.array([_nearest(one / scale) for one in x])
+    return found
+
+
+def _nearest(x: Float[np.ndarray, "N D"]) -> float:
+    from scipy.spatial import KDTree
+
+    some = x[:MOST_NEIGHBOURS]  # the rows are in random order
+    return float(np.median(KDTree(some).query(some, k=2)[0][:, 1]))
+
+
+def _clusters(
+    params: Params, x: Float[np.ndarray, "N D"], drawn: Float[np.ndarray, "B N D"], frame: Frame
+) -> list[dict[str, np.ndarray]]:
+    """What depends on θ: of the data, and of the replicates."""
+    with scope("float64"):
+        theta = jax.tree.map(jnp.asarray, frame.standardise(params))
+        inside = [jnp.asarray((rows - frame.center) / frame.scale) for rows in (x, drawn)]
+        found = to_numpy(_ALLOCATE(theta, *inside))
+    return [_told(np.asarray(shares), np.asarray(entropy)) for shares, entropy in found]
+
+
+def _told(shares: np.ndarray, entropy: np.ndarray) -> dict[str, np.ndarray]:
+    ranked = np.sort(shares, axis=1)[:, ::-1]
+    found = {f"share of rows [rank {k}]": ranked[:, k] for k in range(min(ranked.shape[1], MOST_FEATURES))}
+    return found | {"components with rows": (shares > 0).sum(axis=1).astype(float), "entropy of the classes": entropy}
+
+
+def _allocate(params: Params, x: Float[Array, "N D"], drawn: Float[Array, "B N D"]) -> Any:
+    """Shares of the rows by most probable class, and mean entropy of the classes: of the data, and of the replicates."""
+
+    def of(scorer, rows):
+        joint, _ = average(jr.key(0), scorer.scores(scorer.residuals(rows.T)))
+        shares = jnp.bincount(jnp.argmax(joint, axis=0), length=joint.shape[0]) / rows.shape[0]
+        return shares, -jnp.mean(jnp.sum(jax.scipy.special.xlogy(joint, joint), axis=0))
+
+    def one(pair):
+        theta, rows = pair
+        scorer = log_joint_scorer(theta)
+        return of(scorer, x), of(scorer, rows)
+
+    return lax.map(one, (params, drawn))
+
+
+_ALLOCATE = Program(_allocate)
+
+
+def _aspect(name: str) -> str:
+    if name.startswith(("correlation", "median neighbour")):
+        return "pairs"
+    return "clusters" if name.startswith(("share", "components", "entropy")) else "tails"

@@ -1,0 +1,195 @@
+"""A self-contained HTML report of a comparison."""
+
+import base64
+import io
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from bayesgmm.errors import ArgumentError
+from bayesgmm.model.families import Family
+from bayesgmm.priors.lkj import HalfNormal, NormalTimesLKJ
+from bayesgmm.priors.semiconjugate import HierarchicalInverseWishart
+from bayesgmm.results.formatting import significant
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayesgmm.comparison.comparison import Comparison
+
+CAPTIONS = {
+    "data": "The data, with each engine's components.",
+    "means": "How sure each engine is of the components' means.",
+    "traces": "Traces after warm-up. Judge mixing on the log posterior, which does not depend on labels; "
+    "the rows below are in the common labelling.",
+    "ranks": "How each chain's draws, thinned, rank among all: chains that have mixed wander about the "
+    "middle. Where p is below α, black dots mark what tells the chains apart.",
+    "ascent": "The ascent of EM: what was still to be gained after each M-step.",
+}
+
+
+def write_report(comparison: "Comparison", path: Path) -> Path:
+    """Render the report to `path` (its folder is made if need be).
+
+    Raises
+    ------
+    ArgumentError
+        If the path cannot be written.
+    """
+    from jinja2 import Environment, PackageLoader, select_autoescape
+
+    environment = Environment(loader=PackageLoader("bayesgmm.comparison", "."), autoescape=select_autoescape(default=True))
+    environment.filters["png"] = _png
+    html = environment.get_template("report.html.j2").render(**_context(comparison))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise ArgumentError(f"The report could not be written to {path} ({error}). Choose another folder.") from None
+    return path
+
+
+def _context(comparison: "Comparison") -> dict[str, Any]:
+    return {
+        "title": f"{comparison.n_components} Gaussian components{_family_words(comparison)}, {len(comparison.results)} engines",
+        "table": comparison.table,
+        "engines": comparison.engine_names,
+        "verdict": comparison.verdict(),
+        "summary": _rows(comparison.summary()),
+        "summary_columns": list(comparison.results),
+        "first_cost": "log-likelihood",
+        "figures": [(CAPTIONS[name], figure) for name, figure in comparison.plot().items()],
+        "diagnoses": [
+            (comparison.engine_names[name], found.status, found.verdict(), found.plot_ranks())
+            for name, found in comparison.diagnose().items()
+        ],
+        "rank_caption": CAPTIONS["ranks"],
+        "basins": {name: _rows(_basin_strings(fit.basin_table())) for name, fit in comparison.fits.items()},
+        "convergence": {name: _rows(_strings(post.convergence)) for name, post in comparison.samplers.items()},
+        "convergence_columns": ["mean", "sd", "mcse", "ESS bulk", "ESS tail", "R-hat"],
+        "prior": _prior_lines(comparison),
+        "call": _call(comparison),
+        "settings": _settings(comparison),
+        "versions": ", ".join(f"{name} {version(name)}" for name in ("bayesgmm", "jax", "numpyro", "arviz")),
+    }
+
+
+def _family_words(comparison: "Comparison") -> str:
+    family = comparison.family
+    return "" if family.name == "VVV" else f", {family.label(comparison.table.dim)} covariances"
+
+
+def _rows(frame: "pd.DataFrame") -> list[tuple[str, list[str]]]:
+    return [(str(label), [str(value) for value in row]) for label, row in zip(frame.index, frame.values, strict=True)]
+
+
+def _strings(frame: "pd.DataFrame") -> "pd.DataFrame":
+    shown = frame.map(significant)
+    shown["r_hat"] = frame["r_hat"].map(lambda value: "–" if value != value else f"{value:.3f}")
+    for name in ("ess_bulk", "ess_tail"):
+        shown[name] = frame[name].map(lambda value: "–" if value != value else f"{value:.0f}")
+    return shown
+
+
+def _basin_strings(frame: "pd.DataFrame") -> "pd.DataFrame":
+    shown = frame.astype(object)
+    shown["objective"] = frame["objective"].map(lambda value: f"{value:.3f}")
+    shown["mean_iterations"] = frame["mean_iterations"].map(lambda value: f"{value:.0f}")
+    return shown
+
+
+def _png(figure: Any) -> str:
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    plt.close(figure)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _prior_lines(comparison: "Comparison") -> list[str]:
+    if comparison.prior is None:
+        return ["Flat: maximum likelihood."]
+    weights, component = comparison.prior
+    lines = [f"weights ~ Dirichlet({_array(weights.concentration)})"]
+    if isinstance(component, HierarchicalInverseWishart):
+        df, hyper = (significant(float(np.max(value))) for value in (component.df, component.hyper_df))
+        lines.append(f"C ~ Wishart(df = {hyper}, scale = {_array(component.hyper_scale)}), one for all components")
+        lines.append(f"Σ_k ~ inverse-Wishart(df = {df}, scale = C)")
+        component = component._replace(df=[], hyper_df=[], hyper_scale=[])
+    scales = component.scales if isinstance(component, NormalTimesLKJ) else None
+    parts = {
+        part: np.asarray(value) for part, value in component._asdict().items() if part != "scales" and np.size(value)
+    }
+    same = all((part == part[:1]).all() for part in jax.tree.leaves((parts, scales)))
+    for k in range(1 if same else comparison.n_components):
+        name = "k" if same else str(k)
+        own = {part: value[k] for part, value in parts.items()}
+        lines.extend(_component_lines(comparison.family, name, own, scales, k))
+    return lines
+
+
+def _component_lines(family: Family, name: str, own: dict[str, Any], scales: Any, k: int) -> list[str]:
+    lines = []
+    if scales is not None:
+        kind = "half-normal" if isinstance(scales, HalfNormal) else "log-normal"
+        hyper = ", ".join(f"{part} = {_array(np.asarray(value)[k])}" for part, value in scales._asdict().items())
+        lines.append(f"standard deviations of Σ_{name} ~ {kind}({hyper})")
+        if family.orientation != "I":
+            lines.append(f"correlations of Σ_{name} ~ LKJ({significant(float(own['concentration']))})")
+    elif "scale" in own:
+        lines.append(_covariance_line(family, name, float(own["df"]), own["scale"]))
+    if "strength" in own:
+        return [
+            *lines,
+            f"μ_{name} | Σ_{name} ~ N({_array(own['loc'])}, Σ_{name} / {significant(float(own['strength']))})",
+        ]
+    return [*lines, f"μ_{name} ~ N({_array(own['loc'])}, {_array(own['covariance'])})"]
+
+
+def _covariance_line(family: Family, name: str, df: float, scale: np.ndarray) -> str:
+    """The prior of what is free in the covariances (`bayesgmm.priors.within_family.restrict`)."""
+    shared = ", one for all components" if family.pooled else ""
+    own = "" if family.pooled else f"_{name}"
+    if family.orientation != "I":
+        kind = "" if family.name in ("EEE", "VVV") else f", restricted to {family.name}"
+        return f"Σ{own} ~ inverse-Wishart(df = {significant(df)}, scale = {_array(scale)}){shared}{kind}"
+    half, diagonal = significant(df / 2), np.diagonal(scale) / 2
+    if family.shape == "I":
+        return f"σ²{own} ~ inverse-gamma({half}, {significant(float(diagonal.mean()))}){shared}"
+    return f"σ²{own} of each feature ~ inverse-gamma({half}, {_array(diagonal)}){shared}"
+
+
+def _array(values: Any) -> str:
+    values = np.asarray(values)
+    if values.ndim == 0:
+        return significant(float(values))
+    return "[" + ", ".join(_array(value) for value in values) + "]"
+
+
+def _settings(comparison: "Comparison") -> list[str]:
+    lines = []
+    for name, post in comparison.posteriors.items():
+        if name not in comparison.samplers:
+            lines.append(f"{name}: {post.num_chains * post.num_samples} independent draws from the approximation")
+            continue
+        cut = " (interrupted)" if post.interrupted else ""
+        lines.append(f"{name}: {post.num_chains} chains × ({post.num_warmup} warm-up + {post.num_samples} kept){cut}")
+    for name, fit in comparison.fits.items():
+        starts = sum(basin.hits for basin in fit.basins)
+        lines.append(f"{name}: best of {starts} starts, {fit.status} after {fit.n_iter} M-steps")
+    return lines
+
+
+def _call(comparison: "Comparison") -> str:
+    first = next(iter((comparison.samplers or comparison.posteriors).values()), None)
+    lengths = ""
+    if first is not None:
+        lengths = f", num_warmup={first.num_warmup}, num_samples={first.num_samples}, num_chains={first.num_chains}"
+    seed = comparison.seed if isinstance(comparison.seed, int) else "key"
+    engines = tuple(comparison.results)
+    family = "" if comparison.family.name == "VVV" else f", covariance_type={comparison.family.name!r}"
+    return f"bg.compare(x, n_components={comparison.n_components}, engines={engines}{family}{lengths}, seed={seed})"

@@ -1,0 +1,1 @@
+"""Data from users and from files, checked and brought to one form."""

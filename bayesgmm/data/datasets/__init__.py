@@ -1,0 +1,72 @@
+"""Classic data sets that ship with the package, each with its source."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bayesgmm.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_HERE = Path(__file__).parent
+
+
+class Source(NamedTuple):
+    """What a built-in data set is and where it comes from."""
+
+    file: str
+    rows: int
+    features: tuple[str, ...]
+    label: str | None
+    about: str
+    source: str
+
+
+SOURCES: dict[str, Source] = {
+    "faithful": Source(
+        "faithful.csv", 272, ("eruptions", "waiting"), None,
+        "Old Faithful geyser: eruption length and waiting time, in minutes.",
+        "Azzalini & Bowman (1990), Applied Statistics 39, 357-365.",
+    ),
+    "galaxies": Source(
+        "galaxies.csv", 82, ("velocity",), None,
+        "Velocities of galaxies in Corona Borealis, in km/s; the 78th value is 26960, as in the paper.",
+        "Roeder (1990), JASA 85, 617-624; Postman, Huchra & Geller (1986).",
+    ),
+    "galaxies_MASS": Source(
+        "galaxies_MASS.csv", 82, ("velocity",), None,
+        "The same galaxies as R's MASS has them: the 78th value is mistyped as 26690. For comparisons only.",
+        "Venables & Ripley, R package MASS.",
+    ),
+    "iris": Source(
+        "iris.csv", 150, ("Sepal.Length", "Sepal.Width", "Petal.Length", "Petal.Width"), "Species",
+        "Iris flowers: four lengths in cm; the species is kept as a label, not as a feature.",
+        "Anderson (1935); Fisher (1936), Annals of Eugenics 7, 179-188.",
+    ),
+}  # fmt: skip
+
+
+def load_dataset(name: str, *, labels: bool = False) -> "pd.DataFrame":
+    """Load a built-in data set as a pandas DataFrame of its numeric features.
+
+    Parameters
+    ----------
+    name
+        One of ``bayesgmm.data.datasets.SOURCES``: ``"faithful"``, ``"galaxies"``, ``"galaxies_MASS"``, ``"iris"``.
+    labels
+        Append the column of known classes where there is one (``iris``: ``Species``).
+
+    Raises
+    ------
+    ArgumentError
+        If there is no data set of that name, or no labels in it.
+    """
+    if name not in SOURCES:
+        raise ArgumentError(f"There is no built-in data set {name!r}. Choose one of {', '.join(SOURCES)}.")
+    import pandas as pd
+
+    entry = SOURCES[name]
+    if labels and entry.label is None:
+        raise ArgumentError(f"The data set {name!r} has no known labels. Call load_dataset({name!r}) without them.")
+    columns = [*entry.features, *([entry.label] if labels else [])]
+    return pd.read_csv(_HERE / entry.file, usecols=columns)

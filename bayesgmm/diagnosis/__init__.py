@@ -1,0 +1,1 @@
+"""What draws support: mixing, label switching, several modes, too many components."""

@@ -1,0 +1,87 @@
+"""Which chains are in one place: asked of quantities that labels cannot touch, and of components in one naming."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesgmm.diagnosis.label_invariant_view import COUNTS
+from bayesgmm.model.types import Params
+from bayesgmm.results.datatree import MOST_VALUES, pointwise_log_density
+from bayesgmm.results.draws import Draws
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+APART = 1.5
+"""Chains are in different places if in some quantity their means differ by more than so many sd within chains."""
+
+
+def separations(view: "xr.Dataset", components: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """How far chains lie apart, (chain, chain), and the two halves of each chain, (chain,).
+
+    The largest difference of means over the label-invariant quantities and the components' parameters in one naming
+    (arrays with leading axes chain and draw), in standard deviations within chains.
+    """
+    values = _columns(view, components)  # (chain, draw, quantity)
+    means, spread = values.mean(axis=1), values.std(axis=1)
+    between = np.abs(means[:, None] - means[None])
+    within = np.sqrt(0.5 * (spread[:, None] ** 2 + spread[None] ** 2))
+    half = values.shape[1] // 2
+    first, second = values[:, :half], values[:, half:]
+    drift = np.abs(first.mean(axis=1) - second.mean(axis=1)) if half else np.zeros_like(means)
+    own = np.sqrt(0.5 * (first.std(axis=1) ** 2 + second.std(axis=1) ** 2)) if half else spread
+    return _ratio(between, within).max(axis=-1), _ratio(drift, own).max(axis=-1)
+
+
+def group_chains(apart: np.ndarray) -> list[tuple[int, ...]]:
+    """Chains that are in one place, the largest group first: complete linkage at `APART`."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
+    if len(apart) == 1:
+        return [(0,)]
+    names = fcluster(linkage(squareform(apart, checks=False), "complete"), APART, "distance")
+    groups = [tuple(map(int, np.flatnonzero(names == name))) for name in np.unique(names)]
+    return sorted(groups, key=lambda group: (-len(group), group))
+
+
+def stacking_weights(draws: Draws, groups: list[tuple[int, ...]]) -> np.ndarray:
+    """Weights with which the groups' predictive densities, mixed, predict left-out rows best (Yao, Vehtari & Gelman 2022).
+
+    They are not the groups' shares of the posterior: a mode that holds little of it may predict well.
+    NaN where the densities of the rows cannot be had.
+    """
+    import warnings
+
+    import arviz as az
+    import xarray as xr
+
+    if draws.params is None or draws.table is None:
+        return np.full(len(groups), np.nan)
+    step = max(1, -(-draws.size * draws.table.num_rows // MOST_VALUES))
+    found = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a high k-hat in a mode that is in question anyhow
+        for i, group in enumerate(groups):
+            here: Any = (np.asarray(part)[list(group), ::step] for part in draws.params)
+            params = Params(*here)
+            rows = pointwise_log_density(params, draws.table, draws.frame)
+            arrays = {"log_likelihood": xr.Dataset({"x": (("chain", "draw", "obs"), rows)})}
+            posterior = xr.Dataset({"weights": (("chain", "draw", "component"), np.asarray(params.weights))})
+            found[str(i)] = az.loo(xr.DataTree.from_dict(arrays | {"posterior": posterior}), pointwise=True)
+        table = az.compare(found, method="stacking")
+    return table["weight"].loc[[str(i) for i in range(len(groups))]].to_numpy(float)
+
+
+def _columns(view: "xr.Dataset", components: list[np.ndarray]) -> np.ndarray:
+    step = components[0].shape[1] // view.sizes["draw"]
+    arrays = [values[:, ::step][:, : view.sizes["draw"]] for values in components]
+    arrays += [
+        array.transpose("chain", "draw", ...).values for name, array in view.data_vars.items() if name not in COUNTS
+    ]
+    return np.concatenate([values.reshape(*values.shape[:2], -1) for values in arrays], axis=2)
+
+
+def _ratio(distance: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Distances in spreads: 0 where there is no distance, and at most 1e12, for chains that stand still."""
+    return np.where(distance > 0, distance, 0.0) / np.where(distance > 0, np.maximum(spread, 1e-12 * distance), 1.0)

@@ -1,0 +1,294 @@
+"""What may be believed of draws: a verdict in words, with the numbers beside it."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesgmm.data.table import Table
+from bayesgmm.diagnosis.chain_groups import APART, group_chains, separations, stacking_weights
+from bayesgmm.diagnosis.label_invariant_view import COUNTS, label_invariant_view
+from bayesgmm.diagnosis.missed_modes import MissedMode, look_for_more
+from bayesgmm.diagnosis.words import words
+from bayesgmm.relabelling import methods as relabelling
+from bayesgmm.relabelling.result import Relabelling
+from bayesgmm.results.approximation import GOOD_K, ApproximatePosterior
+from bayesgmm.results.convergence import convergence_table, passes, smallest_bfmi
+from bayesgmm.results.draws import Draws, Source, as_draws
+from bayesgmm.results.formatting import as_html, as_text
+from bayesgmm.results.posterior import Posterior
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+MOST_ROWS = 2000
+"""Rows by which draws are relabelled here: more would name them no better."""
+TOLD = ("naming", "diverging", "energy")
+"""What a tree's ``sample_stats`` may tell of the run."""
+
+
+@dataclass(frozen=True, repr=False)
+class Diagnosis:
+    """What the draws support, and what they do not."""
+
+    name: str
+    view: "xr.Dataset"
+    """Label-invariant quantities; see `label_invariant_view`."""
+    relabelling: Relabelling
+    namings: np.ndarray
+    """How the engine's own numbering had to be renamed, (chain, draw, K)."""
+    groups: tuple[tuple[int, ...], ...]
+    """Chains that are in one place, the largest group first."""
+    separation: np.ndarray
+    """How far chains lie apart, (chain, chain), in standard deviations within chains."""
+    drift: np.ndarray
+    """How far each chain's halves lie apart, in the same measure."""
+    stacking: np.ndarray
+    """Stacking weight of each group. Not its share of the posterior."""
+    missed: MissedMode | None
+    """A mode that EM finds and no chain has been to, if one was looked for and found."""
+    searched: bool
+    """Whether one was looked for."""
+    num_divergences: int
+    smallest_bfmi: float
+    pareto_k: float | None
+    """k-hat of an approximation's draws; None for chains."""
+
+    @cached_property
+    def convergence(self) -> "pd.DataFrame":
+        """Mean, sd, R-hat, ESS and Monte Carlo error of the label-invariant quantities."""
+        return convergence_table(self.view)
+
+    @property
+    def judged(self) -> "pd.DataFrame":
+        """Those of them by which mixing is judged: whole numbers are not, for rare events have no R-hat that means anything."""
+        table = self.convergence
+        return table.loc[~table.index.isin(COUNTS), :]
+
+    @property
+    def worst_rhat(self) -> float:
+        """Largest R-hat over the quantities judged; NaN with too few draws."""
+        return float(self.judged["r_hat"].to_numpy().max())
+
+    @property
+    def smallest_ess(self) -> float:
+        """Smallest bulk or tail ESS over them."""
+        return float(self.judged[["ess_bulk", "ess_tail"]].to_numpy().min())
+
+    @property
+    def mixed(self) -> bool:
+        """Whether R-hat is below 1.01 and ESS above 100 per chain in all of them (Vehtari et al. 2021)."""
+        return passes(self.judged, self.relabelling.draws.shape[0])
+
+    @property
+    def component_rhat(self) -> float:
+        """Largest R-hat over the components' parameters, in the common naming."""
+        rhat = self.relabelling.convergence["r_hat"].to_numpy()
+        return float(np.nanmax(rhat)) if np.isfinite(rhat).any() else float("nan")
+
+    @property
+    def num_switches(self) -> int:
+        """Times that the engine's own numbering changed from one draw of a chain to the next."""
+        return int((np.diff(self.namings.astype(int), axis=1) != 0).any(axis=2).sum())
+
+    @property
+    def num_namings(self) -> int:
+        """Different numberings among the K! that the engine's draws carry."""
+        return len(np.unique(self.namings.reshape(-1, self.namings.shape[-1]), axis=0))
+
+    @property
+    def occupied(self) -> "pd.Series | None":
+        """Posterior distribution of the number K₊ of components that hold rows; None where it cannot be had."""
+        return self._counts("occupied")
+
+    @property
+    def modes(self) -> "pd.Series | None":
+        """Posterior distribution of the number of modes of the density; None where it cannot be had."""
+        return self._counts("num_modes")
+
+    def _counts(self, name: str) -> "pd.Series | None":
+        import pandas as pd
+
+        if name not in self.view:
+            return None
+        shares = pd.Series(self.view[name].values.ravel()).value_counts(normalize=True).sort_index()
+        return shares.rename_axis(name).rename("share")
+
+    @property
+    def stuck(self) -> bool:
+        """Whether chains keep to places of their own: they differ from each other, and each agrees with itself."""
+        return not self.mixed and len(self.groups) > 1 and bool((self.drift < APART).all())
+
+    @property
+    def too_many(self) -> bool:
+        """Whether the draws say that K is larger than the data can fill."""
+        occupied, num = self.occupied, self.relabelling.draws.num_components
+        empty = occupied is not None and float(occupied[occupied.index < num].sum()) > 0.5
+        return bool(empty or self.relabelling.share_in_doubt > 0.5)
+
+    @property
+    def status(self) -> str:
+        """One of: too few draws, stuck, slow, missed mode, not to be trusted, too many components, labels in doubt, sound."""
+        k = self.pareto_k
+        if not np.isfinite(self.worst_rhat) if k is None else np.isnan(k):
+            return "too few draws"
+        if k is None and not self.mixed:
+            return "stuck" if self.stuck else "slow"
+        if self.missed is not None and self.missed.matters:
+            return "missed mode"
+        if k is not None and k > GOOD_K:
+            return "not to be trusted"
+        if self.too_many:
+            return "too many components"
+        return "labels in doubt" if self.relabelling.share_in_doubt > 0.05 else "sound"
+
+    def verdict(self) -> list[str]:
+        """What the draws support, and what to do next, in a few sentences."""
+        return words(self)
+
+    def by_group(self) -> "pd.DataFrame":
+        """The places that chains keep to: draws, log posterior, weights by size, and stacking weights (not the posterior's)."""
+        import pandas as pd
+
+        rows = {}
+        for group, weight in zip(self.groups, self.stacking, strict=True):
+            here = self.view.isel(chain=list(group))
+            row: dict[str, float] = {"chains": len(group)}
+            for name, array in here.data_vars.items():
+                values = array.mean(["chain", "draw"])
+                cells = values.values.ravel()
+                if name in ("log_posterior", "sorted_weights", "allocation_entropy", *COUNTS):
+                    row |= {f"{name}[{i}]" if cells.size > 1 else str(name): float(v) for i, v in enumerate(cells)}
+            rows[", ".join(map(str, group))] = row | {"stacking weight (not the posterior's)": float(weight)}
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("chains numbered")
+
+    def components_by_group(self) -> "pd.DataFrame":
+        """Posterior means of weights and means in the common naming, place by place."""
+        import pandas as pd
+
+        columns = {}
+        for group in self.groups:
+            for name, values in self.relabelling.variables.items():
+                if name != "covariances":
+                    means = values[list(group)].mean(axis=(0, 1)).reshape(values.shape[2], -1)
+                    for i, column in enumerate(means.T):
+                        columns[f"chains {', '.join(map(str, group))}", f"{name}[{i}]"] = column
+        return pd.DataFrame(columns).rename_axis("component")
+
+    def summary(self) -> "pd.DataFrame":
+        """R-hat, ESS and Monte Carlo errors of the label-invariant quantities."""
+        return self.convergence
+
+    def plot(self) -> dict[str, Any]:
+        """Rank plots of the label-invariant quantities by ArviZ, and the draws' components by name, as figures by name."""
+        from bayesgmm import plots
+
+        figures = {"labels": plots.plot_point_process(self.relabelling).figure}
+        return figures if (ranks := self.plot_ranks()) is None else {"ranks": ranks} | figures
+
+    def plot_ranks(self) -> Any:
+        """Draw the ranks alone; return the figure, or None for a single chain or fewer than four draws."""
+        from bayesgmm.plots.diagnosis import can_rank, plot_ranks
+
+        return plot_ranks(self.view) if can_rank(self.view) else None
+
+    def __repr__(self) -> str:
+        return as_text(
+            "\n".join([f"{self.name}: {self.status}", *(f"• {line}" for line in self.verdict())]), self.summary()
+        )
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        lines = "".join(f"<li>{escape(line)}</li>" for line in self.verdict())
+        return f"<ul>{lines}</ul>" + as_html(f"{self.name}: {self.status}", self.summary())
+
+
+def diagnose(source: Source, *, search: bool = True, seed: Any = 0, **about: Any) -> Diagnosis:
+    """Say what draws of a mixture support: have the chains mixed, did labels switch, are there several modes, is K too large.
+
+    Mixing is judged on quantities that do not depend on labels; then draws are relabelled (Stephens' method where class
+    probabilities can be had), and the ambiguity is told; only then are components looked at one by one. Chains that do
+    not agree are grouped by where they are; the groups' stacking weights are given, which are not their shares of the
+    posterior.
+
+    Parameters
+    ----------
+    source, about
+        A `Posterior`, or draws of any program with what `as_draws` is to be told of them.
+    search
+        Whether EM looks for modes that no chain has been to: R-hat cannot see that all chains share one wrong mode. Only of
+        a `Posterior`: its DataTree does not say what the prior was.
+    seed
+        int or JAX key.
+
+    Returns
+    -------
+    Diagnosis
+
+    Raises
+    ------
+    DrawsError
+        If the draws cannot be read, or have a single component.
+    """
+    draws = as_draws(source, **about)
+    view = label_invariant_view(draws, seed=seed)
+    found = _relabelled(draws)
+    posterior = draws.source if isinstance(draws.source, Posterior) else None
+    apart, drift = separations(view, [values for name, values in found.variables.items() if name != "covariances"])
+    diagnosis = Diagnosis(
+        view=view, relabelling=found, groups=(tuple(range(draws.shape[0])),), separation=apart, drift=drift,
+        stacking=np.ones(1), missed=None, searched=search and posterior is not None, **_run(draws, found),
+    )  # fmt: skip
+    if diagnosis.pareto_k is None and np.isfinite(diagnosis.worst_rhat) and not diagnosis.mixed:
+        groups = group_chains(apart)
+        stacking = stacking_weights(draws, groups) if len(groups) > 1 else np.ones(1)
+        diagnosis = replace(diagnosis, groups=tuple(groups), stacking=stacking)
+    if diagnosis.searched and posterior is not None:
+        diagnosis = replace(diagnosis, missed=look_for_more(posterior, seed))
+    return diagnosis
+
+
+def _run(draws: Draws, found: Relabelling) -> dict[str, Any]:
+    """What the engine tells of itself: its name, numbering, divergences, E-BFMI and k-hat; of DataTrees, as far as they do."""
+    source = draws.source
+    if isinstance(source, Posterior):
+        approximate = isinstance(source, ApproximatePosterior)
+        return {
+            "name": source.algorithm, "namings": source.namings, "num_divergences": source.num_divergences,
+            "smallest_bfmi": source.smallest_bfmi, "pareto_k": source.pareto_k if approximate else None,
+        }  # fmt: skip
+    tree = source.children if source is not None else {}
+    stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree else {}
+    attrs = source.attrs if source is not None else {}
+    told = {name: stats[name].transpose("chain", "draw", ...).values for name in TOLD if name in stats}
+    namings = told.get("naming")
+    return {
+        "name": str(attrs.get("engine", "draws")),
+        "namings": found.permutations if namings is None or namings.shape != found.permutations.shape else namings,
+        "num_divergences": int(told["diverging"].sum()) if "diverging" in told else 0,
+        "smallest_bfmi": smallest_bfmi(told.get("energy")),
+        "pareto_k": float(attrs["pareto_k"]) if "pareto_k" in attrs else None,
+    }
+
+
+def _relabelled(draws: Draws) -> Relabelling:
+    """A naming of all draws, by as many rows as serve."""
+    few = draws
+    if draws.table is not None and draws.table.num_rows > MOST_ROWS:
+        rows = np.linspace(0, draws.table.num_rows - 1, MOST_ROWS).astype(int)
+        order = np.argsort(draws.table.values[:, 0], kind="stable")[rows]
+        some = {
+            name: None if (held := getattr(draws, name)) is None else held[:, :, order]
+            for name in ("labels", "probabilities")
+        }
+        few = replace(
+            draws, table=Table(draws.table.values[order], draws.table.features), recorded=draws.heights, **some
+        )
+    if (few.params is not None and few.table is not None) or few.probabilities is not None:
+        return replace(relabelling.stephens(few), draws=draws)
+    if few.labels is not None:
+        return replace(relabelling.ecr_iterative_1(few), draws=draws)
+    return relabelling.point_process(few)

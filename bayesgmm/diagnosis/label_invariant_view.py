@@ -1,0 +1,99 @@
+"""What the draws say, whatever their components are called."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from bayesgmm.diagnosis.density_modes import count_modes
+from bayesgmm.problem import as_key
+from bayesgmm.results.datatree import label_invariant
+from bayesgmm.results.draws import Draws, Source, as_draws
+from bayesgmm.results.posterior import Posterior
+from bayesgmm.sweep import per_row as predict
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+MOST_WORK = 2**31
+"""Scores (draw, component, row) worked out at most; with more rows the draws are thinned."""
+COUNTS = ("occupied", "num_modes")
+"""Whole numbers: their R-hat is not judged, for rare events have none that means anything."""
+
+
+def label_invariant_view(source: Source, *, seed: Any = 0, **about: Any) -> "xr.Dataset":
+    """Quantities on which R-hat, ESS and rank plots mean what they say, with dims (chain, draw, …).
+
+    ``log_posterior``, ``log_likelihood``, ``sorted_weights[rank]``, ``mixture_mean[feature]``, ``mixture_sd[feature]`` and
+    ``log_density[point]`` (at five rows); ``allocation_entropy``, the mean entropy of the rows' class probabilities in nats
+    (0: each row's class is certain); ``occupied``, the number K₊ of components that hold a row when z is drawn;
+    ``num_modes``, the number of modes of the mixture's density.
+
+    Where a source has no weights, means and covariances (or no data), what can be had of these, and the sorted values of
+    each of its variables.
+
+    Parameters
+    ----------
+    source, about
+        Draws, and what `as_draws` is to be told of them.
+    seed
+        int or JAX key, for the z that ``occupied`` is counted on.
+    """
+    import xarray as xr
+
+    draws = as_draws(source, **about)
+    if draws.params is None or draws.table is None:
+        return xr.Dataset(_sorted_variables(draws))
+    step = max(1, -(-draws.size * draws.num_components * draws.table.num_rows // MOST_WORK))
+    draws = _thinned(draws, step)
+    assert draws.params is not None
+    assert draws.table is not None
+    view = draws.source.invariants if isinstance(draws.source, Posterior) and step == 1 else _moments(draws)
+    entropy, occupied = _allocation(draws, as_key(seed))
+    view = view.assign(
+        allocation_entropy=(("chain", "draw"), entropy),
+        occupied=(("chain", "draw"), occupied),
+        num_modes=(("chain", "draw"), count_modes(draws.params, draws.frame)),
+    )
+    return view if step == 1 else view.assign_attrs(thinned=f"every {step}th draw, for there are many rows")
+
+
+def _moments(draws: Draws) -> "xr.Dataset":
+    assert draws.params is not None
+    assert draws.table is not None
+    log_likelihood = replace(draws, recorded=None).heights
+    assert log_likelihood is not None
+    log_prior = np.zeros_like(log_likelihood) if draws.recorded is None else draws.recorded - log_likelihood
+    return label_invariant(draws.params, draws.table, draws.frame, log_likelihood, log_prior)
+
+
+def _thinned(draws: Draws, step: int) -> Draws:
+    if step == 1:
+        return draws
+
+    def thin(values: Any) -> Any:
+        return None if values is None else jax.tree.map(lambda leaf: leaf[:, ::step], values)
+
+    return replace(
+        draws, variables=thin(draws.variables), params=thin(draws.params), labels=thin(draws.labels),
+        probabilities=thin(draws.probabilities), recorded=thin(draws.heights),
+    )  # fmt: skip
+
+
+def _allocation(draws: Draws, key: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Mean entropy of the rows' class probabilities, and the number of components that drawn (or kept) labels occupy."""
+    assert draws.params is not None
+    assert draws.table is not None
+    entropy, held = predict.entropy_and_occupation(key, draws.params, draws.table, draws.frame)
+    if draws.labels is not None:
+        held = np.stack([(draws.labels == k).any(axis=2) for k in range(draws.num_components)], axis=2)
+    return entropy, held.sum(axis=-1)
+
+
+def _sorted_variables(draws: Draws) -> dict[str, Any]:
+    found: dict[str, Any] = {} if draws.recorded is None else {"log_posterior": (("chain", "draw"), draws.recorded)}
+    for name, values in draws.variables.items():
+        numbers = np.sort(values.reshape(*draws.shape, draws.num_components, -1), axis=2)
+        found[f"sorted_{name}"] = (("chain", "draw", "rank", f"{name}_number"), numbers)
+    return found

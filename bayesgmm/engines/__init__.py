@@ -1,0 +1,1 @@
+"""The table of engines and its one step, the record of an engine, and the registry."""

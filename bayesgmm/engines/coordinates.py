@@ -1,0 +1,75 @@
+"""Unconstrained coordinates of θ, in which gradients are followed.
+
+Weights by stick-breaking, means as they are, covariances by the lower triangle of their Cholesky factor with a log diagonal;
+diagonal and spherical covariances by their log standard deviations (the spherical one in the user's units, where it is meant);
+one of them if all components share it. A prior is a density over weights, means and what is free in the covariances, so that
+the change of variables adds ``log |dΣ/dL| = D log 2 + Σ_i (D - i + 1) log L_ii`` (i from 1) for a free matrix, ``log dσ²/du =
+log 2 + 2u`` for a log standard deviation u, and the transforms' own Jacobians.
+"""
+
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Float
+from numpyro import distributions as dist
+
+from bayesgmm.engines.kernels import log_posterior
+from bayesgmm.model.families import FAMILIES, Family
+from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.priors.normal_inverse_wishart import Belief
+from bayesgmm.sweep.statistics import Rows
+
+Position = dict[str, Float[Array, "..."]]
+"""Unconstrained θ: ``weights``, ``means``, and ``scale_trils`` or ``log_scales``."""
+
+SIMPLEX = dist.biject_to(dist.constraints.simplex)
+FACTOR = dist.biject_to(dist.constraints.lower_cholesky)
+
+
+def unconstrain(params: Params, prior: Belief) -> Position:
+    """θ → unconstrained coordinates; what the prior's family shares is taken from the first component."""
+    family, metric = _family(prior)
+    trils = params.scale_trils
+    position = {"weights": SIMPLEX.inv(params.weights), "means": params.means}
+    if family.pooled:
+        trils = trils[:1]
+    if family.orientation != "I":
+        return position | {"scale_trils": FACTOR.inv(trils)}
+    logs = jnp.log(jnp.diagonal(trils, axis1=-2, axis2=-1) * metric)
+    return position | {"log_scales": logs[:, :1] if family.shape == "I" else logs}
+
+
+def constrain(position: Position, prior: Belief) -> Params:
+    """Unconstrained coordinates → θ."""
+    _, metric = _family(prior)
+    means = position["means"]
+    num, dim = means.shape
+    if "scale_trils" in position:
+        trils = FACTOR(position["scale_trils"])
+    else:
+        trils = (jnp.exp(position["log_scales"]) / metric)[:, :, None] * jnp.eye(dim, dtype=means.dtype)
+    return Params(SIMPLEX(position["weights"]), means, jnp.broadcast_to(trils, (num, dim, dim)))
+
+
+def log_jacobian(position: Position) -> Float[Array, ""]:
+    """``log |d(weights, means, what is free in the covariances) / d position|``."""
+    moved = jnp.sum(SIMPLEX.log_abs_det_jacobian(position["weights"], SIMPLEX(position["weights"])))
+    if "log_scales" in position:
+        logs = position["log_scales"]
+        return moved + 2.0 * jnp.sum(logs) + logs.size * math.log(2.0)
+    trils = FACTOR(position["scale_trils"])
+    log_diagonal = jnp.log(jnp.diagonal(trils, axis1=-2, axis2=-1))
+    powers = jnp.arange(trils.shape[-1], 0, -1)
+    moved += jnp.sum(FACTOR.log_abs_det_jacobian(position["scale_trils"], trils))
+    return moved + jnp.sum(powers * log_diagonal) + log_diagonal.size * math.log(2.0)
+
+
+def potential(position: Position, prior: Belief, rows: Rows) -> Float[Array, ""]:
+    """Minus the log posterior density of unconstrained θ, up to the prior's constant, by one sweep."""
+    return -log_posterior(constrain(position, prior), prior, rows) - log_jacobian(position)
+
+
+def _family(prior: Belief) -> tuple[Family, Array]:
+    components = prior.components
+    return getattr(components, "family", FAMILIES["VVV"]), jnp.asarray(getattr(components, "metric", 1.0))

@@ -1,0 +1,1 @@
+"""EM: the ascent, its acceleration, and the multi-start search."""

@@ -1,0 +1,174 @@
+"""Quasi-Newton acceleration of EM (Jamshidian & Jennrich 1997), by limited-memory BFGS in its compact form.
+
+An EM step is already a preconditioned gradient: in the coordinates (weights, means, covariances) the gradient of the
+objective is ``I · step``, with I the complete-data information, block by block a function of counts and covariances
+(Dempster, Laird & Rubin 1977, section 3). In coordinates whitened by I the gradient is the whitened step itself, and EM is
+steepest ascent of length 1; L-BFGS there learns, from the last few turns, what the missing class labels add. It costs no
+sweep of its own, and all that it needs of the past are the inner products of a dozen vectors. Every proposal is projected
+onto its covariance family; one that lowers the objective is taken back.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Bool, Float
+
+from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, matmul, matvec, transposed
+from bayesgmm.priors.normal_inverse_wishart import Belief
+
+DEPTH = 6
+"""Turns that a proposal looks back on."""
+SHORTEN = 0.25
+"""Factor by which a proposal that lowered the objective is shortened."""
+SHORTEST = 0.01
+"""Below this share of its first length a proposal is given up for a plain EM step."""
+
+
+class Memory(NamedTuple):
+    """Where the last accepted turn stood, where EM wanted to go from there, and the turns before it (latest first)."""
+
+    base: Float[Array, "p"]
+    step: Float[Array, "p"]
+    """EM's own step from ``base``."""
+    direction: Float[Array, "p"]
+    length: Float[Array, ""]
+    moves: Float[Array, "m p"]
+    """From turn to turn, whitened where they ended; 0: none."""
+    changes: Float[Array, "m p"]
+    """By how much EM's step shrank over each move: the change of the gradient, preconditioned."""
+    known: Bool[Array, ""]
+    """Whether ``base`` and ``step`` hold a turn."""
+
+
+def no_memory(params: Params, depth: int = DEPTH) -> Memory:
+    """A memory that holds nothing, of the size that θ needs."""
+    point = jnp.zeros_like(_flat(params))
+    many = jnp.zeros((depth, point.size), point.dtype)
+    return Memory(point, point, point, jnp.zeros((), point.dtype), many, many, jnp.asarray(False))
+
+
+def learn(
+    memory: Memory, params: Params, plain: Params, posterior: Belief, back: Bool[Array, ""], live: Bool[Array, ""]
+) -> tuple[Memory, Float[Array, ""]]:
+    """Take in a turn at θ, whose M-step leads to ``plain``, and choose the next direction.
+
+    Returns the memory, and an estimate of the objective still to be gained: ½ gradient · direction, exact for a quadratic.
+    If the turn is taken ``back``, the direction stays, shortened, and nothing is estimated (∞). If the climb is not
+    ``live``, the memory stays as it is.
+    """
+    hold = back | ~live
+    metric = _Metric.at(params, posterior)
+    base = _flat(params)
+    step = _flat(plain) - base
+    move, change, onward = metric.whiten(jnp.stack([base - memory.base, memory.step - step, step]))
+
+    def push(past, new):
+        pushed = jnp.concatenate([jnp.where(memory.known, new, 0.0)[None], past[:-1]])
+        return jnp.where(hold, past, pushed)
+
+    moves, changes = push(memory.moves, move), push(memory.changes, change)
+    span = jnp.concatenate([moves, changes, onward[None]])
+    products = matmul(span, span.T)
+    shares = _compact(products)
+    new = Memory(base, step, metric.restore(shares @ span), jnp.ones_like(shares[0]), moves, changes, jnp.asarray(True))
+    old = memory._replace(length=memory.length * jnp.where(back, SHORTEN, 1.0), moves=moves, changes=changes)
+    chosen = Memory(*(b if a is b else jnp.where(hold, a, b) for a, b in zip(old, new, strict=True)))
+    return chosen, jnp.where(back, jnp.inf, 0.5 * jnp.vdot(shares, products[-1]))
+
+
+def emptied(memory: Memory, empty: Bool[Array, ""]) -> Memory:
+    """The memory without its turns, if ``empty``."""
+    keep = ~empty
+    return memory._replace(moves=memory.moves * keep, changes=memory.changes * keep, known=memory.known & keep)
+
+
+def propose(memory: Memory, belief: Belief) -> tuple[Params, Bool[Array, ""]]:
+    """θ at the end of the proposed step, in its covariance family; and whether it is a θ at all."""
+    num_components, dim = belief.components.loc.shape
+    weights, means, covariances = _shaped(memory.base + memory.length * memory.direction, num_components, dim)
+    trils = cholesky(0.5 * (covariances + transposed(covariances)))
+    sensible = (weights >= 0.0).all() & jnp.isfinite(trils).all() & jnp.isfinite(means).all()
+    params = Params(
+        jnp.where(sensible, weights, 1.0), means, jnp.where(sensible, trils, jnp.eye(dim, dtype=trils.dtype))
+    )
+    params = belief.components.project(params._replace(weights=params.weights / params.weights.sum()))
+    return params, sensible & jnp.isfinite(params.scale_trils).all()
+
+
+def _compact(products: Float[Array, "v v"]) -> Float[Array, "v"]:
+    """Shares of (moves, changes, step) in the direction (Nocedal & Wright 2006, eq. 7.24), from their inner products.
+
+    Pairs without positive curvature take no part.
+    """
+    m = len(products) // 2
+    curvatures, sizes = jnp.diagonal(products[:m, m : 2 * m]), jnp.diagonal(products)
+    valid = curvatures > 1e-10 * jnp.sqrt(sizes[:m] * sizes[m : 2 * m])
+    both = valid[:, None] & valid
+    across = jnp.where(both, products[:m, m : 2 * m], 0.0)
+    among = jnp.where(both, products[m : 2 * m, m : 2 * m], 0.0)
+    onto_move, onto_change = jnp.where(valid, products[:m, -1], 0.0), jnp.where(valid, products[m : 2 * m, -1], 0.0)
+    # Latest first, the moves not later than a change are below the diagonal.
+    inverse = inverse_tril(jnp.tril(across) + jnp.diag(jnp.where(valid, 0.0, 1.0)))
+    # EM underestimates the step, for it takes the labels as known: the scale is never below 1.
+    scale = jnp.where(valid[0], jnp.maximum(curvatures[0] / jnp.where(valid[0], sizes[m], 1.0), 1.0), 1.0)
+    first = matvec(inverse, onto_move)
+    inner = jnp.diagonal(across) * first + scale * (matvec(among, first) - onto_change)
+    return jnp.concatenate([matvec(inverse.T, inner), -scale * first, scale[None]])
+
+
+class _Metric(NamedTuple):
+    """Complete-data information at θ, with the prior's part: the factors that make it the identity."""
+
+    weights: Float[Array, "K"]
+    means: Float[Array, "K"]
+    covariances: Float[Array, "K"]
+    whiteners: Float[Array, "K D D"]
+    trils: Float[Array, "K D D"]
+
+    @classmethod
+    def at(cls, params: Params, posterior: Belief) -> "_Metric":
+        least = 1e-8
+        total = jnp.sum(jnp.maximum(posterior.weights.concentration - 1.0, 0.0))
+        return cls(
+            jnp.sqrt(total / jnp.maximum(params.weights, least)),
+            jnp.sqrt(jnp.maximum(posterior.components.strength, least)),
+            jnp.sqrt(0.5 * jnp.maximum(posterior.components.counts, least)),
+            inverse_tril(params.scale_trils),
+            params.scale_trils,
+        )
+
+    def whiten(self, vectors: Float[Array, "v p"]) -> Float[Array, "v p"]:
+        """Vectors in coordinates where the information is the identity."""
+        weights, means, covariances = _shaped(vectors, *self.trils.shape[:2])
+        factors = jnp.broadcast_to(self.whiteners, covariances.shape)
+        return _joined(
+            self.weights * weights,
+            self.means[:, None] * matvec(factors, means),
+            self.covariances[:, None, None] * matmul(matmul(factors, covariances), transposed(factors)),
+        )
+
+    def restore(self, vector: Float[Array, "p"]) -> Float[Array, "p"]:
+        """A vector back in the coordinates (weights, means, covariances)."""
+        weights, means, covariances = _shaped(vector, *self.trils.shape[:2])
+        return _joined(
+            weights / self.weights,
+            matvec(self.trils, means) / self.means[:, None],
+            matmul(matmul(self.trils, covariances), transposed(self.trils)) / self.covariances[:, None, None],
+        )
+
+
+def _flat(params: Params) -> Float[Array, "p"]:
+    return _joined(params.weights, params.means, gram(params.scale_trils))
+
+
+def _joined(weights: Array, means: Array, covariances: Array) -> Float[Array, "*b p"]:
+    batch = weights.shape[:-1]
+    return jnp.concatenate([weights, means.reshape(*batch, -1), covariances.reshape(*batch, -1)], axis=-1)
+
+
+def _shaped(vectors: Float[Array, "*b p"], num_components: int, dim: int) -> tuple[Array, Array, Array]:
+    batch, k = vectors.shape[:-1], num_components
+    weights, means, covariances = jnp.split(vectors, [k, k * (1 + dim)], axis=-1)
+    return weights, means.reshape(*batch, k, dim), covariances.reshape(*batch, k, dim, dim)

@@ -1,0 +1,118 @@
+"""The loop of every chain: draws in blocks, between which there is time for progress, Ctrl-C and the disk."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Int
+
+from bayesgmm.errors import CheckpointError, FitError
+from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.runtime.checkpoint import Checkpoint
+from bayesgmm.runtime.interrupt import interruptible
+
+BLOCK = 256
+"""Most draws per chain between two looks at the outside world."""
+
+
+def collect(advance: Callable, state, num_steps: Int[Array, ""]):
+    """Run ``state, output = advance(state)`` `num_steps` times (at most `BLOCK`), and keep the outputs."""
+    shapes = jax.eval_shape(advance, state)[1]
+    kept = jax.tree.map(lambda leaf: jnp.zeros((BLOCK, *leaf.shape), leaf.dtype), shapes)
+
+    def turn(i, carry):
+        state, kept = carry
+        state, output = advance(state)
+        return state, jax.tree.map(lambda all_, one: all_.at[i].set(one), kept, output)
+
+    return lax.fori_loop(0, num_steps, turn, (state, kept))
+
+
+class Collected(NamedTuple):
+    """What a run of chains leaves: where they stand, outputs with leading axes (chain, draw), and whether it was cut short."""
+
+    state: Any
+    outputs: Any
+    """(params, log-likelihood, the sampler's statistics by name); None if no draw was kept."""
+    interrupted: bool
+
+
+Report = Callable[[int, Any], None]
+"""Called after each block with the number of steps done so far and the block's outputs (chain, draw, …)."""
+
+
+def run_chains(
+    block: Callable[[Any, Int[Array, ""]], tuple[Any, Any]],
+    state: Any,
+    num_warmup: int,
+    num_samples: int,
+    report: Report,
+    checkpoint: Checkpoint | None = None,
+) -> Collected:
+    """Drive chains through warm-up and sampling, block by block.
+
+    ``block(state, n)`` advances every chain by n draws. The first block is short and the others aim at a quarter of a
+    second, so that the terminal stays alive; the draws do not depend on where the blocks end. Ctrl-C finishes the block
+    under way and keeps the draws so far; a second one stops at once. With a checkpoint the run begins where that stands.
+    """
+    total, done, size = num_warmup + num_samples, 0, 1
+    blocks = []
+    if checkpoint is not None:
+        state, done, saved = checkpoint.load(state)
+        blocks = [_unnamed(draws) for draws in saved]
+        if done > total:
+            raise CheckpointError(
+                f"{checkpoint.folder} holds {done - num_warmup} draws per chain, more than the {num_samples} asked for. Ask "
+                "for at least as many, and drop what you do not need."
+            )
+    with interruptible() as stop:
+        while done < total and not stop.is_set():
+            end = num_warmup if done < num_warmup else total
+            count = min(size, BLOCK, end - done)
+            start = time.perf_counter()
+            state, outputs = jax.block_until_ready(block(state, jnp.asarray(count)))
+            seconds = time.perf_counter() - start
+            host = jax.tree.map(lambda leaf, count=count: np.asarray(leaf)[:, :count].copy(), outputs)
+            _refuse_singular(host)
+            kept = done >= num_warmup
+            if kept:
+                blocks.append(host)
+            done += count
+            if checkpoint is not None:
+                checkpoint.add(state, done, _named(host) if kept else None, now=done >= total or stop.is_set())
+            size = _next_size(size, count / max(seconds, 1e-6))
+            report(done, host)
+    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *blocks) if blocks else None
+    return Collected(state, joined, done < total)
+
+
+def _next_size(size: int, per_second: float) -> int:
+    """Draws for a quarter of a second, coming near by steps."""
+    return int(np.clip(0.25 * per_second, 1, 4 * size))
+
+
+def _named(outputs: Any) -> dict[str, np.ndarray]:
+    params, log_likelihood, stats = outputs
+    return {**params._asdict(), "log_likelihood": log_likelihood, **stats}
+
+
+def _unnamed(draws: dict[str, np.ndarray]) -> Any:
+    draws = dict(draws)
+    params = Params(**{name: draws.pop(name) for name in Params._fields})
+    return params, draws.pop("log_likelihood"), draws
+
+
+def _refuse_singular(outputs: Any) -> None:
+    """Stop at draws that are not finite, or hold a covariance of which rounding has left no digit (as for EM's climbs)."""
+    own = np.diagonal(outputs[0].scale_trils, axis1=-2, axis2=-1) ** 2
+    digit = 16 * np.finfo(own.dtype).eps * (outputs[0].scale_trils ** 2).sum(axis=-1)
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(outputs[:2])) or (own < digit).any():
+        raise FitError(
+            "A chain reached a covariance that is singular to working precision, or a log-likelihood that is not finite. "
+            "Use dtype='float64', check for nearly collinear features, or give a prior with a larger scale."
+        )

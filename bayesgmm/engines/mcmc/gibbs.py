@@ -1,0 +1,181 @@
+"""The Gibbs sampler: EM with both halves drawn instead of averaged and maximised."""
+
+import warnings
+from functools import partial
+from os import PathLike
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Int, PRNGKeyArray
+
+from bayesgmm.engines.chains import Init
+from bayesgmm.engines.kernels import KERNELS, step
+from bayesgmm.engines.mcmc.chain_loop import collect
+from bayesgmm.engines.mcmc.sampler import Sampler, run_sampler
+from bayesgmm.engines.mcmc.tempering import Replicas, replicate, turn
+from bayesgmm.errors import MixingWarning
+from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.priors.normal_inverse_wishart import Belief
+from bayesgmm.problem import Problem, check_count
+from bayesgmm.results.fit import MixtureFit
+from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.programs import Program
+from bayesgmm.runtime.progress import Progress
+from bayesgmm.sweep.statistics import Rows
+
+
+class GibbsState(NamedTuple):
+    """Where a chain is: its θ, its key, and the number of sweeps behind it (each sweep folds that number into the key)."""
+
+    params: Params
+    key: PRNGKeyArray
+    sweeps: Int[Array, ""]
+
+
+def sample_gibbs(
+    x: Any,
+    n_components: int,
+    *,
+    covariance_type: str = "full",
+    prior: Belief | str | None = "default",
+    num_warmup: int = 1000,
+    num_samples: int = 1000,
+    num_chains: int = 4,
+    seed: Any = 0,
+    init: Init = "dispersed",
+    reference: MixtureFit | Params | None = None,
+    tempering: int = 1,
+    checkpoint: str | PathLike | None = None,
+    dtype: str = "float64",
+    progress_bar: Progress = None,
+) -> Posterior:
+    """Sample the posterior by Gibbs: z given θ, then θ given z, both exactly (Diebolt & Robert 1994).
+
+    Parameters
+    ----------
+    x, n_components, dtype, progress_bar
+        As for `fit_em`.
+    covariance_type
+        ``"full"``, ``"tied"``, ``"diag"``, ``"spherical"``, or an mclust code with a conjugate belief: VVV, EEE, VVI, EEI, VII,
+        EII; E and V for one feature.
+    prior
+        ``"default"`` (`default_prior`) or a proper conjugate `Prior`, in the user's units; None (flat) is refused.
+    num_warmup, num_samples, num_chains
+        Sweeps dropped, sweeps kept, and chains (run side by side).
+    seed
+        int or JAX key.
+    init
+        ``"dispersed"`` (a k-means++ start per chain), ``"em"`` (the best MAP mode), ``"basins"`` (a distinct mode each),
+        `Params` in the user's units, or a fit.
+    reference
+        Fit (or `Params`) whose component numbers the draws shall follow; by default the mode that EM reaches from the
+        highest draw.
+    tempering
+        Replicas per chain, on a ladder from the posterior to nearly the prior (parallel tempering, see `bayesgmm.engines.mcmc.tempering`),
+        for chains that stick in different modes. Each costs what a chain costs; 1 is plain Gibbs. ``sample_stats`` then holds
+        ``swap_acceptance`` (mean over neighbours) and ``round_trip`` (whether this draw's replica has come from the far end,
+        where it has forgotten its mode).
+    checkpoint
+        A folder. The run is saved there every few seconds, and the same call goes on from what it finds, bit for bit, after
+        whatever end; asked for more draws, it makes only those that lack.
+
+    Returns
+    -------
+    Posterior
+        With Ctrl-C during sampling, the draws so far, and ``interrupted`` set. ``extend(n)`` draws more.
+
+    Raises
+    ------
+    DataError, PriorError, ArgumentError, CheckpointError
+        Before the run, if an input cannot be used.
+    SamplingInterrupted
+        If stopped during warm-up.
+
+    Warns
+    -----
+    MixingWarning
+        If in some chain no replica came from the far end of the ladder to the posterior.
+    """
+    check_count("tempering", tempering)
+    posterior = run_sampler(
+        gibbs(tempering, num_warmup), x, n_components, covariance_type=covariance_type, prior=prior,
+        num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains, seed=seed, init=init,
+        reference=reference, checkpoint=checkpoint, dtype=dtype, progress_bar=progress_bar,
+    )  # fmt: skip
+    if tempering > 1 and not posterior.sample_stats["round_trip"].any(axis=1).all():
+        barrier = (tempering - 1) * (1.0 - posterior.sample_stats["swap_acceptance"].mean())
+        warnings.warn(
+            "In a chain no replica came from the far end of the ladder, where modes are forgotten, to the posterior. Draw "
+            f"more, or use tempering={max(round(2 * barrier) + 1, tempering + 2)}.",
+            MixingWarning, stacklevel=2,
+        )  # fmt: skip
+    return posterior
+
+
+def gibbs(tempering: int, num_warmup: int) -> Sampler:
+    """Gibbs as a `Sampler`: plain, or with so many replicas, whose ladder warm-up places."""
+    if tempering == 1:
+        return GIBBS
+    settings = (("tempering", tempering),)
+    return Sampler(
+        "gibbs", partial(_start_replicas, tempering), partial(_advance_replicas, num_warmup), settings, _swaps
+    )
+
+
+def _start(keys: Any, starts: Params, problem: Problem) -> GibbsState:
+    return GibbsState(starts, keys, jnp.zeros(len(keys), int))
+
+
+def _advance(state: GibbsState, count: Int[Array, ""], problem: Problem):
+    return _BLOCK(state, count, problem.belief, problem.rows)
+
+
+def _block(state: GibbsState, count: Int[Array, ""], prior: Belief, rows: Rows):
+    def advance(state: GibbsState):
+        key = jr.fold_in(state.key, state.sweeps)
+        params, stats = step(KERNELS["gibbs"], key, state.params, prior, rows)
+        # The sweep that starts from θ is the one that knows θ's log-likelihood, so θ is recorded as it goes in.
+        return GibbsState(params, state.key, state.sweeps + 1), (state.params, stats.value, {})
+
+    return jax.vmap(lambda state: collect(advance, state, count))(state)
+
+
+_BLOCK = Program(_block)
+GIBBS = Sampler("gibbs", _start, _advance)
+
+
+class TemperedState(NamedTuple):
+    """Where a tempered chain is: as `GibbsState`, with replicas."""
+
+    replicas: Replicas
+    key: PRNGKeyArray
+    sweeps: Int[Array, ""]
+
+
+def _start_replicas(tempering: int, keys: Any, starts: Params, problem: Problem) -> TemperedState:
+    replicas = jax.vmap(lambda start: replicate(start, tempering, problem.table.num_rows))(starts)
+    return TemperedState(replicas, keys, jnp.zeros(len(keys), int))
+
+
+def _advance_replicas(num_warmup: int, state: TemperedState, count: Int[Array, ""], problem: Problem):
+    return _TEMPERED_BLOCK(state, count, jnp.asarray(num_warmup), problem.belief, problem.rows)
+
+
+def _tempered_block(state: TemperedState, count: Int[Array, ""], num_warmup: Int[Array, ""], prior: Belief, rows: Rows):
+    def advance(state: TemperedState):
+        key = jr.fold_in(state.key, state.sweeps)
+        posterior = jax.tree.map(lambda leaf: leaf[0], state.replicas.params)
+        replicas, (value, stats) = turn(key, state.replicas, state.sweeps, num_warmup, prior, rows)
+        return TemperedState(replicas, state.key, state.sweeps + 1), (posterior, value, stats)
+
+    return jax.vmap(lambda state: collect(advance, state, count))(state)
+
+
+def _swaps(outputs: Any) -> str:
+    return f"{outputs[2]['swap_acceptance'].mean():.0%} of swaps accepted"
+
+
+_TEMPERED_BLOCK = Program(_tempered_block)

@@ -1,0 +1,247 @@
+"""NUTS on the marginal posterior: NumPyro's sampler, with the derivative from the one pass over the data.
+
+θ moves in the unconstrained coordinates of `bayesgmm.engines.coordinates`.
+"""
+
+from functools import partial
+from os import PathLike
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Float, Int, Key
+from numpyro.contrib.funsor import config_enumerate, enum
+from numpyro.infer.hmc import hmc
+from numpyro.infer.util import potential_energy
+
+from bayesgmm.engines import coordinates
+from bayesgmm.engines.chains import Init
+from bayesgmm.engines.coordinates import constrain, log_jacobian, unconstrain
+from bayesgmm.engines.kernels import mixture_stats
+from bayesgmm.engines.mcmc import nuts_with_labels as explicit
+from bayesgmm.engines.mcmc.chain_loop import collect
+from bayesgmm.engines.mcmc.sampler import Sampler, run_sampler
+from bayesgmm.engines.numpyro_model import gaussian_mixture
+from bayesgmm.errors import ArgumentError, PriorError
+from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.priors.lkj import NormalTimesLKJ
+from bayesgmm.priors.normal_inverse_wishart import Belief, flat_belief
+from bayesgmm.priors.semiconjugate import HierarchicalInverseWishart
+from bayesgmm.priors.semiconjugate_posterior import Independent
+from bayesgmm.problem import Problem, check_count
+from bayesgmm.results.fit import MixtureFit
+from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.programs import Program
+from bayesgmm.runtime.progress import Progress
+from bayesgmm.sweep.statistics import Rows
+
+MANY_ROWS = 2000
+"""Rows from which on the mass matrix starts from EM's information: with fewer, compiling it costs more than it saves."""
+
+
+class Recipe(NamedTuple):
+    """What is compiled into a run of NUTS."""
+
+    num_warmup: int
+    target_accept_prob: float
+    max_tree_depth: int
+    dense_mass: bool
+    likelihood: str
+
+
+def sample_nuts(
+    x: Any,
+    n_components: int,
+    *,
+    covariance_type: str = "full",
+    prior: Belief | str | None = "default",
+    num_warmup: int = 1000,
+    num_samples: int = 1000,
+    num_chains: int = 4,
+    seed: Any = 0,
+    init: Init = "dispersed",
+    reference: MixtureFit | Params | None = None,
+    checkpoint: str | PathLike | None = None,
+    likelihood: str = "marginal",
+    target_accept_prob: float = 0.8,
+    max_tree_depth: int = 10,
+    dense_mass: bool = False,
+    dtype: str = "float64",
+    progress_bar: Progress = None,
+) -> Posterior:
+    """Sample the posterior by NUTS (Hoffman & Gelman 2014) with z summed out.
+
+    Parameters
+    ----------
+    x, n_components, covariance_type, prior, num_warmup, num_samples, num_chains, seed, init, reference
+        As for `sample_gibbs`.
+    checkpoint, dtype, progress_bar
+        As for `sample_gibbs`.
+    likelihood
+        ``"marginal"``: log-likelihood and gradient from one sweep (Fisher's identity). ``"enumerated"``: NumPyro's own
+        enumeration of z in `gaussian_mixture`, the same density, slower. ``"labels"``: z kept as labels and drawn one by one
+        between moves of θ, by NumPyro's ``DiscreteHMCGibbs``; for few rows.
+    target_accept_prob, max_tree_depth, dense_mass
+        As in ``numpyro.infer.NUTS``.
+
+    Returns
+    -------
+    Posterior
+        ``sample_stats`` holds ``diverging``, ``n_steps``, ``tree_depth``, ``acceptance_rate``, ``energy``, ``step_size``; with
+        ``likelihood="labels"`` not ``tree_depth`` and ``energy``, which NumPyro's ``DiscreteHMCGibbs`` does not keep.
+
+    Raises
+    ------
+    DataError, PriorError, ArgumentError, CheckpointError
+        Before the run, if an input cannot be used.
+    SamplingInterrupted
+        If stopped during warm-up.
+    """
+    if likelihood not in ("marginal", "enumerated", "labels"):
+        raise ArgumentError(f"likelihood must be 'marginal', 'enumerated' or 'labels', got {likelihood!r}.")
+    if not 0 < target_accept_prob < 1:
+        raise ArgumentError(f"target_accept_prob must lie between 0 and 1, got {target_accept_prob!r}.")
+    check_count("max_tree_depth", max_tree_depth)
+    recipe = Recipe(num_warmup, target_accept_prob, max_tree_depth, dense_mass, likelihood)
+    if likelihood != "marginal" and covariance_type not in ("full", "VVV", "V"):
+        raise ArgumentError(f"likelihood={likelihood!r} is the model with free covariances. Use likelihood='marginal'.")
+    own = prior.components if isinstance(prior, Belief) else None
+    if likelihood != "marginal" and isinstance(own, HierarchicalInverseWishart | NormalTimesLKJ):
+        raise PriorError(
+            f"likelihood={likelihood!r} moves in other coordinates than a {type(own).__name__} prior needs. Use 'marginal', "
+            "which is the same density; or NumPyro's own NUTS on bayesgmm.gaussian_mixture."
+        )
+    return run_sampler(
+        nuts(recipe), x, n_components, covariance_type=covariance_type, prior=prior, num_warmup=num_warmup,
+        num_samples=num_samples, num_chains=num_chains, seed=seed, init=init, reference=reference, checkpoint=checkpoint,
+        dtype=dtype, progress_bar=progress_bar,
+    )  # fmt: skip
+
+
+def nuts(recipe: Recipe) -> Sampler:
+    """NUTS as a `Sampler`."""
+    settings = tuple((name, value) for name, value in recipe._asdict().items() if name != "num_warmup")
+    return Sampler("nuts", partial(_start, recipe), partial(_advance, recipe), settings, _note)
+
+
+def potential(prior: Belief, data: Rows | Float[Array, "N D"]):
+    """Minus the log posterior density of unconstrained θ, up to the prior's constant, as a function of `Position`.
+
+    From `Rows` it is the marginal posterior by one sweep; from a plain matrix of standardised rows it is NumPyro's
+    enumeration of z. Both are one function.
+    """
+    if isinstance(data, Rows):
+        return lambda position: coordinates.potential(position, prior, data)
+    if isinstance(prior.components, Independent):
+        prior = prior._replace(components=prior.components.own)
+    story = enum(config_enumerate(gaussian_mixture), first_available_dim=-2)
+    constant = prior.log_normaliser()
+    return lambda position: potential_energy(story, (prior, data), {}, position, enum=True) + constant
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    return {name: getattr(recipe, name) for name in ("target_accept_prob", "max_tree_depth", "dense_mass")}
+
+
+def _kernel(recipe: Recipe, prior: Belief, data):
+    """NumPyro's NUTS as a pair (init, sample), bound to this posterior."""
+    init_kernel, sample_kernel = hmc(potential_fn_gen=potential, algo="NUTS")
+    start = partial(
+        init_kernel, num_warmup=recipe.num_warmup, model_args=(prior, data), **_settings(recipe),
+    )  # fmt: skip
+    return start, lambda state: sample_kernel(state, model_args=(prior, data), model_kwargs={})
+
+
+def _start(recipe: Recipe, keys: Key[Array, "C"], starts: Params, problem: Problem):
+    return _START(keys, starts, problem.belief, _data(recipe, problem), recipe=recipe)
+
+
+def _advance(recipe: Recipe, states, count: Int[Array, ""], problem: Problem):
+    return _BLOCK(states, count, problem.belief, _data(recipe, problem), recipe=recipe)
+
+
+def _data(recipe: Recipe, problem: Problem):
+    return problem.rows if recipe.likelihood == "marginal" else problem.matrix()
+
+
+def _starts(keys: Key[Array, "C"], starts: Params, prior: Belief, data, recipe: Recipe):
+    if recipe.likelihood == "labels":
+        prior = prior._replace(components=getattr(prior.components, "own", prior.components))
+        return jax.vmap(
+            lambda key, params: explicit.start(key, params, prior, data, recipe.num_warmup, _settings(recipe))
+        )(keys, starts)
+    start, _ = _kernel(recipe, prior, data)
+
+    def one(key, params: Params):
+        place = unconstrain(params, prior)
+        if not isinstance(data, Rows) or data.capacity < MANY_ROWS:
+            return start(place, rng_key=key)
+        return start(place, rng_key=key, inverse_mass_matrix=_information(params, prior, data, recipe.dense_mass))
+
+    return jax.vmap(one)(keys, starts)
+
+
+def _information(params: Params, prior: Belief, rows: Rows, dense: bool) -> Float[Array, "..."]:
+    """What warm-up takes for the posterior's variances at first: the inverse of EM's complete-data information.
+
+    This is the curvature of ``E[log p(x, z, θ)]``, z averaged at the start (Dempster, Laird & Rubin 1977): a function of
+    K × D × D numbers. Where it is not positive, as it can be far from a mode, a coordinate has variance 1.
+    """
+    stats = mixture_stats(params, rows)
+    complete = flat_belief(*params.means.shape).update(stats)
+    flat, rebuild = ravel_pytree(unconstrain(params, prior))
+
+    def minus_log_joint(flat: Any) -> Float[Array, ""]:
+        place = rebuild(flat)
+        theta = constrain(place, prior)
+        return -complete.log_kernel(theta) - prior.log_kernel(theta) - log_jacobian(place)
+
+    inverse = jnp.linalg.inv(jax.hessian(minus_log_joint)(flat))
+    variances = jnp.diagonal(inverse)
+    usable = jnp.isfinite(variances) & (variances > 0)
+    if not dense:
+        return jnp.where(usable, variances, 1.0)
+    positive = jnp.all(usable) & jnp.all(jnp.linalg.eigvalsh(jnp.where(jnp.isfinite(inverse), inverse, 0.0)) > 0)
+    return jnp.where(positive, 0.5 * (inverse + inverse.T), jnp.diag(jnp.where(usable, variances, 1.0)))
+
+
+def _block(states, count: Int[Array, ""], prior: Belief, data, recipe: Recipe):
+    if recipe.likelihood == "labels":
+        prior = prior._replace(components=getattr(prior.components, "own", prior.components))
+        return jax.vmap(lambda state: explicit.block(state, count, prior, data, recipe.num_warmup, _settings(recipe)))(
+            states
+        )
+
+    def one(state):
+        start, sample = _kernel(recipe, prior, data)
+        # NumPyro's sampler learns its settings when it is started; the compiler drops what the start would compute.
+        start(state.z, rng_key=state.rng_key)
+
+        def advance(state):
+            state = sample(state)
+            params = constrain(state.z, prior)
+            log_likelihood = -state.potential_energy - prior.log_kernel(params) - log_jacobian(state.z)
+            stats = {
+                "diverging": state.diverging,
+                "n_steps": state.num_steps,
+                "tree_depth": jnp.ceil(jnp.log2(state.num_steps + 1.0)).astype(int),
+                "acceptance_rate": state.accept_prob,
+                "energy": state.energy,
+                "step_size": state.adapt_state.step_size,
+            }
+            return state, (params, log_likelihood, stats)
+
+        return collect(advance, state, count)
+
+    return jax.vmap(one)(states)
+
+
+def _note(outputs) -> str:
+    divergences = int(outputs[2]["diverging"].sum())
+    return f"{divergences} divergences in the last block" if divergences else ""
+
+
+_START = Program(_starts, static=("recipe",))
+_BLOCK = Program(_block, static=("recipe",))

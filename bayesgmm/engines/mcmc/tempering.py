@@ -1,0 +1,119 @@
+"""Parallel tempering of Gibbs: replicas under weaker and weaker data, that trade places (Geyer 1991; Syed et al. 2022).
+
+Replica r draws from ``p(θ) p(z | θ) p(x | z, θ)^β_r Π_k π_k^(c (1 - β_r))``, with β from 1, the posterior, down to where the
+data count for as much as K rows. The last factor keeps the classes from merging on the way: without it all rows fall into one
+class at some β (the evidence for fewer classes grows as data weaken), and few replicas find the way back across that
+step. c is N / K, what a class of average size counts.
+
+Each half of the dance stays what it was: scores with a share β of the log density of x, then a belief that has seen statistics
+of weight β. Two neighbours trade θ and z with probability ``min(1, exp((β_i - β_j) (e_j - e_i)))``, where e is
+``log p(x | z, θ) - c Σ_k log π_k``; in turn the even pairs and the odd ones.
+"""
+
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Bool, Float, Int, PRNGKeyArray
+
+from bayesgmm.engines.kernels import draw, sample
+from bayesgmm.model.mixture import Scorer, log_joint_scorer
+from bayesgmm.model.types import Params, Stats
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.linalg import inverse_tril, log_diagonal_sum
+from bayesgmm.priors.normal_inverse_wishart import Belief, flat_belief
+from bayesgmm.sweep.statistics import Rows, sweep
+
+FIRST_PLACING = 32
+"""Sweeps of warm-up after which the ladder is placed anew for the first time; then after twice as many, and so on."""
+
+
+class Replicas(NamedTuple):
+    """One chain's replicas, the posterior's first."""
+
+    params: Params
+    betas: Float[Array, "R"]
+    refusals: Float[Array, "R1"]
+    """Chance that a swap of neighbours was refused, added up since the ladder was placed."""
+    refreshed: Bool[Array, "R"]
+    """Whether a replica has been at the far end since it was last at the posterior."""
+
+
+def replicate(params: Params, num: int, num_rows: int) -> Replicas:
+    """`num` replicas that start from one θ, on a ladder to begin with."""
+    wide = jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf)[None], num, axis=0), params)
+    hottest = min(params.weights.shape[-1] / num_rows, 0.5)
+    # The data's say is spread over orders of magnitude, so most of the ladder stands where β is small.
+    betas = hottest + (1.0 - hottest) * jnp.linspace(1.0, 0.0, num, dtype=wide.means.dtype) ** 4
+    return Replicas(wide, betas, jnp.zeros(num - 1, betas.dtype), jnp.zeros(num, bool))
+
+
+def tempered_step(
+    key: PRNGKeyArray, params: Params, beta: Float[Array, ""], prior: Belief, rows: Rows
+) -> tuple[Params, Float[Array, ""], Float[Array, ""]]:
+    """A Gibbs sweep at β: the new θ, the pass's objective (at β = 1 the log-likelihood), and e of the new θ and z."""
+    key_z, key_theta = jr.split(key)
+    stats = sweep(key_z, _tempered(log_joint_scorer(params), params.weights, beta), rows, draw)
+    average_size = jnp.mean(stats.counts)
+    weights = prior.weights.update(stats.counts + average_size * (1.0 - beta))
+    belief = Belief(weights, prior.components.update(_weigh(stats, beta)))
+    params = sample(key_theta, belief, params)
+    return params, stats.value, _fit_of_z(params, stats) - average_size * jnp.sum(jnp.log(params.weights))
+
+
+def turn(
+    key: PRNGKeyArray, replicas: Replicas, sweeps: Int[Array, ""], num_warmup: Int[Array, ""], prior: Belief, rows: Rows
+) -> tuple[Replicas, tuple[Float[Array, ""], dict[str, Any]]]:
+    """A sweep of every replica, then swaps; in warm-up the ladder is placed anew from time to time.
+
+    Also the log-likelihood of the θ that the posterior's replica came with, and how the swaps went.
+    """
+    num = replicas.betas.shape[0]
+    key_sweep, key_swap = jr.split(key)
+    move = jax.vmap(partial(tempered_step, prior=prior, rows=rows))
+    params, values, energies = move(jr.split(key_sweep, num), replicas.params, replicas.betas)
+    accept = jnp.exp(jnp.minimum((replicas.betas[:-1] - replicas.betas[1:]) * (energies[1:] - energies[:-1]), 0.0))
+    takes_part = jnp.arange(num - 1) % 2 == sweeps % 2
+    swapped = takes_part & (jr.uniform(key_swap, accept.shape, accept.dtype) < accept)
+    none = jnp.zeros(1, bool)
+    source = jnp.arange(num) + jnp.append(swapped, none) - jnp.append(none, swapped)
+    refreshed = replicas.refreshed[source].at[-1].set(True)
+    stats = {"swap_acceptance": accept.mean(), "round_trip": refreshed[0]}
+    betas, refusals = _place(replicas.betas, replicas.refusals + 1.0 - accept, sweeps + 1, num_warmup)
+    moved = jax.tree.map(lambda leaf: leaf[source], params)
+    return Replicas(moved, betas, refusals, refreshed.at[0].set(False)), (values[0], stats)
+
+
+def _tempered(scorer: Scorer, weights: Float[Array, "K"], beta: Float[Array, ""]) -> Scorer:
+    log_weights, root = jnp.log(weights), jnp.sqrt(beta)
+    offsets = log_weights + beta * (scorer.offsets - log_weights)
+    return Scorer(offsets, scorer.locs, root * scorer.whiteners, scorer.trils / root)
+
+
+def _weigh(stats: Stats, beta: Float[Array, ""]) -> Stats:
+    return stats._replace(counts=beta * stats.counts, scatters=beta * stats.scatters)
+
+
+def _fit_of_z(params: Params, stats: Stats) -> Float[Array, ""]:
+    """``log p(x | z, θ)`` from the statistics of z."""
+    num, dim = params.means.shape
+    seen = flat_belief(num, dim).components.update(stats)
+    kernel = seen.log_kernel(params.means, inverse_tril(params.scale_trils), log_diagonal_sum(params.scale_trils))
+    return kernel - 0.5 * dim * math.log(2.0 * math.pi) * stats.counts.sum()
+
+
+def _place(betas: Array, refusals: Array, sweeps: Int[Array, ""], num_warmup: Int[Array, ""]) -> tuple[Array, Array]:
+    """Where neighbours refuse equally often, by the sum of refusals along the ladder (Syed et al. 2022, algorithm 2).
+
+    After `FIRST_PLACING` sweeps, and whenever their number has doubled, while warm-up lasts.
+    """
+    power = jnp.round(jnp.log2(sweeps / FIRST_PLACING)).astype(int)
+    due = (sweeps == FIRST_PLACING * 2 ** jnp.maximum(power, 0)) & (sweeps <= num_warmup)
+    steps = refusals + 1e-3 * (1.0 + refusals.sum())  # a pair that never refuses must not stand still on the ladder
+    barrier = jnp.append(jnp.zeros(1, steps.dtype), jnp.cumsum(steps))
+    even = jnp.linspace(0.0, 1.0, len(betas), dtype=betas.dtype) * barrier[-1]
+    placed = jnp.interp(even, barrier, betas).at[0].set(1.0).at[-1].set(betas[-1])
+    return jnp.where(due, placed, betas), jnp.where(due, 0.0, refusals)

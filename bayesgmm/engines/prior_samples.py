@@ -1,0 +1,51 @@
+"""The generative story told forward: draws from the prior, and data from them."""
+
+from typing import TYPE_CHECKING, Any
+
+import jax.random as jr
+
+from bayesgmm.engines.chains import check_chain_arguments, check_sampled
+from bayesgmm.priors.normal_inverse_wishart import Belief
+from bayesgmm.problem import as_key, prepare
+from bayesgmm.results.datatree import prior_tree
+from bayesgmm.runtime.dtypes import scope
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def sample_prior(
+    x: Any,
+    n_components: int,
+    *,
+    covariance_type: str = "full",
+    prior: Belief | str | None = "default",
+    num_samples: int = 500,
+    seed: Any = 0,
+) -> "xr.DataTree":
+    """Draw θ from the prior, and from each θ as many rows as there are: what the model expects before it has seen the data.
+
+    Parameters
+    ----------
+    x, n_components, covariance_type, prior
+        As for `sample_gibbs`; the data give the number of rows, the features and the default prior.
+    num_samples
+        Draws of θ.
+    seed
+        int or JAX key.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``prior``, ``prior_predictive`` (dims chain, draw, obs, feature) and ``observed_data``, for ArviZ.
+
+    Raises
+    ------
+    DataError, PriorError, ArgumentError
+        If an input cannot be used.
+    """
+    check_chain_arguments(0, num_samples, 1, prior)
+    with scope("float64"):
+        problem = prepare(x, n_components, prior, covariance_type=covariance_type)
+    check_sampled(problem, 1, num_samples)
+    return prior_tree(jr.split(as_key(seed)), problem.penalty, problem.table, num_samples)

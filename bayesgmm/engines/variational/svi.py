@@ -1,0 +1,286 @@
+"""Stochastic variational inference with NumPyro's guides, over the coordinates in which NUTS moves.
+
+The target is the marginal posterior, z summed out by one pass over the rows, or over a random batch of them (Hoffman et
+al. 2013; Kucukelbir et al. 2017). Any guide of NumPyro that is a density over unconstrained coordinates serves.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import numpyro
+from jax import lax
+from jaxtyping import Int
+from numpyro import distributions as dist
+from numpyro.infer import SVI, Trace_ELBO, autoguide, init_to_value
+
+from bayesgmm.engines.chains import (
+    Init,
+    chain_starts,
+    check_chain_arguments,
+    check_family,
+    check_reference,
+    check_sampled,
+)
+from bayesgmm.engines.coordinates import Position, constrain, log_jacobian, potential, unconstrain
+from bayesgmm.engines.kernels import log_likelihood
+from bayesgmm.errors import ArgumentError, FitError
+from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.priors.normal_inverse_wishart import Belief
+from bayesgmm.problem import as_key, check_count, prepare
+from bayesgmm.results.approximation import ApproximatePosterior, pareto_k, prior_constant, shared_fields
+from bayesgmm.results.fit import MixtureFit
+from bayesgmm.results.formatting import significant
+from bayesgmm.runtime.dtypes import scope, to_numpy
+from bayesgmm.runtime.interrupt import interruptible
+from bayesgmm.runtime.programs import Program, stopwatch
+from bayesgmm.runtime.progress import Progress, listening
+from bayesgmm.sweep.statistics import Rows
+
+GUIDES: dict[str, Callable] = {
+    "normal": autoguide.AutoDiagonalNormal,
+    "low_rank": autoguide.AutoLowRankMultivariateNormal,
+    "dense": autoguide.AutoMultivariateNormal,
+    "flow": autoguide.AutoIAFNormal,
+}
+"""From the poorest to the richest: independent coordinates, a few shared directions, all correlations, autoregressive flows."""
+BLOCK = 100
+"""Steps between two looks at the outside world."""
+FLOW_SPREAD = 0.1
+"""A flow begins at N(0, 1) in each of its coordinates; these count so much of θ's, as the other guides' first spread does."""
+
+
+class Recipe(NamedTuple):
+    """What is compiled into a run."""
+
+    guide: Callable
+    spread: float
+    """What a guide's coordinate counts of θ's; both are 0 at the start."""
+    num_steps: int
+    learning_rate: float
+    num_particles: int
+    batch_size: int
+    """0 for all rows."""
+    num_rows: int
+
+
+@dataclass(frozen=True, repr=False)
+class StochasticPosterior(ApproximatePosterior):
+    """Independent draws from the guide that the steps ended at."""
+
+    guide: str
+    elbo: float
+    """``E_q[log p(x, θ) - log q(θ)]``, all constants kept: a lower bound on ``log p(x)``, estimated from the draws."""
+    elbo_error: float
+    """Its Monte Carlo standard error."""
+    trace: np.ndarray
+    """Estimates of the ELBO, one per step, noisy; up to the constants that ``elbo`` has."""
+
+    def _title(self) -> str:
+        return (
+            f"SVI, guide {self.guide}: {self.n_components} components, ELBO {self.elbo:.3f} ± "
+            f"{significant(self.elbo_error, 2)} after {len(self.trace)} steps; {self._honesty()}"
+        )
+
+
+def fit_svi(
+    x: Any,
+    n_components: int,
+    *,
+    guide: str | Callable = "dense",
+    covariance_type: str = "full",
+    prior: Belief | str | None = "default",
+    batch_size: int | None = None,
+    num_steps: int = 4000,
+    learning_rate: float = 0.05,
+    num_particles: int = 4,
+    num_samples: int = 1000,
+    num_chains: int = 4,
+    seed: Any = 0,
+    init: Init = "em",
+    reference: MixtureFit | Params | None = None,
+    dtype: str = "float64",
+    progress_bar: Progress = None,
+) -> StochasticPosterior:
+    """Approximate the posterior by stochastic gradient steps on the ELBO of a guide.
+
+    Adam, with a step size that falls to a hundredth by the end (``numpyro.optim.Adam``), from a guide around the start.
+
+    Parameters
+    ----------
+    x, n_components, covariance_type, prior, reference, dtype, progress_bar
+        As for `sample_nuts`.
+    guide
+        ``"normal"``, ``"low_rank"``, ``"dense"``, ``"flow"`` (`GUIDES`), or a callable that makes a guide of a model, as
+        NumPyro's ``AutoContinuous`` classes do, takes ``init_loc_fn``, and whose posterior can be drawn from and has a density.
+        The model's coordinates are 0 at the start.
+    batch_size
+        Rows of each step, drawn at random; None for all of them.
+    num_steps, learning_rate, num_particles
+        Steps, the first step size, and draws from the guide per step.
+    num_samples, num_chains
+        Independent draws from the guide, in the shape that the samplers have.
+    seed
+        int or JAX key.
+    init
+        As for `sample_gibbs`, for one start.
+
+    Returns
+    -------
+    StochasticPosterior
+        With Ctrl-C, from the guide as it stood, and ``interrupted`` set.
+
+    Raises
+    ------
+    DataError, PriorError, ArgumentError
+        Before the run, if an input cannot be used.
+    FitError
+        If the steps led to an ELBO that is not finite.
+    """
+    check_chain_arguments(0, num_samples, num_chains, prior)
+    counts = {
+        "num_steps": num_steps,
+        "num_particles": num_particles,
+        "batch_size": 1 if batch_size is None else batch_size,
+    }
+    for name, value in counts.items():
+        check_count(name, value)
+    if not learning_rate > 0:
+        raise ArgumentError(f"learning_rate must be positive, got {learning_rate!r}.")
+    if isinstance(guide, str) and guide not in GUIDES:
+        raise ArgumentError(f"guide must be one of {', '.join(GUIDES)}, or a callable, got {guide!r}.")
+    make, name = (GUIDES[guide], guide) if isinstance(guide, str) else (guide, getattr(guide, "__name__", "own"))
+    with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
+        problem = prepare(x, n_components, prior, dtype, covariance_type)
+        check_family("svi", problem.family, problem.table.dim)
+        check_sampled(problem, num_chains, num_samples)
+        check_reference(reference, problem)
+        num_rows = problem.table.num_rows
+        batch = 0 if batch_size is None or batch_size >= num_rows else int(batch_size)
+        spread = FLOW_SPREAD if guide == "flow" else 1.0
+        recipe = Recipe(make, spread, num_steps, learning_rate, num_particles, batch, num_rows)
+        key_start, key_draw = jr.split(as_key(seed), 3)[:2]  # the third is the DataTree's
+        start = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], chain_starts(key_start, problem, 1, init))
+        arguments = start, problem.belief, problem.rows
+        key_run, key_draw = jr.split(key_draw)
+        keys = jr.split(key_draw, num_chains * num_samples)
+        state, trace = _begin(key_run, keys, arguments, recipe, name), []
+        with interruptible() as stop:
+            while len(trace) < num_steps and not stop.is_set():
+                count = min(BLOCK, num_steps - len(trace))
+                state, losses = _BLOCK(state, jnp.asarray(count), *arguments, recipe=recipe)
+                trace.extend(-np.asarray(losses)[:count])
+                if not np.isfinite(trace[-count:]).all():
+                    raise FitError(
+                        f"The ELBO is not finite after {len(trace)} steps. Lower learning_rate, or use float64."
+                    )
+                listener("svi", len(trace), num_steps, f"ELBO {np.mean(trace[-count:]):.1f}")
+        params, values, log_ratios = to_numpy(_DRAWS(keys, state, *arguments, recipe=recipe))
+        shared = shared_fields(
+            problem, (Params(*params), values), (num_chains, num_samples), clock, algorithm="svi", seed=seed,
+            reference=reference,
+        )  # fmt: skip
+        constant = (
+            prior_constant(problem, jax.tree.map(lambda leaf: np.asarray(leaf[0]), Params(*params)))
+            - problem.log_volume
+        )
+    shared["interrupted"] = len(trace) < num_steps
+    return StochasticPosterior(
+        **shared, pareto_k=pareto_k(log_ratios), guide=name, elbo=float(log_ratios.mean()) + constant,
+        elbo_error=_standard_error(log_ratios), trace=np.asarray(trace, float),
+    )  # fmt: skip
+
+
+def _standard_error(values: np.ndarray) -> float:
+    """Of the mean; NaN, shown as a dash, for a single value."""
+    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
+
+
+def _begin(key: Any, keys: Any, arguments: tuple[Params, Belief, Rows], recipe: Recipe, name: str) -> Any:
+    """The guide's first state, once it is known that the guide can be drawn from: the draws are traced, not made."""
+    try:
+        state = _START(key, *arguments, recipe=recipe)
+        jax.eval_shape(partial(_draws, recipe=recipe), keys, state, *arguments)
+    except (AttributeError, NotImplementedError, TypeError) as error:
+        raise ArgumentError(
+            f"The guide {name} cannot serve ({type(error).__name__}: {error}). It must be an AutoContinuous whose "
+            "get_posterior() can be drawn from and has a log density, such as AutoMultivariateNormal or AutoIAFNormal."
+        ) from None
+    return state
+
+
+def _story(start: Position, spread: float, prior: Belief, rows: Rows, batch_size: int, num_rows: int) -> None:
+    """The marginal posterior as a NumPyro model of unconstrained θ, less the start's, in units of `spread`."""
+    sites: Any = {
+        site: numpyro.sample(site, dist.ImproperUniform(dist.constraints.real, (), jnp.shape(value)))
+        for site, value in start.items()
+    }
+    position = _place(sites, start, spread)
+    if not batch_size:
+        numpyro.factor("target", -potential(position, prior, rows))
+        return
+    batch = rows.take(jr.randint(jnp.asarray(numpyro.prng_key()), (batch_size,), 0, num_rows))
+    params = constrain(position, prior)
+    value = (num_rows / batch_size) * log_likelihood(params, batch)
+    numpyro.factor("target", value + prior.log_kernel(params) + log_jacobian(position))
+
+
+def _place(sites: Position, start: Position, spread: float) -> Position:
+    return {site: start[site] + spread * sites[site] for site in start}
+
+
+def _svi(recipe: Recipe, start: Params, prior: Belief, rows: Rows) -> tuple[SVI, Any, Position]:
+    position = unconstrain(start, prior)
+    model = partial(_story, position, recipe.spread, prior, rows, recipe.batch_size, recipe.num_rows)
+    guide = recipe.guide(model, init_loc_fn=init_to_value(values=jax.tree.map(jnp.zeros_like, position)))
+
+    def step_size(step):
+        return recipe.learning_rate * 0.01 ** (step / recipe.num_steps)
+
+    return SVI(model, guide, numpyro.optim.Adam(step_size), Trace_ELBO(recipe.num_particles)), guide, position
+
+
+def _start(key, start: Params, prior: Belief, rows: Rows, recipe: Recipe):
+    return _svi(recipe, start, prior, rows)[0].init(key)
+
+
+def _block(state, count: Int[Array, ""], start: Params, prior: Belief, rows: Rows, recipe: Recipe):
+    svi = _svi(recipe, start, prior, rows)[0]
+    svi.init(jr.key(0))  # learns its settings; the compiler drops what it computes
+
+    def turn(i, carry):
+        state, losses = carry
+        state, loss = svi.update(state)
+        return state, losses.at[i].set(loss)
+
+    return lax.fori_loop(0, count, turn, (state, jnp.zeros(BLOCK, rows.dtype)))
+
+
+def _draws(keys, state, start: Params, prior: Belief, rows: Rows, recipe: Recipe):
+    """Draws of θ, their log-likelihoods, and the log ratios of posterior to guide, up to the prior's constant."""
+    svi, guide, position = _svi(recipe, start, prior, rows)
+    svi.init(jr.key(0))
+    fitted = svi.get_params(state)
+    density = guide.get_posterior(fitted)
+
+    def one(key):
+        flat = density.sample(key)
+        place = _place(guide._unpack_latent(flat), position, recipe.spread)
+        params = constrain(place, prior)
+        log_q = jnp.sum(density.log_prob(flat)) - flat.size * math.log(recipe.spread)
+        ratio = -potential(place, prior, rows) - log_q
+        return params, log_likelihood(params, rows), ratio
+
+    return lax.map(one, keys)
+
+
+_START = Program(_start, static=("recipe",))
+_BLOCK = Program(_block, static=("recipe",))
+_DRAWS = Program(_draws, static=("recipe",))

@@ -1,0 +1,111 @@
+"""The equations of the Gaussian mixture: one equation, one function (Bishop 2006, chapter 9).
+
+With ``z_n ~ Categorical(weights)`` and ``x_n | z_n = k ~ N(means_k, covariances_k)``:
+
+==========================================  ======================
+``log π_k + log N(x_n; μ_k, Σ_k)``          `log_joint`
+``log p(x_n) = log Σ_k π_k N(x_n; μ_k, Σ_k)``  `log_density`
+``Σ_n log p(x_n)``                          `log_likelihood`
+``r_nk = p(z_n = k | x_n)``                 `responsibilities`
+``(z, x) ~ p(z, x | θ)``                    `sample`
+==========================================  ======================
+
+Each function is pure JAX: use it under ``jit``, ``grad`` and ``vmap``, in the precision of its arguments. Called with NumPy
+arrays it computes in double precision and returns NumPy arrays.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jax.scipy.special import logsumexp
+from jaxtyping import Float, Int, PRNGKeyArray
+
+from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.linalg import gram, inverse_tril, log_diagonal_sum, matvec, transposed
+from bayesgmm.runtime.dtypes import double_on_host
+
+
+class Scorer(NamedTuple):
+    """How z sees θ: ``score_k(x) = offset_k - ½ |whitener_k (x - loc_k)|²``.
+
+    Every engine's scores have this form: for EM and the samplers it is ``log π_k + log N(x; μ_k, Σ_k)``,
+    for variational Bayes the expectation of it.
+    """
+
+    offsets: Float[Array, "K"]
+    locs: Float[Array, "K D"]
+    whiteners: Float[Array, "K D D"]
+    trils: Float[Array, "K D D"]
+    """Inverses of the whiteners, to carry whitened statistics back."""
+
+    def residuals(self, x: Float[Array, "D n"]) -> Float[Array, "K D n"]:
+        """``y_k = whitener_k (x - loc_k)`` of a feature-major block of rows.
+
+        In this order: a difference of whitened rows would lose the digits that a tight cluster lives on.
+        """
+        apart = x[None] - self.locs[:, :, None]
+        return jnp.einsum("kde,ken->kdn", self.whiteners, apart, precision=jax.lax.Precision.HIGHEST)
+
+    def scores(self, residuals: Float[Array, "K D n"]) -> Float[Array, "K n"]:
+        """Scores of every row under every component, from its residuals."""
+        return self.offsets[:, None] - 0.5 * jnp.sum(residuals**2, axis=1)
+
+    def quadratic(self) -> Float[Array, "K D1 D1"]:
+        """The same scores as ``x̃ᵀ Q_k x̃`` with x̃ = (1, x)."""
+        precisions = gram(transposed(self.whiteners))
+        linear = matvec(precisions, self.locs)
+        # A weight of zero scores -1e30, not -inf, for x̃ = 0 is padding and must not make a NaN of it.
+        constant = jnp.maximum(self.offsets, -1e30) - 0.5 * jnp.sum(linear * self.locs, axis=-1)
+        upper = jnp.concatenate([constant[:, None, None], 0.5 * linear[:, None, :]], axis=2)
+        return jnp.concatenate([upper, jnp.concatenate([0.5 * linear[:, :, None], -0.5 * precisions], axis=2)], axis=1)
+
+
+def log_joint_scorer(params: Params) -> Scorer:
+    """The score ``log π_k + log N(x; μ_k, Σ_k)`` as a quadratic form in x (Bishop 2006, eq. 2.43)."""
+    dim = params.means.shape[-1]
+    constants = -log_diagonal_sum(params.scale_trils) - 0.5 * dim * math.log(2.0 * math.pi)
+    whiteners = inverse_tril(params.scale_trils)
+    return Scorer(jnp.log(params.weights) + constants, params.means, whiteners, params.scale_trils)
+
+
+@double_on_host
+def log_joint(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N K"]:
+    """``log p(x_n, z_n = k) = log π_k + log N(x_n; μ_k, Σ_k)`` for every row and component."""
+    scorer = log_joint_scorer(_as_arrays(params))
+    return scorer.scores(scorer.residuals(jnp.asarray(x).T)).T
+
+
+@double_on_host
+def log_density(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N"]:
+    """``log p(x_n) = log Σ_k π_k N(x_n; μ_k, Σ_k)``: the convex combination of Gaussians (Bishop 2006, eq. 9.7)."""
+    return logsumexp(log_joint(_as_arrays(params), jnp.asarray(x)), axis=1)
+
+
+@double_on_host
+def log_likelihood(params: Params, x: Float[Array, "N D"]) -> Float[Array, ""]:
+    """``Σ_n log p(x_n)``: the log stands outside a sum, hence no closed-form maximum (Bishop 2006, eq. 9.14)."""
+    return jnp.sum(log_density(_as_arrays(params), jnp.asarray(x)))
+
+
+@double_on_host
+def responsibilities(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N K"]:
+    """``r_nk = p(z_n = k | x_n)``: the posterior over classes, the E-step of EM (Bishop 2006, eq. 9.13)."""
+    return jax.nn.softmax(log_joint(_as_arrays(params), jnp.asarray(x)), axis=1)
+
+
+@double_on_host
+def sample(key: PRNGKeyArray, params: Params, num: int) -> tuple[Int[Array, "N"], Float[Array, "N D"]]:
+    """Tell the generative story `num` times: draw a class z, then x from that class's Gaussian."""
+    key_z, key_x = jr.split(key)
+    params = _as_arrays(params)
+    z = jr.categorical(key_z, jnp.log(params.weights), shape=(num,))
+    noise = jr.normal(key_x, (num, params.means.shape[-1]), params.means.dtype)
+    return z, params.means[z] + jnp.einsum("nde,ne->nd", params.scale_trils[z], noise)
+
+
+def _as_arrays(params: Params) -> Params:
+    return jax.tree.map(jnp.asarray, params)

@@ -1,0 +1,78 @@
+"""The values that pass between the layers: pure pytrees, so ``vmap``, ``scan`` and ``shard`` just work."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.linalg import gram
+
+
+class Params(NamedTuple):
+    """θ: what a Gaussian mixture is made of. Leading axes ``*b`` batch over draws, chains or starts."""
+
+    weights: Float[Array, "*b K"]
+    means: Float[Array, "*b K D"]
+    scale_trils: Float[Array, "*b K D D"]
+    """Lower Cholesky factors of the covariances."""
+
+    @property
+    def covariances(self) -> Float[Array, "*b K D D"]:
+        """Σ_k = L_k L_kᵀ."""
+        trils = self.scale_trils
+        return trils @ trils.swapaxes(-1, -2) if isinstance(trils, np.ndarray) else gram(trils)
+
+    @classmethod
+    def of(cls, weights, means, covariances) -> "Params":
+        """Build θ from covariance matrices (NumPy; shapes ``(K,)``, ``(K, D)``, ``(K, D, D)``)."""
+        trils = np.linalg.cholesky(np.asarray(covariances, float))
+        return cls(np.asarray(weights, float), np.asarray(means, float), trils)
+
+
+class Stats(NamedTuple):
+    """All that an engine ever learns about the data in one pass."""
+
+    counts: Float[Array, "K"]
+    """Σ_n z_nk: the (expected) number of rows in each component."""
+    means: Float[Array, "K D"]
+    """Mean row of each component."""
+    scatters: Float[Array, "K D D"]
+    """Scatter of each component about its own mean."""
+    value: Float[Array, ""]
+    """The pass's own objective: the log-likelihood, or the classification log-likelihood where z was maximised."""
+
+
+class Frame(NamedTuple):
+    """Standardised coordinates ``(x - center) / scale``, in which the engines compute."""
+
+    center: Float[Array, "D"]
+    scale: Float[Array, "D"]
+
+    @classmethod
+    def around(cls, center: np.ndarray, scale: np.ndarray) -> "Frame":
+        """A frame near this center and scale whose arithmetic loses no digit.
+
+        The scale is a power of 2, and the center a multiple of it: then ``(x - center) / scale`` is exact, unless x has
+        digits below the precision of the center. Data that lie about 0 may have them, and stay where they are.
+        """
+        scale = np.exp2(np.round(np.log2(scale)))
+        steps = np.round(center / scale)
+        return cls(scale * np.where(np.abs(steps) <= 2.0, 0.0, steps), scale)  # pyright: ignore[reportArgumentType]
+
+    def standardise(self, params: Params) -> Params:
+        """θ in the user's units → θ in standardised coordinates."""
+        means = (params.means - self.center) / self.scale
+        return Params(params.weights, means, params.scale_trils / self.scale[:, None])
+
+    def restore(self, params: Params) -> Params:
+        """θ in standardised coordinates → θ in the user's units (the factor stays lower triangular)."""
+        means = params.means * self.scale + self.center
+        return Params(params.weights, means, params.scale_trils * self.scale[:, None])
+
+    @property
+    def log_volume(self) -> Float[Array, ""]:
+        """``log |d user / d standardised|``: what one row's log density loses on the way back to the user's units."""
+        xp = np if isinstance(self.scale, np.ndarray) else jnp
+        return xp.asarray(xp.log(self.scale).sum())

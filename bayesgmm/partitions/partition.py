@@ -1,0 +1,237 @@
+"""Which rows belong together, whatever the components are called: point partitions, and how far the posterior supports them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import jax.random as jr
+import numpy as np
+
+from bayesgmm.data.table import Table
+from bayesgmm.errors import ArgumentError
+from bayesgmm.partitions.credible_ball import CredibleBall, ball_around
+from bayesgmm.partitions.distance import LOSSES, loss_of
+from bayesgmm.partitions.draws import numbered, occupied, read, similarity, uncertainty
+from bayesgmm.partitions.search import losses, search
+from bayesgmm.problem import as_key, check_count, host_generator
+from bayesgmm.results.formatting import as_html, as_text, significant
+from bayesgmm.runtime.interrupt import interruptible
+from bayesgmm.runtime.progress import Progress, listening
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVEL = 0.95
+SAME_LOSS = 1e-12
+"""Expected losses this near each other are one, but for rounding."""
+
+
+@dataclass(frozen=True, repr=False)
+class Partition:
+    """A point estimate of the partition of the rows, and how far the posterior supports it."""
+
+    labels: np.ndarray
+    """Cluster of each row, (N,), from 0: in the order of the first feature's mean where data are known, or else of size."""
+    loss: str
+    """``"vi"`` or ``"binder"``: what was minimised."""
+    draws: np.ndarray
+    """The partitions that it rests on, (N, S): class of each row in each draw."""
+    num_available: int
+    """Draws that there were before they were thinned."""
+    table: Table | None
+    excess: np.ndarray
+    """How far above the best each start of the search came to rest, in expected loss: 0 for those that ended there."""
+    full: bool
+    """Whether all clusters that there was room for are used; ``max_clusters`` makes room for more."""
+    interrupted: bool
+
+    @property
+    def num_clusters(self) -> int:
+        """Clusters."""
+        return int(self.labels.max()) + 1
+
+    @property
+    def num_rows(self) -> int:
+        """N."""
+        return len(self.labels)
+
+    @property
+    def num_draws(self) -> int:
+        """S: draws that it rests on."""
+        return self.draws.shape[1]
+
+    @property
+    def expected_loss(self) -> float:
+        """Mean distance from the draws: VI in nats, or Binder's share of pairs."""
+        return float(self.distances.mean())
+
+    @cached_property
+    def distances(self) -> np.ndarray:
+        """Distance of each draw from the partition, (S,)."""
+        return losses(self.labels, self.draws, LOSSES[self.loss])
+
+    @cached_property
+    def uncertainty(self) -> np.ndarray:
+        """Of each row, (N,): expected share of the other rows about whose company the draws disagree with this partition.
+
+        ``(1 / (N - 1)) Σ_j |1[c_i = c_j] - P(z_i = z_j)|``. Its mean over rows is the expected Binder loss.
+        """
+        return uncertainty(self.labels, self.draws)
+
+    def similarity(self, rows: Any = None) -> np.ndarray:
+        """Posterior similarity matrix ``P(z_i = z_j)`` of all rows or the chosen ones, (R, R).
+
+        Raises
+        ------
+        ArgumentError
+            If there are more than 5,000 rows, or some that are not there.
+        """
+        if rows is None:
+            return similarity(self.draws)
+        chosen = np.asarray(rows)
+        if chosen.dtype == bool and chosen.shape == (self.num_rows,):
+            chosen = np.flatnonzero(chosen)
+        if chosen.ndim != 1 or chosen.size == 0 or chosen.dtype.kind not in "iu" or not _within(chosen, self.num_rows):
+            raise ArgumentError(
+                f"rows must be numbers of rows, from 0 to {self.num_rows - 1}, or {self.num_rows} booleans."
+            )
+        return similarity(self.draws[chosen])
+
+    @cached_property
+    def counts(self) -> "pd.Series":
+        """Posterior distribution of the number of occupied clusters."""
+        import pandas as pd
+
+        values = pd.Series(occupied(self.draws)).value_counts(normalize=True).sort_index()
+        return values.rename("probability").rename_axis("clusters")
+
+    @property
+    def ball(self) -> CredibleBall:
+        """The credible ball at 95 %; see `credible_ball`."""
+        return self.credible_ball()
+
+    def credible_ball(self, level: float = LEVEL) -> CredibleBall:
+        """The smallest ball around this partition that holds at least `level` of the draws, and its bounds.
+
+        Raises
+        ------
+        ArgumentError
+            If `level` is no share.
+        """
+        return ball_around(self.labels, self.draws, self.distances, level, LOSSES[self.loss], self.table)
+
+    def summary(self) -> "pd.DataFrame":
+        """A row per cluster: its rows, their mean uncertainty, and the means of the features where data are known."""
+        import pandas as pd
+
+        sizes = np.bincount(self.labels)
+        columns = {"rows": sizes, "uncertainty": np.bincount(self.labels, self.uncertainty) / sizes}
+        for d, name in enumerate(self.table.features if self.table is not None else ()):
+            assert self.table is not None
+            columns[f"mean[{name}]"] = np.bincount(self.labels, self.table.values[:, d]) / sizes
+        return pd.DataFrame(columns, index=pd.RangeIndex(self.num_clusters, name="cluster"))
+
+    def plot(self, ax: Any = None, kind: str = "similarity") -> Any:
+        """Draw the posterior similarity matrix, or with ``kind="uncertainty"`` the data by cluster; return the axes."""
+        from bayesgmm import plots
+
+        kinds = {"similarity": plots.plot_similarity, "uncertainty": plots.plot_uncertainty}
+        if kind not in kinds:
+            raise ArgumentError(f"Unknown kind of picture {kind!r}. Choose from {', '.join(kinds)}.")
+        return kinds[kind](self, ax)
+
+    def _title(self) -> str:
+        loss, here = LOSSES[self.loss], np.count_nonzero(self.excess <= SAME_LOSS)
+        thinned = f" of {self.num_available}" if self.num_draws < self.num_available else ""
+        starts = f"{here} of {len(self.excess)} starts" if here else f"{len(self.excess)} starts, then taken apart"
+        cut = ", interrupted" if self.interrupted else ""
+        cut += "; all clusters there was room for, see max_clusters" if self.full else ""
+        return (
+            f"Partition of {self.num_rows} rows into {self.num_clusters} clusters: expected {loss.title} "
+            f"{significant(self.expected_loss)}{loss.unit} over {self.num_draws}{thinned} draws (from {starts}{cut})"
+        )
+
+    def __repr__(self) -> str:
+        return as_text(self._title(), self.summary())
+
+    def _repr_html_(self) -> str:
+        return as_html(self._title(), self.summary())
+
+
+def partition(
+    draws: Any,
+    *,
+    loss: str = "vi",
+    max_clusters: int | None = None,
+    num_starts: int = 16,
+    seed: Any = 0,
+    max_draws: int = 1000,
+    x: Any = None,
+    labels: Any = None,
+    progress_bar: Progress = None,
+    **about: Any,
+) -> Partition:
+    """Find the partition of the rows that lies nearest to the posterior's, in expectation over its draws.
+
+    Minimises ``E d(c, z)`` over partitions c by greedy search from many starts: rows move one at a time to the cluster, or a
+    new one, where the expected loss is least, until none does; then clusters of the best are taken apart and placed anew. It
+    is the expectation itself over the draws, not the lower bound of Wade & Ghahramani (2018). Nothing depends on how the
+    components are numbered.
+
+    Parameters
+    ----------
+    draws
+        A `Posterior`; labels as integers (draw, N) or (chain, draw, N), of whatever program; or anything that `as_draws`
+        reads. Where there are no labels, one z per row and draw is drawn from ``p(z | θ, x)``.
+    loss
+        ``"vi"``, the variation of information, or ``"binder"``, the share of pairs, which splits off more small clusters.
+    max_clusters
+        At most so many. By default any number; of more than 4,000 rows, three to six more than any draw has.
+    num_starts
+        Starts: the best drawn partition, each row's most frequent class, all rows together, and then in turn rows placed one
+        by one in random order, and draws.
+    seed
+        int or JAX key.
+    max_draws
+        More draws are thinned to so many, evenly; to fewer if draws × rows would exceed 10⁸.
+    x
+        The data (N, D), where the draws do not hold them; new rows for a `Posterior`.
+    labels
+        Each row's class in each draw, or the name of the variable that holds it in a DataTree.
+    progress_bar
+        True, False, None (a bar if someone is watching) or a callable.
+    about
+        What else `as_draws` is to be told: ``component_dim``, ``names``, ``probabilities``.
+
+    Returns
+    -------
+    Partition
+        With Ctrl-C, the best so far. Beyond 4,000 rows the starts are searched on a random 4,000 of them; the best is extended
+        to all rows, and settled there.
+
+    Raises
+    ------
+    ArgumentError, DrawsError, DataError
+        Before the search.
+
+    Notes
+    -----
+    Dahl, Johnson & Müller (2022), Search algorithms and loss functions for Bayesian clustering; Wade & Ghahramani (2018),
+    Bayesian cluster analysis: point estimation and credible balls; Binder (1978).
+    """
+    chosen = loss_of(loss)
+    for name, value in {"num_starts": num_starts, "max_draws": max_draws, "max_clusters": max_clusters}.items():
+        if value is not None:
+            check_count(name, value)
+    key_labels, key_search = jr.split(as_key(seed))
+    drawn = read(draws, x, labels, max_draws, key_labels, about)
+    with listening(progress_bar) as listener, interruptible() as stop:
+        found = search(drawn.z, chosen, max_clusters, num_starts, host_generator(key_search), stop, listener)
+    return Partition(
+        numbered(found.labels, drawn.table), loss, drawn.z, drawn.num_available, drawn.table, found.excess, found.full,
+        found.interrupted,
+    )  # fmt: skip
+
+
+def _within(rows: np.ndarray, num_rows: int) -> bool:
+    return bool(rows.min() >= 0 and rows.max() < num_rows)

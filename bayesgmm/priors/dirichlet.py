@@ -1,0 +1,76 @@
+"""The belief about weights."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax.scipy.special import digamma, gammaln
+from jaxtyping import Float, PRNGKeyArray
+
+from bayesgmm.errors import PriorError
+from bayesgmm.numerics.arrays import Array
+
+
+class Dirichlet(NamedTuple):
+    """``weights ~ Dirichlet(concentration)``.
+
+    ``concentration`` is one number for all components, or one for each.
+    """
+
+    concentration: Any
+
+    def update(self, counts: Float[Array, "K"]) -> "Dirichlet":
+        """Belief after counting the rows of each component."""
+        return Dirichlet(self.concentration + counts)
+
+    def mode(self) -> Float[Array, "K"]:
+        """``(α_k - 1) / Σ (α_j - 1)``; a component with ``α_k < 1`` has its optimum at weight zero."""
+        excess = jnp.maximum(self.concentration - 1.0, 0.0)
+        return excess / jnp.sum(excess)
+
+    def sample(self, key: PRNGKeyArray) -> Float[Array, "K"]:
+        """Draw weights; a weight too small for its precision is the smallest number above 0, so that its log is finite."""
+        alpha = jnp.asarray(self.concentration)
+        weights = jax.nn.softmax(jr.loggamma(key, alpha, dtype=alpha.dtype))
+        return jnp.maximum(weights, jnp.finfo(alpha.dtype).tiny)
+
+    def log_kernel(self, log_weights: Float[Array, "K"]) -> Float[Array, ""]:
+        """``Σ (α_k - 1) log π_k``, with 0 · log 0 = 0."""
+        excess = self.concentration - 1.0
+        return jnp.sum(jnp.where(excess == 0.0, 0.0, excess * jnp.where(excess == 0.0, 0.0, log_weights)))
+
+    def expected_log(self) -> Float[Array, "K"]:
+        """``E[log π_k] = ψ(α_k) - ψ(Σ α)`` (Bishop 2006, eq. 10.66)."""
+        return digamma(self.concentration) - digamma(jnp.sum(jnp.asarray(self.concentration)))
+
+    def occupied(self, num_rows: int, num_components: int | None = None) -> np.ndarray:
+        """``P(K₊ = k)`` for k = 0 … K: how many components `num_rows` rows occupy under this prior, before any data are seen.
+
+        By Pólya's urn: after n rows in k components the next falls into an empty one with probability
+        ``(K - k) α / (n + K α)`` (Frühwirth-Schnatter, Malsiner-Walli & Grün 2021, section 2).
+
+        Raises
+        ------
+        PriorError
+            If the concentrations differ, or their number is not known.
+        """
+        alpha = np.asarray(self.concentration, float)
+        if alpha.ndim == 0 and num_components is None:
+            raise PriorError("Say how many components there are: occupied(num_rows, num_components).")
+        if np.ptp(alpha) > 0:
+            raise PriorError("The components of this prior differ in concentration; occupied() is for equal ones.")
+        num = int(num_components or len(alpha))
+        a = float(alpha.flat[0])
+        chances = np.zeros(num + 1)
+        chances[0] = 1.0
+        for n in range(num_rows):
+            enter = (num - np.arange(num + 1)) * a / (n + num * a)
+            chances = chances * (1.0 - enter) + np.concatenate([[0.0], (chances * enter)[:-1]])
+        return chances
+
+    def log_normaliser(self) -> Float[Array, ""]:
+        """``log Γ(Σ α) - Σ log Γ(α)``: the constant that makes the density integrate to one over the simplex."""
+        alpha = jnp.asarray(self.concentration)
+        return gammaln(jnp.sum(alpha)) - jnp.sum(gammaln(alpha))

@@ -1,0 +1,251 @@
+"""A prior of scales and correlations apart: ``Σ = diag(s) R diag(s)``, ``s_j`` half-normal or log-normal, ``R ~ LKJ``.
+
+(Barnard, McCulloch & Meng 2000; Lewandowski, Kurowicka & Joe 2009.) Nothing in it is conjugate, so only engines that follow
+gradients take it.
+"""
+
+import dataclasses
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax.scipy.special import betaln
+from jaxtyping import Float, PRNGKeyArray
+
+from bayesgmm.errors import PriorError
+from bayesgmm.model.families import FAMILIES, Family
+from bayesgmm.model.types import Frame, Params
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, matvec, outer
+from bayesgmm.priors.hyperparameters import fault_of_matrix, in_full
+from bayesgmm.priors.semiconjugate import log_normal_kernel, normal_constant
+from bayesgmm.priors.within_family import Restricted, restrict
+
+
+class HalfNormal(NamedTuple):
+    """``s ~ |N(0, scale²)|``; ``scale`` in the user's units, one for all features or one for each."""
+
+    scale: Any
+
+    def log_density(self, log_s: Array) -> Array:
+        """Log density of s, at log s."""
+        return -0.5 * jnp.exp(2.0 * log_s) / self.scale**2 + 0.5 * math.log(2.0 / math.pi) - jnp.log(self.scale)
+
+    def sample(self, key: PRNGKeyArray) -> Array:
+        """Draw log s."""
+        return jnp.log(jnp.abs(jr.normal(key, jnp.shape(self.scale), jnp.asarray(self.scale).dtype))) + jnp.log(
+            self.scale
+        )
+
+    def in_units(self, units: Array) -> "HalfNormal":
+        """The same prior of s / units."""
+        return HalfNormal(self.scale / units)
+
+    def fault(self) -> str | None:
+        """Why this is no probability distribution; None if it is one."""
+        return None if (np.asarray(self.scale) > 0).all() else "the scale of the half-normal must be above 0"
+
+
+class LogNormal(NamedTuple):
+    """``log s ~ N(loc, scale²)``; one for all features or one for each."""
+
+    loc: Any
+    scale: Any
+
+    def log_density(self, log_s: Array) -> Array:
+        """Log density of s, at log s."""
+        z = (log_s - self.loc) / self.scale
+        return -0.5 * z**2 - log_s - 0.5 * math.log(2.0 * math.pi) - jnp.log(self.scale)
+
+    def sample(self, key: PRNGKeyArray) -> Array:
+        """Draw log s."""
+        return self.loc + self.scale * jr.normal(key, jnp.shape(self.loc), jnp.asarray(self.loc).dtype)
+
+    def in_units(self, units: Array) -> "LogNormal":
+        """The same prior of s / units."""
+        return LogNormal(self.loc - jnp.log(jnp.asarray(units)), self.scale)
+
+    def fault(self) -> str | None:
+        """Why this is no probability distribution; None if it is one."""
+        return None if (np.asarray(self.scale) > 0).all() else "the scale of the log-normal must be above 0"
+
+
+class NormalTimesLKJ(NamedTuple):
+    """``μ_k ~ N(loc, covariance)``, ``Σ_k = diag(s_k) R_k diag(s_k)`` with ``s_kj ~ scales`` and ``R_k ~ LKJ(concentration)``.
+
+    In the user's own units. ``loc`` and ``covariance`` as in `NormalTimesInverseWishart`; ``concentration`` is 1 for a uniform
+    density over correlation matrices, above 1 to favour small correlations; ``scales`` is `HalfNormal` or `LogNormal`.
+    Diagonal covariances have no R; tied ones have one Σ.
+    """
+
+    loc: Any
+    covariance: Any
+    concentration: Any
+    scales: HalfNormal | LogNormal
+
+    def expand(self, num_components: int, dim: int) -> "NormalTimesLKJ":
+        """Every hyperparameter in full shape, as NumPy arrays; see `Belief.expand`."""
+        k, d = num_components, dim
+        if not isinstance(self.scales, HalfNormal | LogNormal):
+            raise PriorError(f"scales must be a bayesgmm.HalfNormal or LogNormal, got {type(self.scales).__name__}.")
+        scales = type(self.scales)(
+            *(in_full(f"scales {name}", value, (k, d)) for name, value in self.scales._asdict().items())
+        )
+        return NormalTimesLKJ(
+            in_full("loc", self.loc, (k, d)), in_full("covariance", self.covariance, (k, d, d)),
+            in_full("concentration", self.concentration, (k,)), scales,
+        )  # fmt: skip
+
+    @property
+    def scale(self) -> Array:
+        """Covariances with each feature's scale at the median of its prior, (K, D, D)."""
+        typical = (
+            self.scales.scale * 0.6745 if isinstance(self.scales, HalfNormal) else jnp.exp(jnp.asarray(self.scales.loc))
+        )
+        return jnp.eye(jnp.shape(self.loc)[-1]) * (typical**2)[..., None, :]
+
+    def sample(self, key: PRNGKeyArray, present: Params | None = None) -> tuple[Array, Array]:
+        """Draw (means, Cholesky factors) of free covariances."""
+        return self._free().sample(key, present)
+
+    def log_kernel(self, means: Array, whiteners: Array, log_diagonals: Array) -> Float[Array, ""]:
+        """Log density over means and free covariances without its constant."""
+        return self._free().log_kernel(means, whiteners, log_diagonals)
+
+    def _free(self) -> "Separated":
+        return Separated(self, restrict(None, FAMILIES["VVV"], *jnp.shape(self.loc))[0])
+
+    def log_normaliser(self) -> Float[Array, ""]:
+        """The constant of that density, summed over components."""
+        num, dim = jnp.shape(self.loc)
+        volumes = jnp.sum(log_volume_of_correlations(dim, jnp.asarray(self.concentration)))
+        return normal_constant(self.covariance) - num * dim * math.log(2.0) - volumes
+
+    def fault(self, variances_only: bool = False) -> str | None:
+        """Why this (fully shaped) belief is no probability distribution; None if it is one."""
+        del variances_only  # scales and correlations have their own conditions, whatever the family
+        if not all(np.isfinite(value).all() for value in jax.tree.leaves(self)):
+            return "a hyperparameter is not finite"
+        if (np.asarray(self.concentration) <= 0).any():
+            return "the LKJ concentration must be above 0"
+        return self.scales.fault() or fault_of_matrix("covariance of the mean's prior", np.asarray(self.covariance))
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["own", "space"], meta_fields=[])
+@dataclasses.dataclass(frozen=True)
+class Separated:
+    """`NormalTimesLKJ` within a covariance family."""
+
+    own: NormalTimesLKJ
+    space: Restricted
+    """The family, under no prior."""
+
+    @property
+    def family(self) -> Family:
+        """What is free in the covariances."""
+        return self.space.family
+
+    @property
+    def metric(self) -> Array:
+        """The features' units, (D,)."""
+        return self.space.metric
+
+    @property
+    def loc(self) -> Array:
+        """Location of the means, (K, D)."""
+        return self.own.loc
+
+    @property
+    def scale(self) -> Array:
+        """Typical covariances, (K, D, D)."""
+        return self.own.scale
+
+    @property
+    def _counted(self) -> int:
+        """How many covariances there are: the first of them, if all are one."""
+        return 1 if self.family.pooled else jnp.shape(self.own.loc)[0]
+
+    def project(self, params: Params) -> Params:
+        """The member of the family nearest to θ."""
+        return self.space.project(params)
+
+    def log_kernel(self, means: Array, whiteners: Array, log_diagonals: Array) -> Float[Array, ""]:
+        """Log density over means and what is free in the covariances, without the constants of means and correlations.
+
+        ``dΣ / d(s, R) = 2^D Π s_j^D`` for free matrices, ``dσ² / ds = 2 s`` for diagonal ones.
+        """
+        num, dim = self._counted, means.shape[-1]
+        log_s = 0.5 * jnp.log(jnp.diagonal(gram(inverse_tril(whiteners)), axis1=-2, axis2=-1))[:num]
+        scales = jax.tree.map(lambda leaf: jnp.asarray(leaf)[:num], self.own.scales)
+        density = log_normal_kernel(means, self.own.loc, self.own.covariance) + jnp.sum(scales.log_density(log_s))
+        if self.family.orientation == "I":
+            return density - jnp.sum(log_s)
+        log_det = 2.0 * (log_diagonals[:num] - jnp.sum(log_s, axis=-1))
+        return density + jnp.sum((jnp.asarray(self.own.concentration)[:num] - 1.0) * log_det) - dim * jnp.sum(log_s)
+
+    def sample(self, key: PRNGKeyArray, present: Params | None = None) -> tuple[Array, Array]:
+        """Draw (means, Cholesky factors)."""
+        from numpyro.distributions import LKJCholesky  # NumPyro loads only where it is needed
+
+        del present
+        key_means, key_scales, key_factors = jr.split(key, 3)
+        num, dim = jnp.shape(self.own.loc)
+        noise = jr.normal(key_means, (num, dim), jnp.asarray(self.own.loc).dtype)
+        means = self.own.loc + matvec(cholesky(jnp.asarray(self.own.covariance)), noise)
+        s = jnp.exp(self.own.scales.sample(key_scales))
+        if self.family.orientation == "I" or dim == 1:
+            factors = jnp.broadcast_to(jnp.eye(dim, dtype=noise.dtype), (num, dim, dim))
+        else:
+            keys = jr.split(key_factors, num)
+            factors = jnp.stack([
+                jnp.asarray(LKJCholesky(dim, jnp.asarray(self.own.concentration)[k]).sample(keys[k])) for k in range(num)
+            ])  # fmt: skip
+        trils = s[:, :, None] * factors
+        return means, jnp.broadcast_to(trils[: self._counted], (num, dim, dim))
+
+    def standardise(self, frame: Frame) -> "Separated":
+        """The same belief in standardised coordinates."""
+        loc, covariance, concentration, scales = self.own
+        loc, covariance = (loc - frame.center) / frame.scale, covariance / outer(jnp.asarray(frame.scale))
+        own = NormalTimesLKJ(loc, covariance, concentration, scales.in_units(jnp.asarray(frame.scale)))
+        return Separated(own, dataclasses.replace(self.space, metric=np.asarray(frame.scale)))
+
+
+def separated(prior: NormalTimesLKJ, family: Family) -> tuple[Separated, float]:
+    """The belief within a covariance family, and the log of its constant (2 per scale from σ² = s², means, correlations).
+
+    Raises
+    ------
+    PriorError
+        If the family is none of VVV, EEE, VVI and EEI.
+    """
+    num, dim = np.shape(prior.loc)
+    if family.name not in ("VVV", "EEE", "VVI", "EEI"):
+        raise PriorError(
+            f"NormalTimesLKJ is a prior of free, tied or diagonal covariances, not of {family.name}. Use covariance_type="
+            "'full', 'tied' or 'diag' (or EEI), or a NormalInverseWishart prior."
+        )
+    if family.pooled and any(np.ptp(value, axis=0).any() for value in (prior.concentration, *prior.scales)):
+        raise PriorError(
+            "One covariance for all components has one prior: give its hyperparameters without an axis of K."
+        )
+    counted = 1 if family.pooled else num
+    with jax.enable_x64(True):
+        constant = float(normal_constant(prior.covariance)) - counted * dim * math.log(2.0)
+        if family.orientation != "I":
+            constant -= float(jnp.sum(log_volume_of_correlations(dim, jnp.asarray(prior.concentration)[:counted])))
+    return Separated(prior, restrict(None, family, num, dim)[0]), constant
+
+
+def log_volume_of_correlations(dim: int, concentration: Any) -> Float[Array, "*k"]:
+    """``log ∫ |R|^(η - 1) dR`` over correlation matrices (Lewandowski, Kurowicka & Joe 2009, eq. 16)."""
+    eta = jnp.asarray(concentration)[..., None]
+    k = jnp.arange(1.0, dim)
+    halves = eta + 0.5 * (dim - k - 1.0)
+    return jnp.sum(
+        (2.0 * eta - 2.0 + dim - k) * (dim - k) * math.log(2.0) + (dim - k) * betaln(halves, halves), axis=-1
+    )

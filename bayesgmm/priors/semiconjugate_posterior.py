@@ -1,0 +1,177 @@
+"""Beliefs about means apart from covariances, once rows are seen: ``μ_k ~ N(loc, covariance)``, ``Σ_k ~ IW(df, scale)``.
+
+Given z they are conjugate for each of the two given the other: EM climbs over one and then the other (ECM, Meng & Rubin 1993),
+and Gibbs draws one and then the other (Gelman et al. 2013, section 3.7; Richardson & Green 1997 for one feature). The priors
+are those of `bayesgmm.priors.semiconjugate`.
+"""
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+
+from bayesgmm.errors import PriorError
+from bayesgmm.model.families import FAMILIES, Family
+from bayesgmm.model.types import Frame, Params, Stats
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, matvec, outer, transposed
+from bayesgmm.priors.normal_inverse_wishart import sample_inverse_wishart
+from bayesgmm.priors.semiconjugate import (
+    HierarchicalInverseWishart,
+    NormalTimesInverseWishart,
+    log_normal_kernel,
+    normal_constant,
+)
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["own", "counts_seen", "means_seen", "scatters_seen"],
+    meta_fields=["pooled"],
+)
+@dataclasses.dataclass(frozen=True)
+class Independent:
+    """A prior of `bayesgmm.priors.semiconjugate` after seeing rows (none: the prior itself), of one Σ for all components if ``pooled``."""
+
+    own: NormalTimesInverseWishart | HierarchicalInverseWishart
+    counts_seen: Any
+    """(K,)"""
+    means_seen: Any
+    """(K, D)"""
+    scatters_seen: Any
+    """(K, D, D)"""
+    pooled: bool
+
+    @property
+    def family(self) -> Family:
+        """Free covariances, or one for all."""
+        return FAMILIES["EEE" if self.pooled else "VVV"]
+
+    @property
+    def loc(self) -> Array:
+        """Location of the means' prior, (K, D)."""
+        return self.own.loc
+
+    @property
+    def scale(self) -> Array:
+        """Scale of the covariances' prior, (K, D, D)."""
+        return self.own.scale
+
+    @property
+    def strength(self) -> Array:
+        """Rows behind each mean, (K,)."""
+        return self.counts_seen
+
+    @property
+    def counts(self) -> Array:
+        """Effective rows behind each covariance, (K,)."""
+        return self._powers + self.counts_seen
+
+    @property
+    def _share(self) -> float:
+        return 1.0 / len(self.own.df) if self.pooled else 1.0
+
+    @property
+    def _powers(self) -> Array:
+        """What the prior adds to the exponents of ``|Σ_k|^(-1/2)``."""
+        return self._share * (self.own.df + (jnp.shape(self.own.loc)[-1] + 1.0))
+
+    def update(self, stats: Stats) -> "Independent":
+        """The belief after seeing the rows behind these statistics, and no others."""
+        return Independent(self.own, stats.counts, stats.means, stats.scatters, self.pooled)
+
+    def mode(self, present: Params) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
+        """One turn of ECM: means given the present covariances, then covariances given those means."""
+        means, _ = self._means_given(present.scale_trils)
+        powers, scatters = self._scatters_given(means, None, present.scale_trils)
+        return means, self._for_all(cholesky(scatters / powers[:, None, None]))
+
+    def sample(
+        self, key: PRNGKeyArray, present: Params | None = None
+    ) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
+        """One turn of Gibbs: covariances given the present means, then means given those covariances; the prior, unseen."""
+        key_means, key_scale = jr.split(key)
+        dim = jnp.shape(self.own.loc)[-1]
+        means, trils = (self.own.loc, None) if present is None else present[1:]
+        powers, scatters = self._scatters_given(means, jr.fold_in(key, 2), trils)
+        trils = self._for_all(sample_inverse_wishart(key_scale, powers - (dim + 1.0), scatters))
+        means, factors = self._means_given(trils)
+        noise = jr.normal(key_means, means.shape, means.dtype)
+        # The precision is F Fᵀ: F⁻ᵀ times noise has its inverse as covariance.
+        return means + matvec(transposed(inverse_tril(factors)), noise), trils
+
+    def project(self, params: Params) -> Params:
+        """θ itself, or with one covariance for all, the mean of them."""
+        if not self.pooled:
+            return params
+        common = jnp.sum(params.weights[:, None, None] * gram(params.scale_trils), axis=0, keepdims=True)
+        return params._replace(scale_trils=self._for_all(cholesky(common)))
+
+    def log_kernel(self, means: Array, whiteners: Array, log_diagonals: Array) -> Float[Array, ""]:
+        """Log density of the prior without its constant; ``whiteners`` are L⁻¹ and ``log_diagonals`` are log |L|."""
+        scales = self.own.log_scales(gram(transposed(whiteners)), self._share)
+        return (
+            log_normal_kernel(means, self.own.loc, self.own.covariance) + scales - jnp.sum(self._powers * log_diagonals)
+        )
+
+    def standardise(self, frame: Frame) -> "Independent":
+        """The same belief in standardised coordinates."""
+        return dataclasses.replace(self, own=self.own.in_units(frame))
+
+    def _means_given(self, trils: Float[Array, "K D D"]) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
+        """Mean of each μ_k given Σ_k, and the Cholesky factor of its precision."""
+        ours, theirs = (gram(transposed(inverse_tril(t))) for t in (cholesky(jnp.asarray(self.own.covariance)), trils))
+        theirs = self.counts_seen[:, None, None] * theirs
+        factors = cholesky(ours + theirs)
+        inverse = inverse_tril(factors)
+        # From the prior's location, so that no digit is lost where it is far.
+        pull = matvec(theirs, self.means_seen - self.own.loc)
+        return self.own.loc + matvec(transposed(inverse), matvec(inverse, pull)), factors
+
+    def _scatters_given(self, means: Array, key: PRNGKeyArray | None, trils: Array | None) -> tuple[Array, Array]:
+        """Exponent and scatter of each Σ_k (or of the one) given the means, and given the scale where that is unknown."""
+        shift = self.means_seen - means
+        about = self.scatters_seen + self.counts_seen[:, None, None] * outer(shift)
+        precisions = None if trils is None else gram(transposed(inverse_tril(trils)))
+        scale = self.own.scale_given(key, precisions, self._share)
+        powers, scatters = self._powers + self.counts_seen, self._share * scale + about
+        if self.pooled:
+            return powers.sum(keepdims=True), scatters.sum(axis=0, keepdims=True)
+        return powers, scatters
+
+    def _for_all(self, trils: Array) -> Float[Array, "K D D"]:
+        return jnp.broadcast_to(trils, jnp.shape(self.own.covariance))
+
+
+def independent(
+    prior: NormalTimesInverseWishart | HierarchicalInverseWishart, family: Family
+) -> tuple[Independent, float]:
+    """The belief within a covariance family, and the log of its constant.
+
+    Raises
+    ------
+    PriorError
+        If the family is neither free (VVV) nor tied (EEE).
+    """
+    if family.name not in ("VVV", "EEE"):
+        raise PriorError(
+            f"{type(prior).__name__} is a prior of free or tied covariances, not of {family.name}. Use covariance_type= "
+            "'full' or 'tied', or a NormalInverseWishart prior."
+        )
+    pooled = family.name == "EEE"
+    prior = prior.averaged() if pooled else prior
+    own = Independent(prior, *_nothing(prior), pooled)
+    share = 1.0 / len(prior.df) if pooled else 1.0
+    with jax.enable_x64(True):
+        constant = normal_constant(prior.covariance) + prior.constant_of_scales(share)
+        return own, float(constant)
+
+
+def _nothing(prior: NormalTimesInverseWishart | HierarchicalInverseWishart) -> tuple[Any, Any, Any]:
+    xp = np if isinstance(prior.loc, np.ndarray) else jnp
+    return xp.zeros_like(prior.df), xp.zeros_like(prior.loc), xp.zeros_like(prior.covariance)

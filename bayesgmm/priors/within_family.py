@@ -1,0 +1,242 @@
+"""Beliefs about components whose covariances belong to a family: the prior's part, and the mode that EM takes."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import jax.scipy.special as jsp
+import numpy as np
+from jax import lax
+from jax.custom_batching import custom_vmap
+from jaxtyping import Float, PRNGKeyArray
+from scipy.special import gammaln, multigammaln  # pyright: ignore[reportAttributeAccessIssue]
+
+from bayesgmm.model.families import Family, read_out
+from bayesgmm.model.types import Frame, Params, Stats
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.linalg import cholesky, gram, log_diagonal_sum, outer
+from bayesgmm.priors.normal_inverse_wishart import (
+    NormalInverseWishart,
+    flat_belief,
+    sample_inverse_wishart,
+    sample_means,
+)
+
+
+@partial(
+    jax.tree_util.register_dataclass, data_fields=["belief", "metric", "active", "which"], meta_fields=["families"]
+)
+@dataclasses.dataclass(frozen=True)
+class Restricted:
+    """A belief about components whose covariances belong to a family; its mode is the family's read-out.
+
+    Among several ``families``, ``which`` says the one that is meant: a program then serves all of them.
+
+    ``belief`` is the conjugate form before the restriction: ``df + D + 2`` is the effective count, ``scale`` the effective
+    scatter. ``metric`` are the features' units, in which the family is meant; components that are not ``active`` are
+    place-holders.
+    """
+
+    families: tuple[Family, ...]
+    belief: NormalInverseWishart
+    metric: Any
+    """(D,)"""
+    active: Any
+    """(K,), bool"""
+    which: Any
+    """(), int; all lanes of a batch have the same."""
+
+    @property
+    def family(self) -> Family:
+        """The family, of a belief about one."""
+        return self.families[0]
+
+    @property
+    def loc(self) -> Array:
+        """Location of the means, (K, D)."""
+        return self.belief.loc
+
+    @property
+    def strength(self) -> Array:
+        """Effective rows behind each mean, (K,)."""
+        return self.belief.strength
+
+    @property
+    def counts(self) -> Array:
+        """Effective rows behind each covariance, (K,)."""
+        return self.belief.counts
+
+    @property
+    def scale(self) -> Array:
+        """Effective scatters, (K, D, D)."""
+        return self.belief.scale
+
+    def update(self, stats: Stats) -> "Restricted":
+        """Conjugate update of what the restriction is read off."""
+        return dataclasses.replace(self, belief=self.belief.update(stats))
+
+    def mode(self, present: Params) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
+        """Joint mode of (μ, Σ) within the family; iterative families go on from ``present``."""
+        return self.loc, self._read_out(self.counts, self.scale, present.scale_trils)
+
+    def sample(
+        self, key: PRNGKeyArray, present: Params | None = None
+    ) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
+        """Draw (means, Cholesky factors) from the conjugate belief of a family in `CONJUGATE`.
+
+        Without the means the belief about Σ is ``Π |Σ_k|^(-powers_k/2) exp(-tr(Σ_k⁻¹ W_k)/2)``: inverse-Wishart for free
+        orientations, inverse-gamma for the variances of diagonal and spherical covariances; of one Σ for all components if
+        the family is pooled.
+        """
+        del present
+        key_mean, key_scale = jr.split(key)
+        powers, scatters = self._apart_from_means()
+        if self.family.orientation == "I":
+            variances = scatters / jr.gamma(key_scale, powers, dtype=scatters.dtype)
+            trils = self._from_variances(variances)
+        else:
+            trils = self._for_all(sample_inverse_wishart(key_scale, powers, scatters))
+        return sample_means(key_mean, self.loc, self.strength, trils), trils
+
+    def _apart_from_means(self) -> tuple[Array, Array]:
+        """The belief about Σ alone, in the user's units: df and scale of inverse-Wisharts; shape and scale of inverse-gammas.
+
+        With leading axis K, or 1 if the family is pooled; inverse-gammas have an axis of variances too.
+        """
+        dim = self.loc.shape[-1]
+        powers, scatters = self.counts - 1.0, self.scale * outer(self.metric)
+        if self.family.pooled:
+            powers, scatters = powers.sum(keepdims=True), scatters.sum(axis=0, keepdims=True)
+        if self.family.orientation != "I":
+            return powers - (dim + 1.0), scatters
+        spreads = jnp.diagonal(scatters, axis1=1, axis2=2)
+        if self.family.shape == "I":
+            powers, spreads = dim * powers, spreads.sum(axis=1, keepdims=True)
+        return jnp.broadcast_to(0.5 * powers[:, None] - 1.0, spreads.shape), 0.5 * spreads
+
+    def _from_variances(self, variances: Array) -> Float[Array, "K D D"]:
+        dim = self.loc.shape[-1]
+        return self._for_all(jnp.sqrt(variances)[:, :, None] * jnp.eye(dim, dtype=variances.dtype))
+
+    def _for_all(self, trils: Array) -> Float[Array, "K D D"]:
+        """Factors in the user's units, of each component or of all, in these coordinates."""
+        return jnp.broadcast_to(trils / self.metric[:, None], (*self.loc.shape, self.loc.shape[-1]))
+
+    def harmonic_trils(self) -> Float[Array, "K D D"]:
+        """Cholesky factors of ``E[Σ_k⁻¹]⁻¹``."""
+        powers, scatters = self._apart_from_means()
+        if self.family.orientation == "I":
+            return self._from_variances(scatters / powers)
+        return self._for_all(cholesky(scatters / powers[:, None, None]))
+
+    def expected_log_det(self) -> Float[Array, "K"]:
+        """``E[log |Σ_k|]``."""
+        powers, scatters = self._apart_from_means()
+        num, dim = self.loc.shape
+        if self.family.orientation == "I":
+            logs = jnp.log(scatters) - jsp.digamma(powers)
+            own = jnp.sum(jnp.broadcast_to(logs, (len(logs), dim)), axis=-1)
+        else:
+            halves = 0.5 * (powers[:, None] - jnp.arange(dim, dtype=scatters.dtype))
+            own = (
+                2.0 * log_diagonal_sum(cholesky(scatters)) - dim * math.log(2.0) - jnp.sum(jsp.digamma(halves), axis=1)
+            )
+        return jnp.broadcast_to(own, (num,)) - 2.0 * jnp.sum(jnp.log(self.metric))
+
+    def expected_log_kernel(self, q: "Restricted") -> Float[Array, ""]:
+        """``E_q[log_kernel]``: the density without its constant, averaged over another belief of the family."""
+        return self.belief.expected_log_kernel(q)
+
+    def log_normaliser(self) -> Float[Array, ""]:
+        """Minus the log of the integral of `log_kernel` over means and what is free in the covariances (user's units)."""
+        powers, scatters = self._apart_from_means()
+        dim = self.loc.shape[-1]
+        if self.family.orientation == "I":
+            integral = jnp.sum(jsp.gammaln(powers) - powers * jnp.log(scatters))
+        else:
+            logs = jsp.multigammaln(0.5 * powers, dim) - powers * log_diagonal_sum(cholesky(scatters))
+            integral = jnp.sum(0.5 * dim * math.log(2.0) * powers + logs)
+        integral += jnp.sum(self.counts - 1.0) * jnp.sum(jnp.log(self.metric))
+        return 0.5 * dim * jnp.sum(jnp.log(self.strength / (2.0 * math.pi))) - integral
+
+    def project(self, params: Params) -> Params:
+        """The member of the family nearest to θ in Kullback-Leibler divergence; θ itself if it is one."""
+        scatters = params.weights[:, None, None] * gram(params.scale_trils)
+        trils = self._read_out(params.weights, scatters, params.scale_trils)
+        return params._replace(scale_trils=trils)
+
+    def _read_out(self, counts, scatters, trils):
+        units = self.metric[:, None]
+        parts = counts, scatters * outer(self.metric), trils * units, self.active
+        found = _one_of([partial(read_out, family) for family in self.families], self.which, *parts)
+        return jnp.where(self.active[:, None, None], found / units, found)
+
+    def log_kernel(self, means: Array, whiteners: Array, log_diagonals: Array) -> Float[Array, ""]:
+        """Log density without its constant."""
+        return self.belief.log_kernel(means, whiteners, log_diagonals)
+
+    def standardise(self, frame: Frame) -> "Restricted":
+        """The same belief in standardised coordinates; the family keeps its meaning in the user's units."""
+        return dataclasses.replace(self, belief=self.belief.standardise(frame), metric=self.metric * frame.scale)
+
+
+CONJUGATE = ("EII", "VII", "EEI", "VVI", "EEE", "VVV")
+"""Families whose belief is conjugate: their posterior given z can be drawn in one go."""
+
+
+def _one_of(functions: list[Callable], which, *args):
+    """The value of one of several functions; in a batch, of the same one for all lanes, so that only it is computed."""
+    if len(functions) == 1:
+        return functions[0](*args)
+
+    @custom_vmap
+    def call(which, *args):
+        return lax.switch(which, functions, *args)
+
+    @call.def_vmap
+    def _(axis_size, in_batched, which, *args):
+        axes = [0 if batched else None for batched in in_batched[1:]]
+        lanes = [jax.vmap(function, in_axes=axes, axis_size=axis_size) for function in functions]
+        return lax.switch(which[0] if in_batched[0] else which, lanes, *args), True
+
+    return call(which, *args)
+
+
+def restrict(
+    prior: NormalInverseWishart | None, family: Family, num_components: int, dim: int
+) -> tuple[Restricted, float]:
+    """The belief of a family under a prior (None: flat), and the log of its constant (Fraley & Raftery 2007, section 2).
+
+    - means: ``N(μ_k | loc, Σ_k / strength)``;
+    - Σ of free orientation: the density ``IW(Σ; df, scale)``; diagonal: ``IG(df/2, scale_jj/2)`` for each variance;
+      spherical: ``IG(df/2, s/2)`` for the variance, s the mean of the diagonal of ``scale``;
+    - counted once if all components share one covariance, else for each component.
+    """
+    metric, active = np.ones(dim), np.ones(num_components, bool)
+    if prior is None:
+        return Restricted((family,), flat_belief(num_components, dim).components, metric, active, np.asarray(0)), 0.0
+    loc, strength, df, scale = (np.asarray(value, float) for value in prior)
+    if family.pooled:  # one covariance has one prior: that of the average hyperparameters
+        df, scale = np.broadcast_to(df.mean(), df.shape), np.broadcast_to(scale.mean(axis=0), scale.shape)
+    diagonal = np.diagonal(scale, axis1=1, axis2=2)
+    if family.shape == "I":
+        mean = diagonal.mean(axis=1)
+        power, matrix = (df + 2.0) / dim, (mean / dim)[:, None, None] * np.eye(dim)
+        constant = 0.5 * df * np.log(mean / 2.0) - gammaln(0.5 * df)
+    elif family.orientation == "I":
+        power, matrix = df + 2.0, diagonal[:, :, None] * np.eye(dim)
+        constant = (0.5 * df[:, None] * np.log(diagonal / 2.0) - gammaln(0.5 * df)[:, None]).sum(axis=1)
+    else:
+        power, matrix = df + dim + 1.0, scale
+        log_det = np.linalg.slogdet(scale)[1]
+        constant = 0.5 * df * (log_det - dim * np.log(2.0)) - multigammaln(0.5 * df, dim)
+    share = 1.0 / num_components if family.pooled else 1.0
+    effective = NormalInverseWishart(loc, strength, 1.0 + share * power - (dim + 2.0), share * matrix)
+    means = 0.5 * dim * np.log(strength / (2.0 * np.pi))
+    belief = Restricted((family,), effective, metric, active, np.asarray(0))
+    return belief, float(np.sum(share * np.asarray(constant) + means))

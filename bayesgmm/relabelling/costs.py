@@ -1,0 +1,110 @@
+"""What names cost, by each method of `bayesgmm.relabelling`: arrays (draw, name, component).
+
+All costs are at least 0, and 0 means a perfect fit; sums over a whole naming are the method's own objective.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from bayesgmm.numerics.assignment import inverse
+from bayesgmm.relabelling.allocations import Allocations
+from bayesgmm.results.draws import Draws
+
+TINY = np.finfo(float).tiny
+LEAST_VARIANCE = 1e-6
+"""A class of equal rows has no spread; this share of the data's own variance keeps its density finite."""
+
+
+def disagreement(allocations: Allocations, pivot: np.ndarray) -> np.ndarray:
+    """Half the rows that are in class k of the pivot or in the draw's component j, but not in both: each row counts once."""
+    size, num = allocations.draws.size, allocations.draws.num_components
+    both = np.zeros((size, num, num))
+    for rows, labels in allocations.labels():
+        ours = pivot[rows]
+        for k in range(num):
+            here = labels[:, ours == k]
+            for j in range(num):
+                both[:, k, j] += np.count_nonzero(here == j, axis=1)
+    in_pivot = np.bincount(pivot, minlength=num)
+    return 0.5 * (in_pivot[:, None] + both.sum(axis=1, keepdims=True)) - both
+
+
+def votes(labels: np.ndarray, permutations: np.ndarray) -> np.ndarray:
+    """How often each row bears each name, (name, row)."""
+    names = np.take_along_axis(inverse(permutations).astype(np.uint8), labels, axis=1)
+    return np.stack([np.count_nonzero(names == k, axis=0) for k in range(permutations.shape[1])])
+
+
+def mean_probabilities(allocations: Allocations, permutations: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Class probabilities averaged over draws under a naming, (name, rows), and each draw's own (draw, component, rows)."""
+    size, num = permutations.shape
+    chosen = np.zeros((num, size, num))
+    chosen[inverse(permutations), np.arange(size)[:, None], np.arange(num)] = 1.0 / size
+    for _, block in allocations.probabilities():
+        yield chosen.reshape(num, -1) @ block.reshape(size * num, -1), block
+
+
+def own_entropy(allocations: Allocations) -> np.ndarray:
+    """``Σ_n (p_nj log p_nj - p_nj)`` of each draw's component, (draw, component): what no naming changes."""
+    total = np.zeros((allocations.draws.size, allocations.draws.num_components))
+    for _, block in allocations.probabilities():
+        total += np.einsum("sjn,sjn->sj", block, np.log(np.maximum(block, TINY)) - 1.0)
+    return total
+
+
+def divergence(allocations: Allocations, permutations: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """``Σ_n p_nj log (p_nj / q_nk) + q_nk - p_nj``, q the average under the present naming (Stephens 2000, section 4.1)."""
+    size, num = permutations.shape
+    costs = np.repeat(own[:, None, :], num, axis=1)
+    for average, block in mean_probabilities(allocations, permutations):
+        logs = np.log(np.maximum(average, TINY))
+        cross = (block.reshape(size * num, -1) @ logs.T).reshape(size, num, num)  # [draw, component, name]
+        costs += average.sum(axis=1)[:, None] - cross.swapaxes(1, 2)
+    return np.maximum(costs, 0.0)  # rounding
+
+
+def sums_by_class(allocations: Allocations, draws: Draws) -> np.ndarray:
+    """Number of rows, sums and sums of squares of the standardised features of each class, (draw, component, 1 + 2 D)."""
+    assert draws.table is not None
+    x = (draws.table.values - draws.frame.center) / draws.frame.scale
+    features = np.concatenate([np.ones((len(x), 1)), x, x**2], axis=1)
+    sums = np.zeros((draws.size, draws.num_components, features.shape[1]))
+    for rows, labels in allocations.labels():
+        for j in range(draws.num_components):
+            sums[:, j] += (labels == j).astype(float) @ features[rows]
+    return sums
+
+
+def misfit(sums: np.ndarray, permutations: np.ndarray) -> np.ndarray:
+    """Minus twice the log density of each component's rows under each name's Gaussian, less what their own Gaussian gives.
+
+    A name's Gaussian is fitted to all rows that bear the name, over all draws; features are independent in it.
+    """
+    named = np.take_along_axis(sums, permutations[..., None], axis=1).sum(axis=0)
+    costs = _minus_twice_log_density(sums[:, None], *_gaussian(named))
+    own = _minus_twice_log_density(sums, *_gaussian(sums))
+    return np.maximum(costs - own[:, None], 0.0)  # rounding
+
+
+def _gaussian(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centres and variances of classes, from `sums_by_class`."""
+    dim = sums.shape[-1] // 2
+    counts = np.maximum(sums[..., :1], TINY)
+    centres = sums[..., 1 : dim + 1] / counts
+    return centres, np.maximum(sums[..., dim + 1 :] / counts - centres**2, LEAST_VARIANCE)
+
+
+def _minus_twice_log_density(sums: np.ndarray, centres: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """``Σ_n |x_n - centre|² / variance + log variance`` over a class's rows; a name's axis comes before the component's."""
+    dim = centres.shape[-1]
+    if centres.ndim == 2:
+        centres, variances = centres[:, None], variances[:, None]
+    rows, first, second = sums[..., :1], sums[..., 1 : dim + 1], sums[..., dim + 1 :]
+    squares_about = second - 2.0 * centres * first + centres**2 * rows
+    return (squares_about / variances + rows * np.log(variances)).sum(axis=-1)
+
+
+def squares(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Squared distances of each draw's components (draw, component, number) from centres (name, number)."""
+    return ((points[:, None] - centres[:, None]) ** 2).sum(axis=3)

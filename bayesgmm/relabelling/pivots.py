@@ -1,0 +1,64 @@
+"""Where a relabelling starts from: a pivot draw, its partition of the rows, and components as points."""
+
+from typing import Any
+
+import numpy as np
+
+from bayesgmm.errors import ArgumentError
+from bayesgmm.relabelling.allocations import Allocations
+from bayesgmm.results.draws import Draws
+
+
+def draw_of(pivot: Any, draws: Draws, least: int | None = None) -> int:
+    """Place of a draw in the line of all chains; by default that of the highest log posterior, or `least` if none is known."""
+    if pivot is None:
+        if draws.heights is not None:
+            return int(np.argmax(draws.heights))
+        if least is not None:
+            return least
+        raise ArgumentError("The draws hold no log posterior to choose a pivot by. Give pivot=(chain, draw).")
+    try:
+        chain, draw = map(int, pivot)
+        return int(np.ravel_multi_index((chain, draw), draws.shape))
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"The pivot must be a draw as (chain, draw) within {draws.shape}, or an array; got {pivot!r}."
+        ) from None
+
+
+def partition_of(pivot: Any, draws: Draws, allocations: Allocations, least: int | None = None) -> np.ndarray:
+    """A partition of the rows for ECR to agree with."""
+    if not isinstance(pivot, np.ndarray):
+        place = draw_of(pivot, draws, least)
+        return np.concatenate([labels[place] for _, labels in allocations.labels()]).astype(int)
+    num = draws.num_components
+    if pivot.shape != (allocations.num_rows,) or pivot.dtype.kind not in "iu":
+        raise ArgumentError(
+            f"The pivot must be {allocations.num_rows} integers, one per row; got shape {pivot.shape} of {pivot.dtype}."
+        )
+    if pivot.min() < 0 or pivot.max() >= num:
+        raise ArgumentError(f"The pivot's classes must be 0 to {num - 1}, got {pivot.min()} to {pivot.max()}.")
+    return pivot.astype(int)
+
+
+def variable_of(draws: Draws, name: str) -> np.ndarray:
+    """A variable of that name as (draw, component, number)."""
+    if name == "means" and draws.means_name:
+        name = draws.means_name
+    if name not in draws.variables:
+        raise ArgumentError(f"No variable {name!r} with components; there are {', '.join(draws.variables)}.")
+    return draws.flat(name)
+
+
+def points_of(draws: Draws, variables: list[str] | None, scale: bool) -> np.ndarray:
+    """Each draw's components as points, (draw, component, number)."""
+    if variables is None:
+        variables = [draws.means_name] if draws.means_name else list(draws.variables)
+    points = np.concatenate([variable_of(draws, name) for name in variables], axis=2)
+    return points / scales_of(draws, variables) if scale else points
+
+
+def scales_of(draws: Draws, variables: list[str] | None) -> np.ndarray:
+    """Standard deviation of each number over draws and components, by which `points_of` divides."""
+    spread = points_of(draws, variables, scale=False).std(axis=(0, 1))
+    return np.where(spread > 0, spread, 1.0)

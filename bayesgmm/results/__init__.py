@@ -1,0 +1,1 @@
+"""What engines return: fits, posteriors and their DataTrees; draws of other software; what results support, in words."""

@@ -1,0 +1,269 @@
+"""The only builder of ArviZ objects: fits and draws as DataTrees with one set of names and dims.
+
+==========================  ===========================================================================
+group                       variables
+==========================  ===========================================================================
+``posterior``               ``weights[component]``, ``means[component, feature]``,
+                            ``covariances[component, feature, feature_bis]``
+``sample_stats``            ``lp`` (log posterior density, constants included), ``naming[component]`` and the sampler's own
+``log_likelihood``          ``x[obs]``: the **marginal** log density of each row, z summed out
+``log_prior``               ``weights`` and ``components``: the two factors of ``log p(θ)``, constants included
+``posterior_predictive``    ``x[obs, feature]``: a new data set per draw, one z per row
+``prior``                   as ``posterior``, drawn from the prior
+``prior_predictive``        ``x[obs, feature]``
+``observed_data``           ``x[obs, feature]``
+``label_invariant``         quantities that do not depend on how components are numbered
+==========================  ===========================================================================
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax import lax
+from jax.scipy.special import logsumexp
+from jaxtyping import Key, PRNGKeyArray
+
+from bayesgmm.data.table import Table
+from bayesgmm.model.mixture import log_joint_scorer
+from bayesgmm.model.types import Frame, Params
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.priors.normal_inverse_wishart import Belief
+from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.programs import Program
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+MOST_VALUES = 2**25
+"""Most numbers (268 MB) that a per-row group may hold; beyond it the group is thinned, and says so in its attributes."""
+BLOCK_VALUES = 2**22
+"""Residuals (component, feature, row) held at a time while densities are worked out."""
+FEWEST_DRAWS = 400
+"""With fewer draws than this a per-row group would serve no purpose, and is left out."""
+PRIOR_DRAWS = 500
+FIXED_POINTS = 5
+
+DIMS = {
+    "weights": ["component"],
+    "means": ["component", "feature"],
+    "covariances": ["component", "feature", "feature_bis"],
+    "naming": ["component"],
+    "sorted_weights": ["rank"],
+    "log_density": ["point"],
+    "mixture_mean": ["feature"],
+    "mixture_sd": ["feature"],
+}
+
+
+def posterior_tree(
+    params: Params,
+    table: Table,
+    frame: Frame,
+    prior: Belief,
+    invariants: "xr.Dataset",
+    sample_stats: dict[str, np.ndarray],
+    key: PRNGKeyArray,
+    attrs: dict[str, Any],
+) -> "xr.DataTree":
+    """Every group of the module's table, from draws with leading axes (chain, draw) in the user's units."""
+    import xarray as xr
+
+    key_predict, key_prior, key_prior_predict = jr.split(key, 3)
+    dim = table.dim
+    num_chains, num_draws = params.weights.shape[:2]
+    step = _thinning(num_chains, num_draws, table.num_rows)
+    wide = _thinning(num_chains, num_draws, table.num_rows * dim)
+    prior_draws = sample_prior(key_prior, prior, PRIOR_DRAWS)
+    rows = _thinning(1, PRIOR_DRAWS, table.num_rows * dim)
+    groups = {
+        "posterior": _theta(params),
+        "sample_stats": {"lp": invariants["log_posterior"].values, **sample_stats},
+        "log_prior": _log_prior(params, prior, (invariants["log_posterior"] - invariants["log_likelihood"]).values),
+        "prior": _theta(prior_draws),
+        "observed_data": {"x": table.values.copy()},
+    }
+    if step:
+        groups["log_likelihood"] = {"x": pointwise_log_density(_every(params, step), table, frame)}
+    if wide:
+        groups["posterior_predictive"] = {"x": predictive(key_predict, _every(params, wide), table.num_rows)}
+    if rows:
+        groups["prior_predictive"] = {"x": predictive(key_prior_predict, _every(prior_draws, rows), table.num_rows)}
+    thinning = {"log_likelihood": step, "posterior_predictive": wide, "prior_predictive": rows}
+    omitted = [name for name, thin in thinning.items() if thin == 0]
+    if omitted:
+        note = f"{', '.join(omitted)}: with {table.num_rows} rows, fewer than {FEWEST_DRAWS} draws would fit in memory"
+        attrs = attrs | {"omitted": note}
+    tree = _tree(groups, table, params.weights.shape[-1], attrs)
+    tree["label_invariant"] = xr.DataTree(invariants)
+    for name, thin in thinning.items():
+        if thin > 1:
+            draws = tree[name].to_dataset()
+            kept = draws.assign_coords(draw=draws["draw"].values * thin)
+            note = f"every {thin}th draw, to hold no more than {MOST_VALUES} numbers"
+            tree[name] = xr.DataTree(kept.assign_attrs(thinned=note))
+    return tree
+
+
+def _log_prior(params: Params, prior: Belief, total: np.ndarray) -> dict[str, np.ndarray]:
+    """``log p(θ)`` by its factors: whatever the belief about the components, that about the weights stands apart from it."""
+    with scope("float64"):
+        belief = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), prior.weights)
+        logs = jnp.log(jnp.asarray(params.weights).reshape(-1, params.weights.shape[-1]))
+        weights = np.asarray(jax.vmap(belief.log_kernel)(logs) + belief.log_normaliser()).reshape(total.shape)
+    return {"weights": weights, "components": total - weights}
+
+
+def fit_tree(params: Params, table: Table, frame: Frame, objective: float, attrs: dict[str, Any]) -> "xr.DataTree":
+    """A point fit as one chain of one draw."""
+    one = jax.tree.map(lambda leaf: np.asarray(leaf)[None, None], params)
+    groups = {
+        "posterior": _theta(one),
+        "sample_stats": {"lp": np.full((1, 1), objective)},
+        "observed_data": {"x": table.values.copy()},
+    }
+    if table.num_rows <= MOST_VALUES:
+        groups["log_likelihood"] = {"x": pointwise_log_density(one, table, frame)}
+    return _tree(groups, table, params.weights.shape[-1], attrs)
+
+
+def prior_tree(keys: Any, prior: Belief, table: Table, num: int) -> "xr.DataTree":
+    """Groups ``prior``, ``prior_predictive`` and ``observed_data``; every few draws only where all would not fit in memory."""
+    draws = sample_prior(keys[0], prior, num)
+    step = _thinning(1, num, table.num_rows * table.dim)
+    groups = {"prior": _theta(draws), "observed_data": {"x": table.values.copy()}}
+    if step:
+        groups["prior_predictive"] = {"x": predictive(keys[1], _every(draws, step), table.num_rows)}
+    tree = _tree(groups, table, draws.weights.shape[-1], {"inference_library": "bayesgmm"})
+    if step > 1:
+        kept = tree["prior_predictive"].to_dataset()
+        tree["prior_predictive"] = type(tree)(kept.assign_coords(draw=kept["draw"].values * step))
+    return tree
+
+
+def pointwise_log_density(params: Params, table: Table, frame: Frame) -> np.ndarray:
+    """Marginal log density of each row under each draw, (chain, draw, obs), in the user's units."""
+    batch, (num, dim) = params.weights.shape[:-1], params.means.shape[-2:]
+    values = np.empty((int(np.prod(batch)), table.num_rows))
+    size = max(256, BLOCK_VALUES // (num * dim))
+    with scope("float64"):
+        flat = _flatten(frame.standardise(params))
+        for i, block in enumerate(table.chunks(size)):
+            x = jnp.asarray(((block - frame.center) / frame.scale).T)
+            values[:, i * size : (i + 1) * size] = _pointwise(flat, x)
+    return values.reshape(*batch, table.num_rows) - float(frame.log_volume)
+
+
+def label_invariant(
+    params: Params, table: Table, frame: Frame, log_likelihood: np.ndarray, log_prior: np.ndarray
+) -> "xr.Dataset":
+    """Quantities on which R-hat and ESS mean what they say, whatever the labels do."""
+    weights, means = np.asarray(params.weights), np.asarray(params.means)
+    mean = np.einsum("cdk,cdkf->cdf", weights, means)
+    variances = np.diagonal(params.covariances, axis1=-2, axis2=-1)
+    second = np.einsum("cdk,cdkf->cdf", weights, variances + (means - mean[:, :, None]) ** 2)
+    points = replace(table, values=table.values[_fixed_points(table)])
+    quantities = {
+        "log_posterior": log_likelihood + log_prior,
+        "log_likelihood": log_likelihood,
+        "sorted_weights": np.sort(weights, axis=-1)[..., ::-1],
+        "mixture_mean": mean,
+        "mixture_sd": np.sqrt(second),
+        "log_density": pointwise_log_density(params, points, frame),
+    }
+    if weights.shape[-1] == 1:
+        del quantities["sorted_weights"]  # a single weight is 1 in every draw, and says nothing of mixing
+    return _dataset("label_invariant", quantities, table, weights.shape[-1])
+
+
+def predictive(key: PRNGKeyArray, params: Params, num_rows: int) -> np.ndarray:
+    """A data set of `num_rows` rows for each draw, (chain, draw, obs, feature): one z per row."""
+    rng = np.random.default_rng(np.asarray(jr.key_data(key)))
+    weights, means, trils = (np.asarray(part) for part in params)
+    upper = np.cumsum(weights, axis=-1)
+    uniform = rng.random((*weights.shape[:-1], num_rows)) * upper[..., -1:]
+    z = (uniform[..., None] > upper[..., None, :]).sum(axis=-1)
+    noise = rng.standard_normal((*z.shape, means.shape[-1]))
+    x = np.empty_like(noise)
+    for k in range(weights.shape[-1]):
+        image = np.einsum("cdef,cdnf->cdne", trils[:, :, k], noise) + means[:, :, None, k]
+        np.copyto(x, image, where=(z == k)[..., None])
+    return x
+
+
+def sample_prior(key: PRNGKeyArray, prior: Belief, num: int) -> Params:
+    """Draws from a prior in full shape, with leading axes (1, num)."""
+    with scope("float64"):
+        belief = jax.tree.map(jnp.asarray, prior)
+        draws = _sample_belief(jr.split(key, num), belief)
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[None], draws)
+
+
+@Program
+def _sample_belief(keys: Key[Array, "S"], belief: Belief) -> Params:
+    return lax.map(belief.sample, keys)
+
+
+@Program
+def _pointwise(params: Params, x):
+    def one(theta: Params):
+        scorer = log_joint_scorer(theta)
+        return logsumexp(scorer.scores(scorer.residuals(x)), axis=0)
+
+    return lax.map(one, params)
+
+
+def _theta(params: Params) -> dict[str, np.ndarray]:
+    weights, means = (
+        np.array(params.weights),
+        np.array(params.means),
+    )  # copies: writing to a tree must not reach the draws
+    return {"weights": weights, "means": means, "covariances": np.asarray(params.covariances)}  # pyright: ignore[reportReturnType]
+
+
+def _tree(groups: dict, table: Table, num_components: int, attrs: dict[str, Any]) -> "xr.DataTree":
+    import xarray as xr
+
+    trees = {group: _dataset(group, variables, table, num_components) for group, variables in groups.items()}
+    return xr.DataTree.from_dict(trees | {"/": xr.Dataset(attrs=attrs)})
+
+
+def _dataset(group: str, variables: dict[str, np.ndarray], table: Table, num_components: int) -> "xr.Dataset":
+    from arviz_base import from_dict
+
+    features = list(table.features)
+    coords = {
+        "component": np.arange(num_components), "rank": np.arange(num_components), "obs": np.arange(table.num_rows),
+        "feature": features, "feature_bis": features, "point": _fixed_points(table),
+    }  # fmt: skip
+    per_row = {"x": ["obs"] if group == "log_likelihood" else ["obs", "feature"]}
+    named = {} if group == "log_prior" else DIMS  # a factor's log density has no component
+    dims = {name: per_row.get(name, named.get(name, [])) for name in variables}
+    used = {dim for dim_names in dims.values() for dim in dim_names}
+    kept = {name: values for name, values in coords.items() if name in used}
+    return from_dict({group: variables}, coords=kept, dims=dims, check_conventions=False)[group].to_dataset()
+
+
+def _fixed_points(table: Table) -> np.ndarray:
+    """Indices of rows spread over the first feature, at which the density is followed."""
+    order = np.argsort(table.values[:, 0], kind="stable")
+    share = (np.arange(FIXED_POINTS) + 0.5) / FIXED_POINTS
+    return order[(share * table.num_rows).astype(int)]
+
+
+def _thinning(num_chains: int, num_draws: int, size: int) -> int:
+    """Keep every so-manieth draw of a group with `size` numbers per draw; 0 if too few would be left."""
+    step = max(1, -(-num_chains * num_draws * size // MOST_VALUES))
+    left = num_chains * -(-num_draws // step)
+    return step if step == 1 or left >= min(FEWEST_DRAWS, num_chains * num_draws) else 0
+
+
+def _every(params: Params, step: int) -> Params:
+    return jax.tree.map(lambda leaf: leaf[:, ::step], params)
+
+
+def _flatten(params: Params) -> Params:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf.reshape(-1, *leaf.shape[2:])), params)

@@ -1,0 +1,245 @@
+"""Draws of a mixture in one form, whoever made them: our samplers, or any DataTree whose component dimension the user names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesgmm.data.table import Table, as_table
+from bayesgmm.errors import ArgumentError, DrawsError
+from bayesgmm.model.types import Frame, Params
+from bayesgmm.numerics.assignment import renumber
+from bayesgmm.results.datatree import pointwise_log_density
+from bayesgmm.results.external_draws import as_chains, from_dataset, observed, params_of
+from bayesgmm.results.posterior import Posterior
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws with leading axes (chain, draw), their components as yet without a common naming."""
+
+    variables: dict[str, np.ndarray]
+    """Every variable that has components, (chain, draw, component, …)."""
+    params: Params | None
+    """θ, where weights, means and covariances are there to be had."""
+    table: Table | None
+    """The data, if known."""
+    labels: np.ndarray | None
+    """Each row's class in each draw, (chain, draw, N), if they were kept."""
+    probabilities: np.ndarray | None
+    """``p(z_n = k | θ, x)`` of each draw, (chain, draw, N, K), if they were handed in."""
+    recorded: np.ndarray | None
+    """Log posterior density of each draw, if it was recorded."""
+    source: "Posterior | xr.DataTree | None"
+    component_dim: str
+    means_name: str | None
+    """What the means are called, if there are any."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Chains and draws per chain."""
+        return next(iter(self.variables.values())).shape[:2]
+
+    @property
+    def size(self) -> int:
+        """Draws in all."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def num_components(self) -> int:
+        """K."""
+        return next(iter(self.variables.values())).shape[2]
+
+    @property
+    def num_rows(self) -> int | None:
+        """N, if anything here knows it."""
+        per_row = self.labels if self.labels is not None else self.probabilities
+        return per_row.shape[2] if per_row is not None else self.table.num_rows if self.table is not None else None
+
+    @cached_property
+    def frame(self) -> Frame:
+        """Coordinates in which densities are worked out."""
+        if isinstance(self.source, Posterior):
+            return self.source.frame
+        assert self.table is not None
+        center, covariance = self.table.moments()
+        return Frame.around(center, np.sqrt(np.diagonal(covariance)))
+
+    @cached_property
+    def heights(self) -> np.ndarray | None:
+        """Log posterior density of each draw, or the log-likelihood where only that can be had; None without either."""
+        if self.recorded is not None or self.params is None or self.table is None:
+            return self.recorded
+        size = max(1, 2**24 // self.size)
+        parts = (Table(block, self.table.features) for block in self.table.chunks(size))
+        return sum(
+            (pointwise_log_density(self.params, part, self.frame).sum(axis=2) for part in parts), np.zeros(self.shape)
+        )
+
+    def flat(self, name: str) -> np.ndarray:
+        """A variable as (draw, component, number)."""
+        values = self.variables[name]
+        return values.reshape(self.size, self.num_components, -1)
+
+    def renumbered(self, permutations: np.ndarray) -> dict[str, np.ndarray]:
+        """The variables in the order of names: component k is ``permutations[…, k]`` of the draw."""
+        return {name: renumber(values, permutations, 2) for name, values in self.variables.items()}
+
+
+Source = Any
+"""A `Posterior`, a DataTree (or its ``posterior`` Dataset), a mapping of arrays (chain, draw, component, …), or `Draws`."""
+
+
+def as_draws(
+    source: Source,
+    *,
+    component_dim: str = "component",
+    names: Mapping[str, str] | None = None,
+    x: Any = None,
+    labels: Any = None,
+    probabilities: Any = None,
+    fewest_components: int = 2,
+) -> Draws:
+    """Read draws of any engine or program.
+
+    Parameters
+    ----------
+    source
+        A `Posterior`; an ArviZ DataTree or its ``posterior`` Dataset, of whatever program; or a mapping of names to arrays
+        (chain, draw, component, …).
+    component_dim
+        The dimension along which components are numbered, in the source's own words.
+    names
+        What the source calls ``weights``, ``means`` and one of ``covariances``, ``scale_trils``, ``variances``, ``sds``,
+        if it has other names for them. Methods that look at rows work their class probabilities out from these.
+    x
+        The data (N, D), where the source has no ``observed_data`` of one variable.
+    labels
+        Each row's class in each draw: integers (chain, draw, N), counted from 0 or from 1, or the variable's name.
+    probabilities
+        Each row's class probabilities in each draw, (chain, draw, N, K), or the variable's name.
+    fewest_components
+        1 where nothing depends on there being names to give.
+
+    Raises
+    ------
+    DrawsError
+        If there is no such dimension, a single component, a value that is not finite, chains of unequal length, or what is
+        called weights or covariances is not that.
+    """
+    if isinstance(source, Draws):
+        return source
+    if isinstance(source, Posterior):
+        params = source.params
+        parts = {"weights": params.weights, "means": params.means, "covariances": params.covariances}
+        variables = {name: np.asarray(part) for name, part in parts.items()}
+        recorded = source.log_likelihood + source.log_prior
+        draws = Draws(variables, params, source.table, None, None, recorded, source, "component", "means")
+        _check(draws, fewest_components)
+    else:
+        draws = _read(source, component_dim, dict(names or {}), x, fewest_components)
+    return _with_rows(draws, labels, probabilities)
+
+
+def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest_components: int) -> Draws:
+    import xarray as xr
+
+    if isinstance(source, xr.DataTree):
+        if "posterior" not in source.children:
+            raise DrawsError(f"The DataTree has no group posterior, only {', '.join(source.children) or 'none'}.")
+        variables = from_dataset(source["posterior"].to_dataset(), component_dim)
+        stats = source["sample_stats"].to_dataset() if "sample_stats" in source.children else {}
+        recorded = stats["lp"].transpose("chain", "draw").values if "lp" in stats else None
+        table = as_table(x) if x is not None else observed(source)
+        tree = source
+    else:
+        if isinstance(source, xr.Dataset):
+            variables, tree = from_dataset(source, component_dim), xr.DataTree.from_dict({"posterior": source})
+        elif isinstance(source, Mapping):
+            variables, tree = {str(name): as_chains(str(name), values) for name, values in source.items()}, None
+        else:
+            raise DrawsError(
+                f"Draws must be a Posterior, an ArviZ DataTree or a mapping of arrays, got {type(source).__name__}. A fit "
+                "of EM has no draws; sample_gibbs and sample_nuts do."
+            )
+        recorded, table = None, None if x is None else as_table(x)
+    for ours, theirs in names.items():
+        if theirs not in variables:
+            raise DrawsError(f"names says that {ours} is called {theirs!r}, but there are only {', '.join(variables)}.")
+    means_name = names.get("means", "means")
+    draws = Draws(
+        variables, None, table, None, None, recorded, tree, component_dim,
+        means_name if means_name in variables else None,
+    )  # fmt: skip
+    _check(draws, fewest_components)
+    return replace(draws, params=params_of(variables, names))
+
+
+def _check(draws: Draws, fewest_components: int) -> None:
+    for name, values in draws.variables.items():
+        if values.shape[:3] != (*draws.shape, draws.num_components):
+            raise DrawsError(
+                f"{name} has {values.shape[:3]} chains, draws and components where the first variable has "
+                f"{(*draws.shape, draws.num_components)}. All must have the same: cut chains to one length, and keep to one K."
+            )
+        bad = ~np.isfinite(values.reshape(*draws.shape, -1)).all(axis=2)
+        if bad.any():
+            chain, draw = np.argwhere(bad)[0]
+            tail = " to its end: was that chain shorter?" if bad[chain, draw:].all() else "."
+            raise DrawsError(
+                f"{name} is not finite in {bad.sum()} of {bad.size} draws, first in chain {chain} from draw {draw}{tail} "
+                "Drop those draws, and cut all chains to one length."
+            )
+    if draws.num_components < fewest_components:
+        raise DrawsError("There is a single component: it has but one name, and nothing can switch.")
+
+
+def _with_rows(draws: Draws, labels: Any, probabilities: Any) -> Draws:
+    if labels is not None:
+        labels = _as_labels(_named_variable(draws, labels), draws)
+    if probabilities is not None:
+        probabilities = np.asarray(_named_variable(draws, probabilities), float)
+        expected = (*draws.shape, draws.num_rows if labels is None else labels.shape[2], draws.num_components)
+        if probabilities.shape != expected and (probabilities.ndim != 4 or expected[2] is not None):
+            raise DrawsError(
+                f"probabilities have shape {probabilities.shape}; expected (chain, draw, N, K), here {expected}."
+            )
+        if not np.isfinite(probabilities).all() or np.abs(probabilities.sum(axis=3) - 1.0).max() > 1e-6:
+            raise DrawsError("probabilities must be finite and sum to 1 over components.")
+    return replace(draws, labels=labels, probabilities=probabilities)
+
+
+def _named_variable(draws: Draws, value: Any) -> np.ndarray:
+    if not isinstance(value, str):
+        return np.asarray(value)
+    import xarray as xr
+
+    tree = draws.source
+    if not isinstance(tree, xr.DataTree) or value not in tree["posterior"].data_vars:
+        raise DrawsError(f"The draws have no variable {value!r} in a group posterior.")
+    return tree["posterior"][value].transpose("chain", "draw", ...).values
+
+
+def _as_labels(values: np.ndarray, draws: Draws) -> np.ndarray:
+    rows = draws.table.num_rows if draws.table is not None else None
+    if values.ndim != 3 or values.shape[:2] != draws.shape or rows not in (None, values.shape[2]):
+        raise DrawsError(
+            f"labels have shape {values.shape}; expected (chain, draw, N), here {(*draws.shape, rows or 'N')}."
+        )
+    if values.dtype.kind not in "iu":
+        raise DrawsError(f"labels must be integers, got {values.dtype}.")
+    # R and JAGS count from 1.
+    first = int(values.max() == draws.num_components)
+    if values.min() < first or values.max() - first >= draws.num_components:
+        raise DrawsError(
+            f"labels run from {values.min()} to {values.max()}; expected 0 to {draws.num_components - 1}, or 1 to "
+            f"{draws.num_components}."
+        )
+    if draws.num_components > 256:
+        raise ArgumentError("More than 256 components cannot be relabelled by their rows.")
+    return (values - first).astype(np.uint8)

@@ -1,0 +1,154 @@
+"""A point fit: what EM returns. `Posterior` answers to the same names."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from bayesgmm.data.table import CHUNK, Table, same_features
+from bayesgmm.model import mixture
+from bayesgmm.model.families import Family
+from bayesgmm.model.types import Frame, Params
+from bayesgmm.priors.normal_inverse_wishart import Belief
+from bayesgmm.problem import as_key, check_count
+from bayesgmm.results.datatree import fit_tree
+from bayesgmm.results.formatting import as_html, as_text
+from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.programs import Stopwatch
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+@dataclass(frozen=True)
+class Basin:
+    """One optimum that the starts found."""
+
+    objective: float
+    hits: int
+    """How many starts ended there."""
+    mean_iterations: float
+    status: str
+
+
+@dataclass(frozen=True, repr=False)
+class MixtureFit:
+    """A point estimate of θ, in the user's units; components are ordered by the mean of the first feature."""
+
+    params: Params
+    log_likelihood: float
+    """``Σ_n log p(x_n | θ)``."""
+    objective: float
+    """What was maximised, with its constants: log-likelihood + log prior density (CEM: classification log-likelihood)."""
+    converged: bool
+    status: str
+    n_iter: int
+    """M-steps behind the estimate."""
+    trace: np.ndarray
+    """Objective after each M-step, the start first."""
+    basins: tuple[Basin, ...]
+    algorithm: str
+    family: Family
+    """What is equal, varies or is the identity in the covariances: volume, shape, orientation."""
+    prior: Belief | None
+    table: Table
+    frame: Frame
+    interrupted: bool
+    """Ctrl-C was pressed before every start had ended."""
+    clock: Stopwatch
+    seed: Any
+
+    @property
+    def n_components(self) -> int:
+        """K."""
+        return len(self.params.weights)
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters: K - 1 weights, K D means, and those of the covariance family."""
+        k, d = self.params.means.shape
+        return k - 1 + k * d + self.family.num_parameters(k, d)
+
+    def aic(self) -> float:
+        """``-2 log L + 2 p``: smaller is better (Akaike 1974)."""
+        return -2.0 * self.log_likelihood + 2.0 * self.n_parameters
+
+    def bic(self) -> float:
+        """``-2 log L + p log N``: smaller is better, as in scikit-learn; mclust prints its negative (Schwarz 1978)."""
+        return -2.0 * self.log_likelihood + self.n_parameters * np.log(self.table.num_rows)
+
+    def icl(self) -> float:
+        """``BIC - 2 Σ_n log max_k r_nk``: smaller is better; minus mclust's (Biernacki, Celeux & Govaert 2000)."""
+        certainty = sum(np.log(block.max(axis=1)).sum() for block in self._proba_blocks(self.table))
+        return self.bic() - 2.0 * float(certainty)
+
+    def predict(self, x) -> np.ndarray:
+        """Most probable component of each row, (N,)."""
+        return self.predict_proba(x).argmax(axis=1)
+
+    def predict_proba(self, x) -> np.ndarray:
+        """Responsibilities of each row, (N, K)."""
+        return np.concatenate(list(self._proba_blocks(self._check(x))))
+
+    def score_samples(self, x) -> np.ndarray:
+        """Log density of each row, (N,), in the user's units."""
+        blocks = self._check(x).chunks(CHUNK // 8)
+        return np.concatenate([np.asarray(mixture.log_density(self.params, block)) for block in blocks])
+
+    def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:
+        """Draw `n` new rows: their classes (n,), and the rows themselves (n, D)."""
+        check_count("n", n)
+        with scope("float64"):
+            z, x = mixture.sample(as_key(seed), Params(*map(jnp.asarray, self.params)), n)
+            return np.asarray(z), np.asarray(x)
+
+    @cached_property
+    def datatree(self) -> "xr.DataTree":
+        """The same as `to_datatree()`: fits and posteriors answer to one name."""
+        return self.to_datatree()
+
+    def to_datatree(self) -> "xr.DataTree":
+        """ArviZ DataTree of one chain with one draw: the same names and dims as a posterior."""
+        attrs = {"engine": self.algorithm, "n_components": self.n_components, "status": self.status}
+        return fit_tree(self.params, self.table, self.frame, self.objective, attrs)
+
+    def summary(self) -> "pd.DataFrame":
+        """Weights, means and standard deviations, a row per component."""
+        import pandas as pd
+
+        sds = np.sqrt(np.diagonal(self.params.covariances, axis1=1, axis2=2))
+        columns: dict[str, np.ndarray] = {"weight": np.asarray(self.params.weights)}
+        for d, name in enumerate(self.table.features):
+            columns[f"mean[{name}]"] = np.asarray(self.params.means[:, d])
+            columns[f"sd[{name}]"] = sds[:, d]
+        return pd.DataFrame(columns, index=pd.RangeIndex(self.n_components, name="component"))
+
+    def basin_table(self) -> "pd.DataFrame":
+        """The optima that the starts found, best first."""
+        import pandas as pd
+
+        return pd.DataFrame([vars(basin) for basin in self.basins])
+
+    def _check(self, x) -> Table:
+        return same_features(x, self.table)
+
+    def _proba_blocks(self, table: Table):
+        for block in table.chunks(CHUNK // 8):
+            yield np.asarray(mixture.responsibilities(self.params, block))
+
+    def _title(self) -> str:
+        target = "maximum likelihood" if self.prior is None else "maximum a posteriori"
+        family = self.family.label(self.table.dim)
+        return (
+            f"{self.algorithm.upper()}, {target}: {self.n_components} components, {family} covariances, "
+            f"log-likelihood {self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, BIC {self.bic():.1f}"
+        )
+
+    def __repr__(self) -> str:
+        return as_text(self._title(), self.summary())
+
+    def _repr_html_(self) -> str:
+        return as_html(self._title(), self.summary())

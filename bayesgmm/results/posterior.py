@@ -1,0 +1,212 @@
+"""Draws of θ: what every sampler and approximation returns, with the names that fits have."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import jax.random as jr
+import numpy as np
+
+from bayesgmm.data.table import Table, same_features
+from bayesgmm.errors import ArgumentError
+from bayesgmm.model.families import Family
+from bayesgmm.model.types import Frame, Params
+from bayesgmm.priors.normal_inverse_wishart import Belief
+from bayesgmm.problem import as_key, check_count, host_generator
+from bayesgmm.results.convergence import convergence_table, passes, smallest_bfmi
+from bayesgmm.results.datatree import label_invariant, posterior_tree
+from bayesgmm.results.formatting import as_html, as_text
+from bayesgmm.runtime.programs import Stopwatch
+from bayesgmm.runtime.progress import Progress
+from bayesgmm.sweep import per_row as predict
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+@dataclass(frozen=True, repr=False)
+class Posterior:
+    """Draws of θ, in the user's units and in one common labelling; leading axes are (chain, draw)."""
+
+    params: Params
+    log_likelihood: np.ndarray
+    """``Σ_n log p(x_n | θ)`` of each draw."""
+    log_prior: np.ndarray
+    """``log p(θ)`` of each draw over (weights, means, covariances), constants included."""
+    sample_stats: dict[str, np.ndarray]
+    algorithm: str
+    family: Family
+    """What is equal, varies or is the identity in the covariances."""
+    prior: Belief
+    penalty: Belief
+    """What the prior says within the covariance family; `prior` itself if covariances are free."""
+    table: Table
+    frame: Frame
+    reference: Params
+    """What the labelling refers to: the mode that EM reaches from the highest draw, or the estimate handed in."""
+    namings: np.ndarray
+    """How the engine's own numbering was renamed, (chain, draw, K): its component ``namings[…, k]`` is called k here."""
+    num_warmup: int
+    interrupted: bool
+    clock: Stopwatch
+    seed: Any
+    continuation: Callable[["Posterior", int, Progress], "Posterior"] | None
+    """How the chains go on; None for draws that come from no chain."""
+
+    def extend(self, num_samples: int, progress_bar: Progress = None) -> "Posterior":
+        """The same chains with `num_samples` more draws each, as one longer run would have made them.
+
+        The components keep the numbering they have. Ctrl-C keeps the draws so far.
+
+        Raises
+        ------
+        ArgumentError
+            If `num_samples` is no number of draws, or the draws come from no chain.
+        """
+        check_count("num_samples", num_samples)
+        if self.continuation is None:
+            raise ArgumentError(
+                f"Draws of {self.algorithm} are no chain that could go on. Ask for more of them at once."
+            )
+        return self.continuation(self, num_samples, progress_bar)
+
+    @property
+    def n_components(self) -> int:
+        """K."""
+        return self.params.weights.shape[-1]
+
+    @property
+    def num_chains(self) -> int:
+        """Chains."""
+        return self.params.weights.shape[0]
+
+    @property
+    def num_samples(self) -> int:
+        """Draws kept per chain."""
+        return self.params.weights.shape[1]
+
+    @cached_property
+    def datatree(self) -> "xr.DataTree":
+        """ArviZ DataTree: posterior, sample_stats, log_likelihood (marginal, per row), predictive groups, observed data.
+
+        The extra group ``label_invariant`` holds quantities that do not depend on how components are numbered.
+        """
+        stats = {"naming": self.namings, **self.sample_stats}
+        return posterior_tree(
+            self.params, self.table, self.frame, self.penalty, self.invariants, stats, jr.split(as_key(self.seed), 3)[2],
+            self._attrs(),
+        )  # fmt: skip
+
+    def _attrs(self) -> dict[str, Any]:
+        """What the tree's root says of the run."""
+        return {
+            "engine": self.algorithm, "n_components": self.n_components, "num_warmup": self.num_warmup,
+            "interrupted": int(self.interrupted), "sampling_time": self.clock.run_seconds, "inference_library": "bayesgmm",
+        }  # fmt: skip
+
+    def to_datatree(self) -> "xr.DataTree":
+        """The same as `datatree`: fits and posteriors answer to one name."""
+        return self.datatree
+
+    def predict_proba(self, x) -> np.ndarray:
+        """``P(z_n = k | data)`` of each row, (N, K): responsibilities averaged over the posterior."""
+        return self._averages(x)[0]
+
+    def predict(self, x) -> np.ndarray:
+        """Most probable component of each row, (N,)."""
+        return self.predict_proba(x).argmax(axis=1)
+
+    def score_samples(self, x) -> np.ndarray:
+        """Log posterior predictive density of each row, (N,), in the user's units: the log of the mean over draws."""
+        return self._averages(x)[1]
+
+    def draw_labels(self, x, seed) -> np.ndarray:
+        """One z per row for each draw of θ, (chain, draw, N), as small integers: draws from the posterior of z.
+
+        For the rows that were fitted these are what Gibbs draws in its sweeps, which keep none.
+        """
+        return predict.draw_labels(as_key(seed), self.params, same_features(x, self.table), self.frame)
+
+    def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:
+        """Draw `n` rows from the posterior predictive, each under a θ of its own: classes (n,), and rows (n, D)."""
+        check_count("n", n)
+        rng = host_generator(as_key(seed))
+        chosen = rng.integers(self.num_chains * self.num_samples, size=n)
+        weights, means, trils = (part.reshape(-1, *part.shape[2:])[chosen] for part in self.params)
+        z = (rng.random((n, 1)) * weights.sum(axis=1, keepdims=True) > np.cumsum(weights, axis=1)).sum(axis=1)
+        rows = np.arange(n)
+        noise = rng.standard_normal((n, self.table.dim))
+        return z, means[rows, z] + np.einsum("ndf,nf->nd", trils[rows, z], noise)
+
+    def _averages(self, x) -> tuple[np.ndarray, np.ndarray]:
+        return predict.average_over_draws(self.params, same_features(x, self.table), self.frame)
+
+    @cached_property
+    def convergence(self) -> "pd.DataFrame":
+        """R-hat and ESS of the label-invariant quantities: judge on these first."""
+        return convergence_table(self.invariants)
+
+    @cached_property
+    def invariants(self) -> "xr.Dataset":
+        """Quantities that do not depend on how components are numbered, with dims (chain, draw, …)."""
+        return label_invariant(self.params, self.table, self.frame, self.log_likelihood, self.log_prior)
+
+    @property
+    def worst_rhat(self) -> float:
+        """Largest R-hat over the label-invariant quantities; NaN where there are too few draws to tell."""
+        return float(self.convergence["r_hat"].to_numpy().max())
+
+    @property
+    def smallest_ess(self) -> float:
+        """Smallest bulk ESS over the label-invariant quantities."""
+        return float(self.convergence["ess_bulk"].to_numpy().min())
+
+    @property
+    def mixed(self) -> bool:
+        """Whether R-hat and ESS of every label-invariant quantity pass the thresholds of Vehtari et al. (2021)."""
+        return passes(self.convergence, self.num_chains)
+
+    @property
+    def num_divergences(self) -> int:
+        """Divergent transitions after warm-up (0 for samplers that have none)."""
+        return int(self.sample_stats["diverging"].sum()) if "diverging" in self.sample_stats else 0
+
+    @property
+    def smallest_bfmi(self) -> float:
+        """Smallest E-BFMI over chains (Betancourt 2016): below 0.3 NUTS does not explore the tails; NaN for other samplers."""
+        return smallest_bfmi(self.sample_stats.get("energy"))
+
+    def summary(self, **kwargs) -> Any:
+        """``az.summary`` of weights, means and covariances, in the common labelling."""
+        import arviz as az
+
+        return az.summary(self.datatree, var_names=["weights", "means", "covariances"], **kwargs)
+
+    def _title(self) -> str:
+        cut = ", interrupted" if self.interrupted else ""
+        family = self.family.label(self.table.dim)
+        diagnosis = f"worst R-hat {self.worst_rhat:.3f}, smallest ESS {self.smallest_ess:.0f} (label-invariant)"
+        if self.num_divergences:
+            diagnosis += f", {self.num_divergences} divergences"
+        return (
+            f"{self.algorithm}: {self.n_components} components, {family} covariances, {self.num_chains} chains × "
+            f"{self.num_samples} draws{cut}; " + diagnosis
+        )
+
+    def __repr__(self) -> str:
+        return as_text(self._title(), self._component_table())
+
+    def _repr_html_(self) -> str:
+        return as_html(self._title(), self._component_table())
+
+    def _component_table(self) -> "pd.DataFrame":
+        import pandas as pd
+
+        weights, means = (a.reshape(-1, *a.shape[2:]) for a in (self.params.weights, self.params.means))
+        columns = {"weight": weights.mean(0), "± ": weights.std(0)}
+        for d, name in enumerate(self.table.features):
+            columns[f"mean[{name}]"] = means[:, :, d].mean(0)
+            columns["± " + " " * (d + 1)] = means[:, :, d].std(0)
+        return pd.DataFrame(columns, index=pd.RangeIndex(self.n_components, name="component"))

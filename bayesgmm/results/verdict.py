@@ -1,0 +1,116 @@
+"""What results support, in words: sentences with the figures they rest on."""
+
+import numpy as np
+
+from bayesgmm.data.table import Table
+from bayesgmm.results.approximation import ApproximatePosterior
+from bayesgmm.results.convergence import GOOD_BFMI
+from bayesgmm.results.fit import MixtureFit
+from bayesgmm.results.posterior import Posterior
+
+
+def mixing_line(name: str, posterior: Posterior) -> str:
+    """Whether one sampler's chains agree, and what to do if not."""
+    cut = " It was interrupted." if posterior.interrupted else ""
+    if not np.isfinite(posterior.worst_rhat):
+        return f"{name}: too few draws, or chains that do not move, to tell whether they have mixed. Draw more.{cut}"
+    if posterior.num_divergences:
+        cut += f" {posterior.num_divergences} transitions diverged."
+    if posterior.smallest_bfmi < GOOD_BFMI:
+        cut += f" E-BFMI {posterior.smallest_bfmi:.2f} in a chain: its tails are explored too slowly; draw more, or use Gibbs."
+    figures = f"worst R-hat {posterior.worst_rhat:.3f}, smallest ESS {posterior.smallest_ess:.0f}"
+    if posterior.mixed:
+        return f"{name}: the chains agree on label-invariant quantities ({figures}).{cut}"
+    return (
+        f"{name}: the chains have not mixed ({figures}); they sit in different modes, or are too short. Do not read its "
+        f"column as the posterior: run longer, let Gibbs temper (tempering=12), look at the traces, or try fewer components."
+        f"{cut}"
+    )
+
+
+def trust_line(name: str, approximation: ApproximatePosterior, other: str | None, sampled: Posterior | None) -> str:
+    """Whether an approximation may be believed, and how its spreads compare with those of a sampler that has mixed."""
+    if np.isnan(approximation.pareto_k):
+        return f"{name}: too few draws for Pareto k-hat, and so for a word on whether to trust it. Draw more."
+    verdict = "k-hat allows to trust it" if approximation.trusted else "not to be trusted (k-hat above 0.7)"
+    line = f"{name}: {verdict}, Pareto k-hat {approximation.pareto_k:.2f}"
+    if sampled is None or not sampled.mixed:
+        return f"{line}."
+    ours, theirs = (
+        np.concatenate([part[0], part[1].ravel()]) for part in (moments(approximation)[1], moments(sampled)[1])
+    )
+    moving = (ours > 0) & (theirs > 0)
+    if not moving.any():
+        return f"{line}."
+    ratios = ours[moving] / theirs[moving]
+    return f"{line}; its standard deviations of weights and means are {ratios.min():.2f} to {ratios.max():.2f} times {other}'s."
+
+
+def agreement_line(first: str, one: Posterior, second: str, two: Posterior) -> str:
+    """Whether two samplers agree on label-invariant quantities, in Monte Carlo standard errors."""
+    a, b = one.convergence, two.convergence
+    gap = np.asarray(a["mean"]) - np.asarray(b["mean"])
+    z = np.abs(gap) / np.hypot(np.asarray(a["mcse"]), np.asarray(b["mcse"]))
+    if not np.isfinite(z).any():
+        return f"{first} and {second}: too few draws to compare them."
+    worst, quantity = np.nanmax(z), a.index[np.nanargmax(z)]
+    if worst < 4:
+        return f"{first} and {second} agree on every label-invariant quantity within Monte Carlo error (largest z {worst:.1f})."
+    return (
+        f"{first} and {second} disagree: {quantity} differs by {worst:.1f} Monte Carlo standard errors. "
+        "At least one of them has not mixed."
+    )
+
+
+def point_line(name: str, fit: MixtureFit, other: str, posterior: Posterior) -> str:
+    """How far a point estimate lies from a posterior mean, in posterior standard deviations."""
+    means, sds = (np.concatenate([part[0], part[1].ravel()]) for part in moments(posterior))
+    point = np.concatenate([fit.params.weights, fit.params.means.ravel()])
+    moving = sds > 0  # a single weight is 1 in every draw
+    if not moving.any():
+        return f"{name} and {other}: too few draws to compare them."
+    z = np.where(moving, np.abs(point - means) / np.where(moving, sds, 1.0), 0.0)
+    names = parameter_names(posterior.table, posterior.n_components)
+    worst = int(z.argmax())
+    if not posterior.mixed:
+        return f"{name}: no comparison with {other}, whose chains have not mixed."
+    return (
+        f"{name} lies within {z[worst]:.2f} posterior sd of {other}'s means in every weight and mean; the largest gap is in "
+        f"{names[worst]}."
+    )
+
+
+def fit_line(name: str, fit: MixtureFit) -> str:
+    """How a point estimate was come by."""
+    starts, optima = sum(basin.hits for basin in fit.basins), len(fit.basins)
+    return (
+        f"{name}: log-likelihood {fit.log_likelihood:.3f}, {fit.status} after {fit.n_iter} M-steps; "
+        f"{fit.basins[0].hits} of {starts} starts found this optimum, the best of {optima}."
+    )
+
+
+def moments(result: MixtureFit | Posterior) -> tuple[tuple, tuple]:
+    """Estimates and posterior standard deviations of weights, means and covariances; NaN where there are none."""
+    params = result.params
+    parts = (params.weights, params.means, params.covariances)
+    if isinstance(result, Posterior):
+        return tuple(p.mean(axis=(0, 1)) for p in parts), tuple(p.std(axis=(0, 1)) for p in parts)
+    return parts, tuple(np.full_like(p, np.nan) for p in parts)
+
+
+def flatten(parts: tuple) -> np.ndarray:
+    """Weights, means and upper triangles of covariances in one vector, in the order of `parameter_names`."""
+    weights, means, covariances = parts
+    upper = np.triu_indices(means.shape[-1])
+    return np.concatenate([weights, means.ravel(), covariances[:, upper[0], upper[1]].ravel()])
+
+
+def parameter_names(table: Table, num: int) -> list[str]:
+    """Names of the scalar parameters, as ArviZ writes them."""
+    names = table.features
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i:]]
+    return [
+        *(f"weights[{k}]" for k in range(num)),
+        *(f"means[{k}, {name}]" for k in range(num) for name in names),
+        *(f"covariances[{k}, {a}, {b}]" for k in range(num) for a, b in pairs),
+    ]

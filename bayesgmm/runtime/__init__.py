@@ -1,0 +1,1 @@
+"""Compiled programs, precision, arguments, progress, interrupts and checkpoints."""

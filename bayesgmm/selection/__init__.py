@@ -1,0 +1,1 @@
+"""The table of fits over covariance families and numbers of components."""

@@ -1,0 +1,302 @@
+"""The table of fits: covariance families × numbers of components, judged by an information criterion."""
+
+import contextvars
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesgmm.data.table import as_table, check_table
+from bayesgmm.engines.em.ascent import STATUS, usable
+from bayesgmm.engines.em.to_fit import to_fit
+from bayesgmm.errors import ArgumentError, CollapseError, SamplingInterrupted
+from bayesgmm.model.families import FAMILIES, resolve_family
+from bayesgmm.priors.normal_inverse_wishart import Belief
+from bayesgmm.problem import as_key, check_count, check_has_mode, check_prior, prepare
+from bayesgmm.results.fit import MixtureFit
+from bayesgmm.results.formatting import as_html, as_text
+from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.interrupt import interruptible
+from bayesgmm.runtime.programs import Stopwatch, stopwatch
+from bayesgmm.runtime.progress import Listener, Progress, listening
+from bayesgmm.selection.grid_search import CONTAINS, Panel, Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CRITERIA = ("bic", "icl", "aic")
+WORKERS = 2
+"""Families searched at a time: small data leave a core idle otherwise, and compiling takes longer than running."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One family with one number of components."""
+
+    family: str
+    n_components: int
+    fit: MixtureFit | None
+    """None if every start failed."""
+    status: str
+    spurious: bool
+    """A component rests on no more rows than its own part of the covariance needs: its likelihood is not to be trusted."""
+
+
+@dataclass(frozen=True, repr=False)
+class FitTable:
+    """Fits of several covariance families and numbers of components to one data set."""
+
+    cells: tuple[Cell, ...]
+    criterion: str
+    interrupted: bool
+    """Ctrl-C came before every family had been searched; the others are left out."""
+    clock: Stopwatch
+    seed: Any
+
+    @cached_property
+    def best(self) -> MixtureFit:
+        """The fit with the smallest criterion among those that rest on enough rows; else among all."""
+        return self._ranked[0].fit  # pyright: ignore[reportReturnType]
+
+    @cached_property
+    def _ranked(self) -> list[Cell]:
+        fitted = [cell for cell in self.cells if cell.fit is not None]
+        return sorted(fitted, key=lambda cell: (cell.spurious, self._value(cell)))
+
+    def _value(self, cell: Cell) -> float:
+        return float("nan") if cell.fit is None else float(getattr(cell.fit, self.criterion)())
+
+    def fit(self, covariance_type: str, n_components: int) -> MixtureFit:
+        """The fit of one cell.
+
+        Raises
+        ------
+        ArgumentError
+            If the table has no such cell, or all its starts failed.
+        """
+        name = resolve_family(covariance_type, self.best.table.dim).label(self.best.table.dim)
+        cell = next((c for c in self.cells if (c.family, c.n_components) == (name, n_components)), None)
+        if cell is None or cell.fit is None:
+            why = "it was not asked for" if cell is None else cell.status
+            raise ArgumentError(f"There is no fit of {covariance_type} with {n_components} components: {why}.")
+        return cell.fit
+
+    def frame(self, figure: str | None = None) -> "pd.DataFrame":
+        """A figure of every cell, number of components × family; NaN where no start led to a fit.
+
+        ``figure`` is the criterion by default, or ``"bic"``, ``"icl"``, ``"aic"``, ``"log_likelihood"``, ``"n_parameters"``,
+        ``"n_iter"``, ``"status"`` or ``"spurious"``.
+        """
+        import pandas as pd
+
+        figure = figure or self.criterion
+
+        def value(cell: Cell):
+            if figure in ("status", "spurious"):
+                return getattr(cell, figure)
+            if cell.fit is None:
+                return float("nan")
+            found = getattr(cell.fit, figure)
+            return found() if callable(found) else found
+
+        families = list(dict.fromkeys(cell.family for cell in self.cells))
+        sizes = sorted({cell.n_components for cell in self.cells})
+        values = {(cell.n_components, cell.family): value(cell) for cell in self.cells}
+        rows = [[values[size, family] for family in families] for size in sizes]
+        return pd.DataFrame(rows, index=pd.Index(sizes, name="n_components"), columns=families)
+
+    def ranking(self, num: int = 5) -> "pd.DataFrame":
+        """The best models, best first; those flagged as spurious come last."""
+        import pandas as pd
+
+        ranked = self._ranked[:num]
+        rows = [
+            {"family": cell.family, "n_components": cell.n_components, self.criterion.upper(): self._value(cell),
+             "log-likelihood": cell.fit.log_likelihood, "parameters": cell.fit.n_parameters}
+            for cell in ranked if cell.fit is not None
+        ]  # fmt: skip
+        return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="rank"))
+
+    def notes(self) -> list[str]:
+        """What a reader of the table should know: cells without a fit, and flagged cells that beat the best."""
+        lines = []
+        best = self._value(self._ranked[0])
+        better = [c for c in self._ranked if c.spurious and self._value(c) < best]
+        if better:
+            names = ", ".join(f"{c.family} {c.n_components}" for c in better[:6]) + (", …" if len(better) > 6 else "")
+            lines.append(
+                f"{len(better)} cells have a smaller {self.criterion.upper()} than the best, but a component of theirs rests "
+                f"on too few rows for its covariance ({names}): likely spurious modes of the likelihood. "
+                "prior='default' bounds it."
+            )
+        failed = [cell for cell in self.cells if cell.fit is None]
+        if failed:
+            names = ", ".join(f"{c.family} {c.n_components} ({c.status})" for c in failed[:6])
+            lines.append(f"No fit: {names}{', …' if len(failed) > 6 else ''}. prior='default' bounds the likelihood.")
+        slow = [c for c in self.cells if c.fit is not None and not c.fit.converged and not c.fit.interrupted]
+        if slow:
+            names = ", ".join(f"{c.family} {c.n_components}" for c in slow[:6])
+            lines.append(
+                f"Stopped before their objective settled: {names}{', …' if len(slow) > 6 else ''}. Raise max_iter."
+            )
+        if self.interrupted:
+            lines.append("Interrupted: the table holds what was fitted before.")
+        return lines
+
+    def _title(self) -> str:
+        best = self._ranked[0]
+        count = len({cell.family for cell in self.cells})
+        return (
+            f"{count} covariance {'family' if count == 1 else 'families'}, {len(self.cells)} models, by "
+            f"{self.criterion.upper()} (smaller is better): best is {self.best_model}, "
+            f"{self.criterion.upper()} {self._value(best):.2f}"
+        )
+
+    @property
+    def best_model(self) -> str:
+        """The best model in words."""
+        best = self._ranked[0]
+        return f"{best.family} with {best.n_components} component{'' if best.n_components == 1 else 's'}"
+
+    def __repr__(self) -> str:
+        return "\n".join([as_text(self._title(), self.ranking()), *self.notes()])
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        notes = "".join(f"<p>{escape(line)}</p>" for line in self.notes())
+        return as_html(self._title(), self.ranking()) + notes
+
+
+def fit_table(
+    x: Any,
+    n_components: int | Iterable[int] = range(1, 10),
+    families: str | Iterable[str] = "all",
+    *,
+    prior: Belief | str | None = None,
+    criterion: str = "bic",
+    n_init: int = 16,
+    seed: Any = 0,
+    max_iter: int = 1000,
+    tol: float = 1e-6,
+    dtype: str = "float64",
+    progress_bar: Progress = None,
+) -> FitTable:
+    """Fit every covariance family with every number of components by EM, and rank them (Fraley & Raftery 2002).
+
+    All cells share data and starts; a family starts, besides, from the best θ of the families inside it, so that a richer
+    family never ends below a simpler one. Each start gets a short run; the best of each cell goes on until it settles. Then
+    every cell tries once more from its neighbours: other families, one component fewer (split) or more (left out).
+
+    Parameters
+    ----------
+    x
+        Data of shape (N, D): DataFrame, array or xarray.
+    n_components
+        One K, or several, such as ``range(1, 10)``.
+    families
+        ``"all"`` (fourteen; E and V for one feature), or some of mclust's codes or scikit-learn's names.
+    prior
+        None (maximum likelihood), ``"default"`` (scaled to each K) or a conjugate `Prior` that fits every K.
+    criterion
+        ``"bic"`` (Schwarz 1978), ``"icl"`` (Biernacki, Celeux & Govaert 2000) or ``"aic"``; all smaller is better.
+    n_init
+        Starts per cell, made as in `fit_em`.
+    seed, max_iter, tol, dtype, progress_bar
+        As in `fit_em`.
+
+    Returns
+    -------
+    FitTable
+        Its fits keep only the last value of their trace.
+
+    Raises
+    ------
+    DataError, PriorError, ArgumentError
+        Before the run, if an input cannot be used.
+    CollapseError
+        If no cell has a fit.
+    """
+    table = as_table(x)
+    sizes, names = _check(n_components, families, criterion, table.dim)
+    check_count("n_init", n_init)
+    check_count("max_iter", max_iter)
+    if not tol > 0:
+        raise ArgumentError(f"tol must be positive, got {tol!r}.")
+    check_table(table, max(sizes))
+    with scope(dtype), stopwatch() as clock, interruptible() as stop, listening(progress_bar) as listener:
+        problem = prepare(table, 1, None, dtype)
+        check_prior("fit_table", prior)
+        check_has_mode(prior)
+        panel = Panel(as_key(seed), problem, sizes, names, prior, n_init, tol, max_iter)
+        done, cut = _in_order(panel, names, stop, dtype, listener)
+        cells = tuple(_cell(row, clock, seed, cut) for name in names if name in done for row in panel.rows(name))
+        if not cells:
+            raise SamplingInterrupted("Stopped before the first family had been searched. Nothing can be returned.")
+    if all(cell.fit is None for cell in cells):
+        raise CollapseError(
+            "No cell of the table has a fit: in all of them a component closes in on too few points. Use prior='default'."
+        )
+    return FitTable(cells, criterion, cut, clock, seed)
+
+
+def _in_order(panel: Panel, names: list[str], stop, dtype: str, listener: Listener) -> tuple[set[str], bool]:
+    """Search the families, each as soon as those inside it are done, `WORKERS` at a time; then again from their neighbours.
+
+    Returns the families that were searched, and whether Ctrl-C cut the work short.
+    """
+    done: set[str] = set()
+    cut, steps = False, 0
+
+    def work(search, name: str):
+        with scope(dtype):  # JAX's scopes belong to a thread
+            return search(name)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for search in (panel.run, panel.refine):
+            waiting, running = list(names), {}
+            while (waiting or running) and not (stop.is_set() and not running):
+                held = {*waiting, *running.values()} if search == panel.run else set()
+                ready = [name for name in waiting if not stop.is_set() and not held.intersection(CONTAINS[name])]
+                for name in ready[: WORKERS - len(running)]:
+                    waiting.remove(name)
+                    running[pool.submit(contextvars.copy_context().run, work, search, name)] = name
+                future = next(as_completed(running))
+                name = running.pop(future)
+                cut |= future.result()
+                done.add(name)
+                steps += 1
+                listener("fit", steps, 2 * len(names), name)
+            cut |= bool(waiting)
+    return done, cut
+
+
+def _cell(row: Row, clock: Stopwatch, seed: Any, interrupted: bool) -> Cell:
+    family, size = row.problem.family, row.problem.num_components
+    status = int(row.states.status[0])
+    label = family.label(row.problem.table.dim)
+    if not usable(row.states)[0]:
+        return Cell(label, size, None, STATUS[status], False)
+    fit = to_fit(row.states, 0, row.problem, "em", interrupted, clock, seed)
+    needed = family.rows_needed(row.problem.table.dim)
+    spurious = row.problem.prior is None and bool(row.states.counts[0].min() <= needed)
+    return Cell(label, size, fit, fit.status, spurious)
+
+
+def _check(n_components, families, criterion: str, dim: int) -> tuple[list[int], list[str]]:
+    sizes = [n_components] if isinstance(n_components, (int, np.integer)) else list(n_components)
+    if not sizes:
+        raise ArgumentError("n_components is empty. Give one number of components or several, such as range(1, 10).")
+    for size in sizes:
+        check_count("n_components", size)
+    if criterion not in CRITERIA:
+        raise ArgumentError(f"criterion must be one of {', '.join(CRITERIA)}, got {criterion!r}.")
+    if isinstance(families, str):
+        families = (FAMILIES if dim > 1 else ("E", "V")) if families == "all" else families.split(",")
+    wanted = {resolve_family(name.strip(), dim).name for name in families}
+    if not wanted:
+        raise ArgumentError("families is empty. Use 'all', or name some.")
+    return sorted({int(size) for size in sizes}), [name for name in FAMILIES if name in wanted]

@@ -195,12 +195,12 @@ def bench_ascent() -> None:
 
 
 def bench_table() -> None:
-    """The table of 14 families × K = 1…9 on diabetes, against mclustBIC (needs r-cran-mclust and the data in tests/truth)."""
+    """The table of 14 families × K = 1…9 on diabetes, against mclustBIC (needs r-cran-mclust and the data in tests/oracles/truth)."""
     import pandas as pd
 
     import bayesgmm as bg
 
-    path = Path(__file__).parents[1] / "tests" / "truth" / "diabetes.csv"
+    path = Path(__file__).parents[1] / "tests" / "oracles" / "truth" / "diabetes.csv"
     x = pd.read_csv(path)[["glucose", "insulin", "sspg"]]
     first = seconds(lambda: bg.fit_table(x))
     code = f"""suppressMessages(library(mclust)); x <- read.csv("{path}")[, c("glucose", "insulin", "sspg")]

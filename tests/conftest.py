@@ -1,14 +1,13 @@
 import json
 import os
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
-from effort import EFFORT, left_out
+from oracles import TRUTH
+from oracles.effort import EFFORT, left_out
 
 mpl.use("Agg")
-TRUTH = Path(__file__).parent / "truth"
 
 
 def pytest_configure(config):

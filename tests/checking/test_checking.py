@@ -11,9 +11,9 @@ import jax.random as jr
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from oracles.parameters import random_params
 from scipy import stats
 from scipy.special import logsumexp
-from test_conjugate import random_params
 
 import bayesgmm as bg
 from bayesgmm.checking import loo as crossvalidation

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from oracles.draws import made
+from oracles.posteriors import RECTANGLE_PRIOR, rectangle
 from scipy.signal import lfilter
-from test_relabelling import made
-from test_tempering import PRIOR, rectangle
 
 import bayesgmm as bg
 from bayesgmm.diagnosis.chain_groups import group_chains, separations
@@ -92,7 +92,7 @@ def test_chains_are_grouped_by_place(rng):
 def corners():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return bg.sample_gibbs(rectangle(), 2, prior=PRIOR, num_samples=500, seed=1)
+        return bg.sample_gibbs(rectangle(), 2, prior=RECTANGLE_PRIOR, num_samples=500, seed=1)
 
 
 def test_modes_are_told_from_labels(corners):
@@ -124,7 +124,7 @@ def test_all_chains_in_one_wrong_mode(corners):
 
 def test_a_mode_that_holds_little_is_told_and_does_not_matter(rng):
     variables, x = made(rng, 7.0, draws=400)
-    fit = bg.fit_em(rectangle(), 2, prior=PRIOR, n_init=4)
+    fit = bg.fit_em(rectangle(), 2, prior=RECTANGLE_PRIOR, n_init=4)
     sound = bg.diagnose(variables, x=x)
     little, much = (replace(sound, missed=MissedMode(fit, 1.0, log_ratio)) for log_ratio in (-5.0, 2.0))
     assert (sound.status, little.status, much.status) == ("sound", "sound", "missed mode")
@@ -170,7 +170,7 @@ def test_too_large_a_k_is_named(reference_data):
 def test_too_few_draws_and_approximations(rng):
     variables, x = made(rng, 7.0, draws=3)
     assert bg.diagnose(variables, x=x).status == "too few draws"
-    laplace = bg.fit_laplace(rectangle(), 2, prior=PRIOR, num_samples=50, num_chains=2)
+    laplace = bg.fit_laplace(rectangle(), 2, prior=RECTANGLE_PRIOR, num_samples=50, num_chains=2)
     found = bg.diagnose(laplace, search=False)
     assert "k-hat" in found.verdict()[0]
     assert found.status in ("sound", "not to be trusted")
@@ -188,7 +188,7 @@ def test_a_file_says_what_its_posterior_says(corners):
     assert one.num_switches > 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        laplace = bg.fit_laplace(rectangle(), 2, prior=PRIOR, num_samples=50, num_chains=2)
+        laplace = bg.fit_laplace(rectangle(), 2, prior=RECTANGLE_PRIOR, num_samples=50, num_chains=2)
     assert bg.diagnose(laplace.datatree).status == bg.diagnose(laplace, search=False).status
     assert bg.diagnose(laplace.datatree).pareto_k == laplace.pareto_k
 

@@ -6,7 +6,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 from numpyro.infer import Predictive
-from test_conjugate import PRIOR, random_params
+from oracles.parameters import PRIOR, random_params
 
 import bayesgmm as bg
 from bayesgmm.engines import coordinates

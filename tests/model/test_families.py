@@ -1,7 +1,6 @@
 """Covariance families: the M-step against independent mathematics, mclust's fits, invariances and bad input."""
 
 import contextlib
-import warnings
 from functools import partial
 from itertools import pairwise
 
@@ -9,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles.effort import some_and_slow
+from oracles.mclust import STRICT, column_major, mclust_estimates, prior_entries, stays_at
 
 import bayesgmm as bg
-from bayesgmm.errors import ArgumentError, CollapseError, DataError, SpuriousComponentWarning
+from bayesgmm.errors import ArgumentError, CollapseError, DataError
 from bayesgmm.model.families import FAMILIES, read_out, resolve_family
 
 NAMES = list(FAMILIES)
@@ -128,28 +129,7 @@ def test_parameters_are_counted_as_mclust_counts_them(truth, reference_data):
             assert size - 1 + size * dim + family.num_parameters(size, dim) == df
 
 
-def column_major(values, *shape):
-    return np.asarray(values, float).reshape(shape, order="F")
-
-
-def stays_at(x, size, covariance_type, weights, means, covariances, **kwargs):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SpuriousComponentWarning)
-        start = {"weights_init": weights, "means_init": means, "covariances_init": covariances}
-        fit = bg.fit_em(x, size, covariance_type=covariance_type, **start, tol=1e-9, max_iter=5000, **kwargs)
-    order = np.argsort(np.asarray(means)[:, 0], kind="stable")
-    return fit, order
-
-
-def mclust_estimates():
-    import json
-    from pathlib import Path
-
-    entries = json.loads((Path(__file__).parent / "truth" / "mclust_families.json").read_text())["data"]
-    return [(name, p["model"], p["G"]) for name, entry in entries.items() for p in entry["params"]]
-
-
-@pytest.mark.parametrize(("name", "model", "size"), mclust_estimates()[::16])
+@pytest.mark.parametrize(("name", "model", "size"), some_and_slow(mclust_estimates(), 16))
 def test_mclusts_estimates_are_fixed_points(truth, reference_data, name, model, size):
     """From mclust's estimate at tolerance 1e-12 our EM stays there, in every family; or it climbs, and then mclust had not."""
     x = reference_data[name].to_numpy()
@@ -165,20 +145,7 @@ def test_mclusts_estimates_are_fixed_points(truth, reference_data, name, model, 
         assert fit.bic() == pytest.approx(-theirs["bic"], rel=1e-6)
 
 
-STRICT = ("VII", "VVI", "EEE", "VVV")
-"""Families whose estimates under a prior mclust takes where the published update has them."""
-
-
-def prior_entries(strict):
-    import json
-    from pathlib import Path
-
-    fits = json.loads((Path(__file__).parent / "truth" / "mclust_prior.json").read_text())["fits"]
-    chosen = [fit for fit in fits if (fit["model"] in STRICT) == strict]
-    return [pytest.param(fit, id=f"{fit['dataset']}-{fit['model']}") for fit in chosen]
-
-
-@pytest.mark.parametrize("theirs", prior_entries(strict=True)[::2])
+@pytest.mark.parametrize("theirs", [*prior_entries(strict=True)[::2], *some_and_slow(prior_entries(strict=False), 0)])
 def test_map_is_mclusts_conjugate_prior(reference_data, theirs):
     """Fraley & Raftery's prior, as mclust applies it: its estimate is the mode of our stated objective.
 

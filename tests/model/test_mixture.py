@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import twins
+from oracles import twins
 from scipy.special import logsumexp
 from scipy.stats import chisquare
 

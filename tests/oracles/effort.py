@@ -19,3 +19,16 @@ def left_out(items):
         if mark is not None and mark.kwargs.get("some"):
             variants[item.nodeid.partition("[")[0]].append(item)
     return {item for found in variants.values() for i, item in enumerate(found) if i % EVERY}
+
+
+def some_and_slow(cases, every):
+    """Every n-th case in the default suite (none, if 0); the others are marked slow, as many as the effort asks for."""
+    first = cases[::every] if every else []
+    rest = [case for case in cases if case not in first][:: round(1 / EFFORT)]
+    return [*first, *(slow_case(case) for case in rest)]
+
+
+def slow_case(case):
+    if hasattr(case, "values"):
+        return pytest.param(*case.values, marks=pytest.mark.slow, id=case.id)
+    return pytest.param(*case, marks=pytest.mark.slow)

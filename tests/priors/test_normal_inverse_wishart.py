@@ -5,34 +5,22 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import twins
+from oracles import twins
+from oracles.parameters import HYPER, PRIOR, SCALE, D, K, random_params
+from oracles.twins import label_stats
 from scipy.special import gammaln
 from scipy.stats import invwishart
-from twins import label_stats
 
 import bayesgmm as bg
 from bayesgmm.errors import PriorError
 from bayesgmm.model.types import Frame
 from bayesgmm.priors.normal_inverse_wishart import flat_belief, improper_because
 
-K, D = 2, 3
-SCALE = np.array([[2.0, 0.3, 0.1], [0.3, 1.0, 0.2], [0.1, 0.2, 0.7]])
-HYPER = {"concentration": 1.7, "loc": np.array([1.0, 0.0, -1.0]), "strength": 0.4, "df": 6.5, "scale": SCALE}
-PRIOR = bg.Prior(
-    bg.Dirichlet(1.7), bg.NormalInverseWishart(HYPER["loc"], HYPER["strength"], HYPER["df"], HYPER["scale"])
-)
-
 
 @pytest.fixture(autouse=True)
 def _double():
     with jax.enable_x64(True):
         yield
-
-
-def random_params(seed, k=K, d=D):
-    rng = np.random.default_rng(seed)
-    covariances = np.atleast_3d(invwishart.rvs(d + 3, np.eye(d), size=k, random_state=rng)).reshape(k, d, d)
-    return bg.Params.of(rng.dirichlet(np.ones(k) * 3), rng.normal(size=(k, d)), covariances)
 
 
 def test_log_density_is_scipys():

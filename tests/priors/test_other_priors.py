@@ -1,21 +1,21 @@
 """Priors beyond the conjugate one: constants by quadrature and SciPy, published evidence, posteriordb, NumPyro's story."""
 
 import json
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 import pytest
-from agreement import assert_same_mean
 from jax.scipy.stats import norm
 from numpyro.infer.util import log_density
+from oracles import TRUTH
+from oracles.agreement import assert_same_mean
+from oracles.parameters import random_params
+from oracles.twins import label_stats
 from scipy import stats
 from scipy.integrate import dblquad, quad
 from scipy.special import logsumexp
-from test_conjugate import random_params
-from twins import label_stats
 
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, PriorError, SpuriousComponentWarning
@@ -23,7 +23,7 @@ from bayesgmm.model.families import resolve_family
 from bayesgmm.priors import lkj as separated
 from bayesgmm.problem import penalise, prepare, unbounded_because
 
-TRUTH = json.loads((Path(__file__).parent / "truth" / "posteriordb.json").read_text())
+POSTERIORDB = json.loads((TRUTH / "posteriordb.json").read_text())
 LKJ = bg.NormalTimesLKJ(np.array([3.5, 70.0]), np.diag([4.0, 400.0]), 2.0, bg.HalfNormal(np.array([1.0, 10.0])))
 HIERARCHICAL = bg.HierarchicalInverseWishart(
     np.array([3.5, 70.0]), np.diag([4.0, 400.0]), 5.0, 3.0, np.diag([0.05, 5.0])
@@ -131,7 +131,7 @@ def test_lkj_is_numpyros_story(scales):
 @pytest.mark.slow
 def test_posteriordb_is_reproduced():
     """low_dim_gauss_mix: reference draws of Stan under half-normal scales, 10 chains × 1,000."""
-    x = np.array(TRUTH["y"])[:, None]
+    x = np.array(POSTERIORDB["y"])[:, None]
     prior = bg.Prior(bg.Dirichlet(5.0), bg.NormalTimesLKJ(0.0, 4.0, 1.0, bg.HalfNormal(2.0)))
     draws = bg.sample_nuts(x, 2, prior=prior, num_warmup=400, num_samples=1000, seed=2)
     order = np.argsort(draws.params.means[..., 0], axis=-1)
@@ -142,7 +142,7 @@ def test_posteriordb_is_reproduced():
     ours = {"theta": weights[..., 0], **{f"mu[{k + 1}]": means[..., k] for k in (0, 1)},
             **{f"sigma[{k + 1}]": sds[..., k] for k in (0, 1)}}  # fmt: skip
     for name, values in ours.items():
-        theirs = TRUTH["summary"][name]
+        theirs = POSTERIORDB["summary"][name]
         assert_same_mean(values, theirs["mean"], theirs["mcse"], name)
         assert values.std() == pytest.approx(theirs["sd"], rel=0.08)
 

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from agreement import assert_same_mean
-from effort import SOME
+from oracles.agreement import assert_same_mean
+from oracles.effort import SOME
+from oracles.parameters import random_params
 from scipy.stats import dirichlet, invwishart, multivariate_normal
-from test_conjugate import random_params
 
 import bayesgmm as bg
 from bayesgmm.engines import coordinates

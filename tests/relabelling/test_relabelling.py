@@ -1,30 +1,17 @@
 """Relabelling: every method against a slow textbook twin, R's label.switching, and draws renumbered at random."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from oracles import TRUTH
+from oracles.draws import DIM, ROWS, K, made
 
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, DrawsError, IdentifiabilityWarning
 from bayesgmm.numerics.assignment import assign, cost_of, exchange_ratios, renumber
 from bayesgmm.relabelling import methods as rl
-
-K, DIM, ROWS = 3, 2, 40
-
-
-def made(rng, apart, k=K, dim=DIM, rows=ROWS, chains=2, draws=50):
-    """Draws about K centres that lie `apart` standard deviations from each other, numbered at random; and data."""
-    centres = apart * np.arange(k)[:, None] * np.ones(dim)
-    x = centres[np.arange(rows) % k] + rng.normal(size=(rows, dim))
-    weights = rng.dirichlet(np.full(k, 20.0), (chains, draws))
-    means = centres + 0.3 * rng.normal(size=(chains, draws, k, dim))
-    sds = np.exp(0.1 * rng.normal(size=(chains, draws, k, dim)))
-    order = rng.permuted(np.broadcast_to(np.arange(k), (chains, draws, k)), axis=-1)
-    variables = {"weights": weights, "means": means, "covariances": sds[..., None] ** 2 * np.eye(dim)}
-    return {name: renumber(v, order, 2) for name, v in variables.items()}, x
 
 
 def sources(rng, apart, **sizes):
@@ -277,7 +264,7 @@ def test_a_block_of_rows_at_a_time_is_the_whole(rng, monkeypatch):
 
 @pytest.fixture(scope="module")
 def theirs():
-    with np.load(Path(__file__).parent / "truth" / "labelswitching.npz") as file:
+    with np.load(TRUTH / "labelswitching.npz") as file:
         return dict(file)
 
 

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
-from test_conjugate import random_params
+from oracles.parameters import random_params
 
 import bayesgmm as bg
 from bayesgmm.errors import NotConvergedWarning, SamplingInterrupted

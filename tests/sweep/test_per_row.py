@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import twins
+from oracles import twins
 from scipy.special import logsumexp
 
 import bayesgmm as bg

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from test_conjugate import random_params
+from oracles.parameters import random_params
 
 import bayesgmm as bg
 import bayesgmm.sweep.statistics as module

@@ -3,7 +3,7 @@ import warnings
 import jax
 import numpy as np
 import pytest
-import twins
+from oracles import twins
 
 import bayesgmm as bg
 from bayesgmm.engines.em import ascent as drivers

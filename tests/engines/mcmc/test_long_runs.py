@@ -5,20 +5,10 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from agreement import assert_same_mean, invariants, mean_and_error
-from effort import EFFORT, SOME
+from oracles.agreement import assert_same_mean, invariants, mean_and_error
+from oracles.effort import EFFORT, SOME
+from oracles.geweke import geweke
 from scipy.stats import chi2, kstest
-from test_families import (
-    mclust_estimates,
-    prior_entries,
-)
-from test_families import (
-    test_map_is_mclusts_conjugate_prior as check_map,
-)
-from test_families import (
-    test_mclusts_estimates_are_fixed_points as check_fixed_point,
-)
-from test_samplers import geweke
 
 import bayesgmm as bg
 from bayesgmm.engines.kernels import KERNELS, step
@@ -143,13 +133,3 @@ def test_engines_agree_on_iris(reference_data):
     one, two = invariants(gibbs), invariants(nuts)
     for name in one:
         assert_same_mean(one[name], *mean_and_error(two[name]), name)
-
-
-@pytest.mark.parametrize(("name", "model", "size"), mclust_estimates()[:: round(1 / EFFORT)])
-def test_more_of_mclusts_estimates_are_fixed_points(truth, reference_data, name, model, size):
-    check_fixed_point(truth, reference_data, name, model, size)
-
-
-@pytest.mark.parametrize("theirs", prior_entries(strict=False)[:: round(1 / EFFORT)])
-def test_more_of_mclusts_map_estimates(reference_data, theirs):
-    check_map(reference_data, theirs)

@@ -8,26 +8,16 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-import twins
-from agreement import assert_same_mean, mean_and_error
-from test_samplers import TINY, TINY_PRIOR, prior_of
+from oracles import twins
+from oracles.agreement import assert_same_mean, mean_and_error
+from oracles.parameters import prior_of
+from oracles.posteriors import RECTANGLE_HYPER, RECTANGLE_PRIOR, TINY, TINY_PRIOR, rectangle
 
 import bayesgmm as bg
 from bayesgmm.engines.mcmc import tempering
 from bayesgmm.errors import ArgumentError, CheckpointError, MixingWarning
 from bayesgmm.model.types import Frame, Stats
 from bayesgmm.sweep.statistics import to_rows
-
-HYPER = {"concentration": 1.0, "loc": np.zeros(2), "strength": 0.1, "df": 5.0, "scale": 0.3 * np.eye(2)}
-PRIOR = bg.Prior(
-    bg.Dirichlet(1.0), bg.NormalInverseWishart(HYPER["loc"], HYPER["strength"], HYPER["df"], HYPER["scale"])
-)
-
-
-def rectangle():
-    """Three rows at each corner of a rectangle: two classes, side by side or one above the other."""
-    corners = np.array([[1.0 * i, 0.9 * j] for i in (-1, 1) for j in (-1, 1)])
-    return np.repeat(corners, 3, axis=0) + 0.05 * np.random.default_rng(0).normal(size=(12, 2))
 
 
 def pairs_together(posterior, x):
@@ -40,7 +30,7 @@ def pairs_together(posterior, x):
 
 
 def exact(x):
-    labelings, p, _ = twins.enumerate_labelings(x, 2, **HYPER)
+    labelings, p, _ = twins.enumerate_labelings(x, 2, **RECTANGLE_HYPER)
     return p[labelings[:, 0] == labelings[:, 3]].sum(), p[labelings[:, 0] == labelings[:, 6]].sum()
 
 
@@ -48,10 +38,10 @@ def test_plain_chains_disagree_and_tempered_ones_find_the_truth():
     x = rectangle()
     truth = exact(x)
     assert 0.7 < truth[0] < 0.8  # both modes matter
-    plain = bg.sample_gibbs(x, 2, prior=PRIOR, num_samples=500, seed=1)
+    plain = bg.sample_gibbs(x, 2, prior=RECTANGLE_PRIOR, num_samples=500, seed=1)
     shares = pairs_together(plain, x)[0].mean(axis=1)
     assert shares.max() > 0.99 and shares.min() < 0.01 and not plain.mixed  # noqa: PT018
-    tempered = bg.sample_gibbs(x, 2, prior=PRIOR, num_samples=3000, seed=1, tempering=8)
+    tempered = bg.sample_gibbs(x, 2, prior=RECTANGLE_PRIOR, num_samples=3000, seed=1, tempering=8)
     for draws, value in zip(pairs_together(tempered, x), truth, strict=True):
         assert_same_mean(draws, value, 0.0, "P(z_i = z_j)")
     assert tempered.mixed
@@ -131,7 +121,7 @@ def test_a_wrong_swap_is_caught(monkeypatch):
 
 def test_goes_on_bit_for_bit(tmp_path):
     x = rectangle()
-    settings = {"prior": PRIOR, "num_warmup": 40, "num_chains": 2, "seed": 3, "tempering": 4}
+    settings = {"prior": RECTANGLE_PRIOR, "num_warmup": 40, "num_chains": 2, "seed": 3, "tempering": 4}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # 30 draws are few for a round trip
         whole = bg.sample_gibbs(x, 2, num_samples=30, **settings)
@@ -145,6 +135,8 @@ def test_goes_on_bit_for_bit(tmp_path):
 
 def test_replicas_that_never_come_back_are_told_of():
     with pytest.warns(MixingWarning, match="far end of the ladder"):
-        bg.sample_gibbs(rectangle(), 2, prior=PRIOR, num_warmup=2, num_samples=3, num_chains=2, tempering=3, seed=0)
+        bg.sample_gibbs(
+            rectangle(), 2, prior=RECTANGLE_PRIOR, num_warmup=2, num_samples=3, num_chains=2, tempering=3, seed=0
+        )
     with pytest.raises(ArgumentError, match="tempering"):
         bg.sample_gibbs(rectangle(), 2, tempering=0)

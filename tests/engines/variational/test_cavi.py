@@ -5,8 +5,8 @@ import signal
 import arviz as az
 import numpy as np
 import pytest
-import twins
-from effort import SOME
+from oracles import twins
+from oracles.effort import SOME
 from scipy.special import digamma
 
 import bayesgmm as bg

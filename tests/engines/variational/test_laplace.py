@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import twins
-from agreement import assert_same_mean, mean_and_error
-from effort import SOME
+from oracles import twins
+from oracles.agreement import assert_same_mean, mean_and_error
+from oracles.effort import SOME
 
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, FitError, PriorError

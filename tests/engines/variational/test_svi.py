@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import twins
+from oracles import twins
 
 import bayesgmm as bg
 from bayesgmm.engines.variational import svi

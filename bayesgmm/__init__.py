@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING
 
-from bayesgmm.version import __version__
+from bayesgmm.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from bayesgmm.checking.calibration import Calibration, calibrate
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from bayesgmm.partitions.credible_ball import CredibleBall
     from bayesgmm.partitions.distance import adjusted_rand, binder_distance, variation_of_information
     from bayesgmm.partitions.partition import Partition, partition
+    from bayesgmm.priors.dirichlet import Dirichlet
+    from bayesgmm.priors.inverse_gamma import NormalInverseGamma
     from bayesgmm.priors.lkj import HalfNormal, LogNormal, NormalTimesLKJ
-    from bayesgmm.priors.normal_inverse_wishart import Dirichlet, NormalInverseWishart, Prior
-    from bayesgmm.priors.semiconjugate import HierarchicalInverseWishart, NormalInverseGamma, NormalTimesInverseWishart
-    from bayesgmm.problem import default_prior
+    from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart
+    from bayesgmm.priors.prior import Prior, default_prior
+    from bayesgmm.priors.semiconjugate import HierarchicalInverseWishart, NormalTimesInverseWishart
     from bayesgmm.relabelling.methods import relabel
     from bayesgmm.relabelling.result import Relabelling
     from bayesgmm.results.fit import MixtureFit
@@ -45,7 +47,10 @@ _HOME = {
     "engines.variational.cavi": ("VariationalPosterior", "fit_cavi"),
     "checking.check": ("ModelCheck", "check", "prior_sensitivity"),
     "comparison.comparison": ("Comparison", "compare"),
-    "priors.normal_inverse_wishart": ("Dirichlet", "NormalInverseWishart", "Prior"),
+    "priors.dirichlet": ("Dirichlet",),
+    "priors.inverse_gamma": ("NormalInverseGamma",),
+    "priors.normal_inverse_wishart": ("NormalInverseWishart",),
+    "priors.prior": ("Prior", "default_prior"),
     "partitions.credible_ball": ("CredibleBall",),
     "checking.loo": ("kfold", "loo"),
     "data.datasets": ("load_dataset",),
@@ -62,7 +67,6 @@ _HOME = {
     "partitions.distance": ("adjusted_rand", "binder_distance", "variation_of_information"),
     "partitions.partition": ("Partition", "partition"),
     "checking.loo_pit": ("loo_pit",),
-    "problem": ("default_prior",),
     "results.posterior": ("Posterior",),
     "relabelling.result": ("Relabelling",),
     "relabelling.methods": ("relabel",),
@@ -72,7 +76,7 @@ _HOME = {
     "priors.lkj": ("HalfNormal", "LogNormal", "NormalTimesLKJ"),
     "engines.variational.svi": ("StochasticPosterior", "fit_svi"),
     "model.types": ("Params",),
-    "priors.semiconjugate": ("HierarchicalInverseWishart", "NormalInverseGamma", "NormalTimesInverseWishart"),
+    "priors.semiconjugate": ("HierarchicalInverseWishart", "NormalTimesInverseWishart"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

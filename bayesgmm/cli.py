@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayesgmm.comparison.terminal import print_comparison, print_diagnosis, print_table
+from bayesgmm.engines.engine import engine_names, find_engines
 from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning
 
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
 def compare(
     data: Data,
     k: Annotated[int, typer.Option("-k", "--components", help="Number of components.")],
-    engines: Annotated[
-        str, typer.Option(help="Comma-separated: mle, em, cavi, svi, laplace, gibbs, nuts.")
-    ] = "em,gibbs,nuts",
+    engines: Annotated[str, typer.Option(help=f"Comma-separated: {', '.join(engine_names())}.")] = "em,gibbs,nuts",
     out: Annotated[Path, typer.Option(help="Folder for the report, the summary and the draws.")] = Path("out"),
     columns: Columns = None,
     family: Annotated[
@@ -49,14 +48,13 @@ def compare(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
     """Fit one mixture by several engines under one prior; print the table, write the report."""
-    from bayesgmm.data.table import read_file
+    from bayesgmm.data.files import read_file
 
     table = read_file(data, _split(columns))
     _cache_compilations()
     from bayesgmm.comparison.comparison import compare as run
-    from bayesgmm.engines.registry import ENGINES, check_engines
 
-    check_engines(_split(engines) or [])
+    find_engines(_split(engines) or [])
     _check_folder(out)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # the verdict below says it
@@ -69,7 +67,9 @@ def compare(
     comparison.summary().to_csv(out / "summary.csv")
     report = comparison.to_html(out / "report.html")
     typer.echo(f"Report: {report.resolve()}\nDraws and summary: {out.resolve()}")
-    stale = [f"{name}.nc" for name in ENGINES if name not in comparison.results and (out / f"{name}.nc").exists()]
+    stale = [
+        f"{name}.nc" for name in engine_names() if name not in comparison.results and (out / f"{name}.nc").exists()
+    ]
     if stale:
         typer.echo(f"From an earlier run, not this one: {', '.join(stale)}")
 
@@ -90,7 +90,7 @@ def fit(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Fit every covariance family with every number of components by EM; print the table, keep the best model."""
-    from bayesgmm.data.table import read_file
+    from bayesgmm.data.files import read_file
 
     sizes = _sizes(k)
     if prior not in ("none", "default"):
@@ -133,7 +133,7 @@ def diagnose(
     seed: Seed = 0,
 ) -> None:
     """Say what draws support: mixed or not, label switching or several modes, how many components."""
-    from bayesgmm.data.table import read_file
+    from bayesgmm.data.files import read_file
 
     table = read_file(data, _split(columns)) if data else None
     pairs = dict(_pair(part) for part in _split(names) or [])

@@ -1,245 +1,172 @@
-"""One model on one data set, ready for any engine: checked, standardised, with its prior."""
+"""One model on one data set: checked and resolved once (`Model`), then made ready for an engine (`Problem`)."""
 
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
-from jaxtyping import PRNGKeyArray
 
 from bayesgmm.data.table import Table, as_table, check_table
-from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.model.families import Family, resolve_family
 from bayesgmm.model.types import Frame, Params
-from bayesgmm.priors.lkj import NormalTimesLKJ, separated
-from bayesgmm.priors.normal_inverse_wishart import Belief, default_belief, flat_belief, improper_because
-from bayesgmm.priors.semiconjugate import HierarchicalInverseWishart, NormalInverseGamma, NormalTimesInverseWishart
-from bayesgmm.priors.semiconjugate_posterior import independent
-from bayesgmm.priors.within_family import restrict
-from bayesgmm.runtime.dtypes import on_device, scope
-from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.statistics import Rows, to_rows
+from bayesgmm.priors.prior import Belief, log_kernel, resolve_prior, within_family
+from bayesgmm.runtime.arguments import check_count
+from bayesgmm.runtime.dtypes import on_device
+from bayesgmm.sweep.rows import Rows, to_rows
 
 
-class Problem(NamedTuple):
-    """What the engines share. ``prior`` is in the user's units, ``belief`` and ``rows`` are standardised."""
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A mixture model for one data set, on the host and in the user's units. Results carry it."""
 
     table: Table
     num_components: int
-    frame: Frame
-    prior: Belief | None
-    """None stands for the flat belief of maximum likelihood."""
     family: Family
-    penalty: Belief
-    """What the prior says within the covariance family, in the user's units; the flat belief where there is none."""
+    """What is equal, varies or is the identity in the covariances: volume, shape, orientation."""
+    frame: Frame
+    """The standardised coordinates in which engines compute."""
+    prior: Belief | None
+    """The prior as given, in full shape. None stands for the flat prior of maximum likelihood."""
+    family_prior: Belief
+    """What the prior says within the covariance family; the flat prior where there is none."""
     prior_constant: float
-    """Log of the prior's normaliser in the user's units; 0 for the flat belief."""
-    belief: Belief
-    """``penalty``, standardised."""
-    rows: Rows
-    dtype: str
+    """Log of the normaliser of ``family_prior``; 0 for the flat prior."""
 
     @property
     def log_volume(self) -> float:
         """What the log-likelihood of all rows loses on the way from standardised coordinates to the user's units."""
         return self.table.num_rows * float(self.frame.log_volume)
 
+    @property
+    def num_parameters(self) -> int:
+        """Free parameters: K - 1 weights, K D means, and those of the covariance family."""
+        k, d = self.num_components, self.table.dim
+        return k - 1 + k * d + self.family.num_parameters(k, d)
+
+    def log_prior(self, params: Params) -> float:
+        """``log p(θ)`` in the user's units, constants included; 0 without a prior. Call inside ``dtypes.scope``."""
+        if self.prior is None:
+            return 0.0
+        return float(log_kernel(*jax.tree.map(jnp.asarray, (params, self.family_prior)))) + self.prior_constant
+
+    def on_rows(self, table: Table) -> "Model":
+        """The same model, with the same prior, on other rows.
+
+        Raises
+        ------
+        DataError
+            If no such mixture can be fitted to them.
+        """
+        check_table(table, self.num_components)
+        return replace(self, table=table, frame=_frame_of(table))
+
+    def under(self, prior: Belief | str | None) -> "Model":
+        """The same model of the same rows, with another prior."""
+        if prior is self.prior:
+            return self
+        return build_model(self.table, self.num_components, prior, self.family)
+
+
+class Problem(NamedTuple):
+    """A `Model` ready for an engine: prior and rows on the device, standardised."""
+
+    model: Model
+    standard_prior: Belief
+    """``model.family_prior`` in standardised coordinates."""
+    rows: Rows
+    dtype: str
+
+    @property
+    def table(self) -> Table:
+        """The data."""
+        return self.model.table
+
+    @property
+    def num_components(self) -> int:
+        """K."""
+        return self.model.num_components
+
+    @property
+    def family(self) -> Family:
+        """The covariance family."""
+        return self.model.family
+
+    @property
+    def frame(self) -> Frame:
+        """The standardised coordinates."""
+        return self.model.frame
+
+    @property
+    def prior(self) -> Belief | None:
+        """The prior as given."""
+        return self.model.prior
+
+    @property
+    def log_volume(self) -> float:
+        """As in `Model`."""
+        return self.model.log_volume
+
     def matrix(self) -> jax.Array:
         """All rows (N, D), standardised, for tools that cannot work in blocks."""
-        return jnp.asarray((self.table.values - self.frame.center) / self.frame.scale, self.dtype)
+        return jnp.asarray(self.frame.rows(self.table.values), self.dtype)
+
+    def standard_log_prior(self, params: Params) -> float:
+        """``log p(θ)`` of a standardised θ without its constant."""
+        return float(log_kernel(*jax.tree.map(jnp.asarray, (params, self.standard_prior))))
 
 
 def prepare(
-    x, num_components: int, prior: Belief | str | None, dtype: str = "float64", covariance_type: str = "full"
+    x: Any, num_components: int, prior: Belief | str | None, dtype: str = "float64", covariance_type: str = "full"
 ) -> Problem:
-    """Check data, number of components and prior, and build the `Problem`. Call inside ``precision.scope(dtype)``.
+    """Check data, number of components and prior, and build the `Problem`. Call inside ``dtypes.scope(dtype)``.
+
+    ``x`` may also be a `Problem` or a `Model`, prepared before for the same number of components and family: then
+    nothing is prepared again but what differs.
 
     Raises
     ------
     ArgumentError, DataError, PriorError
-        Each before any long computation, saying what to try.
+        Each before any long computation, with what to try.
     """
+    if isinstance(x, Problem) and x.dtype == dtype:
+        model = x.model.under(prior)
+        return x if model is x.model else x._replace(model=model, standard_prior=standard_prior(model, dtype))
+    if isinstance(x, Problem | Model):
+        model = x.model if isinstance(x, Problem) else x
+        return to_problem(model.under(prior), dtype)
     check_count("n_components", num_components)
     table = as_table(x)
     check_table(table, num_components)
-    center, covariance = table.moments()
-    frame = Frame.around(center, np.sqrt(np.diagonal(covariance)))
     family = resolve_family(covariance_type, table.dim)
-    own = resolve_prior(prior, table, num_components, family)
-    penalty, constant = penalise(own, family, num_components, table.dim)
-    device = on_device(penalty.standardise(frame), dtype)
-    return Problem(
-        table, num_components, frame, own, family, penalty, constant, device, to_rows(table.values, frame, dtype), dtype
-    )
+    return to_problem(build_model(table, num_components, prior, family), dtype)
 
 
-def penalise(
-    prior: Belief | None, family: Family, num_components: int, dim: int, plain: bool = True
-) -> tuple[Belief, float]:
-    """The prior within a covariance family, and the log of its constant (0 for the flat belief).
-
-    Without restriction (VVV) it is the prior itself, unless ``plain`` is False.
+def build_model(table: Table, num_components: int, prior: Belief | str | None, family: Family) -> Model:
+    """The `Model` of checked data.
 
     Raises
     ------
     PriorError
-        If the prior is improper within the family, or none for it.
+        If the prior does not fit the data or the family, or is improper.
     """
-    prior = prior and _within(prior, family, dim)
-    own = prior and prior.components
-    if isinstance(own, NormalTimesInverseWishart | HierarchicalInverseWishart | NormalTimesLKJ):
-        assert prior is not None
-        belief, constant = separated(own, family) if isinstance(own, NormalTimesLKJ) else independent(own, family)
-        return Belief(prior.weights, belief), constant + float(prior.weights.log_normaliser())
-    if family.name == "VVV" and plain:
-        if prior is None:
-            return flat_belief(num_components, dim), 0.0
-        return prior, float(_log_normaliser(jax.tree.map(jnp.asarray, prior)))
-    components, constant = restrict(own, family, num_components, dim)
-    if prior is None:
-        return Belief(flat_belief(num_components, dim).weights, components), 0.0  # pyright: ignore[reportArgumentType]
-    constant += float(prior.weights.log_normaliser())
-    return Belief(prior.weights, components), constant  # pyright: ignore[reportArgumentType]
+    given = resolve_prior(prior, table, num_components)
+    given = None if given is None else given.taken_by(family)
+    family_prior, constant = within_family(given, family, num_components, table.dim)
+    return Model(table, num_components, family, _frame_of(table), given, family_prior, constant)
 
 
-@Program
-def log_kernel(params: Params, belief: Belief):
-    """``log p(θ)`` without its constant, compiled once per shape."""
-    return belief.log_kernel(params)
+def to_problem(model: Model, dtype: str) -> Problem:
+    """Prior and rows of a model on the device."""
+    rows = to_rows(model.table.values, model.frame, dtype)
+    return Problem(model, standard_prior(model, dtype), rows, dtype)
 
 
-@Program
-def _log_normaliser(belief: Belief):
-    return belief.log_normaliser()
+def standard_prior(model: Model, dtype: str) -> Belief:
+    """``model.family_prior`` in standardised coordinates, on the device."""
+    return on_device(model.family_prior.standardise(model.frame), dtype)
 
 
-def resolve_prior(
-    prior: Belief | str | None, table: Table, num_components: int, family: Family | None = None
-) -> Belief | None:
-    """The prior in full shape and in the user's units: ``"default"`` is made from the data, None stays None.
-
-    Whether it is proper depends on the covariance family; without one `penalise` asks.
-    """
-    if prior is None:
-        return None
-    if isinstance(prior, str):
-        if prior != "default":
-            raise PriorError(f"Unknown prior {prior!r}. Use 'default', None (maximum likelihood) or a bayesgmm.Prior.")
-        prior = default_belief(*table.moments(), num_components)
-    if not isinstance(prior, Belief):
-        raise PriorError(f"The prior must be 'default', None or a bayesgmm.Prior, got {type(prior).__name__}.")
-    full = prior.expand(num_components, table.dim)
-    return full if family is None else _within(full, family, table.dim)
-
-
-def _within(prior: Belief, family: Family, dim: int) -> Belief:
-    """A (full) prior as a covariance family takes it; refused if it is improper there."""
-    own = prior.components
-    if isinstance(own, NormalInverseGamma) and family.orientation != "I" and dim > 1:
-        raise PriorError(
-            f"NormalInverseGamma is a prior of variances; covariances of the family {family.name} have correlations too. Use "
-            "covariance_type='diag' or 'spherical', or a NormalInverseWishart prior."
-        )
-    reason = improper_because(prior, variances_only=family.orientation == "I")
-    if reason is not None:
-        raise PriorError(
-            f"The prior is improper: {reason}. Use 'default', change that hyperparameter, or, for EM only, prior=None."
-        )
-    return prior._replace(components=own.as_wishart()) if isinstance(own, NormalInverseGamma) else prior
-
-
-def default_prior(x, n_components: int) -> Belief:
-    """The prior that ``prior="default"`` stands for, in the user's units (Fraley & Raftery 2007, section 4).
-
-    ``weights ~ Dirichlet(1)``, ``Σ_k ~ IW(D + 2, S / K^(2/D))`` and ``μ_k | Σ_k ~ N(x̄, Σ_k / 0.01)``, with x̄ and S the
-    mean and covariance of the data.
-    """
-    check_count("n_components", n_components)
-    table = as_table(x)
-    check_table(table, n_components)
-    return default_belief(*table.moments(), n_components).expand(n_components, table.dim)
-
-
-def as_key(seed) -> PRNGKeyArray:
-    """A JAX key from an int, or the key itself (typed, or raw of two words)."""
-    if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
-        with scope("float64"):  # or all but 32 bits of the seed would be lost
-            return jr.key(int(seed) % 2**63)
-    if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
-        return seed
-    if np.shape(seed) == (2,):
-        return jr.wrap_key_data(jnp.asarray(seed, jnp.uint32))
-    raise ArgumentError(f"seed must be an int or a JAX key, got {seed!r}.")
-
-
-def host_generator(key: PRNGKeyArray) -> np.random.Generator:
-    """A NumPy generator that follows from a JAX key."""
-    return np.random.default_rng(np.asarray(jr.key_data(key)))
-
-
-def check_count(name: str, value: Any, least: int = 1) -> None:
-    """Refuse a count that is no integer or is below `least`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}.")
-
-
-_NOT_TAKEN = {
-    NormalTimesInverseWishart: ("cavi", "fit_table"),
-    HierarchicalInverseWishart: ("cavi", "fit_table"),
-    NormalTimesLKJ: ("em", "cavi", "gibbs", "fit_table"),
-}
-"""Engines, named as in `compare`, and `fit_table`, that do not take a prior; the conjugate one is taken by all."""
-
-
-def check_prior(engine: str, prior: Belief | str | None) -> None:
-    """Refuse priors that an engine cannot take, and name the engines that can."""
-    kind = type(prior.components) if isinstance(prior, Belief) else None
-    refusing = _NOT_TAKEN.get(kind, ())  # pyright: ignore[reportArgumentType, reportCallIssue]
-    if kind is not None and engine in refusing:
-        taking = [name for name in ("em", "cavi", "svi", "laplace", "gibbs", "nuts") if name not in refusing]
-        raise PriorError(
-            f"{engine} does not take a {kind.__name__} prior, which is not conjugate as it needs; {', '.join(taking)} do. Use "
-            "one of them, or a NormalInverseWishart prior."
-        )
-
-
-def climbs(prior: Belief) -> bool:
-    """Whether EM can climb to a mode under this (full) prior."""
-    return not isinstance(prior.components, NormalTimesLKJ) and bool(
-        (np.asarray(prior.weights.concentration) >= 1).all()
-    )
-
-
-def unbounded_because(prior: Belief | None, family: Family, values: np.ndarray) -> str | None:
-    """Why the posterior density has no highest mode under a (full) prior that EM can climb under; None if it has one.
-
-    With the scale of a `HierarchicalInverseWishart` summed out, K - 1 covariances that go flat in one direction, with standard
-    deviation ε there, have the density ``ε^(hyper_df + K df - (K - 1)(df + D + 1) - m)``, m the rows on their hyperplanes: each
-    makes the scale smaller for the others. The first plane can hold D rows and the others, parallel to it, one each; more where
-    a feature repeats its values. To go flat in all directions, on a row each, takes as much or more from D = 1 on.
-    """
-    own = prior and prior.components
-    if not isinstance(own, HierarchicalInverseWishart) or family.pooled or len(own.loc) == 1:
-        return None
-    num, dim = np.shape(own.loc)
-    repeats = (np.unique(column, return_counts=True)[1] for column in values.T)
-    on_planes = max(num + dim - 2, *(int(np.sort(counts)[1 - num :].sum()) for counts in repeats))
-    needed, given = (num - 1) * (dim + 1) + on_planes, float(own.hyper_df) + float(np.min(own.df))
-    if given >= needed:
-        return None
-    return (
-        "Under this HierarchicalInverseWishart the posterior density has no highest mode: it is unbounded where components "
-        f"close in on few rows, as hyper_df + df = {given:g} is less than (K - 1)(D + 1) + {on_planes} = {needed}, {on_planes} "
-        "being the rows that K - 1 parallel planes can hold"
-    )
-
-
-def check_has_mode(prior: Belief | str | None) -> None:
-    """Refuse a prior that EM cannot climb under, or whose posterior is unbounded."""
-    check_prior("em", prior)
-    if isinstance(prior, Belief) and (np.asarray(prior.weights.concentration) < 1).any():
-        raise PriorError(
-            "With a Dirichlet concentration below 1 the posterior density is unbounded at weight 0, so it has no mode. "
-            "Use a concentration of at least 1 for MAP, or sample the posterior (sample_gibbs, sample_nuts)."
-        )
+def _frame_of(table: Table) -> Frame:
+    center, covariance = table.moments()
+    return Frame.around(center, np.sqrt(np.diagonal(covariance)))

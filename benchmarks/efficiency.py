@@ -35,10 +35,10 @@ write.csv(do.call(rbind, lapply(s, as.matrix)), a[3], row.names = FALSE); cat(t)
 def smallest_ess(params, posterior) -> float:
     """Over the package's label-invariant quantities, for draws of any origin with leading axes (chain, draw)."""
     from bayesgmm.results.convergence import convergence_table
-    from bayesgmm.results.datatree import label_invariant, pointwise_log_density
+    from bayesgmm.results.datatree import label_invariant, log_densities
 
     table, frame = posterior.table, posterior.frame
-    log_likelihood = pointwise_log_density(params, table, frame).sum(axis=-1)
+    log_likelihood = log_densities(params, table, frame).sum(axis=-1)
     quantities = label_invariant(params, table, frame, log_likelihood, np.zeros_like(log_likelihood))
     return float(convergence_table(quantities)["ess_bulk"].min())
 

@@ -226,14 +226,14 @@ def bench_gradient() -> None:
     from bayesgmm.engines.coordinates import constrain, log_jacobian, unconstrain
     from bayesgmm.engines.mcmc import nuts
     from bayesgmm.model.types import Frame, Params
-    from bayesgmm.priors.normal_inverse_wishart import default_belief
-    from bayesgmm.sweep.statistics import to_rows
+    from bayesgmm.priors.prior import data_scaled_prior
+    from bayesgmm.sweep.rows import to_rows
 
     for n, d, k in ((1_000, 2, 3), (10_000, 8, 8), (100_000, 8, 8)):
         with jax.enable_x64(True):
             x = clusters(n, d, k)
             x = (x - x.mean(0)) / x.std(0)
-            prior = jax.tree.map(jnp.asarray, default_belief(np.zeros(d), np.cov(x.T), k).expand(k, d))
+            prior = jax.tree.map(jnp.asarray, data_scaled_prior(np.zeros(d), np.cov(x.T), k).expand(k, d))
             rows = to_rows(x, Frame(np.zeros(d), np.ones(d)))
             params = Params.of(np.full(k, 1 / k), x[:k], [np.eye(d) * 0.5] * k)
             position = unconstrain(jax.tree.map(jnp.asarray, params), prior)

@@ -10,18 +10,17 @@ import inspect
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
 from bayesgmm.data.table import Table, as_table
-from bayesgmm.engines.chains import check_family, check_sampled
+from bayesgmm.engines.checks import check_sampled
+from bayesgmm.engines.engine import Engine, find_engine
 from bayesgmm.errors import (
     ArgumentError,
     DataError,
@@ -32,21 +31,24 @@ from bayesgmm.errors import (
     SamplingInterrupted,
 )
 from bayesgmm.model import mixture
-from bayesgmm.model.types import Params
-from bayesgmm.numerics.uniformity import holm, uniformity
-from bayesgmm.priors.normal_inverse_wishart import Belief
-from bayesgmm.problem import Problem, as_key, check_count, host_generator, log_kernel, prepare
-from bayesgmm.results.datatree import label_invariant, predictive, sample_prior
-from bayesgmm.results.formatting import as_html, as_text, significant
+from bayesgmm.model.types import Frame, Params
+from bayesgmm.numerics.uniformity import direction, holm, uniformity
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Model, prepare
+from bayesgmm.results.datatree import label_invariant
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.simulate import predictive, sample_prior
+from bayesgmm.runtime.arguments import as_key, check_count, host_generator
 from bayesgmm.runtime.checkpoint import append_line, fingerprint, read_lines
 from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.formatting import as_html, as_text, significant
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.progress import Progress, listening
 from bayesgmm.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
 LEVEL = 0.01
 """Family-wise level below which the verdict is that an engine is not calibrated."""
@@ -111,7 +113,7 @@ class Calibration:
         worst = summary.sort_values("p").iloc[0]
         return (
             f"{self.engine}: not calibrated. θ does not rank uniformly in {summary['p'].idxmin()}: the draws are "
-            f"{_direction(worst['mean'], worst['sd'])} (p {worst['p']:.2g}; {basis}). Either the engine or its settings do not "
+            f"{direction(worst['mean'], worst['sd'])} (p {worst['p']:.2g}; {basis}). Either the engine or its settings do not "
             "reach the posterior of this model: look at mixing first (longer runs, R-hat), then at the approximation."
         )
 
@@ -157,8 +159,8 @@ def calibrate(
     n_components, covariance_type, prior
         The model, as for `sample_gibbs`.
     engine
-        ``"gibbs"``, ``"nuts"``, ``"cavi"``, ``"svi"`` or ``"laplace"``, or a callable with their signature that
-        returns a `Posterior`.
+        Name of an engine that draws (``"gibbs"``, ``"nuts"``, ``"cavi"``, ``"svi"``, ``"laplace"``), or a callable with the
+        signature of one that returns a `Posterior`.
     n_sims
         Simulations, each a run of the engine. 200 find gross errors; small ones need a thousand.
     num_warmup, num_samples, num_chains
@@ -182,66 +184,43 @@ def calibrate(
     ArgumentError, DataError, PriorError, CheckpointError
         Before the first simulation.
     """
-    import pandas as pd
-
     check_count("n_sims", n_sims)
     check_count("num_samples", num_samples, least=4)
-    run, name = _engine(engine)
-    table = as_table(x)
     if prior is None:
         raise PriorError(
             "There is nothing to simulate from: prior=None is improper. Use 'default' or a bayesgmm.Prior."
         )
-    with scope("float64"):
-        problem = prepare(table, n_components, prior, "float64", covariance_type)
-    check_family("gibbs", problem.family, problem.table.dim)
-    check_sampled(problem, num_chains, num_samples)
-    key_prior, key_data, key_run, key_rank = jr.split(as_key(seed), 4)
     settings = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains}
-    parameters = inspect.signature(run).parameters.values()
-    if not any(p.name == "num_warmup" or p.kind is p.VAR_KEYWORD for p in parameters):
-        del settings["num_warmup"]
-    if checkpoint is not None and "<" in name:
-        raise ArgumentError(
-            f"A checkpoint must know its engine again by name, and {name} has none. Give it one with def."
-        )
+    subject = _subject(engine, settings)
+    with scope("float64"):
+        model = prepare(as_table(x), n_components, prior, "float64", covariance_type).model
+    if subject.engine is not None:
+        subject.engine.check(model.prior, model.family, model.table.dim)
+    check_sampled(model, num_chains, num_samples)
     path, lines = None, []
     if checkpoint is not None:
         path = Path(checkpoint) / "ranks.jsonl"
-        question = {
-            "calibrate": f"{run.__module__}.{name}" if callable(engine) else name, "bayesgmm": __version__,
-            "jax": jax.__version__, "n_components": n_components, "covariance_type": problem.family.name,
-            "rows": table.num_rows, "features": list(table.features), "prior": fingerprint(problem.prior),
-            "seed": fingerprint(as_key(seed)), **settings, **{option: _known(value) for option, value in options.items()},
-        }  # fmt: skip
-        lines = read_lines(path, question)
+        lines = read_lines(path, _question(subject, model, seed, options))
+    key_prior, key_data, key_run, key_rank = jr.split(as_key(seed), 4)
+    simulation = _Simulation(subject, model, covariance_type, key_prior, key_data, key_run, key_rank, options)
     with listening(progress_bar) as listener, interruptible() as stop:
         for number in range(len(lines), n_sims):
             if stop.is_set():
                 break
-            truth = sample_prior(jr.fold_in(key_prior, number), problem.penalty, 1)
-            values = predictive(jr.fold_in(key_data, number), truth, table.num_rows)[0, 0]
-            arguments = {
-                "prior": problem.prior,
-                "covariance_type": covariance_type,
-                "seed": jr.fold_in(key_run, number),
-            }
-            rng = host_generator(jr.fold_in(key_rank, number))
-            line = _simulate(
-                partial(run, **arguments, **settings, **options),
-                _first(truth),
-                replace(table, values=values),
-                problem,
-                rng,
-            )
+            line = simulation.run(number)
             if stop.is_set():
-                break  # a run cut short is no simulation
+                break  # a run cut short is not a simulation
             lines.append(line)
             if path is not None and not append_line(path, line):
                 path = None
             failed = sum("failure" in line for line in lines)
-            listener(f"calibrate {name}", number + 1, n_sims, f"{failed} failed" if failed else "")
-    lines = lines[:n_sims]
+            listener(f"calibrate {subject.name}", number + 1, n_sims, f"{failed} failed" if failed else "")
+    return _to_calibration(subject.name, lines[:n_sims], n_sims)
+
+
+def _to_calibration(name: str, lines: list[Any], n_sims: int) -> Calibration:
+    import pandas as pd
+
     good = [line for line in lines if "failure" not in line]
     return Calibration(
         name, pd.DataFrame([line["pit"] for line in good]), np.array([line["effective"] for line in good]),
@@ -249,51 +228,91 @@ def calibrate(
     )  # fmt: skip
 
 
+class _Subject(NamedTuple):
+    """What is calibrated: an engine of ours, or any callable with the signature of one."""
+
+    run: Callable[..., Posterior]
+    name: str
+    identity: str
+    """By which another process knows it again."""
+    engine: Engine | None
+    settings: dict[str, int]
+
+
+def _subject(engine: str | Callable[..., Posterior], settings: dict[str, int]) -> _Subject:
+    if callable(engine):
+        name = getattr(engine, "__name__", type(engine).__name__)
+        parameters = inspect.signature(engine).parameters.values()
+        if not any(p.name == "num_warmup" or p.kind is p.VAR_KEYWORD for p in parameters):
+            settings = {part: value for part, value in settings.items() if part != "num_warmup"}
+        return _Subject(engine, name, f"{getattr(engine, '__module__', '')}.{name}", None, settings)
+    found = find_engine(engine)
+    if not found.draws:
+        raise ArgumentError(
+            f"{engine} returns a point, and only draws can be calibrated. Choose an engine that draws, such as gibbs, or give "
+            "a callable that returns a posterior."
+        )
+    return _Subject(found.run, engine, engine, found, found.select(settings))
+
+
+def _question(subject: _Subject, model: Model, seed: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """All that the ranks follow from, in few words."""
+    if "<" in subject.name:
+        raise ArgumentError(
+            f"A checkpoint must know its engine again by name, and {subject.name} has none. Give it one with def."
+        )
+    return {
+        "calibrate": subject.identity, "bayesgmm": __version__, "jax": jax.__version__,
+        "n_components": model.num_components, "covariance_type": model.family.name, "rows": model.table.num_rows,
+        "features": list(model.table.features), "prior": fingerprint(model.prior), "seed": fingerprint(as_key(seed)),
+        **subject.settings, **{option: _known(value) for option, value in options.items()},
+    }  # fmt: skip
+
+
+class _Simulation(NamedTuple):
+    """All simulations of one calibration; each follows from its number."""
+
+    subject: _Subject
+    model: Model
+    covariance_type: str
+    key_prior: Any
+    key_data: Any
+    key_run: Any
+    key_rank: Any
+    options: dict[str, Any]
+
+    def run(self, number: int) -> dict[str, Any]:
+        """Draw θ and data, run the engine, and rank θ among its draws."""
+        model, table = self.model, self.model.table
+        drawn = sample_prior(jr.fold_in(self.key_prior, number), model.family_prior, 1)
+        values = predictive(jr.fold_in(self.key_data, number), drawn, table.num_rows)[0, 0]
+        truth, data = Params(*(np.asarray(part)[0, 0] for part in drawn)), replace(table, values=values)
+        arguments = {
+            "prior": model.prior, "covariance_type": self.covariance_type, "seed": jr.fold_in(self.key_run, number),
+            "reference": truth, **self.subject.settings, **self.options,
+        }  # fmt: skip
+        try:
+            with warnings.catch_warnings():
+                for category in (MixingWarning, NotConvergedWarning):
+                    warnings.simplefilter("ignore", category)  # the ranks show it
+                x = data if self.subject.engine is None else model.on_rows(data)
+                posterior = self.subject.run(x, model.num_components, **arguments)
+        except (FitError, DataError, SamplingInterrupted) as error:
+            return {"failure": str(error).split(". ")[0]}
+        return _ranks(posterior, truth, data, model, host_generator(jr.fold_in(self.key_rank, number)))
+
+
 def _known(value: Any) -> str:
     """An option in a few characters, by which another process knows it again; of a fit only θ is used."""
     return value if isinstance(value, str) else fingerprint(getattr(value, "params", value))
 
 
-def _engine(engine: str | Callable[..., Posterior]) -> tuple[Callable[..., Posterior], str]:
-    if callable(engine):
-        return engine, getattr(engine, "__name__", type(engine).__name__)
-    verbs = {"gibbs": "sample", "nuts": "sample", "cavi": "fit", "svi": "fit", "laplace": "fit"}
-    if engine not in verbs:
-        raise ArgumentError(f"Unknown engine {engine!r}. Choose from {', '.join(verbs)}, or give a callable.")
-    import importlib
-
-    return getattr(importlib.import_module(f"bayesgmm.engines.{'mcmc' if verbs[engine] == 'sample' else 'variational'}.{engine}"), f"{verbs[engine]}_{engine}"), engine
-
-
-def _first(draws: Params) -> Params:
-    return Params(*(np.asarray(part)[0, 0] for part in draws))
-
-
-def _simulate(
-    run: Callable[..., Posterior], truth: Params, data: Table, problem: Problem, rng: np.random.Generator
-) -> dict[str, Any]:
-    """Ranks of one θ among the draws from its data's posterior, or why there are none."""
-    try:
-        with warnings.catch_warnings():
-            for category in (MixingWarning, NotConvergedWarning):
-                warnings.simplefilter("ignore", category)  # the ranks tell
-            posterior = run(data, problem.num_components, reference=truth)
-    except (FitError, DataError, SamplingInterrupted) as error:
-        return {"failure": str(error).split(". ")[0]}
-    draws = posterior.invariants
+def _ranks(posterior: Posterior, truth: Params, data: Table, model: Model, rng: np.random.Generator) -> dict[str, Any]:
+    """Ranks of one θ among the draws from its data's posterior."""
     kept = thinned(posterior)
-    log_likelihood = np.asarray(mixture.log_likelihood(truth, data.values)).reshape(1, 1)
-    with scope("float64"):
-        kernel = np.asarray(log_kernel(*jax.tree.map(jnp.asarray, (truth, problem.penalty)))).reshape(1, 1)
-    of_truth = label_invariant(
-        Params(*(part[None, None] for part in truth)),
-        data,
-        posterior.frame,
-        log_likelihood,
-        kernel + problem.prior_constant,
-    )
+    of_truth = _quantities_of(truth, data, posterior.frame, model)
     pit = {}
-    for name, array in draws.data_vars.items():
+    for name, array in posterior.invariants.data_vars.items():
         values = array.transpose("chain", "draw", ...).values
         values = values.reshape(-1, *values.shape[2:])[kept]
         here = of_truth[name].values[0, 0]
@@ -305,17 +324,18 @@ def _simulate(
     return {"pit": pit, "effective": len(kept)}
 
 
+def _quantities_of(truth: Params, data: Table, frame: Frame, model: Model) -> "xr.Dataset":
+    """The label-invariant quantities of one θ, as of one draw of one chain."""
+    log_likelihood = np.asarray(mixture.log_likelihood(truth, data.values)).reshape(1, 1)
+    with scope("float64"):
+        log_prior = np.asarray(model.log_prior(truth)).reshape(1, 1)
+    one = Params(*(part[None, None] for part in truth))
+    return label_invariant(one, data, frame, log_likelihood, log_prior)
+
+
 def thinned(posterior: Posterior) -> np.ndarray:
     """Indices into the draws of all chains together that leave about as many as are effective."""
     total = posterior.num_chains * posterior.num_samples
     least = posterior.convergence[["ess_bulk", "ess_tail"]].to_numpy().min()
     count = int(np.clip(least, 1, total)) if np.isfinite(least) else 1
     return np.linspace(0, total - 1, count).astype(int)
-
-
-def _direction(mean: float, sd: float) -> str:
-    """In words, how draws lie if θ ranks with this mean and sd among them (a uniform has 1/2 and 0.289)."""
-    shift, spread = (mean - 0.5) / 0.289, sd / 0.289 - 1.0
-    if abs(shift) > abs(spread):
-        return "too low" if shift > 0 else "too high"
-    return "too narrow" if spread > 0 else "too wide"

@@ -15,12 +15,12 @@ from bayesgmm.checking.loo import check_posterior, leave_one_out, too_high
 from bayesgmm.checking.loo_pit import pit_tree
 from bayesgmm.checking.predictive import PredictiveChecks, predictive_checks
 from bayesgmm.errors import ArgumentError
-from bayesgmm.numerics.uniformity import holm
-from bayesgmm.problem import as_key
+from bayesgmm.numerics.uniformity import direction, holm
 from bayesgmm.results.approximation import ApproximatePosterior
-from bayesgmm.results.formatting import as_html, as_text
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import mixing_line, trust_line
+from bayesgmm.runtime.arguments import as_key
+from bayesgmm.runtime.formatting import as_html, as_text
 from bayesgmm.runtime.progress import Progress, listening
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class ModelCheck:
         return plots.plot_check(self)
 
     def _loo_line(self) -> str:
-        elpd, bad, parameters = self.loo, too_high(self.loo), self._num_parameters()
+        elpd, bad, parameters = self.loo, too_high(self.loo), self.posterior.model.num_parameters
         told = [
             f"Leave-one-out: elpd {elpd.elpd:.1f} ± {elpd.se:.1f}, {elpd.p:.1f} effective parameters of {parameters}."
         ]
@@ -204,7 +204,7 @@ class ModelCheck:
         if not wrong:
             return f"LOO-PIT: every feature's margin predicts rows it has not seen (smallest adjusted p {p.min():.2g})."
         values = self.pit["loo_pit"].to_dataset()["x"]
-        told = [f"{name}: the predictive margin is {_direction(values.sel(feature=name).values)}" for name in wrong[:3]]
+        told = [f"{name}: the predictive margin is {_shape(values.sel(feature=name).values)}" for name in wrong[:3]]
         more = f"; and {len(wrong) - 3} more features" if len(wrong) > 3 else ""
         return (
             f"LOO-PIT: not uniform. {'; '.join(told)}{more} (smallest adjusted p {p.min():.2g}). Allow more components, or "
@@ -232,10 +232,6 @@ class ModelCheck:
             f"Prior: {len(found)} of {len(table)} quantities depend on it: {'; '.join(told)}{more}. If it says what you know, "
             f"this is as it should be; if it was a default, try weaker ones, or report how the answer moves with it.{blind}"
         )
-
-    def _num_parameters(self) -> int:
-        k, d = self.posterior.n_components, self.posterior.table.dim
-        return k - 1 + k * d + self.posterior.family.num_parameters(k, d)
 
     def __repr__(self) -> str:
         return as_text("\n".join(self.verdict()), self.summary())
@@ -292,11 +288,9 @@ def _mixing(posterior: Posterior) -> str:
     return f"Draws: {line}"
 
 
-def _direction(pit: np.ndarray) -> str:
-    """In words, how a predictive lies if the data rank with this mean and sd in it (a uniform has ½ and 0.289)."""
-    shift, spread = (pit.mean() - 0.5) / 0.289, pit.std() / 0.289 - 1.0
-    if max(abs(shift), abs(spread)) < 0.05:
+def _shape(pit: np.ndarray) -> str:
+    """In words, how a predictive distribution lies if the data have these PITs in it."""
+    mean, sd = float(pit.mean()), float(pit.std())
+    if max(abs(mean - 0.5) / 0.289, abs(sd / 0.289 - 1.0)) < 0.05:
         return "of another shape"
-    if abs(shift) > abs(spread):
-        return "too low" if shift > 0 else "too high"
-    return "too narrow" if spread > 0 else "too wide"
+    return direction(mean, sd)

@@ -18,14 +18,14 @@ from bayesgmm.checking.moment_matching import Matched, match, to_cloud
 from bayesgmm.checking.refits import STUCK, Folds, Refit, as_one_draw, only, refitter, without
 from bayesgmm.errors import ArgumentError, LooWarning, SamplingInterrupted
 from bayesgmm.model.types import Params
-from bayesgmm.problem import as_key, check_count, host_generator
+from bayesgmm.numerics.importance import bridge
 from bayesgmm.results.approximation import ApproximatePosterior
-from bayesgmm.results.datatree import pointwise_log_density
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.arguments import as_key, check_count, host_generator
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.progress import Listener, Progress, listening
+from bayesgmm.sweep.per_row import log_densities
 
-MOST_TURNS = 1000
 FEWEST_DRAWS = 100
 """Draws below which no tail of weights can be told from noise."""
 
@@ -250,33 +250,10 @@ def _refit_rows(elpd: ELPDDataLOO, posterior: Posterior, refit: Refit, key: Any,
             if stop.is_set():
                 break  # a run cut short is no refit
             alone = only(posterior.table, np.array([row]))
-            with_row, without_row = (
-                pointwise_log_density(one.params, alone, one.frame).ravel() for one in (posterior, other)
-            )
+            with_row, without_row = (log_densities(one.params, alone, one.frame).ravel() for one in (posterior, other))
             _replace_row(elpd, row, bridge(with_row, without_row), 0.0)
             listener("refits", number + 1, len(bad), "")
     _add_up(elpd)
-
-
-def bridge(with_row: np.ndarray, without_row: np.ndarray) -> float:
-    """``log p(x_i | x_-i)`` from ``log p(x_i | θ)`` under draws given all rows, and under draws given all but row i.
-
-    The number is a ratio of normalising constants, of ``p(θ) p(x | θ)`` and ``p(θ) p(x_-i | θ)``. Bennett's (1976; Meng & Wong
-    1996) estimate of it is bounded on either side, where the plain average over the second draws is dominated by few of them if
-    the row is far out (six times the error, in a row at five standard deviations).
-    """
-    n, m = len(with_row), len(without_row)
-    value = float(logsumexp(without_row) - np.log(m))
-    for _ in range(MOST_TURNS):
-        below_with, below_without = (
-            np.logaddexp(np.log(n / (n + m)) + density, np.log(m / (n + m)) + value)
-            for density in (with_row, without_row)
-        )
-        above, under = logsumexp(without_row - below_without) - np.log(m), logsumexp(-below_with) - np.log(n)
-        if abs(above - under - value) < 1e-9:
-            break
-        value = float(above - under)
-    return value
 
 
 def _replace_row(elpd: ELPDDataLOO, row: int, value: float, k: float) -> None:

@@ -1,24 +1,16 @@
 """Where each value lies in its predictive distribution given all other rows, feature by feature."""
 
-import jax
-import jax.numpy as jnp
+from dataclasses import replace
+
 import numpy as np
 import xarray as xr
 from arviz_stats.utils import ELPDDataLOO
-from jax import lax
-from jax.scipy.stats import norm
-from jaxtyping import Float
 
 from bayesgmm.checking.loo import check_posterior, draws_kept, leave_one_out, tell_what_is_left
 from bayesgmm.checking.moment_matching import Matched
-from bayesgmm.model.types import Frame, Params
-from bayesgmm.numerics.arrays import Array
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.dtypes import scope
-from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Progress, listening
-
-BLOCK_ROWS = 4096
+from bayesgmm.sweep.per_row import distribution_functions
 
 
 def loo_pit(posterior: Posterior, *, moment_match: bool = True, progress_bar: Progress = None) -> xr.DataTree:
@@ -64,35 +56,11 @@ def pit_tree(posterior: Posterior, elpd: ELPDDataLOO, matched: dict[int, Matched
     """LOO-PITs from `leave_one_out`'s answer."""
     table, frame = posterior.table, posterior.frame
     weights = np.exp(elpd.log_weights.transpose("chain", "draw", "obs").values.reshape(-1, table.num_rows))
-    pit = _averaged(draws_kept(posterior), table.values, np.nan_to_num(weights), frame)
+    pit = distribution_functions(draws_kept(posterior), table, frame, np.nan_to_num(weights))
     for row, moved in matched.items():
-        pit[row] = _averaged(moved.params, table.values[row : row + 1], np.exp(moved.log_weights)[:, None], frame)[0]
+        alone = replace(table, values=table.values[row : row + 1])
+        pit[row] = distribution_functions(moved.params, alone, frame, np.exp(moved.log_weights)[:, None])[0]
     # Rounding must not take a value to the very edge, where no test of uniformity can place it.
     pit = np.clip(pit, np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg)
     coords = {"obs": np.arange(table.num_rows), "feature": list(table.features)}
     return xr.DataTree.from_dict({"loo_pit": xr.Dataset({"x": (("obs", "feature"), pit)}, coords)})
-
-
-def _averaged(params: Params, rows: np.ndarray, weights: np.ndarray, frame: Frame) -> np.ndarray:
-    """Distribution functions of each feature at each row, (N, D), averaged over draws with weights (S, N)."""
-    with scope("float64"):
-        theta = jax.tree.map(jnp.asarray, frame.standardise(params))
-        x = (rows - frame.center) / frame.scale
-        parts = [
-            np.asarray(_CDF(theta, jnp.asarray(x[i : i + BLOCK_ROWS]), jnp.asarray(weights[:, i : i + BLOCK_ROWS])))
-            for i in range(0, len(x), BLOCK_ROWS)
-        ]
-    return np.concatenate(parts)
-
-
-def _cdf(params: Params, x: Float[Array, "n D"], weights: Float[Array, "S n"]) -> Float[Array, "n D"]:
-    def add(total, draw):
-        theta, weight = draw
-        spread = jnp.sqrt(jnp.sum(theta.scale_trils**2, axis=-1))
-        below = norm.cdf((x[:, None] - theta.means) / spread)  # (n, K, D)
-        return total + weight[:, None] * jnp.einsum("k,nkd->nd", theta.weights, below), None
-
-    return lax.scan(add, jnp.zeros_like(x), (params, weights))[0]
-
-
-_CDF = Program(_cdf)

@@ -26,12 +26,13 @@ from bayesgmm.engines.coordinates import constrain, potential, unconstrain
 from bayesgmm.model.mixture import log_density
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.priors.normal_inverse_wishart import Belief
-from bayesgmm.problem import Problem, prepare
+from bayesgmm.numerics.importance import psis
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Problem, to_problem
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.statistics import Rows
+from bayesgmm.sweep.rows import Rows
 
 GOOD_ENOUGH = 0.3
 """K-hat below which moving the draws further gains nothing that could be seen."""
@@ -69,10 +70,10 @@ class Cloud(NamedTuple):
 def to_cloud(posterior: Posterior, params: Params, efficiency: float) -> Cloud:
     """`params` (leading axis: draws; in the user's units) as a `Cloud` of this posterior."""
     with scope("float64"):
-        problem = prepare(posterior.table, posterior.n_components, posterior.prior, "float64", posterior.family.name)
+        problem = to_problem(posterior.model, "float64")
         flat = jax.tree.map(jnp.asarray, problem.frame.standardise(params))
         template = jax.tree.map(lambda leaf: leaf[0], flat)
-        cloud = Cloud(to_numpy(_UNCONSTRAIN(flat, problem.belief)), np.empty(0), template, problem, efficiency)
+        cloud = Cloud(to_numpy(_UNCONSTRAIN(flat, problem.standard_prior)), np.empty(0), template, problem, efficiency)
         return cloud._replace(log_posterior=_densities(cloud, cloud.positions, 0)[0])
 
 
@@ -110,19 +111,6 @@ def match(cloud: Cloud, row: int) -> Matched | None:
     return matched if matched is not None and matched.pareto_k < first else None
 
 
-def psis(log_ratios: np.ndarray, efficiency: float) -> tuple[np.ndarray, float]:
-    """Smoothed log weights and Pareto k-hat (Vehtari, Simpson, Gelman, Yao & Gabry 2024); k-hat is ∞ without a tail."""
-    from arviz_stats.base.array import array_stats
-
-    log_ratios = np.where(np.isfinite(log_ratios), log_ratios, -np.inf)
-    try:
-        # ArviZ takes log-likelihoods, whose negatives are the log ratios of leave-one-out.
-        log_weights, k = array_stats.psislw(-log_ratios, r_eff=efficiency, axis=-1)  # pyright: ignore[reportArgumentType]
-    except ValueError:  # all of the tail is one value, or nothing is left of it
-        return np.full(log_ratios.shape, -np.log(log_ratios.size)), np.inf
-    return np.asarray(log_weights), float(k) if np.isfinite(k) else np.inf
-
-
 def _moves(here: np.ndarray, weights: np.ndarray):
     """Affine maps, as (matrix, new mean), from the gentlest: to the weighted mean, its spreads too, its covariance too."""
     size, dim = here.shape
@@ -158,7 +146,7 @@ def _half_moved(cloud: Cloud, moved: np.ndarray, move: tuple[np.ndarray, ...], r
     log_weights, k = psis(height - below - density, cloud.efficiency)
     kept = np.isfinite(log_weights)  # a draw may have been moved where the density is 0 or no number
     with scope("float64"):
-        params = to_numpy(_CONSTRAIN(jnp.asarray(here), cloud.template, cloud.problem.belief))
+        params = to_numpy(_CONSTRAIN(jnp.asarray(here), cloud.template, cloud.problem.standard_prior))
     frame = cloud.problem.frame
     params = jax.tree.map(lambda leaf: leaf[kept], frame.restore(Params(*params)))
     return Matched(params, density[kept] - float(frame.log_volume), log_weights[kept], k)
@@ -169,9 +157,9 @@ def _densities(cloud: Cloud, positions: np.ndarray, row: int) -> tuple[np.ndarra
     problem = cloud.problem
     together = TOGETHER // (problem.table.num_rows * problem.num_components)
     with scope("float64"):
-        x = jnp.asarray((problem.table.values[row : row + 1] - problem.frame.center) / problem.frame.scale)
+        x = jnp.asarray(problem.frame.rows(problem.table.values[row : row + 1]))
         found = _DENSITIES(
-            jnp.asarray(positions), x, cloud.template, problem.belief, problem.rows,
+            jnp.asarray(positions), x, cloud.template, problem.standard_prior, problem.rows,
             together=int(np.clip(together, 1, 256)),
         )  # fmt: skip
         return to_numpy(found)

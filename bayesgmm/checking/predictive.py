@@ -4,24 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax import lax
 from jaxtyping import Float
 
 from bayesgmm.checking.loo import check_posterior
-from bayesgmm.engines.kernels import average
-from bayesgmm.model.mixture import log_joint_scorer
 from bayesgmm.model.types import Frame, Params
-from bayesgmm.numerics.arrays import Array
-from bayesgmm.problem import as_key, check_count, host_generator
-from bayesgmm.results.datatree import predictive
-from bayesgmm.results.formatting import as_html, as_text
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.dtypes import scope, to_numpy
-from bayesgmm.runtime.programs import Program
+from bayesgmm.results.simulate import predictive
+from bayesgmm.runtime.arguments import as_key, check_count, host_generator
+from bayesgmm.runtime.formatting import as_html, as_text
+from bayesgmm.sweep.per_row import shares_and_entropy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -239,36 +232,13 @@ def _clusters(
     params: Params, x: Float[np.ndarray, "N D"], drawn: Float[np.ndarray, "B N D"], frame: Frame
 ) -> list[dict[str, np.ndarray]]:
     """What depends on θ: of the data, and of the replicates."""
-    with scope("float64"):
-        theta = jax.tree.map(jnp.asarray, frame.standardise(params))
-        inside = [jnp.asarray((rows - frame.center) / frame.scale) for rows in (x, drawn)]
-        found = to_numpy(_ALLOCATE(theta, *inside))
-    return [_told(np.asarray(shares), np.asarray(entropy)) for shares, entropy in found]
+    return [_cluster_statistics(*found) for found in shares_and_entropy(params, x, drawn, frame)]
 
 
-def _told(shares: np.ndarray, entropy: np.ndarray) -> dict[str, np.ndarray]:
+def _cluster_statistics(shares: np.ndarray, entropy: np.ndarray) -> dict[str, np.ndarray]:
     ranked = np.sort(shares, axis=1)[:, ::-1]
     found = {f"share of rows [rank {k}]": ranked[:, k] for k in range(min(ranked.shape[1], MOST_FEATURES))}
     return found | {"components with rows": (shares > 0).sum(axis=1).astype(float), "entropy of the classes": entropy}
-
-
-def _allocate(params: Params, x: Float[Array, "N D"], drawn: Float[Array, "B N D"]) -> Any:
-    """Shares of the rows by most probable class, and mean entropy of the classes: of the data, and of the replicates."""
-
-    def of(scorer, rows):
-        joint, _ = average(jr.key(0), scorer.scores(scorer.residuals(rows.T)))
-        shares = jnp.bincount(jnp.argmax(joint, axis=0), length=joint.shape[0]) / rows.shape[0]
-        return shares, -jnp.mean(jnp.sum(jax.scipy.special.xlogy(joint, joint), axis=0))
-
-    def one(pair):
-        theta, rows = pair
-        scorer = log_joint_scorer(theta)
-        return of(scorer, x), of(scorer, rows)
-
-    return lax.map(one, (params, drawn))
-
-
-_ALLOCATE = Program(_allocate)
 
 
 def _aspect(name: str) -> str:

@@ -1,9 +1,7 @@
 """An engine run again on other rows, with the settings that made the draws: for leave-one-out in earnest, and for K-fold."""
 
-import importlib
 import warnings
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax.random as jr
@@ -12,6 +10,7 @@ import xarray as xr
 from arviz_stats.loo import SamplingWrapper
 
 from bayesgmm.data.table import Table
+from bayesgmm.engines.engine import engine_names, find_engine
 from bayesgmm.errors import ArgumentError, MixingWarning, NotConvergedWarning, SamplingInterrupted
 from bayesgmm.model.types import Params
 from bayesgmm.results.posterior import Posterior
@@ -27,49 +26,35 @@ Refit = Callable[[Table, Any], Posterior]
 def refitter(posterior: Posterior) -> Refit:
     """How to run the posterior's engine again on other rows, with the settings that the posterior carries.
 
-    A sampler's are in the `Sampler` and the dtype that its ``continuation`` goes on with, SVI's in its result; the rest (prior,
-    family, chains, draws, warm-up) in `Posterior`. Chains start from these chains' last draws, so that they begin in its modes.
-    What an approximation does not carry (CAVI's starts; SVI's batches, particles and step size) is as it is by default.
+    Chains start from these chains' last draws, so that they begin in its modes.
 
     Raises
     ------
     ArgumentError
-        If the engine is not ours, or its guide is the user's own.
+        If the engine is not known.
     """
-    name = posterior.algorithm
-    settings = {
-        "covariance_type": posterior.family.name, "prior": posterior.prior, "num_samples": posterior.num_samples,
-        "num_chains": posterior.num_chains, "reference": posterior.reference,
-    }  # fmt: skip
-    if name in ("gibbs", "nuts") and isinstance(posterior.continuation, partial):
-        sampler, _, dtype = posterior.continuation.args
-        last = Params(*(part[:, -1] for part in posterior.params))
-        last = last._replace(weights=np.maximum(last.weights, np.finfo(float).tiny))
-        settings |= {"num_warmup": posterior.num_warmup, "dtype": dtype, "init": last, **dict(sampler.settings)}
-    elif name == "svi" and (guide := getattr(posterior, "guide", None)) in _guides():
-        settings |= {"guide": guide, "num_steps": len(getattr(posterior, "trace", ()))}
-    elif name not in ("cavi", "laplace"):
+    if posterior.algorithm not in engine_names():
         raise ArgumentError(
-            f"These draws of {name} do not say how they were made, so they cannot be made again without some rows. Use loo, or "
-            "draws of sample_gibbs or sample_nuts."
+            f"These draws of {posterior.algorithm} do not say how they were made, so they cannot be made again without some "
+            "rows. Use loo, or draws of sample_gibbs or sample_nuts."
         )
-    verb = "sample" if name in ("gibbs", "nuts") else "fit"
-    run = getattr(importlib.import_module(f"bayesgmm.engines.{'mcmc' if verb == 'sample' else 'variational'}.{name}"), f"{verb}_{name}")
-    quiet = {} if name == "laplace" else {"progress_bar": False}
+    engine = find_engine(posterior.algorithm)
+    settings = {
+        **posterior.settings, "num_samples": posterior.num_samples, "num_chains": posterior.num_chains,
+        "reference": posterior.reference, "prior": posterior.prior, "covariance_type": posterior.family.name,
+        "progress_bar": False,
+    }  # fmt: skip
+    if engine.has_warmup and "init" in engine.arguments:
+        last = Params(*(part[:, -1] for part in posterior.params))
+        settings["init"] = last._replace(weights=np.maximum(last.weights, np.finfo(float).tiny))
 
     def refit(table: Table, key: Any) -> Posterior:
         with warnings.catch_warnings():
             for category in (MixingWarning, NotConvergedWarning):
-                warnings.simplefilter("ignore", category)  # counted, and told once
-            return run(table, posterior.n_components, seed=key, **settings, **quiet)
+                warnings.simplefilter("ignore", category)  # they are counted, and reported once
+            return engine.run(posterior.model.on_rows(table), posterior.n_components, seed=key, **settings)
 
     return refit
-
-
-def _guides() -> Any:
-    from bayesgmm.engines.variational.svi import GUIDES
-
-    return GUIDES
 
 
 def without(table: Table, rows: np.ndarray) -> Table:

@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import jax.random as jr
 import numpy as np
 
-from bayesgmm.data.table import Table, as_table
+from bayesgmm.data.table import Table
 from bayesgmm.diagnosis.diagnosis import Diagnosis, diagnose
-from bayesgmm.engines.chains import check_chain_arguments, check_family
-from bayesgmm.engines.registry import ENGINES, POINT_ENGINES, Result, check_engines, run_engine
+from bayesgmm.engines.checks import check_chain_arguments
+from bayesgmm.engines.engine import Engine, engine_names, find_engine, find_engines
 from bayesgmm.errors import ArgumentError, FitError, MixingWarning, SamplingInterrupted
-from bayesgmm.model.families import Family, resolve_family
-from bayesgmm.priors.normal_inverse_wishart import Belief
-from bayesgmm.problem import as_key, check_count, check_prior, check_table, resolve_prior
+from bayesgmm.model.families import Family
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Model, Problem, prepare
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.results.formatting import as_html, as_text, plus_minus, shown_as
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import (
     agreement_line,
@@ -33,25 +33,48 @@ from bayesgmm.results.verdict import (
     point_line,
     trust_line,
 )
+from bayesgmm.runtime.arguments import as_key, check_count
+from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.formatting import as_html, as_text, plus_minus, shown_as
 from bayesgmm.runtime.interrupt import interruptible
-from bayesgmm.runtime.progress import Progress, listening
+from bayesgmm.runtime.progress import Listener, Progress, listening
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+Result = MixtureFit | Posterior
 
 
 @dataclass(repr=False)
 class Comparison:
     """Results of several engines on one data set, with the tables and pictures that set them side by side."""
 
-    table: Table
-    n_components: int
-    prior: Belief | None
+    model: Model
     seed: Any
-    family: Family
     results: dict[str, Result] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     """Engines that did not end in a result, and why."""
+
+    @property
+    def table(self) -> Table:
+        """The data."""
+        return self.model.table
+
+    @property
+    def n_components(self) -> int:
+        """K."""
+        return self.model.num_components
+
+    @property
+    def prior(self) -> Belief | None:
+        """The one prior of all engines."""
+        return self.model.prior
+
+    @property
+    def family(self) -> Family:
+        """The covariance family."""
+        return self.model.family
 
     @property
     def fits(self) -> dict[str, MixtureFit]:
@@ -105,7 +128,7 @@ class Comparison:
                 "seconds running": result.clock.run_seconds,
                 "worst R-hat": self.samplers[name].worst_rhat if sampled else np.nan,
                 "smallest ESS": self.samplers[name].smallest_ess if sampled else np.nan,
-                "divergences": self.samplers[name].num_divergences if name == "nuts" and sampled else np.nan,
+                "divergences": _divergences(result),
                 "ESS per second": self.samplers[name].smallest_ess / result.clock.run_seconds if sampled else np.nan,
                 "Pareto k-hat": result.pareto_k if isinstance(result, ApproximatePosterior) else np.nan,
             }
@@ -179,8 +202,7 @@ class Comparison:
     @property
     def engine_names(self) -> dict[str, str]:
         """What each column is, in words."""
-        flat = {"em": ENGINES["mle"]} if self.prior is None else {}
-        return {name: (ENGINES | flat)[name] for name in self.results}
+        return {name: find_engine(name).describe(self.prior) for name in self.results}
 
     @property
     def title(self) -> str:
@@ -251,47 +273,62 @@ def compare(
     FitError
         If no engine came to a result.
     """
-    engines = check_engines(engines)
-    if any(name not in POINT_ENGINES for name in engines):
+    chosen = find_engines(engines)
+    if any(engine.draws for engine in chosen):
         check_chain_arguments(num_warmup, num_samples, num_chains, prior)
-    check_count("n_components", n_components)
     check_count("tempering", tempering)
-    table = as_table(x)
-    check_table(table, n_components)
-    family = resolve_family(covariance_type, table.dim)
-    own = resolve_prior(prior, table, n_components, family)
-    for name in engines:
-        check_family(name, family, table.dim)
-        check_prior(name, own)
-    comparison = Comparison(table, n_components, own, seed, family=family)
-    chains = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains, "tempering": tempering}
+    with scope("float64"):
+        problem = prepare(x, n_components, prior, "float64", covariance_type)
+    for engine in chosen:
+        engine.check(problem.prior, problem.family, problem.table.dim)
+    comparison = Comparison(problem.model, seed)
+    settings = {
+        "num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains, "tempering": tempering,
+        "n_init": n_init,
+    }  # fmt: skip
     with listening(progress_bar) as listener, interruptible() as stop:
-        for name in sorted(engines, key=("em", "mle", "cavi", "svi", "laplace", "gibbs", "nuts").index):
-            if stop.is_set():
-                break
-            shared = {
-                "covariance_type": covariance_type,
-                "seed": jr.fold_in(as_key(seed), zlib.crc32(name.encode())),
-                "progress_bar": listener,
-            }
-            try:
-                result = run_engine(name, table, n_components, own, n_init, chains, _reference(comparison), shared)
-            except SamplingInterrupted as cut:
-                comparison.failures[name] = str(cut)
-                break
-            except FitError as error:
-                comparison.failures[name] = str(error)
-                continue
-            comparison.results[name] = result
-            if save_to is not None:
-                save_result(name, result, Path(save_to))
-    skipped = [name for name in engines if name not in comparison.results and name not in comparison.failures]
+        _run_all(comparison, problem, chosen, settings, listener, stop, save_to)
+    names = [engine.name for engine in chosen]
+    skipped = [name for name in names if name not in comparison.results and name not in comparison.failures]
     comparison.failures.update({name: "not run: stopped by Ctrl-C before its turn" for name in skipped})
     if not comparison.results:
         raise FitError("No engine came to a result. " + " ".join(f"{k}: {v}" for k, v in comparison.failures.items()))
-    comparison.results = {name: comparison.results[name] for name in engines if name in comparison.results}
+    comparison.results = {name: comparison.results[name] for name in names if name in comparison.results}
     _warn(comparison)
     return comparison
+
+
+def _run_all(
+    comparison: Comparison, problem: Problem, engines: Sequence[Engine], settings: dict[str, Any], listener: Listener,
+    stop: Event, save_to: str | Path | None,
+) -> None:  # fmt: skip
+    """Run the engines in the registry's order; an engine that fails is noted, and the others still run."""
+    order = engine_names()
+    for engine in sorted(engines, key=lambda engine: order.index(engine.name)):
+        if stop.is_set():
+            return
+        name = engine.name
+        try:
+            result = engine.run(
+                problem, problem.num_components, prior=problem.prior, covariance_type=problem.family.name,
+                seed=jr.fold_in(as_key(comparison.seed), zlib.crc32(name.encode())), reference=_reference(comparison),
+                progress_bar=listener, **engine.select(settings),
+            )  # fmt: skip
+        except SamplingInterrupted as cut:
+            comparison.failures[name] = str(cut)
+            return
+        except FitError as error:
+            comparison.failures[name] = str(error)
+            continue
+        comparison.results[name] = result
+        if save_to is not None:
+            save_result(name, result, Path(save_to))
+
+
+def _divergences(result: Result) -> float:
+    """Divergent transitions; NaN for an engine that has none."""
+    can_diverge = isinstance(result, Posterior) and "diverging" in result.sample_stats
+    return result.num_divergences if can_diverge else np.nan
 
 
 def save_result(name: str, result: Result, directory: Path) -> Path:

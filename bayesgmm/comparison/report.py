@@ -6,14 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
-import numpy as np
-
 from bayesgmm.errors import ArgumentError
-from bayesgmm.model.families import Family
-from bayesgmm.priors.lkj import HalfNormal, NormalTimesLKJ
-from bayesgmm.priors.semiconjugate import HierarchicalInverseWishart
-from bayesgmm.results.formatting import significant
+from bayesgmm.runtime.formatting import significant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +35,9 @@ def write_report(comparison: "Comparison", path: Path) -> Path:
     """
     from jinja2 import Environment, PackageLoader, select_autoescape
 
-    environment = Environment(loader=PackageLoader("bayesgmm.comparison", "."), autoescape=select_autoescape(default=True))
+    environment = Environment(
+        loader=PackageLoader("bayesgmm.comparison", "."), autoescape=select_autoescape(default=True)
+    )
     environment.filters["png"] = _png
     html = environment.get_template("report.html.j2").render(**_context(comparison))
     try:
@@ -70,7 +66,7 @@ def _context(comparison: "Comparison") -> dict[str, Any]:
         "basins": {name: _rows(_basin_strings(fit.basin_table())) for name, fit in comparison.fits.items()},
         "convergence": {name: _rows(_strings(post.convergence)) for name, post in comparison.samplers.items()},
         "convergence_columns": ["mean", "sd", "mcse", "ESS bulk", "ESS tail", "R-hat"],
-        "prior": _prior_lines(comparison),
+        "prior": comparison.prior.describe(comparison.family) if comparison.prior else ["Flat: maximum likelihood."],
         "call": _call(comparison),
         "settings": _settings(comparison),
         "versions": ", ".join(f"{name} {version(name)}" for name in ("bayesgmm", "jax", "numpyro", "arviz")),
@@ -108,66 +104,6 @@ def _png(figure: Any) -> str:
     figure.savefig(buffer, format="png", dpi=150)
     plt.close(figure)
     return base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _prior_lines(comparison: "Comparison") -> list[str]:
-    if comparison.prior is None:
-        return ["Flat: maximum likelihood."]
-    weights, component = comparison.prior
-    lines = [f"weights ~ Dirichlet({_array(weights.concentration)})"]
-    if isinstance(component, HierarchicalInverseWishart):
-        df, hyper = (significant(float(np.max(value))) for value in (component.df, component.hyper_df))
-        lines.append(f"C ~ Wishart(df = {hyper}, scale = {_array(component.hyper_scale)}), one for all components")
-        lines.append(f"Σ_k ~ inverse-Wishart(df = {df}, scale = C)")
-        component = component._replace(df=[], hyper_df=[], hyper_scale=[])
-    scales = component.scales if isinstance(component, NormalTimesLKJ) else None
-    parts = {
-        part: np.asarray(value) for part, value in component._asdict().items() if part != "scales" and np.size(value)
-    }
-    same = all((part == part[:1]).all() for part in jax.tree.leaves((parts, scales)))
-    for k in range(1 if same else comparison.n_components):
-        name = "k" if same else str(k)
-        own = {part: value[k] for part, value in parts.items()}
-        lines.extend(_component_lines(comparison.family, name, own, scales, k))
-    return lines
-
-
-def _component_lines(family: Family, name: str, own: dict[str, Any], scales: Any, k: int) -> list[str]:
-    lines = []
-    if scales is not None:
-        kind = "half-normal" if isinstance(scales, HalfNormal) else "log-normal"
-        hyper = ", ".join(f"{part} = {_array(np.asarray(value)[k])}" for part, value in scales._asdict().items())
-        lines.append(f"standard deviations of Σ_{name} ~ {kind}({hyper})")
-        if family.orientation != "I":
-            lines.append(f"correlations of Σ_{name} ~ LKJ({significant(float(own['concentration']))})")
-    elif "scale" in own:
-        lines.append(_covariance_line(family, name, float(own["df"]), own["scale"]))
-    if "strength" in own:
-        return [
-            *lines,
-            f"μ_{name} | Σ_{name} ~ N({_array(own['loc'])}, Σ_{name} / {significant(float(own['strength']))})",
-        ]
-    return [*lines, f"μ_{name} ~ N({_array(own['loc'])}, {_array(own['covariance'])})"]
-
-
-def _covariance_line(family: Family, name: str, df: float, scale: np.ndarray) -> str:
-    """The prior of what is free in the covariances (`bayesgmm.priors.within_family.restrict`)."""
-    shared = ", one for all components" if family.pooled else ""
-    own = "" if family.pooled else f"_{name}"
-    if family.orientation != "I":
-        kind = "" if family.name in ("EEE", "VVV") else f", restricted to {family.name}"
-        return f"Σ{own} ~ inverse-Wishart(df = {significant(df)}, scale = {_array(scale)}){shared}{kind}"
-    half, diagonal = significant(df / 2), np.diagonal(scale) / 2
-    if family.shape == "I":
-        return f"σ²{own} ~ inverse-gamma({half}, {significant(float(diagonal.mean()))}){shared}"
-    return f"σ²{own} of each feature ~ inverse-gamma({half}, {_array(diagonal)}){shared}"
-
-
-def _array(values: Any) -> str:
-    values = np.asarray(values)
-    if values.ndim == 0:
-        return significant(float(values))
-    return "[" + ", ".join(_array(value) for value in values) + "]"
 
 
 def _settings(comparison: "Comparison") -> list[str]:

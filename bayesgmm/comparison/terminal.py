@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from bayesgmm.results.formatting import shown_as, significant
+from bayesgmm.runtime.formatting import shown_as, significant
 
 if TYPE_CHECKING:
     from bayesgmm.comparison.comparison import Comparison

@@ -6,8 +6,9 @@ import numpy as np
 
 from bayesgmm.diagnosis.label_invariant_view import COUNTS
 from bayesgmm.model.types import Params
-from bayesgmm.results.datatree import MOST_VALUES, pointwise_log_density
+from bayesgmm.results.datatree import MOST_VALUES
 from bayesgmm.results.draws import Draws
+from bayesgmm.sweep.per_row import log_densities
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -65,7 +66,7 @@ def stacking_weights(draws: Draws, groups: list[tuple[int, ...]]) -> np.ndarray:
         for i, group in enumerate(groups):
             here: Any = (np.asarray(part)[list(group), ::step] for part in draws.params)
             params = Params(*here)
-            rows = pointwise_log_density(params, draws.table, draws.frame)
+            rows = log_densities(params, draws.table, draws.frame)
             arrays = {"log_likelihood": xr.Dataset({"x": (("chain", "draw", "obs"), rows)})}
             posterior = xr.Dataset({"weights": (("chain", "draw", "component"), np.asarray(params.weights))})
             found[str(i)] = az.loo(xr.DataTree.from_dict(arrays | {"posterior": posterior}), pointwise=True)

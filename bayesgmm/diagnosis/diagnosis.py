@@ -11,13 +11,14 @@ from bayesgmm.diagnosis.chain_groups import APART, group_chains, separations, st
 from bayesgmm.diagnosis.label_invariant_view import COUNTS, label_invariant_view
 from bayesgmm.diagnosis.missed_modes import MissedMode, look_for_more
 from bayesgmm.diagnosis.words import words
+from bayesgmm.numerics.importance import GOOD_K
 from bayesgmm.relabelling import methods as relabelling
 from bayesgmm.relabelling.result import Relabelling
-from bayesgmm.results.approximation import GOOD_K, ApproximatePosterior
+from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.convergence import convergence_table, passes, smallest_bfmi
 from bayesgmm.results.draws import Draws, Source, as_draws
-from bayesgmm.results.formatting import as_html, as_text
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.formatting import as_html, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 2000
 """Rows by which draws are relabelled here: more would name them no better."""
-TOLD = ("naming", "diverging", "energy")
+TOLD = ("permutation", "diverging", "energy")
 """What a tree's ``sample_stats`` may tell of the run."""
 
 
@@ -37,7 +38,7 @@ class Diagnosis:
     view: "xr.Dataset"
     """Label-invariant quantities; see `label_invariant_view`."""
     relabelling: Relabelling
-    namings: np.ndarray
+    permutations: np.ndarray
     """How the engine's own numbering had to be renamed, (chain, draw, K)."""
     groups: tuple[tuple[int, ...], ...]
     """Chains that are in one place, the largest group first."""
@@ -91,12 +92,12 @@ class Diagnosis:
     @property
     def num_switches(self) -> int:
         """Times that the engine's own numbering changed from one draw of a chain to the next."""
-        return int((np.diff(self.namings.astype(int), axis=1) != 0).any(axis=2).sum())
+        return int((np.diff(self.permutations.astype(int), axis=1) != 0).any(axis=2).sum())
 
     @property
-    def num_namings(self) -> int:
+    def num_permutations(self) -> int:
         """Different numberings among the K! that the engine's draws carry."""
-        return len(np.unique(self.namings.reshape(-1, self.namings.shape[-1]), axis=0))
+        return len(np.unique(self.permutations.reshape(-1, self.permutations.shape[-1]), axis=0))
 
     @property
     def occupied(self) -> "pd.Series | None":
@@ -257,17 +258,19 @@ def _run(draws: Draws, found: Relabelling) -> dict[str, Any]:
     if isinstance(source, Posterior):
         approximate = isinstance(source, ApproximatePosterior)
         return {
-            "name": source.algorithm, "namings": source.namings, "num_divergences": source.num_divergences,
+            "name": source.algorithm, "permutations": source.permutations, "num_divergences": source.num_divergences,
             "smallest_bfmi": source.smallest_bfmi, "pareto_k": source.pareto_k if approximate else None,
         }  # fmt: skip
     tree = source.children if source is not None else {}
     stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree else {}
     attrs = source.attrs if source is not None else {}
     told = {name: stats[name].transpose("chain", "draw", ...).values for name in TOLD if name in stats}
-    namings = told.get("naming")
+    permutations = told.get("permutation")
     return {
         "name": str(attrs.get("engine", "draws")),
-        "namings": found.permutations if namings is None or namings.shape != found.permutations.shape else namings,
+        "permutations": found.permutations
+        if permutations is None or permutations.shape != found.permutations.shape
+        else permutations,
         "num_divergences": int(told["diverging"].sum()) if "diverging" in told else 0,
         "smallest_bfmi": smallest_bfmi(told.get("energy")),
         "pareto_k": float(attrs["pareto_k"]) if "pareto_k" in attrs else None,
@@ -285,7 +288,7 @@ def _relabelled(draws: Draws) -> Relabelling:
             for name in ("labels", "probabilities")
         }
         few = replace(
-            draws, table=Table(draws.table.values[order], draws.table.features), recorded=draws.heights, **some
+            draws, table=Table(draws.table.values[order], draws.table.features), recorded=draws.log_posteriors, **some
         )
     if (few.params is not None and few.table is not None) or few.probabilities is not None:
         return replace(relabelling.stephens(few), draws=draws)

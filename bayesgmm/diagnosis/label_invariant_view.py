@@ -7,11 +7,11 @@ import jax
 import numpy as np
 
 from bayesgmm.diagnosis.density_modes import count_modes
-from bayesgmm.problem import as_key
 from bayesgmm.results.datatree import label_invariant
 from bayesgmm.results.draws import Draws, Source, as_draws
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.sweep import per_row as predict
+from bayesgmm.runtime.arguments import as_key
+from bayesgmm.sweep import per_row
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,7 +62,7 @@ def label_invariant_view(source: Source, *, seed: Any = 0, **about: Any) -> "xr.
 def _moments(draws: Draws) -> "xr.Dataset":
     assert draws.params is not None
     assert draws.table is not None
-    log_likelihood = replace(draws, recorded=None).heights
+    log_likelihood = replace(draws, recorded=None).log_posteriors
     assert log_likelihood is not None
     log_prior = np.zeros_like(log_likelihood) if draws.recorded is None else draws.recorded - log_likelihood
     return label_invariant(draws.params, draws.table, draws.frame, log_likelihood, log_prior)
@@ -77,7 +77,7 @@ def _thinned(draws: Draws, step: int) -> Draws:
 
     return replace(
         draws, variables=thin(draws.variables), params=thin(draws.params), labels=thin(draws.labels),
-        probabilities=thin(draws.probabilities), recorded=thin(draws.heights),
+        probabilities=thin(draws.probabilities), recorded=thin(draws.log_posteriors),
     )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def _allocation(draws: Draws, key: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mean entropy of the rows' class probabilities, and the number of components that drawn (or kept) labels occupy."""
     assert draws.params is not None
     assert draws.table is not None
-    entropy, held = predict.entropy_and_occupation(key, draws.params, draws.table, draws.frame)
+    entropy, held = per_row.entropy_and_occupation(key, draws.params, draws.table, draws.frame)
     if draws.labels is not None:
         held = np.stack([(draws.labels == k).any(axis=2) for k in range(draws.num_components)], axis=2)
     return entropy, held.sum(axis=-1)

@@ -10,7 +10,7 @@ from bayesgmm.engines.em.em import fit_em
 from bayesgmm.engines.variational.laplace import log_mass
 from bayesgmm.errors import FitError, NotConvergedWarning, SpuriousComponentWarning
 from bayesgmm.model.types import Params
-from bayesgmm.problem import climbs, prepare
+from bayesgmm.problem import to_problem
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
@@ -44,14 +44,14 @@ def look_for_more(posterior: Posterior, seed: Any) -> MissedMode | None:
 
     None too where EM cannot climb under the prior.
     """
-    if not climbs(posterior.prior):
+    if not posterior.prior.has_mode:
         return None
     settings = {"covariance_type": posterior.family.name, "prior": posterior.prior, "progress_bar": False}
     with warnings.catch_warnings():
         for told in (NotConvergedWarning, SpuriousComponentWarning):
             warnings.simplefilter("ignore", told)
         try:
-            best = fit_em(posterior.table, posterior.n_components, n_init=STARTS, seed=seed, **settings)
+            best = fit_em(posterior.model, posterior.n_components, n_init=STARTS, seed=seed, **settings)
             known = _highest_known(posterior, settings)
         except FitError:
             return None
@@ -69,15 +69,13 @@ def _highest_known(posterior: Posterior, settings: dict[str, Any]) -> MixtureFit
     for chain in chains:
         place = chain, int(log_posterior[chain].argmax())
         start = Params(*(part[place] for part in posterior.params))
-        fits.append(fit_em(posterior.table, posterior.n_components, init=start, **settings))
+        fits.append(fit_em(posterior.model, posterior.n_components, init=start, **settings))
     return max(fits, key=lambda fit: fit.objective)
 
 
 def _log_mass_ratio(one: MixtureFit, other: MixtureFit, posterior: Posterior) -> float:
     with scope("float64"):
-        problem = prepare(
-            posterior.table, posterior.n_components, posterior.prior, covariance_type=posterior.family.name
-        )
+        problem = to_problem(posterior.model, "float64")
         try:
             return log_mass(one.params, problem) - log_mass(other.params, problem)
         except FitError:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesgmm.diagnosis.missed_modes import MissedMode
-from bayesgmm.results.approximation import GOOD_K
+from bayesgmm.numerics.importance import GOOD_K
 from bayesgmm.results.convergence import GOOD_BFMI
 
 if TYPE_CHECKING:
@@ -89,12 +89,12 @@ def _labels(found: "Diagnosis") -> str:
         return ""
     if found.num_switches:
         return (
-            f"Labels switched {found.num_switches} times within chains ({found.num_namings} numberings): harmless, for the "
+            f"Labels switched {found.num_switches} times within chains ({found.num_permutations} numberings): harmless, for the "
             "draws here are in one naming."
         )
-    if found.num_namings > 1:
+    if found.num_permutations > 1:
         return (
-            f"Each chain kept to a numbering of its own ({found.num_namings} in all): harmless, for the draws here are in one "
+            f"Each chain kept to a numbering of its own ({found.num_permutations} in all): harmless, for the draws here are in one "
             "naming."
         )
     return "Labels did not switch."

@@ -13,12 +13,11 @@ import jax.numpy as jnp
 from jaxtyping import Float
 from numpyro import distributions as dist
 
-from bayesgmm.engines.kernels import log_posterior
-from bayesgmm.model.families import FAMILIES, Family
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.priors.normal_inverse_wishart import Belief
-from bayesgmm.sweep.statistics import Rows
+from bayesgmm.priors.prior import Belief
+from bayesgmm.sweep.likelihood import log_posterior
+from bayesgmm.sweep.rows import Rows
 
 Position = dict[str, Float[Array, "..."]]
 """Unconstrained θ: ``weights``, ``means``, and ``scale_trils`` or ``log_scales``."""
@@ -29,7 +28,7 @@ FACTOR = dist.biject_to(dist.constraints.lower_cholesky)
 
 def unconstrain(params: Params, prior: Belief) -> Position:
     """θ → unconstrained coordinates; what the prior's family shares is taken from the first component."""
-    family, metric = _family(prior)
+    family, metric = prior.components.family, jnp.asarray(prior.components.metric)
     trils = params.scale_trils
     position = {"weights": SIMPLEX.inv(params.weights), "means": params.means}
     if family.pooled:
@@ -42,7 +41,7 @@ def unconstrain(params: Params, prior: Belief) -> Position:
 
 def constrain(position: Position, prior: Belief) -> Params:
     """Unconstrained coordinates → θ."""
-    _, metric = _family(prior)
+    metric = jnp.asarray(prior.components.metric)
     means = position["means"]
     num, dim = means.shape
     if "scale_trils" in position:
@@ -68,8 +67,3 @@ def log_jacobian(position: Position) -> Float[Array, ""]:
 def potential(position: Position, prior: Belief, rows: Rows) -> Float[Array, ""]:
     """Minus the log posterior density of unconstrained θ, up to the prior's constant, by one sweep."""
     return -log_posterior(constrain(position, prior), prior, rows) - log_jacobian(position)
-
-
-def _family(prior: Belief) -> tuple[Family, Array]:
-    components = prior.components
-    return getattr(components, "family", FAMILIES["VVV"]), jnp.asarray(getattr(components, "metric", 1.0))

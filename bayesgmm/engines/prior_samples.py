@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import jax.random as jr
 
-from bayesgmm.engines.chains import check_chain_arguments, check_sampled
-from bayesgmm.priors.normal_inverse_wishart import Belief
-from bayesgmm.problem import as_key, prepare
+from bayesgmm.engines.checks import check_chain_arguments, check_sampled
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import prepare
 from bayesgmm.results.datatree import prior_tree
+from bayesgmm.runtime.arguments import as_key
 from bayesgmm.runtime.dtypes import scope
 
 if TYPE_CHECKING:
@@ -47,5 +48,5 @@ def sample_prior(
     check_chain_arguments(0, num_samples, 1, prior)
     with scope("float64"):
         problem = prepare(x, n_components, prior, covariance_type=covariance_type)
-    check_sampled(problem, 1, num_samples)
-    return prior_tree(jr.split(as_key(seed)), problem.penalty, problem.table, num_samples)
+    check_sampled(problem.model, 1, num_samples)
+    return prior_tree(jr.split(as_key(seed)), problem.model.family_prior, problem.table, num_samples)

@@ -33,11 +33,11 @@ def align(draws: Params, reference: Params) -> np.ndarray:
     flat = Params(*(np.asarray(part).reshape(-1, *part.shape[len(batch) :]) for part in draws))
     size = max(1, BLOCK_VALUES // (num * num * flat.means.shape[-1]))
     blocks = (Params(*(part[i : i + size] for part in flat)) for i in range(0, len(flat.weights), size))
-    costs = np.concatenate([naming_costs(block, reference) for block in blocks])
+    costs = np.concatenate([relabelling_costs(block, reference) for block in blocks])
     return assign(costs).reshape(*batch, num)
 
 
-def naming_costs(draws: Params, reference: Params) -> np.ndarray:
+def relabelling_costs(draws: Params, reference: Params) -> np.ndarray:
     """Cost (…, K, K) of calling the draw's component j (last axis) by the reference's name k."""
     weights, means, covariances = (np.asarray(part) for part in (*reference[:2], reference.covariances))
     trils = np.asarray(draws.scale_trils)

@@ -59,6 +59,8 @@ FAMILIES = {
     name: Family(*name)
     for name in ("EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV")
 }  # fmt: skip
+CONJUGATE = ("EII", "VII", "EEI", "VVI", "EEE", "VVV")
+"""Families with a conjugate prior: the posterior of their covariances given z can be drawn directly."""
 ALIASES = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}
 UNIVARIATE = {"E": "EEE", "V": "VVV"}
 """With one feature there are only an equal and a varying variance."""

@@ -61,6 +61,10 @@ class Frame(NamedTuple):
         steps = np.round(center / scale)
         return cls(scale * np.where(np.abs(steps) <= 2.0, 0.0, steps), scale)  # pyright: ignore[reportArgumentType]
 
+    def rows(self, values: np.ndarray) -> np.ndarray:
+        """Rows (N, D) in the user's units → standardised rows."""
+        return (values - self.center) / self.scale
+
     def standardise(self, params: Params) -> Params:
         """θ in the user's units → θ in standardised coordinates."""
         means = (params.means - self.center) / self.scale

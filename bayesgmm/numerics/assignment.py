@@ -5,7 +5,7 @@ from itertools import permutations as orders
 import numpy as np
 
 FEW = 4
-"""Up to so many components all K! namings are tried; beyond, each draw that is in doubt is an assignment problem of its own."""
+"""Up to so many components all K! permutations are tried; beyond, each draw that is in doubt is an assignment problem of its own."""
 
 
 def assign(costs: np.ndarray) -> np.ndarray:

@@ -34,6 +34,14 @@ def _smallest_tails(samples: np.ndarray) -> np.ndarray:
     return np.minimum(bdtr(below, count, points), upper).min(axis=1)
 
 
+def direction(mean: float, sd: float) -> str:
+    """In words, how a distribution lies if values rank with this mean and sd in it (a uniform has 1/2 and 0.289)."""
+    shift, spread = (mean - 0.5) / 0.289, sd / 0.289 - 1.0
+    if abs(shift) > abs(spread):
+        return "too low" if shift > 0 else "too high"
+    return "too narrow" if spread > 0 else "too wide"
+
+
 def holm(p: np.ndarray) -> np.ndarray:
     """P-values adjusted for their number (Holm 1979)."""
     order = np.argsort(p)

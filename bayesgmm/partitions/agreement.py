@@ -11,10 +11,10 @@ from bayesgmm.errors import ArgumentError
 from bayesgmm.partitions.distance import LOSSES, adjusted_rand, compact, loss_of, variation_of_information
 from bayesgmm.partitions.partition import Partition, partition
 from bayesgmm.partitions.search import losses
-from bayesgmm.problem import as_key, host_generator
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.results.formatting import as_html, as_text
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.arguments import as_key, host_generator
+from bayesgmm.runtime.formatting import as_html, as_text
 
 if TYPE_CHECKING:
     import pandas as pd

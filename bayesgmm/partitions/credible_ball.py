@@ -9,7 +9,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.errors import ArgumentError
 from bayesgmm.partitions.distance import Loss
 from bayesgmm.partitions.draws import numbered, occupied
-from bayesgmm.results.formatting import as_html, as_text, significant
+from bayesgmm.runtime.formatting import as_html, as_text, significant
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,11 +11,11 @@ from bayesgmm.errors import ArgumentError, DataError, DrawsError
 from bayesgmm.model.types import Params
 from bayesgmm.partitions.distance import compact
 from bayesgmm.partitions.search import BLOCK_LABELS, tables
-from bayesgmm.problem import host_generator
 from bayesgmm.results.draws import Draws, as_draws
 from bayesgmm.results.external_draws import observed
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.sweep import per_row as predict
+from bayesgmm.runtime.arguments import host_generator
+from bayesgmm.sweep import per_row
 
 MOST_LABELS = 10**8
 """Labels (draws × rows) that are held at once; draws are thinned to so many."""
@@ -84,7 +84,7 @@ def _from_params(params: Params, table: Table, frame: Any, max_draws: int, key: 
     flat = Params(*(np.asarray(part).reshape(-1, *part.shape[2:]) for part in params))
     size = len(flat.weights)
     chosen = _thinned(size, table.num_rows, max_draws)
-    drawn = predict.draw_labels(key, Params(*(part[chosen][None] for part in flat)), table, frame)
+    drawn = per_row.draw_labels(key, Params(*(part[chosen][None] for part in flat)), table, frame)
     return _packed(drawn[0], size, table)
 
 

@@ -13,8 +13,8 @@ from bayesgmm.partitions.credible_ball import CredibleBall, ball_around
 from bayesgmm.partitions.distance import LOSSES, loss_of
 from bayesgmm.partitions.draws import numbered, occupied, read, similarity, uncertainty
 from bayesgmm.partitions.search import losses, search
-from bayesgmm.problem import as_key, check_count, host_generator
-from bayesgmm.results.formatting import as_html, as_text, significant
+from bayesgmm.runtime.arguments import as_key, check_count, host_generator
+from bayesgmm.runtime.formatting import as_html, as_text, significant
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.progress import Progress, listening
 

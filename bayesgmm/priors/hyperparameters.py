@@ -1,7 +1,9 @@
-"""Hyperparameters as users give them: brought to full shape, and checked."""
+"""Hyperparameters as users give them: brought to full shape, checked, padded and described."""
 
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 from bayesgmm.errors import PriorError
@@ -53,3 +55,22 @@ def fault_of_matrix(name: str, matrix: np.ndarray) -> str | None:
     if (np.linalg.eigvalsh(matrix) <= 0).any():
         return f"the {name} is not positive definite"
     return None
+
+
+def pad_components(values: Any, num_components: int) -> np.ndarray:
+    """A hyperparameter (K, …) as a new array for more components, 0 for those beyond K."""
+    values = np.asarray(values, float)
+    return np.pad(values, [(0, num_components - len(values))] + [(0, 0)] * (values.ndim - 1))
+
+
+def describe_components(
+    hyperparameters: dict[str, Any], lines: Callable[[str, dict[str, Any]], list[str]]
+) -> list[str]:
+    """Lines for each component, from its own hyperparameters; for k once, if all components have the same."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(hyperparameters)]
+    same = all((leaf == leaf[:1]).all() for leaf in leaves)
+    found = []
+    for k in range(1 if same else len(leaves[0])):
+        own = jax.tree.map(lambda leaf, k=k: np.asarray(leaf)[k], hyperparameters)
+        found += lines("k" if same else str(k), own)
+    return found

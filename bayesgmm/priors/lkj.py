@@ -1,13 +1,13 @@
-"""A prior of scales and correlations apart: ``Σ = diag(s) R diag(s)``, ``s_j`` half-normal or log-normal, ``R ~ LKJ``.
+"""Separate priors of scales and correlations: ``Σ = diag(s) R diag(s)``, ``s_j`` half-normal or log-normal, ``R ~ LKJ``.
 
-(Barnard, McCulloch & Meng 2000; Lewandowski, Kurowicka & Joe 2009.) Nothing in it is conjugate, so only engines that follow
-gradients take it.
+(Barnard, McCulloch & Meng 2000; Lewandowski, Kurowicka & Joe 2009.) Nothing in it is conjugate, so only engines
+that follow gradients take it.
 """
 
 import dataclasses
 import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,15 +21,30 @@ from bayesgmm.model.families import FAMILIES, Family
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, matvec, outer
-from bayesgmm.priors.hyperparameters import fault_of_matrix, in_full
-from bayesgmm.priors.semiconjugate import log_normal_kernel, normal_constant
-from bayesgmm.priors.within_family import Restricted, restrict
+from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.hyperparameters import describe_components, fault_of_matrix, in_full
+from bayesgmm.priors.normal_inverse_wishart import flat_components
+from bayesgmm.priors.normal_means import log_normal_kernel, normal_constant
+from bayesgmm.priors.within_family import Restricted, restrict_flat
+from bayesgmm.runtime.formatting import array_words, significant
 
 
 class HalfNormal(NamedTuple):
     """``s ~ |N(0, scale²)|``; ``scale`` in the user's units, one for all features or one for each."""
 
     scale: Any
+
+    words = "half-normal"
+
+    def numpyro_distribution(self) -> Any:
+        """The same as a NumPyro distribution."""
+        import numpyro.distributions as dist
+
+        return dist.HalfNormal(*(jnp.asarray(value) for value in self))
+
+    def median(self) -> Array:
+        """Median of s."""
+        return self.scale * 0.6745
 
     def log_density(self, log_s: Array) -> Array:
         """Log density of s, at log s."""
@@ -46,7 +61,7 @@ class HalfNormal(NamedTuple):
         return HalfNormal(self.scale / units)
 
     def fault(self) -> str | None:
-        """Why this is no probability distribution; None if it is one."""
+        """Why this is not a probability distribution; None if it is one."""
         return None if (np.asarray(self.scale) > 0).all() else "the scale of the half-normal must be above 0"
 
 
@@ -55,6 +70,18 @@ class LogNormal(NamedTuple):
 
     loc: Any
     scale: Any
+
+    words = "log-normal"
+
+    def numpyro_distribution(self) -> Any:
+        """The same as a NumPyro distribution."""
+        import numpyro.distributions as dist
+
+        return dist.LogNormal(*(jnp.asarray(value) for value in self))
+
+    def median(self) -> Array:
+        """Median of s."""
+        return jnp.exp(jnp.asarray(self.loc))
 
     def log_density(self, log_s: Array) -> Array:
         """Log density of s, at log s."""
@@ -70,14 +97,14 @@ class LogNormal(NamedTuple):
         return LogNormal(self.loc - jnp.log(jnp.asarray(units)), self.scale)
 
     def fault(self) -> str | None:
-        """Why this is no probability distribution; None if it is one."""
+        """Why this is not a probability distribution; None if it is one."""
         return None if (np.asarray(self.scale) > 0).all() else "the scale of the log-normal must be above 0"
 
 
 class NormalTimesLKJ(NamedTuple):
     """``μ_k ~ N(loc, covariance)``, ``Σ_k = diag(s_k) R_k diag(s_k)`` with ``s_kj ~ scales`` and ``R_k ~ LKJ(concentration)``.
 
-    In the user's own units. ``loc`` and ``covariance`` as in `NormalTimesInverseWishart`; ``concentration`` is 1 for a uniform
+    In the user's units. ``loc`` and ``covariance`` as in `NormalTimesInverseWishart`; ``concentration`` is 1 for a uniform
     density over correlation matrices, above 1 to favour small correlations; ``scales`` is `HalfNormal` or `LogNormal`.
     Diagonal covariances have no R; tied ones have one Σ.
     """
@@ -86,6 +113,52 @@ class NormalTimesLKJ(NamedTuple):
     covariance: Any
     concentration: Any
     scales: HalfNormal | LogNormal
+
+    conjugacy = Conjugacy.NONE
+    sites_are_theta = False
+
+    def taken_by(self, family: Family) -> "NormalTimesLKJ":
+        """The prior as a covariance family takes it: this one."""
+        del family
+        return self
+
+    def within(self, family: Family) -> tuple["Separated", float]:
+        """What this (full) prior says within a covariance family, and the log of its constant; see `separated`."""
+        return separated(self, family)
+
+    def describe(self, family: Family) -> list[str]:
+        """The prior within a family in mathematical notation, line by line."""
+        kind = self.scales.words
+
+        def lines(name: str, own: dict[str, Any]) -> list[str]:
+            hyper = ", ".join(f"{part} = {array_words(value)}" for part, value in own["scales"]._asdict().items())
+            found = [f"standard deviations of Σ_{name} ~ {kind}({hyper})"]
+            if family.orientation != "I":
+                found.append(f"correlations of Σ_{name} ~ LKJ({significant(float(own['concentration']))})")
+            return [*found, f"μ_{name} ~ N({array_words(own['loc'])}, {array_words(own['covariance'])})"]
+
+        return describe_components(self._asdict(), lines)
+
+    def numpyro_sites(self) -> tuple[Any, Any]:
+        """NumPyro's sample statements of this (full) prior, with free covariances; returns means and Cholesky factors."""
+        import numpyro
+        import numpyro.distributions as dist
+
+        num, dim = jnp.shape(self.loc)
+        with numpyro.plate("component", num):
+            s: Any = numpyro.sample("scales", self.scales.numpyro_distribution().to_event(1))
+            trils = s[..., None]
+            if dim > 1:
+                eta = jnp.asarray(self.concentration)
+                trils = trils * numpyro.sample("correlation_trils", dist.LKJCholesky(dim, eta))
+            numpyro.deterministic("scale_trils", trils)
+            spread = jnp.linalg.cholesky(jnp.asarray(self.covariance))
+            means = numpyro.sample("means", dist.MultivariateNormal(jnp.asarray(self.loc), scale_tril=spread))
+        return means, trils
+
+    def unbounded_because(self, family: Family, values: np.ndarray) -> str | None:
+        """Why the posterior density has no highest mode; None, for no engine looks for it under this prior."""
+        del family, values
 
     def expand(self, num_components: int, dim: int) -> "NormalTimesLKJ":
         """Every hyperparameter in full shape, as NumPy arrays; see `Belief.expand`."""
@@ -103,9 +176,7 @@ class NormalTimesLKJ(NamedTuple):
     @property
     def scale(self) -> Array:
         """Covariances with each feature's scale at the median of its prior, (K, D, D)."""
-        typical = (
-            self.scales.scale * 0.6745 if isinstance(self.scales, HalfNormal) else jnp.exp(jnp.asarray(self.scales.loc))
-        )
+        typical = self.scales.median()
         return jnp.eye(jnp.shape(self.loc)[-1]) * (typical**2)[..., None, :]
 
     def sample(self, key: PRNGKeyArray, present: Params | None = None) -> tuple[Array, Array]:
@@ -117,7 +188,7 @@ class NormalTimesLKJ(NamedTuple):
         return self._free().log_kernel(means, whiteners, log_diagonals)
 
     def _free(self) -> "Separated":
-        return Separated(self, restrict(None, FAMILIES["VVV"], *jnp.shape(self.loc))[0])
+        return Separated(self, restrict_flat(flat_components(*jnp.shape(self.loc)), FAMILIES["VVV"]))
 
     def log_normaliser(self) -> Float[Array, ""]:
         """The constant of that density, summed over components."""
@@ -126,7 +197,7 @@ class NormalTimesLKJ(NamedTuple):
         return normal_constant(self.covariance) - num * dim * math.log(2.0) - volumes
 
     def fault(self, variances_only: bool = False) -> str | None:
-        """Why this (fully shaped) belief is no probability distribution; None if it is one."""
+        """Why this (full) prior is not a probability distribution; None if it is one."""
         del variances_only  # scales and correlations have their own conditions, whatever the family
         if not all(np.isfinite(value).all() for value in jax.tree.leaves(self)):
             return "a hyperparameter is not finite"
@@ -143,6 +214,8 @@ class Separated:
     own: NormalTimesLKJ
     space: Restricted
     """The family, under no prior."""
+
+    conjugacy: ClassVar[Conjugacy] = Conjugacy.NONE
 
     @property
     def family(self) -> Family:
@@ -208,7 +281,7 @@ class Separated:
         return means, jnp.broadcast_to(trils[: self._counted], (num, dim, dim))
 
     def standardise(self, frame: Frame) -> "Separated":
-        """The same belief in standardised coordinates."""
+        """The same in standardised coordinates."""
         loc, covariance, concentration, scales = self.own
         loc, covariance = (loc - frame.center) / frame.scale, covariance / outer(jnp.asarray(frame.scale))
         own = NormalTimesLKJ(loc, covariance, concentration, scales.in_units(jnp.asarray(frame.scale)))
@@ -216,7 +289,7 @@ class Separated:
 
 
 def separated(prior: NormalTimesLKJ, family: Family) -> tuple[Separated, float]:
-    """The belief within a covariance family, and the log of its constant (2 per scale from σ² = s², means, correlations).
+    """The (full) prior within a covariance family, and the log of its constant: 2 per scale (σ² = s²), means, correlations.
 
     Raises
     ------
@@ -238,7 +311,7 @@ def separated(prior: NormalTimesLKJ, family: Family) -> tuple[Separated, float]:
         constant = float(normal_constant(prior.covariance)) - counted * dim * math.log(2.0)
         if family.orientation != "I":
             constant -= float(jnp.sum(log_volume_of_correlations(dim, jnp.asarray(prior.concentration)[:counted])))
-    return Separated(prior, restrict(None, family, num, dim)[0]), constant
+    return Separated(prior, restrict_flat(flat_components(num, dim), family)), constant
 
 
 def log_volume_of_correlations(dim: int, concentration: Any) -> Float[Array, "*k"]:

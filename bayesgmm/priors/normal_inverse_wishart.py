@@ -1,8 +1,6 @@
-"""Beliefs over θ: Dirichlet × normal–inverse-Wishart, as prior and as posterior.
+"""The conjugate prior of means and covariances: normal-inverse-Wishart.
 
-Prior and posterior have one type: that is what conjugate means. ``prior.update(stats)`` is the belief after seeing
-z and x; EM takes its ``mode()``, Gibbs draws a ``sample(key)``, NUTS follows the gradient of its ``log_kernel``.
-MLE is the mode under the flat belief, so no engine has a branch for it.
+Prior and posterior have one type, as conjugacy means: ``prior.update(stats)`` is the posterior given z.
 """
 
 import math
@@ -11,22 +9,25 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax.scipy.special import digamma, multigammaln
+from jax.scipy.special import digamma
 from jaxtyping import Float, PRNGKeyArray
 
-from bayesgmm.errors import PriorError
+from bayesgmm.model.families import FAMILIES, Family
 from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import cholesky, inverse_tril, log_diagonal_sum, matmul, matvec, outer
-from bayesgmm.priors.dirichlet import Dirichlet
-from bayesgmm.priors.hyperparameters import fault_of_inverse_wishart, in_full
+from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.hyperparameters import describe_components, fault_of_inverse_wishart, in_full, pad_components
+from bayesgmm.priors.inverse_wishart import log_constant, sample_inverse_wishart, sample_means
+from bayesgmm.priors.within_family import Restricted, covariance_line, restrict
+from bayesgmm.runtime.formatting import array_words, significant
 
 
 class NormalInverseWishart(NamedTuple):
-    """``Σ_k ~ IW(df, scale)`` and ``μ_k | Σ_k ~ N(loc, Σ_k / strength)``, in the user's own units.
+    """``Σ_k ~ IW(df, scale)`` and ``μ_k | Σ_k ~ N(loc, Σ_k / strength)``, in the user's units.
 
     ``loc`` has shape ``(D,)`` (or a scalar), ``scale`` ``(D, D)`` (or a scalar, meaning that multiple of the identity),
-    ``strength`` and ``df`` are scalars; each may carry a leading axis of K for component-specific beliefs.
+    ``strength`` and ``df`` are scalars; each may carry a leading axis of K for component-specific priors.
     The inverse-Wishart is proper for ``df > D - 1`` and has a mean, ``scale / (df - D - 1)``, for ``df > D + 1``.
     """
 
@@ -34,6 +35,60 @@ class NormalInverseWishart(NamedTuple):
     strength: Any
     df: Any
     scale: Any
+
+    conjugacy = Conjugacy.JOINT
+    sites_are_theta = True
+    family = FAMILIES["VVV"]
+    metric = 1.0
+
+    def taken_by(self, family: Family) -> "NormalInverseWishart":
+        """The prior as a covariance family takes it: this one."""
+        del family
+        return self
+
+    def within(self, family: Family) -> tuple["NormalInverseWishart | Restricted", float]:
+        """What this (full) prior says within a covariance family, and the log of its constant; see `restrict`."""
+        restricted, constant = restrict(self, family)
+        return (self if family.name == "VVV" else restricted), constant
+
+    def as_written(self) -> "NormalInverseWishart":
+        """The prior as users write it: this one."""
+        return self
+
+    def describe(self, family: Family) -> list[str]:
+        """The prior within a family in mathematical notation, line by line."""
+
+        def lines(name: str, own: dict[str, Any]) -> list[str]:
+            loc, strength = array_words(own["loc"]), significant(float(own["strength"]))
+            covariance = covariance_line(family, name, float(own["df"]), own["scale"])
+            return [covariance, f"μ_{name} | Σ_{name} ~ N({loc}, Σ_{name} / {strength})"]
+
+        return describe_components(self._asdict(), lines)
+
+    def numpyro_sites(self) -> tuple[Any, Any]:
+        """NumPyro's sample statements of this (full) prior; returns means and Cholesky factors."""
+        import numpyro
+        import numpyro.distributions as dist
+
+        with numpyro.plate("component", jnp.shape(self.loc)[0]):
+            scale_tril = jnp.linalg.cholesky(jnp.asarray(self.scale))
+            wishart = dist.InverseWishartCholesky(jnp.asarray(self.df), scale_tril=scale_tril)
+            trils: Any = numpyro.sample("scale_trils", wishart)
+            spread = trils / jnp.sqrt(jnp.asarray(self.strength))[:, None, None]
+            means = numpyro.sample("means", dist.MultivariateNormal(jnp.asarray(self.loc), scale_tril=spread))
+        return means, trils
+
+    def unbounded_because(self, family: Family, values: np.ndarray) -> str | None:
+        """Why the posterior density has no highest mode; None, for under this prior it has one."""
+        del family, values
+
+    def padded(self, num_components: int, counts: float = 1.0) -> "NormalInverseWishart":
+        """The same prior for more components; those beyond K rest on so many rows, with the identity as scatter."""
+        size, dim = np.shape(self.loc)
+        padded = NormalInverseWishart(*(pad_components(value, num_components) for value in self))
+        padded.df[size:] = counts - (dim + 2.0)
+        padded.scale[size:] = counts * np.eye(dim)
+        return padded
 
     def update(self, stats: Stats) -> "NormalInverseWishart":
         """Conjugate update (Murphy 2012, eqs. 4.209-4.214)."""
@@ -90,7 +145,7 @@ class NormalInverseWishart(NamedTuple):
         return cholesky(self.scale / self.df[:, None, None])
 
     def expected_log_kernel(self, q: Any) -> Float[Array, ""]:
-        """``E_q[log_kernel]``: the density without its constant, averaged over another belief."""
+        """``E_q[log_kernel]``: the density without its constant, averaged over another distribution."""
         dim = jnp.shape(self.loc)[-1]
         whiteners = inverse_tril(q.harmonic_trils())
         shift = jnp.sum(matvec(whiteners, q.loc - self.loc) ** 2, axis=-1) + dim / q.strength
@@ -98,7 +153,7 @@ class NormalInverseWishart(NamedTuple):
         return -0.5 * jnp.sum(self.counts * q.expected_log_det() + spread + self.strength * shift)
 
     def standardise(self, frame: Frame) -> "NormalInverseWishart":
-        """The same belief in standardised coordinates."""
+        """The same prior in standardised coordinates."""
         loc = (self.loc - frame.center) / frame.scale
         return NormalInverseWishart(loc, self.strength, self.df, self.scale / outer(jnp.asarray(frame.scale)))
 
@@ -111,9 +166,9 @@ class NormalInverseWishart(NamedTuple):
         )  # fmt: skip
 
     def fault(self, variances_only: bool = False) -> str | None:
-        """Why this (fully shaped) belief is no probability distribution; None if it is one.
+        """Why this (full) prior is not a probability distribution; None if it is one.
 
-        Of diagonal and spherical covariances it is a belief about variances only, ``IG(df / 2, scale_jj / 2)``.
+        For diagonal and spherical covariances it is a prior of variances only, ``IG(df / 2, scale_jj / 2)``.
         """
         if not all(np.isfinite(value).all() for value in self):
             return "a hyperparameter is not finite"
@@ -135,161 +190,12 @@ class NormalInverseWishart(NamedTuple):
         proper = (jnp.asarray(self.strength) > 0) & (jnp.asarray(self.df) > dim - 1)
         strength, df = jnp.where(proper, self.strength, 1.0), jnp.where(proper, self.df, dim)
         scale = jnp.where(proper[:, None, None], self.scale, jnp.eye(dim))
-        log_det = 2.0 * log_diagonal_sum(cholesky(scale))
-        wishart = 0.5 * df * (log_det - dim * math.log(2.0)) - multigammaln(0.5 * df, dim)
-        return jnp.sum(jnp.where(proper, wishart + 0.5 * dim * jnp.log(strength / (2.0 * math.pi)), 0.0))
+        means = 0.5 * dim * jnp.log(strength / (2.0 * math.pi))
+        return jnp.sum(jnp.where(proper, log_constant(df, scale) + means, 0.0))
 
 
-def sample_inverse_wishart(
-    key: PRNGKeyArray, df: Float[Array, "K"], scale: Float[Array, "K D D"]
-) -> Float[Array, "K D D"]:
-    """Cholesky factors of draws from ``IW(df, scale)``, by Bartlett's decomposition (Anderson 2003, section 7.2)."""
-    key_diagonal, key_below = jr.split(key)
-    num, dim = scale.shape[:2]
-    shape = 0.5 * (df[:, None] - (dim - 1.0) + jnp.arange(dim, dtype=scale.dtype))
-    diagonal = jnp.sqrt(2.0 * jr.gamma(key_diagonal, shape, dtype=scale.dtype))
-    below = jnp.tril(jr.normal(key_below, (num, dim, dim), scale.dtype), -1)
-    bartlett = below + diagonal[:, :, None] * jnp.eye(dim, dtype=scale.dtype)
-    # A lower-triangular factor of W⁻¹ for W ~ Wishart(df, I) is B⁻¹, with rows of B in reversed order of freedom.
-    return matmul(cholesky(scale), inverse_tril(bartlett))
-
-
-def sample_means(
-    key: PRNGKeyArray, loc: Float[Array, "K D"], strength: Float[Array, "K"], trils: Float[Array, "K D D"]
-) -> Float[Array, "K D"]:
-    """Draws from ``N(loc, Σ_k / strength)``."""
-    noise = jr.normal(key, loc.shape, loc.dtype) / jnp.sqrt(strength)[:, None]
-    return loc + matvec(trils, noise)
-
-
-class Belief(NamedTuple):
-    """A prior or a posterior over θ: independent beliefs about the weights and about the components."""
-
-    weights: Dirichlet
-    components: Any
-    """`NormalInverseWishart`, or a relative of it with the same methods."""
-
-    def update(self, stats: Stats) -> "Belief":
-        """The belief about θ once z and x are known, through their statistics.
-
-        Raises
-        ------
-        PriorError
-            If the belief about the components has no such closed form: the prior is not conjugate.
-        """
-        self._need("update")
-        return Belief(self.weights.update(stats.counts), self.components.update(stats))
-
-    def _need_full_shape(self) -> None:
-        if jnp.ndim(self.weights.concentration) != 1 or jnp.ndim(self.components.loc) != 2:
-            raise PriorError("This prior has no component axis yet. Call prior.expand(K, D) first.")
-
-    def _need(self, method: str) -> None:
-        if not hasattr(self.components, method):
-            raise PriorError(
-                f"A {type(self.components).__name__} prior has no {method} in closed form. Use fit_em or a sampler, whichever "
-                "takes it, or a NormalInverseWishart prior."
-            )
-
-    def mode(self, present: Params | None = None) -> Params:
-        """Most probable θ in the coordinates (weights, means, covariances).
-
-        Covariance families without a closed form go on from ``present``.
-
-        Raises
-        ------
-        PriorError
-            If it has no closed form.
-        """
-        self._need_full_shape()
-        self._need("mode")
-        return Params(self.weights.mode(), *self.components.mode(present))
-
-    def sample(self, key: PRNGKeyArray, present: Params | None = None) -> Params:
-        """Draw θ; where means and covariances can only be drawn in turn, one turn from ``present``."""
-        self._need_full_shape()
-        key_weights, key_components = jr.split(key)
-        return Params(self.weights.sample(key_weights), *self.components.sample(key_components, present))
-
-    def log_kernel(self, params: Params) -> Float[Array, ""]:
-        """``log p(θ)`` without its constant. Under ``flat.update(stats)`` this is the complete-data log-likelihood."""
-        self._need_full_shape()
-        whiteners = inverse_tril(params.scale_trils)
-        log_diagonals = log_diagonal_sum(params.scale_trils)
-        gaussian = self.components.log_kernel(params.means, whiteners, log_diagonals)
-        return self.weights.log_kernel(jnp.log(params.weights)) + gaussian
-
-    def log_normaliser(self) -> Float[Array, ""]:
-        """The constant of ``log_density``; 0 where the belief is improper and has none."""
-        self._need_full_shape()
-        return self.weights.log_normaliser() + self.components.log_normaliser()
-
-    def log_density(self, params: Params) -> Float[Array, ""]:
-        """``log p(θ)`` over (weights, means, covariances), constants included."""
-        return self.log_kernel(params) + self.log_normaliser()
-
-    def kl(self, other: "Belief") -> Float[Array, ""]:
-        """Kullback-Leibler divergence ``E[log p(θ) - log other(θ)]`` of another proper belief from this one."""
-        logs = self.weights.expected_log()
-        kernels = self.weights.log_kernel(logs) - other.weights.log_kernel(logs)
-        kernels += self.components.expected_log_kernel(self.components)
-        kernels -= other.components.expected_log_kernel(self.components)
-        return kernels + self.log_normaliser() - other.log_normaliser()
-
-    def expand(self, num_components: int, dim: int) -> "Belief":
-        """Give every hyperparameter its full shape: ``(K,)``, ``(K, D)`` or ``(K, D, D)``, as NumPy arrays.
-
-        Raises
-        ------
-        PriorError
-            If a hyperparameter has a shape that does not fit K components in D dimensions.
-        """
-        if not isinstance(self.weights, Dirichlet):
-            raise PriorError(f"The prior's weights must be a Dirichlet, got {type(self.weights).__name__}.")
-        if not hasattr(self.components, "expand"):
-            raise PriorError(
-                "The prior's components must be a NormalInverseWishart, NormalInverseGamma, NormalTimesInverseWishart, "
-                f"HierarchicalInverseWishart or NormalTimesLKJ, got {type(self.components).__name__}."
-            )
-        concentration = in_full("concentration", self.weights.concentration, (num_components,))
-        return Belief(Dirichlet(concentration), self.components.expand(num_components, dim))
-
-    def standardise(self, frame: Frame) -> "Belief":
-        """The same belief about θ in standardised coordinates."""
-        return Belief(self.weights, self.components.standardise(frame))
-
-
-def flat_belief(num_components: int, dim: int) -> Belief:
-    """The improper belief whose density is 1 at every (weights, means, covariances): its mode given data is the MLE."""
+def flat_components(num_components: int, dim: int) -> NormalInverseWishart:
+    """The improper limit whose density is 1 at every (means, covariances)."""
     zero = np.zeros(num_components)
-    component = NormalInverseWishart(
-        np.zeros((num_components, dim)), zero, zero - (dim + 2.0), np.zeros((num_components, dim, dim))
-    )
-    return Belief(Dirichlet(zero + 1.0), component)
-
-
-def default_belief(center: np.ndarray, covariance: np.ndarray, num_components: int) -> Belief:
-    """The documented default, scaled to the data (Fraley & Raftery 2007, section 4).
-
-    ``weights ~ Dirichlet(1)``; ``Σ_k ~ IW(D + 2, S / K^(2/D))``, so that the prior mean of Σ_k fills a K-th of the
-    volume of the data's covariance S; ``μ_k | Σ_k ~ N(mean of the data, Σ_k / 0.01)``.
-    """
-    dim = len(center)
-    scale = covariance / num_components ** (2.0 / dim)
-    return Belief(Dirichlet(1.0), NormalInverseWishart(center, 0.01, dim + 2.0, scale))
-
-
-def improper_because(belief: Belief, variances_only: bool = False) -> str | None:
-    """Say why a (fully shaped) belief is no probability distribution; None if it is one.
-
-    ``variances_only`` for covariances without correlations.
-    """
-    concentration = np.asarray(belief.weights.concentration)
-    if not np.isfinite(concentration).all():
-        return "a hyperparameter is not finite"
-    if (concentration <= 0).any():
-        return "the Dirichlet concentration must be above 0"
-    return belief.components.fault(variances_only)
-
-
-Prior = Belief
+    matrices = np.zeros((num_components, dim, dim))
+    return NormalInverseWishart(np.zeros((num_components, dim)), zero, zero - (dim + 2.0), matrices)

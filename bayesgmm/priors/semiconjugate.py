@@ -1,11 +1,10 @@
-"""Priors of means apart from covariances, with inverse-Wishart covariances, as users write them.
+"""Priors with independent means and covariances, as users write them.
 
-The scale of the inverse-Wishart is given (`NormalTimesInverseWishart`), or unknown too (`HierarchicalInverseWishart`): EM then
-takes its expectation, Gibbs draws it, and gradients follow the density with the scale summed out. What becomes of these priors
-once rows are seen is in `bayesgmm.priors.semiconjugate_posterior`.
+The scale of the inverse-Wishart is known (`NormalTimesInverseWishart`), or it has a prior (`HierarchicalInverseWishart`):
+then EM takes its expectation, Gibbs draws it, and gradients follow the density with the scale integrated out. The
+posterior given z is in `bayesgmm.priors.semiconjugate_posterior`.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -15,15 +14,21 @@ from jax.scipy.special import multigammaln
 from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.errors import PriorError
-from bayesgmm.model.types import Frame, Params, Stats
+from bayesgmm.model.families import Family
+from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, log_diagonal_sum, matvec, outer, transposed
-from bayesgmm.priors.hyperparameters import fault_of_inverse_wishart, fault_of_matrix, in_full
-from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart, sample_inverse_wishart
+from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.hyperparameters import describe_components, fault_of_inverse_wishart, fault_of_matrix, in_full
+from bayesgmm.priors.inverse_wishart import log_constant, sample_inverse_wishart
+from bayesgmm.priors.normal_means import log_normal_kernel, normal_constant
+from bayesgmm.priors.semiconjugate_posterior import Independent, independent
+from bayesgmm.priors.within_family import covariance_line
+from bayesgmm.runtime.formatting import array_words, significant
 
 
 class NormalTimesInverseWishart(NamedTuple):
-    """``μ_k ~ N(loc, covariance)`` and, independently, ``Σ_k ~ IW(df, scale)``, in the user's own units.
+    """``μ_k ~ N(loc, covariance)`` and, independently, ``Σ_k ~ IW(df, scale)``, in the user's units.
 
     Shapes as in `NormalInverseWishart`; a number for ``covariance`` or ``scale`` means that multiple of the identity. With tied
     covariances there is one ``Σ ~ IW(df, scale)``. For one feature ``IW(df, scale)`` is the inverse-gamma(df / 2, scale / 2).
@@ -34,6 +39,35 @@ class NormalTimesInverseWishart(NamedTuple):
     df: Any
     scale: Any
 
+    conjugacy = Conjugacy.CONDITIONAL
+    sites_are_theta = True
+
+    def taken_by(self, family: Family) -> "NormalTimesInverseWishart":
+        """The prior as a covariance family takes it: this one."""
+        del family
+        return self
+
+    def within(self, family: Family) -> tuple[Independent, float]:
+        """What this (full) prior says within a covariance family, and the log of its constant."""
+        return independent(self, family)
+
+    def describe(self, family: Family) -> list[str]:
+        """The prior within a family in mathematical notation, line by line."""
+
+        def lines(name: str, own: dict[str, Any]) -> list[str]:
+            covariance = covariance_line(family, name, float(own["df"]), own["scale"])
+            return [covariance, f"μ_{name} ~ N({array_words(own['loc'])}, {array_words(own['covariance'])})"]
+
+        return describe_components(self._asdict(), lines)
+
+    def numpyro_sites(self) -> tuple[Any, Any]:
+        """NumPyro's sample statements of this (full) prior; returns means and Cholesky factors."""
+        return _numpyro_sites(self, self.scale)
+
+    def unbounded_because(self, family: Family, values: np.ndarray) -> str | None:
+        """Why the posterior density has no highest mode; None, for under this prior it has one."""
+        del family, values
+
     def expand(self, num_components: int, dim: int) -> "NormalTimesInverseWishart":
         """Every hyperparameter in full shape, as NumPy arrays; see `Belief.expand`."""
         k, d = num_components, dim
@@ -43,7 +77,7 @@ class NormalTimesInverseWishart(NamedTuple):
         )  # fmt: skip
 
     def fault(self, variances_only: bool = False) -> str | None:
-        """Why this (fully shaped) belief is no probability distribution; None if it is one."""
+        """Why this (full) prior is not a probability distribution; None if it is one."""
         del variances_only  # never of diagonal covariances
         if not all(np.isfinite(value).all() for value in self):
             return "a hyperparameter is not finite"
@@ -76,7 +110,7 @@ class NormalTimesInverseWishart(NamedTuple):
         return NormalTimesInverseWishart((loc - frame.center) / frame.scale, covariance / units, df, scale / units)
 
     def averaged(self) -> "NormalTimesInverseWishart":
-        """One covariance has one prior: that of the average hyperparameters."""
+        """The prior of one covariance for all components: that of the average hyperparameters."""
         df, scale = np.asarray(self.df), np.asarray(self.scale)
         scale = np.broadcast_to(scale.mean(axis=0), scale.shape).copy()
         return self._replace(df=np.broadcast_to(df.mean(), df.shape).copy(), scale=scale)
@@ -92,14 +126,14 @@ class NormalTimesInverseWishart(NamedTuple):
 
     def constant_of_scales(self, share: float) -> Float[Array, ""]:
         """The constant of the covariances' density."""
-        return share * jnp.sum(_wishart_constant(jnp.asarray(self.df), self.scale))
+        return share * jnp.sum(log_constant(jnp.asarray(self.df), self.scale))
 
 
 class HierarchicalInverseWishart(NamedTuple):
     """``μ_k ~ N(loc, covariance)``, ``Σ_k ~ IW(df, C)``, and one ``C ~ Wishart(hyper_df, hyper_scale)`` for all components.
 
     The scale of the covariances is learnt from the data: components resemble each other in size (Richardson & Green 1997, for
-    one feature; Frühwirth-Schnatter 2006, section 6.3.2, for several). In the user's own units; shapes as in
+    one feature; Frühwirth-Schnatter 2006, section 6.3.2, for several). In the user's units; shapes as in
     `NormalTimesInverseWishart`, but ``df`` is one number, as ``hyper_df`` is, and ``hyper_scale`` is (D, D) or a number,
     meaning that multiple of the identity. C has the mean ``hyper_df * hyper_scale`` and needs ``hyper_df > D - 1``. For one
     feature ``σ²_k ~ IG(α, β)``, ``β ~ Gamma(g, rate h)`` is ``df = 2α, hyper_df = 2g, hyper_scale = 1 / h``.
@@ -110,6 +144,62 @@ class HierarchicalInverseWishart(NamedTuple):
     df: Any
     hyper_df: Any
     hyper_scale: Any
+
+    conjugacy = Conjugacy.CONDITIONAL
+    sites_are_theta = False
+
+    def taken_by(self, family: Family) -> "HierarchicalInverseWishart":
+        """The prior as a covariance family takes it: this one."""
+        del family
+        return self
+
+    def within(self, family: Family) -> tuple[Independent, float]:
+        """What this (full) prior says within a covariance family, and the log of its constant."""
+        return independent(self, family)
+
+    def describe(self, family: Family) -> list[str]:
+        """The prior within a family in mathematical notation, line by line."""
+        del family
+        df, hyper = significant(float(np.max(self.df))), significant(float(np.max(self.hyper_df)))
+        own = {"loc": self.loc, "covariance": self.covariance}
+        return [
+            f"C ~ Wishart(df = {hyper}, scale = {array_words(self.hyper_scale)}), one for all components",
+            f"Σ_k ~ inverse-Wishart(df = {df}, scale = C)",
+            *describe_components(
+                own, lambda name, own: [f"μ_{name} ~ N({array_words(own['loc'])}, {array_words(own['covariance'])})"]
+            ),
+        ]
+
+    def numpyro_sites(self) -> tuple[Any, Any]:
+        """NumPyro's sample statements of this (full) prior; returns means and Cholesky factors."""
+        import numpyro
+        import numpyro.distributions as dist
+
+        wishart = dist.Wishart(self.hyper_df, scale_matrix=jnp.asarray(self.hyper_scale))
+        return _numpyro_sites(self, numpyro.sample("scale", wishart))
+
+    def unbounded_because(self, family: Family, values: np.ndarray) -> str | None:
+        """Why the posterior density of these rows has no highest mode; None if it has one.
+
+        Integrate the scale out, and let K - 1 covariances go flat in one direction, with standard deviation ε there. The
+        density is then of order ``ε^(hyper_df + K df - (K - 1)(df + D + 1) - m)``, with m the number of rows on their
+        hyperplanes, because each flat covariance makes the scale smaller for the others. The first plane can hold D rows, and
+        each of the others, parallel to it, one; more where a feature repeats its values. Covariances that go flat in all
+        directions, each on one row, need as large an exponent or a larger one.
+        """
+        if family.pooled or len(self.loc) == 1:
+            return None
+        num, dim = np.shape(self.loc)
+        repeats = (np.unique(column, return_counts=True)[1] for column in values.T)
+        on_planes = max(num + dim - 2, *(int(np.sort(counts)[1 - num :].sum()) for counts in repeats))
+        needed, given = (num - 1) * (dim + 1) + on_planes, float(self.hyper_df) + float(np.min(self.df))
+        if given >= needed:
+            return None
+        return (
+            "Under this HierarchicalInverseWishart the posterior density has no highest mode: it is unbounded where components "
+            f"close in on few rows, as hyper_df + df = {given:g} is less than (K - 1)(D + 1) + {on_planes} = {needed}; "
+            f"{on_planes} rows fit on K - 1 parallel planes"
+        )
 
     @property
     def scale(self) -> Array:
@@ -130,7 +220,7 @@ class HierarchicalInverseWishart(NamedTuple):
         )  # fmt: skip
 
     def fault(self, variances_only: bool = False) -> str | None:
-        """Why this (fully shaped) belief is no probability distribution; None if it is one."""
+        """Why this (full) prior is not a probability distribution; None if it is one."""
         del variances_only  # never of diagonal covariances
         if not all(np.isfinite(value).all() for value in self):
             return "a hyperparameter is not finite"
@@ -148,7 +238,7 @@ class HierarchicalInverseWishart(NamedTuple):
         return _sample(key, self)
 
     def log_kernel(self, means: Array, whiteners: Array, log_diagonals: Array) -> Float[Array, ""]:
-        """Log density without its constant, C summed out."""
+        """Log density without its constant, with C integrated out."""
         return _log_kernel(self, means, whiteners, log_diagonals)
 
     def log_normaliser(self) -> Float[Array, ""]:
@@ -163,7 +253,7 @@ class HierarchicalInverseWishart(NamedTuple):
         return HierarchicalInverseWishart(loc, covariance, df, hyper_df, hyper_scale / units)
 
     def averaged(self) -> "HierarchicalInverseWishart":
-        """One covariance has one prior: this one."""
+        """The prior of one covariance for all components: this one."""
         return self
 
     def scale_given(self, key: PRNGKeyArray | None, precisions: Array | None, share: float) -> Float[Array, "K D D"]:
@@ -179,7 +269,7 @@ class HierarchicalInverseWishart(NamedTuple):
         return jnp.broadcast_to(gram(transposed(inverse_tril(factor))), self.scale.shape)
 
     def log_scales(self, precisions: Array, share: float) -> Float[Array, ""]:
-        """What the scale, summed out, adds to the log density of covariances with these precisions."""
+        """What the scale, integrated out, adds to the log density of covariances with these precisions."""
         df, matrix = self._about_scale(precisions, share)
         return -df * log_diagonal_sum(cholesky(matrix))
 
@@ -199,92 +289,6 @@ class HierarchicalInverseWishart(NamedTuple):
         return hyper + share * jnp.sum(jnp.asarray(self.df)), inverse + share * precisions.sum(axis=0)
 
 
-class NormalInverseGamma(NamedTuple):
-    """``σ²_kj ~ IG(shape, scale_j)``, ``μ_kj | σ²_kj ~ N(loc_j, σ²_kj / strength)``.
-
-    For diagonal and spherical covariances, or one feature; spherical ones have one ``σ²_k ~ IG(shape, mean of scale)``. A fit
-    carries it as what it equals there, the `NormalInverseWishart` with ``df = 2 shape`` and the diagonal ``2 scale``. Its own
-    methods are those of diagonal covariances, each feature a normal-inverse-Wishart of one dimension.
-    """
-
-    loc: Any
-    strength: Any
-    shape: Any
-    scale: Any
-
-    def expand(self, num_components: int, dim: int) -> "NormalInverseGamma":
-        """Every hyperparameter in full shape, as NumPy arrays; see `Belief.expand`."""
-        k, d = num_components, dim
-        return NormalInverseGamma(
-            in_full("loc", self.loc, (k, d)), in_full("strength", self.strength, (k,)), in_full("shape", self.shape, (k,)),
-            in_full("scale", self.scale, (k, d)),
-        )  # fmt: skip
-
-    def as_wishart(self) -> NormalInverseWishart:
-        """The same belief about the variances, as a (fully shaped) `NormalInverseWishart`."""
-        matrices = np.asarray(self.scale)[:, :, None] * np.eye(np.shape(self.loc)[-1])
-        return NormalInverseWishart(self.loc, self.strength, 2.0 * self.shape, 2.0 * matrices)
-
-    def fault(self, variances_only: bool = False) -> str | None:
-        """Why this (fully shaped) belief is no probability distribution; None if it is one."""
-        del variances_only  # always
-        if not all(np.isfinite(value).all() for value in self):
-            return "a hyperparameter is not finite"
-        wrong = [name for name in ("strength", "shape", "scale") if (np.asarray(getattr(self, name)) <= 0).any()]
-        return f"NormalInverseGamma needs {' and '.join(wrong)} above 0" if wrong else None
-
-    def update(self, stats: Stats) -> "NormalInverseGamma":
-        """Conjugate update; of the scatters only the diagonals count."""
-        num, dim = jnp.shape(self.loc)
-        spreads = jnp.diagonal(stats.scatters, axis1=-2, axis2=-1).reshape(-1, 1, 1)
-        seen = Stats(jnp.repeat(stats.counts, dim), stats.means.reshape(-1, 1), spreads, stats.value)
-        loc, strength, df, scale = self._features().update(seen)
-        return NormalInverseGamma(
-            loc.reshape(num, dim), strength[::dim], 0.5 * df[::dim], 0.5 * scale.reshape(num, dim)
-        )
-
-    def mode(self, present: Params | None = None) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
-        """Joint mode of means and variances, as means and Cholesky factors."""
-        return self._joined(*self._features().mode(present))
-
-    def sample(self, key: PRNGKeyArray, present: Params | None = None) -> Any:
-        """Draw (means, Cholesky factors)."""
-        return self._joined(*self._features().sample(key, present))
-
-    def log_kernel(self, means: Array, whiteners: Array, log_diagonals: Array) -> Float[Array, ""]:
-        """Log density over means and variances without its constant."""
-        del log_diagonals
-        ones = jnp.diagonal(whiteners, axis1=-2, axis2=-1).reshape(-1, 1, 1)
-        return self._features().log_kernel(means.reshape(-1, 1), ones, -jnp.log(ones[:, 0, 0]))
-
-    def log_normaliser(self) -> Float[Array, ""]:
-        """The constant of the density over (means, variances), summed over components."""
-        return self._features().log_normaliser()
-
-    def _features(self) -> NormalInverseWishart:
-        """The belief about each component and feature, of one dimension."""
-        dim = jnp.shape(self.loc)[-1]
-        loc, scale = jnp.reshape(self.loc, (-1, 1)), jnp.reshape(self.scale, (-1, 1, 1))
-        strength, shape = (jnp.repeat(jnp.asarray(value), dim) for value in (self.strength, self.shape))
-        return NormalInverseWishart(loc, strength, 2.0 * shape, 2.0 * scale)
-
-    def _joined(self, means: Array, trils: Array) -> tuple[Array, Array]:
-        num, dim = jnp.shape(self.loc)
-        return means.reshape(num, dim), trils.reshape(num, dim, 1) * jnp.eye(dim, dtype=trils.dtype)
-
-
-def log_normal_kernel(means: Array, loc: Any, covariance: Any) -> Float[Array, ""]:
-    """``Σ_k log N(μ_k | loc_k, covariance_k)`` without its constant."""
-    shift = matvec(inverse_tril(cholesky(jnp.asarray(covariance))), means - loc)
-    return -0.5 * jnp.sum(shift**2)
-
-
-def normal_constant(covariance: Any) -> Float[Array, ""]:
-    """The constant of `log_normal_kernel`."""
-    dim = jnp.shape(covariance)[-1]
-    return -jnp.sum(0.5 * dim * math.log(2.0 * math.pi) + log_diagonal_sum(cholesky(jnp.asarray(covariance))))
-
-
 def _sample(key: PRNGKeyArray, prior: Any) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
     key_means, key_trils, key_scale = jr.split(key, 3)
     scale = prior.scale_given(key_scale, None, 1.0)
@@ -299,7 +303,13 @@ def _log_kernel(prior: Any, means: Array, whiteners: Array, log_diagonals: Array
     return log_normal_kernel(means, prior.loc, prior.covariance) + scales - jnp.sum(powers * log_diagonals)
 
 
-def _wishart_constant(df: Any, scale: Any) -> Array:
-    dim = jnp.shape(scale)[-1]
-    log_det = 2.0 * log_diagonal_sum(cholesky(jnp.asarray(scale)))
-    return 0.5 * df * (log_det - dim * math.log(2.0)) - multigammaln(0.5 * df, dim)
+def _numpyro_sites(prior: Any, scale: Any) -> tuple[Any, Any]:
+    import numpyro
+    import numpyro.distributions as dist
+
+    with numpyro.plate("component", jnp.shape(prior.loc)[0]):
+        tril = jnp.linalg.cholesky(jnp.asarray(scale))
+        trils = numpyro.sample("scale_trils", dist.InverseWishartCholesky(jnp.asarray(prior.df), scale_tril=tril))
+        spread = jnp.linalg.cholesky(jnp.asarray(prior.covariance))
+        means = numpyro.sample("means", dist.MultivariateNormal(jnp.asarray(prior.loc), scale_tril=spread))
+    return means, trils

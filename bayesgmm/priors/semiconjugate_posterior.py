@@ -1,13 +1,13 @@
-"""Beliefs about means apart from covariances, once rows are seen: ``μ_k ~ N(loc, covariance)``, ``Σ_k ~ IW(df, scale)``.
+"""Priors with independent means and covariances, within a family and given z.
 
-Given z they are conjugate for each of the two given the other: EM climbs over one and then the other (ECM, Meng & Rubin 1993),
-and Gibbs draws one and then the other (Gelman et al. 2013, section 3.7; Richardson & Green 1997 for one feature). The priors
-are those of `bayesgmm.priors.semiconjugate`.
+``μ_k ~ N(loc, covariance)`` and ``Σ_k ~ IW(df, scale)``. Given z, means and covariances are each conjugate given the
+other: EM maximises over one and then the other (ECM, Meng & Rubin 1993), and Gibbs draws one and then the other (Gelman
+et al. 2013, section 3.7; Richardson & Green 1997 for one feature). `bayesgmm.priors.semiconjugate` has the priors.
 """
 
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -20,13 +20,9 @@ from bayesgmm.model.families import FAMILIES, Family
 from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, matvec, outer, transposed
-from bayesgmm.priors.normal_inverse_wishart import sample_inverse_wishart
-from bayesgmm.priors.semiconjugate import (
-    HierarchicalInverseWishart,
-    NormalTimesInverseWishart,
-    log_normal_kernel,
-    normal_constant,
-)
+from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.inverse_wishart import sample_inverse_wishart
+from bayesgmm.priors.normal_means import log_normal_kernel, normal_constant
 
 
 @partial(
@@ -36,9 +32,10 @@ from bayesgmm.priors.semiconjugate import (
 )
 @dataclasses.dataclass(frozen=True)
 class Independent:
-    """A prior of `bayesgmm.priors.semiconjugate` after seeing rows (none: the prior itself), of one Σ for all components if ``pooled``."""
+    """Such a prior within a family, or its posterior given z; with one Σ for all components if ``pooled``."""
 
-    own: NormalTimesInverseWishart | HierarchicalInverseWishart
+    own: Any
+    """The prior as users write it."""
     counts_seen: Any
     """(K,)"""
     means_seen: Any
@@ -46,6 +43,9 @@ class Independent:
     scatters_seen: Any
     """(K, D, D)"""
     pooled: bool
+
+    conjugacy: ClassVar[Conjugacy] = Conjugacy.CONDITIONAL
+    metric: ClassVar[float] = 1.0
 
     @property
     def family(self) -> Family:
@@ -82,11 +82,11 @@ class Independent:
         return self._share * (self.own.df + (jnp.shape(self.own.loc)[-1] + 1.0))
 
     def update(self, stats: Stats) -> "Independent":
-        """The belief after seeing the rows behind these statistics, and no others."""
+        """The posterior given these statistics, and no others."""
         return Independent(self.own, stats.counts, stats.means, stats.scatters, self.pooled)
 
     def mode(self, present: Params) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
-        """One turn of ECM: means given the present covariances, then covariances given those means."""
+        """One iteration of ECM: means given the present covariances, then covariances given those means."""
         means, _ = self._means_given(present.scale_trils)
         powers, scatters = self._scatters_given(means, None, present.scale_trils)
         return means, self._for_all(cholesky(scatters / powers[:, None, None]))
@@ -94,7 +94,10 @@ class Independent:
     def sample(
         self, key: PRNGKeyArray, present: Params | None = None
     ) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
-        """One turn of Gibbs: covariances given the present means, then means given those covariances; the prior, unseen."""
+        """One sweep of Gibbs: covariances given the present means, then means given those covariances.
+
+        Without a present θ, a draw from the prior.
+        """
         key_means, key_scale = jr.split(key)
         dim = jnp.shape(self.own.loc)[-1]
         means, trils = (self.own.loc, None) if present is None else present[1:]
@@ -120,7 +123,7 @@ class Independent:
         )
 
     def standardise(self, frame: Frame) -> "Independent":
-        """The same belief in standardised coordinates."""
+        """The same in standardised coordinates."""
         return dataclasses.replace(self, own=self.own.in_units(frame))
 
     def _means_given(self, trils: Float[Array, "K D D"]) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
@@ -147,11 +150,13 @@ class Independent:
     def _for_all(self, trils: Array) -> Float[Array, "K D D"]:
         return jnp.broadcast_to(trils, jnp.shape(self.own.covariance))
 
+    def as_written(self) -> Any:
+        """The prior as users write it, without the rows seen."""
+        return self.own
 
-def independent(
-    prior: NormalTimesInverseWishart | HierarchicalInverseWishart, family: Family
-) -> tuple[Independent, float]:
-    """The belief within a covariance family, and the log of its constant.
+
+def independent(prior: Any, family: Family) -> tuple[Independent, float]:
+    """A (full) prior of `bayesgmm.priors.semiconjugate` within a covariance family, and the log of its constant.
 
     Raises
     ------
@@ -165,13 +170,8 @@ def independent(
         )
     pooled = family.name == "EEE"
     prior = prior.averaged() if pooled else prior
-    own = Independent(prior, *_nothing(prior), pooled)
+    unseen = (np.zeros_like(value, dtype=float) for value in (prior.df, prior.loc, prior.covariance))
     share = 1.0 / len(prior.df) if pooled else 1.0
     with jax.enable_x64(True):
         constant = normal_constant(prior.covariance) + prior.constant_of_scales(share)
-        return own, float(constant)
-
-
-def _nothing(prior: NormalTimesInverseWishart | HierarchicalInverseWishart) -> tuple[Any, Any, Any]:
-    xp = np if isinstance(prior.loc, np.ndarray) else jnp
-    return xp.zeros_like(prior.df), xp.zeros_like(prior.loc), xp.zeros_like(prior.covariance)
+        return Independent(prior, *unseen, pooled), float(constant)

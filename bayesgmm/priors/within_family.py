@@ -1,10 +1,10 @@
-"""Beliefs about components whose covariances belong to a family: the prior's part, and the mode that EM takes."""
+"""Covariance families: what a conjugate prior says within one, and the posterior and mode of θ given z there."""
 
 import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +20,9 @@ from bayesgmm.model.families import Family, read_out
 from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import cholesky, gram, log_diagonal_sum, outer
-from bayesgmm.priors.normal_inverse_wishart import (
-    NormalInverseWishart,
-    flat_belief,
-    sample_inverse_wishart,
-    sample_means,
-)
+from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.inverse_wishart import sample_inverse_wishart, sample_means
+from bayesgmm.runtime.formatting import array_words, significant
 
 
 @partial(
@@ -33,27 +30,27 @@ from bayesgmm.priors.normal_inverse_wishart import (
 )
 @dataclasses.dataclass(frozen=True)
 class Restricted:
-    """A belief about components whose covariances belong to a family; its mode is the family's read-out.
+    """Means and covariances when the covariances belong to a family: a prior, or a posterior given z.
 
-    Among several ``families``, ``which`` says the one that is meant: a program then serves all of them.
-
-    ``belief`` is the conjugate form before the restriction: ``df + D + 2`` is the effective count, ``scale`` the effective
-    scatter. ``metric`` are the features' units, in which the family is meant; components that are not ``active`` are
-    place-holders.
+    Its mode is the family's read-out of the effective counts and scatters.
     """
 
     families: tuple[Family, ...]
-    belief: NormalInverseWishart
+    """Usually one. With several, ``which`` selects one, so that one compiled program serves all of them."""
+    belief: Any
+    """The `NormalInverseWishart` before the restriction: ``df + D + 2`` is the effective count, ``scale`` the scatter."""
     metric: Any
-    """(D,)"""
+    """(D,): units of the features, in which the family is defined."""
     active: Any
-    """(K,), bool"""
+    """(K,), bool: components that are not active are placeholders."""
     which: Any
-    """(), int; all lanes of a batch have the same."""
+    """(), int: index into ``families``, the same for all lanes of a batch."""
+
+    conjugacy: ClassVar[Conjugacy] = Conjugacy.JOINT
 
     @property
     def family(self) -> Family:
-        """The family, of a belief about one."""
+        """The family, where there is one."""
         return self.families[0]
 
     @property
@@ -77,7 +74,7 @@ class Restricted:
         return self.belief.scale
 
     def update(self, stats: Stats) -> "Restricted":
-        """Conjugate update of what the restriction is read off."""
+        """Conjugate update of the effective counts and scatters."""
         return dataclasses.replace(self, belief=self.belief.update(stats))
 
     def mode(self, present: Params) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
@@ -184,9 +181,14 @@ class Restricted:
         """The same belief in standardised coordinates; the family keeps its meaning in the user's units."""
         return dataclasses.replace(self, belief=self.belief.standardise(frame), metric=self.metric * frame.scale)
 
+    def padded(self, num_components: int) -> "Restricted":
+        """The same for more components; those beyond K are placeholders."""
+        active = np.arange(num_components) < len(self.loc)
+        return dataclasses.replace(self, belief=self.belief.padded(num_components, 0.0), active=active)
 
-CONJUGATE = ("EII", "VII", "EEI", "VVI", "EEE", "VVV")
-"""Families whose belief is conjugate: their posterior given z can be drawn in one go."""
+    def among(self, families: tuple[Family, ...]) -> "Restricted":
+        """The same as one of several families, for a program that serves them all."""
+        return dataclasses.replace(self, families=families, which=np.asarray(families.index(self.family)))
 
 
 def _one_of(functions: list[Callable], which, *args):
@@ -207,21 +209,17 @@ def _one_of(functions: list[Callable], which, *args):
     return call(which, *args)
 
 
-def restrict(
-    prior: NormalInverseWishart | None, family: Family, num_components: int, dim: int
-) -> tuple[Restricted, float]:
-    """The belief of a family under a prior (None: flat), and the log of its constant (Fraley & Raftery 2007, section 2).
+def restrict(prior: Any, family: Family) -> tuple[Restricted, float]:
+    """A (full) `NormalInverseWishart` within a family, and the log of its constant (Fraley & Raftery 2007, section 2).
 
     - means: ``N(μ_k | loc, Σ_k / strength)``;
     - Σ of free orientation: the density ``IW(Σ; df, scale)``; diagonal: ``IG(df/2, scale_jj/2)`` for each variance;
-      spherical: ``IG(df/2, s/2)`` for the variance, s the mean of the diagonal of ``scale``;
-    - counted once if all components share one covariance, else for each component.
+      spherical: ``IG(df/2, s/2)`` for the variance, with s the mean of the diagonal of ``scale``;
+    - counted once if all components share one covariance, else once for each component.
     """
-    metric, active = np.ones(dim), np.ones(num_components, bool)
-    if prior is None:
-        return Restricted((family,), flat_belief(num_components, dim).components, metric, active, np.asarray(0)), 0.0
     loc, strength, df, scale = (np.asarray(value, float) for value in prior)
-    if family.pooled:  # one covariance has one prior: that of the average hyperparameters
+    num, dim = loc.shape
+    if family.pooled:  # one covariance has one prior, with the average hyperparameters
         df, scale = np.broadcast_to(df.mean(), df.shape), np.broadcast_to(scale.mean(axis=0), scale.shape)
     diagonal = np.diagonal(scale, axis1=1, axis2=2)
     if family.shape == "I":
@@ -235,8 +233,26 @@ def restrict(
         power, matrix = df + dim + 1.0, scale
         log_det = np.linalg.slogdet(scale)[1]
         constant = 0.5 * df * (log_det - dim * np.log(2.0)) - multigammaln(0.5 * df, dim)
-    share = 1.0 / num_components if family.pooled else 1.0
-    effective = NormalInverseWishart(loc, strength, 1.0 + share * power - (dim + 2.0), share * matrix)
+    share = 1.0 / num if family.pooled else 1.0
+    effective = type(prior)(loc, strength, 1.0 + share * power - (dim + 2.0), share * matrix)
     means = 0.5 * dim * np.log(strength / (2.0 * np.pi))
-    belief = Restricted((family,), effective, metric, active, np.asarray(0))
-    return belief, float(np.sum(share * np.asarray(constant) + means))
+    return restrict_flat(effective, family), float(np.sum(share * np.asarray(constant) + means))
+
+
+def restrict_flat(effective: Any, family: Family) -> Restricted:
+    """These effective counts and scatters, as they are, within a family: of a flat prior, there are none."""
+    num, dim = effective.loc.shape
+    return Restricted((family,), effective, np.ones(dim), np.ones(num, bool), np.asarray(0))
+
+
+def covariance_line(family: Family, name: str, df: float, scale: np.ndarray) -> str:
+    """The prior that `restrict` puts on what is free in the covariances, in mathematical notation."""
+    shared = ", one for all components" if family.pooled else ""
+    own = "" if family.pooled else f"_{name}"
+    if family.orientation != "I":
+        kind = "" if family.name in ("EEE", "VVV") else f", restricted to {family.name}"
+        return f"Σ{own} ~ inverse-Wishart(df = {significant(df)}, scale = {array_words(scale)}){shared}{kind}"
+    half, diagonal = significant(df / 2), np.diagonal(scale) / 2
+    if family.shape == "I":
+        return f"σ²{own} ~ inverse-gamma({half}, {significant(float(diagonal.mean()))}){shared}"
+    return f"σ²{own} of each feature ~ inverse-gamma({half}, {array_words(diagonal)}){shared}"

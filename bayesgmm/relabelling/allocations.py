@@ -6,7 +6,7 @@ import numpy as np
 
 from bayesgmm.errors import DrawsError
 from bayesgmm.results.draws import Draws
-from bayesgmm.sweep import per_row as predict
+from bayesgmm.sweep import per_row
 
 BLOCK_VALUES = 2**23
 """Class probabilities (draw, component, row) worked out at a time (67 MB)."""
@@ -64,12 +64,12 @@ class Allocations:
         draws = self.draws
         if draws.labels is not None:
             flat = draws.labels.reshape(draws.size, -1)
-            return (flat[:, i : i + predict.BLOCK] for i in range(0, self.num_rows, predict.BLOCK))
+            return (flat[:, i : i + per_row.BLOCK] for i in range(0, self.num_rows, per_row.BLOCK))
         if draws.probabilities is not None:
             return (block.argmax(axis=1).astype(np.uint8) for block in self._probabilities())
         assert draws.params is not None
         assert draws.table is not None
-        return predict.best_labels(draws.params, draws.table, draws.frame)
+        return per_row.best_labels(draws.params, draws.table, draws.frame)
 
     def _probabilities(self) -> Iterator[np.ndarray]:
         draws = self.draws
@@ -81,4 +81,4 @@ class Allocations:
             raise DrawsError(
                 "This needs class probabilities: hand over probabilities=, or weights, means, covariances and data."
             )
-        return predict.responsibilities(draws.params, draws.table, draws.frame, size)
+        return per_row.responsibilities(draws.params, draws.table, draws.frame, size)

@@ -106,7 +106,7 @@ def ecr_iterative_2(source: Source, **about: Any) -> Relabelling:
 def stephens(source: Source, **about: Any) -> Relabelling:
     """Stephens' method: the Kullback-Leibler divergence of each draw's class probabilities from their average is least.
 
-    Averages and namings are found in turn, from the naming by ECR; the divergence, summed over draws and rows, never rises
+    Averages and permutations are found in turn, from the naming by ECR; the divergence, summed over draws and rows, never rises
     (Stephens 2000, algorithm 2). Costs carry the terms ``q - p``, which add nothing to a whole naming and make each cost
     a divergence.
     """
@@ -151,7 +151,7 @@ def pra(
 
 
 def data_based(source: Source, **about: Any) -> Relabelling:
-    """Name components by the rows they hold: each name has a centre and a scale per feature, found in turn with the namings.
+    """Name components by the rows they hold: each name has a centre and a scale per feature, found in turn with the permutations.
 
     A component's cost is minus twice the log density of its rows under the name's Gaussian (independent features), so
     that the sum over draws never rises. (Rodríguez & Walker 2014 leave the scale's determinant out.)

@@ -12,8 +12,8 @@ from bayesgmm.results.draws import Draws
 def draw_of(pivot: Any, draws: Draws, least: int | None = None) -> int:
     """Place of a draw in the line of all chains; by default that of the highest log posterior, or `least` if none is known."""
     if pivot is None:
-        if draws.heights is not None:
-            return int(np.argmax(draws.heights))
+        if draws.log_posteriors is not None:
+            return int(np.argmax(draws.log_posteriors))
         if least is not None:
             return least
         raise ArgumentError("The draws hold no log posterior to choose a pivot by. Give pivot=(chain, draw).")

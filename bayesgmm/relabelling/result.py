@@ -16,8 +16,8 @@ from bayesgmm.relabelling.costs import disagreement
 from bayesgmm.relabelling.pivots import partition_of
 from bayesgmm.results.convergence import convergence_table
 from bayesgmm.results.draws import Draws
-from bayesgmm.results.formatting import as_html, as_text
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.formatting import as_html, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,8 +89,8 @@ class Relabelling:
         means = Params(*(np.asarray(part).mean(axis=(0, 1)) for part in (*params[:2], params.covariances)))
         usual = Params.of(*means)
         reference = Params(*(part[align(source.reference, usual)] for part in source.reference))
-        namings = np.take_along_axis(source.namings, self.permutations, axis=2)
-        return replace(source, params=params, reference=reference, namings=namings)
+        permutations = np.take_along_axis(source.permutations, self.permutations, axis=2)
+        return replace(source, params=params, reference=reference, permutations=permutations)
 
     @cached_property
     def datatree(self) -> "xr.DataTree":

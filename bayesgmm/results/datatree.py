@@ -5,7 +5,7 @@ group                       variables
 ==========================  ===========================================================================
 ``posterior``               ``weights[component]``, ``means[component, feature]``,
                             ``covariances[component, feature, feature_bis]``
-``sample_stats``            ``lp`` (log posterior density, constants included), ``naming[component]`` and the sampler's own
+``sample_stats``            ``lp`` (log posterior density, constants included), ``permutation[component]`` and the sampler's own
 ``log_likelihood``          ``x[obs]``: the **marginal** log density of each row, z summed out
 ``log_prior``               ``weights`` and ``components``: the two factors of ``log p(θ)``, constants included
 ``posterior_predictive``    ``x[obs, feature]``: a new data set per draw, one z per row
@@ -23,25 +23,21 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax import lax
-from jax.scipy.special import logsumexp
-from jaxtyping import Key, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from bayesgmm.data.table import Table
-from bayesgmm.model.mixture import log_joint_scorer
 from bayesgmm.model.types import Frame, Params
-from bayesgmm.numerics.arrays import Array
-from bayesgmm.priors.normal_inverse_wishart import Belief
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Model
+from bayesgmm.results.simulate import predictive, sample_prior
 from bayesgmm.runtime.dtypes import scope
-from bayesgmm.runtime.programs import Program
+from bayesgmm.sweep.per_row import log_densities
 
 if TYPE_CHECKING:
     import xarray as xr
 
 MOST_VALUES = 2**25
 """Most numbers (268 MB) that a per-row group may hold; beyond it the group is thinned, and says so in its attributes."""
-BLOCK_VALUES = 2**22
-"""Residuals (component, feature, row) held at a time while densities are worked out."""
 FEWEST_DRAWS = 400
 """With fewer draws than this a per-row group would serve no purpose, and is left out."""
 PRIOR_DRAWS = 500
@@ -51,7 +47,7 @@ DIMS = {
     "weights": ["component"],
     "means": ["component", "feature"],
     "covariances": ["component", "feature", "feature_bis"],
-    "naming": ["component"],
+    "permutation": ["component"],
     "sorted_weights": ["rank"],
     "log_density": ["point"],
     "mixture_mean": ["feature"],
@@ -61,9 +57,7 @@ DIMS = {
 
 def posterior_tree(
     params: Params,
-    table: Table,
-    frame: Frame,
-    prior: Belief,
+    model: Model,
     invariants: "xr.Dataset",
     sample_stats: dict[str, np.ndarray],
     key: PRNGKeyArray,
@@ -73,6 +67,7 @@ def posterior_tree(
     import xarray as xr
 
     key_predict, key_prior, key_prior_predict = jr.split(key, 3)
+    table, frame, prior = model.table, model.frame, model.family_prior
     dim = table.dim
     num_chains, num_draws = params.weights.shape[:2]
     step = _thinning(num_chains, num_draws, table.num_rows)
@@ -87,7 +82,7 @@ def posterior_tree(
         "observed_data": {"x": table.values.copy()},
     }
     if step:
-        groups["log_likelihood"] = {"x": pointwise_log_density(_every(params, step), table, frame)}
+        groups["log_likelihood"] = {"x": log_densities(_every(params, step), table, frame)}
     if wide:
         groups["posterior_predictive"] = {"x": predictive(key_predict, _every(params, wide), table.num_rows)}
     if rows:
@@ -126,7 +121,7 @@ def fit_tree(params: Params, table: Table, frame: Frame, objective: float, attrs
         "observed_data": {"x": table.values.copy()},
     }
     if table.num_rows <= MOST_VALUES:
-        groups["log_likelihood"] = {"x": pointwise_log_density(one, table, frame)}
+        groups["log_likelihood"] = {"x": log_densities(one, table, frame)}
     return _tree(groups, table, params.weights.shape[-1], attrs)
 
 
@@ -144,19 +139,6 @@ def prior_tree(keys: Any, prior: Belief, table: Table, num: int) -> "xr.DataTree
     return tree
 
 
-def pointwise_log_density(params: Params, table: Table, frame: Frame) -> np.ndarray:
-    """Marginal log density of each row under each draw, (chain, draw, obs), in the user's units."""
-    batch, (num, dim) = params.weights.shape[:-1], params.means.shape[-2:]
-    values = np.empty((int(np.prod(batch)), table.num_rows))
-    size = max(256, BLOCK_VALUES // (num * dim))
-    with scope("float64"):
-        flat = _flatten(frame.standardise(params))
-        for i, block in enumerate(table.chunks(size)):
-            x = jnp.asarray(((block - frame.center) / frame.scale).T)
-            values[:, i * size : (i + 1) * size] = _pointwise(flat, x)
-    return values.reshape(*batch, table.num_rows) - float(frame.log_volume)
-
-
 def label_invariant(
     params: Params, table: Table, frame: Frame, log_likelihood: np.ndarray, log_prior: np.ndarray
 ) -> "xr.Dataset":
@@ -172,48 +154,11 @@ def label_invariant(
         "sorted_weights": np.sort(weights, axis=-1)[..., ::-1],
         "mixture_mean": mean,
         "mixture_sd": np.sqrt(second),
-        "log_density": pointwise_log_density(params, points, frame),
+        "log_density": log_densities(params, points, frame),
     }
     if weights.shape[-1] == 1:
         del quantities["sorted_weights"]  # a single weight is 1 in every draw, and says nothing of mixing
     return _dataset("label_invariant", quantities, table, weights.shape[-1])
-
-
-def predictive(key: PRNGKeyArray, params: Params, num_rows: int) -> np.ndarray:
-    """A data set of `num_rows` rows for each draw, (chain, draw, obs, feature): one z per row."""
-    rng = np.random.default_rng(np.asarray(jr.key_data(key)))
-    weights, means, trils = (np.asarray(part) for part in params)
-    upper = np.cumsum(weights, axis=-1)
-    uniform = rng.random((*weights.shape[:-1], num_rows)) * upper[..., -1:]
-    z = (uniform[..., None] > upper[..., None, :]).sum(axis=-1)
-    noise = rng.standard_normal((*z.shape, means.shape[-1]))
-    x = np.empty_like(noise)
-    for k in range(weights.shape[-1]):
-        image = np.einsum("cdef,cdnf->cdne", trils[:, :, k], noise) + means[:, :, None, k]
-        np.copyto(x, image, where=(z == k)[..., None])
-    return x
-
-
-def sample_prior(key: PRNGKeyArray, prior: Belief, num: int) -> Params:
-    """Draws from a prior in full shape, with leading axes (1, num)."""
-    with scope("float64"):
-        belief = jax.tree.map(jnp.asarray, prior)
-        draws = _sample_belief(jr.split(key, num), belief)
-        return jax.tree.map(lambda leaf: np.asarray(leaf)[None], draws)
-
-
-@Program
-def _sample_belief(keys: Key[Array, "S"], belief: Belief) -> Params:
-    return lax.map(belief.sample, keys)
-
-
-@Program
-def _pointwise(params: Params, x):
-    def one(theta: Params):
-        scorer = log_joint_scorer(theta)
-        return logsumexp(scorer.scores(scorer.residuals(x)), axis=0)
-
-    return lax.map(one, params)
 
 
 def _theta(params: Params) -> dict[str, np.ndarray]:
@@ -263,7 +208,3 @@ def _thinning(num_chains: int, num_draws: int, size: int) -> int:
 
 def _every(params: Params, step: int) -> Params:
     return jax.tree.map(lambda leaf: leaf[:, ::step], params)
-
-
-def _flatten(params: Params) -> Params:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf.reshape(-1, *leaf.shape[2:])), params)

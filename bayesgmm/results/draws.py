@@ -11,9 +11,9 @@ from bayesgmm.data.table import Table, as_table
 from bayesgmm.errors import ArgumentError, DrawsError
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.assignment import renumber
-from bayesgmm.results.datatree import pointwise_log_density
 from bayesgmm.results.external_draws import as_chains, from_dataset, observed, params_of
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.sweep.per_row import log_densities
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -71,15 +71,13 @@ class Draws:
         return Frame.around(center, np.sqrt(np.diagonal(covariance)))
 
     @cached_property
-    def heights(self) -> np.ndarray | None:
+    def log_posteriors(self) -> np.ndarray | None:
         """Log posterior density of each draw, or the log-likelihood where only that can be had; None without either."""
         if self.recorded is not None or self.params is None or self.table is None:
             return self.recorded
         size = max(1, 2**24 // self.size)
         parts = (Table(block, self.table.features) for block in self.table.chunks(size))
-        return sum(
-            (pointwise_log_density(self.params, part, self.frame).sum(axis=2) for part in parts), np.zeros(self.shape)
-        )
+        return sum((log_densities(self.params, part, self.frame).sum(axis=2) for part in parts), np.zeros(self.shape))
 
     def flat(self, name: str) -> np.ndarray:
         """A variable as (draw, component, number)."""

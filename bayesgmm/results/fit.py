@@ -4,19 +4,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesgmm.data.table import CHUNK, Table, same_features
+from bayesgmm.data.table import Table, same_features
 from bayesgmm.model import mixture
 from bayesgmm.model.families import Family
-from bayesgmm.model.types import Frame, Params
-from bayesgmm.priors.normal_inverse_wishart import Belief
-from bayesgmm.problem import as_key, check_count
+from bayesgmm.model.types import Params
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Model
 from bayesgmm.results.datatree import fit_tree
-from bayesgmm.results.formatting import as_html, as_text
+from bayesgmm.runtime.arguments import as_key, check_count
 from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.formatting import as_html, as_text
 from bayesgmm.runtime.programs import Stopwatch
+from bayesgmm.sweep import per_row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,11 +54,10 @@ class MixtureFit:
     """Objective after each M-step, the start first."""
     basins: tuple[Basin, ...]
     algorithm: str
-    family: Family
-    """What is equal, varies or is the identity in the covariances: volume, shape, orientation."""
-    prior: Belief | None
-    table: Table
-    frame: Frame
+    model: Model
+    """The model and the data that were fitted."""
+    settings: dict[str, Any]
+    """Keyword arguments of the engine, besides model, prior and seed, with which the fit can be made again."""
     interrupted: bool
     """Ctrl-C was pressed before every start had ended."""
     clock: Stopwatch
@@ -67,10 +69,24 @@ class MixtureFit:
         return len(self.params.weights)
 
     @property
+    def table(self) -> Table:
+        """The data."""
+        return self.model.table
+
+    @property
+    def family(self) -> Family:
+        """What is equal, varies or is the identity in the covariances: volume, shape, orientation."""
+        return self.model.family
+
+    @property
+    def prior(self) -> Belief | None:
+        """The prior as given, in full shape; None for maximum likelihood."""
+        return self.model.prior
+
+    @property
     def n_parameters(self) -> int:
         """Free parameters: K - 1 weights, K D means, and those of the covariance family."""
-        k, d = self.params.means.shape
-        return k - 1 + k * d + self.family.num_parameters(k, d)
+        return self.model.num_parameters
 
     def aic(self) -> float:
         """``-2 log L + 2 p``: smaller is better (Akaike 1974)."""
@@ -82,7 +98,8 @@ class MixtureFit:
 
     def icl(self) -> float:
         """``BIC - 2 Σ_n log max_k r_nk``: smaller is better; minus mclust's (Biernacki, Celeux & Govaert 2000)."""
-        certainty = sum(np.log(block.max(axis=1)).sum() for block in self._proba_blocks(self.table))
+        blocks = per_row.responsibilities(self._as_draws(), self.table, self.model.frame)
+        certainty = sum(np.log(block[0].max(axis=0)).sum() for block in blocks)
         return self.bic() - 2.0 * float(certainty)
 
     def predict(self, x) -> np.ndarray:
@@ -91,12 +108,11 @@ class MixtureFit:
 
     def predict_proba(self, x) -> np.ndarray:
         """Responsibilities of each row, (N, K)."""
-        return np.concatenate(list(self._proba_blocks(self._check(x))))
+        return self._averages(x)[0]
 
     def score_samples(self, x) -> np.ndarray:
         """Log density of each row, (N,), in the user's units."""
-        blocks = self._check(x).chunks(CHUNK // 8)
-        return np.concatenate([np.asarray(mixture.log_density(self.params, block)) for block in blocks])
+        return self._averages(x)[1]
 
     def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:
         """Draw `n` new rows: their classes (n,), and the rows themselves (n, D)."""
@@ -113,7 +129,7 @@ class MixtureFit:
     def to_datatree(self) -> "xr.DataTree":
         """ArviZ DataTree of one chain with one draw: the same names and dims as a posterior."""
         attrs = {"engine": self.algorithm, "n_components": self.n_components, "status": self.status}
-        return fit_tree(self.params, self.table, self.frame, self.objective, attrs)
+        return fit_tree(self.params, self.table, self.model.frame, self.objective, attrs)
 
     def summary(self) -> "pd.DataFrame":
         """Weights, means and standard deviations, a row per component."""
@@ -132,12 +148,12 @@ class MixtureFit:
 
         return pd.DataFrame([vars(basin) for basin in self.basins])
 
-    def _check(self, x) -> Table:
-        return same_features(x, self.table)
+    def _averages(self, x) -> tuple[np.ndarray, np.ndarray]:
+        return per_row.average_over_draws(self._as_draws(), same_features(x, self.table), self.model.frame)
 
-    def _proba_blocks(self, table: Table):
-        for block in table.chunks(CHUNK // 8):
-            yield np.asarray(mixture.responsibilities(self.params, block))
+    def _as_draws(self) -> Params:
+        """θ as one draw of one chain."""
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[None, None], self.params)
 
     def _title(self) -> str:
         target = "maximum likelihood" if self.prior is None else "maximum a posteriori"

@@ -5,21 +5,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import jax.random as jr
 import numpy as np
 
 from bayesgmm.data.table import Table, same_features
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import Family
 from bayesgmm.model.types import Frame, Params
-from bayesgmm.priors.normal_inverse_wishart import Belief
-from bayesgmm.problem import as_key, check_count, host_generator
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Model
 from bayesgmm.results.convergence import convergence_table, passes, smallest_bfmi
 from bayesgmm.results.datatree import label_invariant, posterior_tree
-from bayesgmm.results.formatting import as_html, as_text
+from bayesgmm.runtime.arguments import as_key, check_count, host_generator, split_seed
+from bayesgmm.runtime.formatting import as_html, as_text
 from bayesgmm.runtime.programs import Stopwatch
 from bayesgmm.runtime.progress import Progress
-from bayesgmm.sweep import per_row as predict
+from bayesgmm.sweep import per_row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,17 +37,14 @@ class Posterior:
     """``log p(θ)`` of each draw over (weights, means, covariances), constants included."""
     sample_stats: dict[str, np.ndarray]
     algorithm: str
-    family: Family
-    """What is equal, varies or is the identity in the covariances."""
-    prior: Belief
-    penalty: Belief
-    """What the prior says within the covariance family; `prior` itself if covariances are free."""
-    table: Table
-    frame: Frame
+    model: Model
+    """The model and the data that were fitted."""
+    settings: dict[str, Any]
+    """Keyword arguments of the engine, besides model, prior and seed, with which the draws can be made again."""
     reference: Params
-    """What the labelling refers to: the mode that EM reaches from the highest draw, or the estimate handed in."""
-    namings: np.ndarray
-    """How the engine's own numbering was renamed, (chain, draw, K): its component ``namings[…, k]`` is called k here."""
+    """What the labelling refers to: the mode that EM reaches from the highest draw, or the estimate given."""
+    permutations: np.ndarray
+    """Relabelling of the engine's draws, (chain, draw, K): its component ``permutations[…, k]`` has number k here."""
     num_warmup: int
     interrupted: bool
     clock: Stopwatch
@@ -78,6 +75,27 @@ class Posterior:
         return self.params.weights.shape[-1]
 
     @property
+    def table(self) -> Table:
+        """The data."""
+        return self.model.table
+
+    @property
+    def frame(self) -> Frame:
+        """The standardised coordinates of the engine."""
+        return self.model.frame
+
+    @property
+    def family(self) -> Family:
+        """What is equal, varies or is the identity in the covariances."""
+        return self.model.family
+
+    @property
+    def prior(self) -> Belief:
+        """The prior as given, in full shape."""
+        assert self.model.prior is not None
+        return self.model.prior
+
+    @property
     def num_chains(self) -> int:
         """Chains."""
         return self.params.weights.shape[0]
@@ -93,11 +111,9 @@ class Posterior:
 
         The extra group ``label_invariant`` holds quantities that do not depend on how components are numbered.
         """
-        stats = {"naming": self.namings, **self.sample_stats}
-        return posterior_tree(
-            self.params, self.table, self.frame, self.penalty, self.invariants, stats, jr.split(as_key(self.seed), 3)[2],
-            self._attrs(),
-        )  # fmt: skip
+        stats = {"permutation": self.permutations, **self.sample_stats}
+        key = split_seed(self.seed).tree
+        return posterior_tree(self.params, self.model, self.invariants, stats, key, self._attrs())
 
     def _attrs(self) -> dict[str, Any]:
         """What the tree's root says of the run."""
@@ -127,7 +143,7 @@ class Posterior:
 
         For the rows that were fitted these are what Gibbs draws in its sweeps, which keep none.
         """
-        return predict.draw_labels(as_key(seed), self.params, same_features(x, self.table), self.frame)
+        return per_row.draw_labels(as_key(seed), self.params, same_features(x, self.table), self.frame)
 
     def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:
         """Draw `n` rows from the posterior predictive, each under a θ of its own: classes (n,), and rows (n, D)."""
@@ -141,7 +157,7 @@ class Posterior:
         return z, means[rows, z] + np.einsum("ndf,nf->nd", trils[rows, z], noise)
 
     def _averages(self, x) -> tuple[np.ndarray, np.ndarray]:
-        return predict.average_over_draws(self.params, same_features(x, self.table), self.frame)
+        return per_row.average_over_draws(self.params, same_features(x, self.table), self.frame)
 
     @cached_property
     def convergence(self) -> "pd.DataFrame":

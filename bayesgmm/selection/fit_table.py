@@ -1,8 +1,8 @@
 """The table of fits: covariance families × numbers of components, judged by an information criterion."""
 
 import contextvars
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,18 +11,22 @@ import numpy as np
 
 from bayesgmm.data.table import as_table, check_table
 from bayesgmm.engines.em.ascent import STATUS, usable
+from bayesgmm.engines.em.em import check_has_mode
 from bayesgmm.engines.em.to_fit import to_fit
+from bayesgmm.engines.engine import check_conjugacy
 from bayesgmm.errors import ArgumentError, CollapseError, SamplingInterrupted
 from bayesgmm.model.families import FAMILIES, resolve_family
-from bayesgmm.priors.normal_inverse_wishart import Belief
-from bayesgmm.problem import as_key, check_count, check_has_mode, check_prior, prepare
+from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import prepare
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.results.formatting import as_html, as_text
+from bayesgmm.runtime.arguments import as_key, check_count
 from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.formatting import as_html, as_text
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Stopwatch, stopwatch
 from bayesgmm.runtime.progress import Listener, Progress, listening
-from bayesgmm.selection.grid_search import CONTAINS, Panel, Row
+from bayesgmm.selection.grid_search import CONTAINS, GridSearch, Row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -229,11 +233,14 @@ def fit_table(
     check_table(table, max(sizes))
     with scope(dtype), stopwatch() as clock, interruptible() as stop, listening(progress_bar) as listener:
         problem = prepare(table, 1, None, dtype)
-        check_prior("fit_table", prior)
+        check_conjugacy("fit_table", Conjugacy.JOINT, prior)
         check_has_mode(prior)
-        panel = Panel(as_key(seed), problem, sizes, names, prior, n_init, tol, max_iter)
-        done, cut = _in_order(panel, names, stop, dtype, listener)
-        cells = tuple(_cell(row, clock, seed, cut) for name in names if name in done for row in panel.rows(name))
+        grid = GridSearch(as_key(seed), problem, sizes, names, prior, n_init, tol, max_iter)
+        done, cut = _in_order(grid, names, stop, dtype, listener)
+        settings = {"n_init": n_init, "max_iter": max_iter, "tol": tol, "dtype": dtype}
+        cells = tuple(
+            _cell(row, clock, seed, cut, settings) for name in names if name in done for row in grid.rows(name)
+        )
         if not cells:
             raise SamplingInterrupted("Stopped before the first family had been searched. Nothing can be returned.")
     if all(cell.fit is None for cell in cells):
@@ -243,46 +250,61 @@ def fit_table(
     return FitTable(cells, criterion, cut, clock, seed)
 
 
-def _in_order(panel: Panel, names: list[str], stop, dtype: str, listener: Listener) -> tuple[set[str], bool]:
+def _in_order(grid: GridSearch, names: list[str], stop, dtype: str, listener: Listener) -> tuple[set[str], bool]:
     """Search the families, each as soon as those inside it are done, `WORKERS` at a time; then again from their neighbours.
 
     Returns the families that were searched, and whether Ctrl-C cut the work short.
     """
-    done: set[str] = set()
-    cut, steps = False, 0
+    done: list[str] = []
 
-    def work(search, name: str):
+    def report(name: str) -> None:
+        done.append(name)
+        listener("fit", len(done), 2 * len(names), name)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        cut = _all(pool, grid.run, names, CONTAINS, stop, dtype, report)
+        found = set(done)
+        grid.freeze()
+        cut |= _all(pool, grid.refine, [name for name in names if name in found], {}, stop, dtype, report)
+    return found, cut
+
+
+def _all(
+    pool: Executor, search: Callable[[str], bool], names: list[str], needs: Mapping[str, Sequence[str]], stop, dtype: str,
+    report: Callable[[str], None],
+) -> bool:  # fmt: skip
+    """Search every family, each once those it needs are done; whether Ctrl-C cut the work short.
+
+    What a search finds depends on the families it needs only, and not on the order in which the others end.
+    """
+
+    def work(name: str) -> bool:
         with scope(dtype):  # JAX's scopes belong to a thread
             return search(name)
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for search in (panel.run, panel.refine):
-            waiting, running = list(names), {}
-            while (waiting or running) and not (stop.is_set() and not running):
-                held = {*waiting, *running.values()} if search == panel.run else set()
-                ready = [name for name in waiting if not stop.is_set() and not held.intersection(CONTAINS[name])]
-                for name in ready[: WORKERS - len(running)]:
-                    waiting.remove(name)
-                    running[pool.submit(contextvars.copy_context().run, work, search, name)] = name
-                future = next(as_completed(running))
-                name = running.pop(future)
-                cut |= future.result()
-                done.add(name)
-                steps += 1
-                listener("fit", steps, 2 * len(names), name)
-            cut |= bool(waiting)
-    return done, cut
+    waiting, running, cut = list(names), {}, False
+    while running or (waiting and not stop.is_set()):
+        held = {*waiting, *running.values()}
+        ready = [name for name in waiting if not stop.is_set() and not held.intersection(needs.get(name, ()))]
+        for name in ready[: WORKERS - len(running)]:
+            waiting.remove(name)
+            running[pool.submit(contextvars.copy_context().run, work, name)] = name
+        future = next(as_completed(running))
+        name = running.pop(future)
+        cut |= future.result()
+        report(name)
+    return cut or bool(waiting)
 
 
-def _cell(row: Row, clock: Stopwatch, seed: Any, interrupted: bool) -> Cell:
-    family, size = row.problem.family, row.problem.num_components
-    status = int(row.states.status[0])
-    label = family.label(row.problem.table.dim)
-    if not usable(row.states)[0]:
-        return Cell(label, size, None, STATUS[status], False)
-    fit = to_fit(row.states, 0, row.problem, "em", interrupted, clock, seed)
-    needed = family.rows_needed(row.problem.table.dim)
-    spurious = row.problem.prior is None and bool(row.states.counts[0].min() <= needed)
+def _cell(row: Row, clock: Stopwatch, seed: Any, interrupted: bool, settings: dict[str, Any]) -> Cell:
+    model = row.problem.model
+    family, size = model.family, model.num_components
+    label = family.label(model.table.dim)
+    if not usable(row.ascents)[0]:
+        return Cell(label, size, None, STATUS[int(row.ascents.status[0])], False)
+    fit = to_fit(row.ascents, 0, row.problem, "em", interrupted, clock, seed, settings)
+    needed = family.rows_needed(model.table.dim)
+    spurious = model.prior is None and bool(row.ascents.counts[0].min() <= needed)
     return Cell(label, size, fit, fit.status, spurious)
 
 

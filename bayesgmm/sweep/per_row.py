@@ -1,4 +1,8 @@
-"""What draws of θ say of rows, old or new: averaged over the posterior, or one z and one row at a time."""
+"""The pass for each row: what one θ, or many draws of θ, say about each row, old or new.
+
+Every function here reads rows through `_blocks` and scores them through `_scores`, so that a new kind of row is added in
+two places. Draws have leading axes (chain, draw) and the user's units; rows are standardised block by block.
+"""
 
 from collections.abc import Iterator
 
@@ -7,29 +11,38 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax import lax
+from jax.scipy.special import logsumexp, xlogy
+from jax.scipy.stats import norm
 from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.data.table import Table
-from bayesgmm.engines.kernels import draw
 from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.model.mixture import log_joint_scorer
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.programs import Program
+from bayesgmm.sweep.assign import average, draw
 
 BLOCK = 4096
 """Rows held at a time."""
+BLOCK_VALUES = 2**22
+"""Residuals (component, feature, row) held at a time by `log_densities`."""
 MOST_LABELS = 2**31
-"""Most labels (bytes) that are handed out at once."""
+"""Most labels (bytes) that are returned at once."""
 
 
 def average_over_draws(params: Params, table: Table, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-    """``P(z_n = k | x)``, (N, K), and ``log p(x_n | data)``, (N,): means over draws with leading axes (chain, draw).
+    """``P(z_n = k | x)``, (N, K), and ``log p(x_n | data)``, (N,): averages over the draws.
 
     The first is the mean of the responsibilities, the second the log of the mean density, in the user's units.
+
+    Raises
+    ------
+    DataError
+        If a row is so far from every component that its density is 0 in double precision.
     """
-    parts = [(np.asarray(p), np.asarray(d)) for p, d in _over_blocks(_AVERAGE, params, table, frame)]
+    parts = [tuple(map(np.asarray, part)) for part in _over_blocks(_AVERAGE, params, table, frame)]
     proba, density = (np.concatenate(column)[: table.num_rows] for column in zip(*parts, strict=True))
     if not np.isfinite(density).all():
         row = int(np.flatnonzero(~np.isfinite(density))[0])
@@ -39,8 +52,19 @@ def average_over_draws(params: Params, table: Table, frame: Frame) -> tuple[np.n
     return proba, density - float(frame.log_volume)
 
 
+def log_densities(params: Params, table: Table, frame: Frame) -> np.ndarray:
+    """Marginal log density of each row under each draw, (…, obs), in the user's units."""
+    batch, (num, dim) = params.weights.shape[:-1], params.means.shape[-2:]
+    values = np.empty((int(np.prod(batch)), table.num_rows))
+    size = min(max(256, BLOCK_VALUES // (num * dim)), table.num_rows)
+    for i, block in enumerate(_over_blocks(_LOG_DENSITIES, params, table, frame, size=size)):
+        part = values[:, i * size : (i + 1) * size]
+        part[:] = np.asarray(block)[:, : part.shape[1]]
+    return values.reshape(*batch, table.num_rows) - float(frame.log_volume)
+
+
 def draw_labels(key: PRNGKeyArray, params: Params, table: Table, frame: Frame) -> np.ndarray:
-    """One z per row for each draw, (chain, draw, N), as small integers: Gibbs's own conditional ``p(z | θ, x)``.
+    """One z per row for each draw, (chain, draw, N), as small integers, from ``p(z | θ, x)`` as Gibbs draws it.
 
     Raises
     ------
@@ -50,7 +74,7 @@ def draw_labels(key: PRNGKeyArray, params: Params, table: Table, frame: Frame) -
     chains, draws, num = params.weights.shape
     if chains * draws * table.num_rows > MOST_LABELS or num > 256:
         raise ArgumentError(
-            f"{chains} × {draws} draws of {table.num_rows} labels of {num} components are too many to hand out at once. Ask "
+            f"{chains} × {draws} draws of {table.num_rows} labels of {num} components are too many to return at once. Ask "
             "for fewer rows, or thin the draws."
         )
     keys = jr.split(key, chains * draws)
@@ -61,8 +85,8 @@ def draw_labels(key: PRNGKeyArray, params: Params, table: Table, frame: Frame) -
     return labels.reshape(chains, draws, table.num_rows)
 
 
-def responsibilities(params: Params, table: Table, frame: Frame, size: int) -> Iterator[np.ndarray]:
-    """``p(z_n = k | θ, x)`` of every draw, block of at most `size` rows by block of rows: each (draw, K, rows)."""
+def responsibilities(params: Params, table: Table, frame: Frame, size: int = BLOCK) -> Iterator[np.ndarray]:
+    """``p(z_n = k | θ, x)`` under every draw, block of at most `size` rows by block of rows: each (draw, K, rows)."""
     left = table.num_rows
     for block in _over_blocks(_RESPONSIBILITIES, params, table, frame, size=size):
         yield np.asarray(block)[:, :, :left]
@@ -91,16 +115,59 @@ def entropy_and_occupation(
     return entropy.reshape(chains, draws) / table.num_rows, held.reshape(chains, draws, num)
 
 
-def _over_blocks(program: Program, params: Params, table: Table, frame: Frame, *more, size: int = BLOCK):
-    """The program's results, block of rows by block of rows; the last is padded, so that all have one shape."""
+def distribution_functions(
+    params: Params, table: Table, frame: Frame, weights: Float[np.ndarray, "S N"]
+) -> Float[np.ndarray, "N D"]:
+    """``Σ_s w_ns Σ_k π_k Φ((x_nd - μ_kd) / σ_kd)``: each feature's predictive distribution function at each row.
+
+    Draws ``s`` have one leading axis, and each row has its own weights over them.
+    """
+    parts = []
     with scope("float64"):
-        standard = frame.standardise(params)
-        flat = jax.tree.map(lambda leaf: jnp.asarray(leaf.reshape(-1, *leaf.shape[2:])), standard)
-        size = min(size, table.num_rows)
-        for i, block in enumerate(table.chunks(size)):
-            x = np.zeros((table.dim, size))
-            x[:, : len(block)] = ((block - frame.center) / frame.scale).T
-            yield program(flat, jnp.asarray(x), jnp.asarray(i), *more)
+        flat = _flat(frame.standardise(params), 1)
+        for x, first, count in _blocks(table, frame, BLOCK):
+            own = np.zeros((len(weights), x.shape[1]))
+            own[:, :count] = weights[:, first : first + count]
+            parts.append(np.asarray(_DISTRIBUTION(flat, x, jnp.asarray(own)))[:, :count])
+    return np.concatenate(parts, axis=1).T
+
+
+def shares_and_entropy(
+    params: Params, x: Float[np.ndarray, "N D"], replicates: Float[np.ndarray, "B N D"], frame: Frame
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Shares of the rows by most probable class, (B, K), and mean entropy of the classes, (B,), under each of B draws.
+
+    First for the rows x under every draw, then for the replicate that belongs to each draw.
+    """
+    with scope("float64"):
+        flat = _flat(frame.standardise(params), 1)
+        inside = [jnp.asarray(frame.rows(rows)) for rows in (x, replicates)]
+        return [(np.asarray(shares), np.asarray(entropy)) for shares, entropy in _SHARES(flat, *inside)]
+
+
+def _over_blocks(program: Program, params: Params, table: Table, frame: Frame, *more, size: int = BLOCK):
+    """The results of ``program(draws, x, number of the block, *more)``, block of rows by block of rows."""
+    with scope("float64"):
+        flat = _flat(frame.standardise(params), params.weights.ndim - 1)
+        for i, (x, _, _) in enumerate(_blocks(table, frame, size)):
+            yield program(flat, x, jnp.asarray(i), *more)
+
+
+def _blocks(table: Table, frame: Frame, size: int) -> Iterator[tuple[Float[Array, "D n"], int, int]]:
+    """Standardised rows, feature-major, with the number of the first and their count.
+
+    The last block is padded, so that all blocks have one shape.
+    """
+    size = min(size, table.num_rows)
+    for i, block in enumerate(table.chunks(size)):
+        x = np.zeros((table.dim, size))
+        x[:, : len(block)] = frame.rows(block).T
+        yield jnp.asarray(x), i * size, len(block)
+
+
+def _flat(params: Params, axes: int) -> Params:
+    """Draws with so many leading axes → with one."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf.reshape(-1, *leaf.shape[axes:])), params)
 
 
 def _scores(theta: Params, x: Float[Array, "D n"]) -> Float[Array, "K n"]:
@@ -115,12 +182,17 @@ def _average(params: Params, x: Float[Array, "D n"], block) -> tuple[Float[Array
     def add(carry, theta):
         proba, density = carry
         scores = _scores(theta, x)
-        total = jax.nn.logsumexp(scores, axis=0)
+        total = logsumexp(scores, axis=0)
         return (proba + jnp.exp(scores - total), jnp.logaddexp(density, total)), None
 
     empty = jnp.zeros((num, x.shape[1]), x.dtype), jnp.full(x.shape[1], -jnp.inf, x.dtype)
     (proba, density), _ = lax.scan(add, empty, params)
     return proba.T / num_draws, density - jnp.log(num_draws)
+
+
+def _log_densities(params: Params, x: Float[Array, "D n"], block) -> Float[Array, "S n"]:
+    del block
+    return lax.map(lambda theta: logsumexp(_scores(theta, x), axis=0), params)
 
 
 def _labels(params: Params, x: Float[Array, "D n"], block, keys) -> Array:
@@ -156,8 +228,30 @@ def _occupation(params: Params, x: Float[Array, "D n"], block, keys, num_rows) -
     return lax.map(one, (params, keys))
 
 
+def _distribution(params: Params, x: Float[Array, "D n"], weights: Float[Array, "S n"]) -> Float[Array, "D n"]:
+    def add(total, pair):
+        theta, weight = pair
+        spread = jnp.sqrt(jnp.sum(theta.scale_trils**2, axis=-1))
+        below = norm.cdf((x[None] - theta.means[:, :, None]) / spread[:, :, None])  # (K, D, n)
+        return total + weight * jnp.einsum("k,kdn->dn", theta.weights, below), None
+
+    return lax.scan(add, jnp.zeros_like(x), (params, weights))[0]
+
+
+def _shares(params: Params, x: Float[Array, "N D"], replicates: Float[Array, "B N D"]):
+    def of(theta, rows):
+        joint, _ = average(jr.key(0), _scores(theta, rows.T))
+        shares = jnp.bincount(jnp.argmax(joint, axis=0), length=joint.shape[0]) / rows.shape[0]
+        return shares, -jnp.mean(jnp.sum(xlogy(joint, joint), axis=0))
+
+    return lax.map(lambda pair: (of(pair[0], x), of(*pair)), (params, replicates))
+
+
 _AVERAGE = Program(_average)
+_LOG_DENSITIES = Program(_log_densities)
 _OCCUPATION = Program(_occupation)
 _RESPONSIBILITIES = Program(_responsibilities)
 _BEST = Program(_best)
 _LABELS = Program(_labels)
+_DISTRIBUTION = Program(_distribution)
+_SHARES = Program(_shares)

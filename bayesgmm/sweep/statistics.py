@@ -10,10 +10,8 @@ N × K array never exists. There are two routes through a block, with one answer
 `conditioning` measures the digits at stake, and each sweep takes the first route only while they are few.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,146 +19,16 @@ import jax.random as jr
 import numpy as np
 from jax import lax
 from jax.custom_batching import custom_vmap
-from jaxtyping import Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Bool, Float, PRNGKeyArray
 
 from bayesgmm.model.mixture import Scorer
-from bayesgmm.model.types import Frame, Stats
+from bayesgmm.model.types import Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import matmul, matvec, outer, transposed
-
-VIEW_BYTES = 2**26
-"""Data larger than this are read where they lie, if they can be, rather than copied into blocks."""
-
-
-def chunk_rows(dim: int) -> int:
-    """Rows per block: few enough for the products φ of a block to stay in cache, enough of them to hide the loop."""
-    products = (dim + 1) * (dim + 2) // 2
-    return min(max(2 ** round(math.log2(2**21 / products)), 256), 4096)
-
+from bayesgmm.sweep.rows import Rows
 
 Assign = Callable[[PRNGKeyArray, Float[Array, "K n"]], tuple[Float[Array, "K n"], Float[Array, "n"]]]
 """Scores → (assignments z, the row's share of the objective)."""
-
-
-class Blocks(NamedTuple):
-    """Rows copied once into feature-major blocks, in standardised coordinates."""
-
-    x: Float[Array, "C D1 n"]
-    """Each block is x̃: a first line of 1 for a row (0 for the padding of the last block), then the features."""
-
-    @property
-    def num_blocks(self) -> int:
-        """Blocks in all."""
-        return self.x.shape[0]
-
-    @property
-    def capacity(self) -> int:
-        """Rows in all, padding included."""
-        return self.x.shape[0] * self.x.shape[2]
-
-    @property
-    def dtype(self):
-        """Precision of the pass."""
-        return self.x.dtype
-
-    def block(self, index) -> Float[Array, "D1 n"]:
-        """x̃ of block `index`."""
-        return jnp.asarray(self.x)[index]
-
-    def take(self, rows: Int[Array, "B"]) -> "Blocks":
-        """These rows only, as one block."""
-        width = self.x.shape[2]
-        return Blocks(jnp.asarray(self.x)[rows // width, :, rows % width].T[None])
-
-
-class View(NamedTuple):
-    """Rows left where the user's array holds them, standardised as each block is read.
-
-    JAX adopts host memory only from a 64-byte boundary on, so the rows that begin before the first boundary (eight at most)
-    are kept apart in ``head``, and ``flat`` starts in the middle of a row.
-    """
-
-    flat: Float[Array, "M"]
-    head: Float[Array, "H D"]
-    start: Array
-    """Where in ``flat`` the first whole row begins."""
-    center: Float[Array, "D"]
-    scale: Float[Array, "D"]
-
-    @property
-    def num_rows(self) -> int:
-        """Rows in ``flat``."""
-        return self.flat.shape[0] // self.head.shape[1]
-
-    @property
-    def num_blocks(self) -> int:
-        """Blocks in all: the head, then blocks of `chunk_rows`."""
-        return 1 + -(-self.num_rows // chunk_rows(self.head.shape[1]))
-
-    @property
-    def capacity(self) -> int:
-        """Rows in all."""
-        return self.num_rows + self.head.shape[0]
-
-    @property
-    def dtype(self):
-        """Precision of the pass."""
-        return self.flat.dtype
-
-    def block(self, index) -> Float[Array, "D1 n"]:
-        """x̃ of block `index`: block 0 is the head; the last block overlaps the one before, and masks what that one saw."""
-        num_head, dim = self.head.shape
-        width = chunk_rows(dim)
-        first = jnp.minimum((index - 1) * width, self.num_rows - width)
-        body = lax.dynamic_slice(self.flat, (self.start + first * dim,), (width * dim,)).reshape(width, dim)
-        head = jnp.zeros_like(body).at[:num_head].set(self.head)
-        rows = jnp.arange(width)
-        mask = jnp.where(index == 0, rows < num_head, first + rows >= (index - 1) * width)
-        x = (jnp.where(index == 0, head, body) - self.center) / self.scale
-        return jnp.concatenate([mask[None].astype(self.dtype), jnp.where(mask, x.T, 0.0)])
-
-    def take(self, rows: Int[Array, "B"]) -> Blocks:
-        """These rows only, as one block."""
-        num_head, dim = self.head.shape
-        place = jnp.maximum(rows - num_head, 0)[:, None] * dim + self.start + jnp.arange(dim)
-        own = self.flat[place]
-        if num_head:
-            own = jnp.where((rows < num_head)[:, None], self.head[jnp.minimum(rows, num_head - 1)], own)
-        x = (own - self.center) / self.scale
-        return Blocks(jnp.concatenate([jnp.ones((1, len(rows)), self.dtype), x.T])[None])
-
-
-Rows = Blocks | View
-"""The data as the sweep reads them: a pytree with ``num_blocks``, ``capacity``, ``dtype``, ``block(i)`` and ``take(rows)``."""
-
-
-def to_rows(x: np.ndarray, frame: Frame, dtype: str | type = np.float64, chunk: int | None = None) -> Rows:
-    """(N, D) host data as `Rows` in standardised coordinates: a `View` if they are large and allow it, else `Blocks`."""
-    adoptable = x.flags.c_contiguous and x.dtype == np.dtype(dtype) and len(x) >= 2 * chunk_rows(x.shape[1])
-    if x.nbytes > VIEW_BYTES and adoptable:
-        return _to_view(x, frame)
-    return _to_blocks(x, frame, dtype, chunk or chunk_rows(x.shape[1]))
-
-
-def _to_view(x: np.ndarray, frame: Frame) -> View:
-    dim = x.shape[1]
-    flat = x.reshape(-1)
-    before = -flat.ctypes.data % 64 // flat.itemsize
-    num_head = -(-before // dim)
-    parts = (flat[before:], x[:num_head], np.asarray(num_head * dim - before), frame.center, frame.scale)
-    return View(*jax.device_put(parts))
-
-
-def _to_blocks(x: np.ndarray, frame: Frame, dtype: str | type, chunk: int) -> Blocks:
-    num, dim = x.shape
-    width = min(num, chunk)
-    count = -(-num // width)
-    blocks = np.zeros((count, 1 + dim, width), dtype)
-    for i in range(count):
-        block = (x[i * width : (i + 1) * width] - frame.center) / frame.scale
-        blocks[i, 0, : len(block)] = 1.0
-        blocks[i, 1:, : len(block)] = block.T
-    return Blocks(jax.device_put(blocks))
 
 
 @partial(jax.jit, static_argnames="assign")

@@ -20,7 +20,6 @@ from bayesgmm.checking import loo as crossvalidation
 from bayesgmm.checking import predictive as replicates
 from bayesgmm.checking import refits
 from bayesgmm.checking.check import sensitivity_of_noise
-from bayesgmm.checking.loo import bridge
 from bayesgmm.checking.moment_matching import _half_moved, to_cloud
 from bayesgmm.engines import coordinates
 from bayesgmm.engines.chains import to_posterior
@@ -30,6 +29,7 @@ from bayesgmm.engines.mcmc.gibbs import gibbs as tempered_gibbs
 from bayesgmm.engines.mcmc.nuts import Recipe, nuts
 from bayesgmm.errors import ArgumentError, LooWarning, SamplingInterrupted
 from bayesgmm.model.types import Frame, Stats
+from bayesgmm.numerics.importance import bridge
 from bayesgmm.problem import prepare
 from bayesgmm.results import datatree
 from bayesgmm.runtime.dtypes import scope, to_numpy
@@ -60,7 +60,7 @@ def from_belief(x, k, prior, family="full"):
             belief = to_numpy(belief.update(Stats(np.array([n]), mean[None], n * covariance[None], np.zeros(()))))
         chains = [datatree.sample_prior(jr.key(i), belief, datatree.PRIOR_DRAWS) for i in range(4)]
         draws = bg.Params(*(np.concatenate(parts) for parts in zip(*chains, strict=True)))
-        density = datatree.pointwise_log_density(draws, table, problem.frame).sum(axis=-1) + problem.log_volume
+        density = per_row.log_densities(draws, table, problem.frame).sum(axis=-1) + problem.log_volume
         posterior = to_posterior(
             problem, Collected(None, (problem.frame.standardise(draws), density, {}), False), Stopwatch(),
             algorithm="gibbs", num_warmup=50, seed=0, reference=bg.Params(*(part[0, 0] for part in draws)),

@@ -12,7 +12,7 @@ import bayesgmm as bg
 from bayesgmm import cli
 from bayesgmm.engines import registry as engines
 from bayesgmm.errors import ArgumentError, FitError, MixingWarning, PriorError
-from bayesgmm.results.formatting import significant
+from bayesgmm.runtime.formatting import significant
 
 SHORT = {"num_warmup": 150, "num_samples": 400, "num_chains": 4}
 

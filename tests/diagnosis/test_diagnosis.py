@@ -111,7 +111,7 @@ def test_modes_are_told_from_labels(corners):
 
 def test_all_chains_in_one_wrong_mode(corners):
     """R-hat is fine; EM finds the mode that three quarters of the posterior are in."""
-    two = replace(corners, params=bg.Params(*(part[:2] for part in corners.params)), namings=corners.namings[:2],
+    two = replace(corners, params=bg.Params(*(part[:2] for part in corners.params)), permutations=corners.permutations[:2],
                   log_likelihood=corners.log_likelihood[:2], log_prior=corners.log_prior[:2])  # fmt: skip
     found = bg.diagnose(two)
     assert found.worst_rhat < 1.02
@@ -137,7 +137,7 @@ def test_labels_that_switch_all_the_time_are_harmless(rng):
     found = bg.diagnose(variables, x=x)
     assert found.status == "sound"
     assert found.num_switches > 300
-    assert found.num_namings == 6
+    assert found.num_permutations == 6
     text = " ".join(found.verdict())
     assert "harmless" in text
     assert "read one by one" in text

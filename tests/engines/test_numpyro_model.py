@@ -11,11 +11,10 @@ from oracles.parameters import PRIOR, random_params
 import bayesgmm as bg
 from bayesgmm.engines import coordinates
 from bayesgmm.engines.mcmc import nuts
-from bayesgmm.model.families import FAMILIES
+from bayesgmm.model.families import CONJUGATE, FAMILIES
 from bayesgmm.model.types import Frame
-from bayesgmm.priors.within_family import CONJUGATE
-from bayesgmm.problem import penalise
-from bayesgmm.sweep.statistics import to_rows
+from bayesgmm.priors.prior import penalise
+from bayesgmm.sweep.rows import to_rows
 
 
 @pytest.fixture(autouse=True)

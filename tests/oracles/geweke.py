@@ -8,7 +8,7 @@ import numpy as np
 import bayesgmm as bg
 from bayesgmm.engines.kernels import step
 from bayesgmm.model.types import Frame
-from bayesgmm.sweep.statistics import to_rows
+from bayesgmm.sweep.rows import to_rows
 from oracles.agreement import mean_and_error
 from oracles.parameters import prior_of
 from oracles.posteriors import TINY_PRIOR

@@ -14,7 +14,7 @@ from scipy.stats import invwishart
 import bayesgmm as bg
 from bayesgmm.errors import PriorError
 from bayesgmm.model.types import Frame
-from bayesgmm.priors.normal_inverse_wishart import flat_belief, improper_because
+from bayesgmm.priors.prior import flat_prior, improper_because
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def test_draws_have_the_moments_of_the_distributions():
 
 def test_flat_belief_gives_the_maximum_likelihood_estimate(rng):
     x, z = rng.normal(size=(30, D)), rng.integers(K, size=30)
-    mode = flat_belief(K, D).update(label_stats(x, z, K)).mode()
+    mode = flat_prior(K, D).update(label_stats(x, z, K)).mode()
     np.testing.assert_allclose(mode.weights, np.bincount(z) / 30)
     np.testing.assert_allclose(mode.covariances[1], np.cov(x[z == 1].T, bias=True), rtol=1e-12)
 

@@ -21,7 +21,8 @@ import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, PriorError, SpuriousComponentWarning
 from bayesgmm.model.families import resolve_family
 from bayesgmm.priors import lkj as separated
-from bayesgmm.problem import penalise, prepare, unbounded_because
+from bayesgmm.priors.prior import penalise, unbounded_because
+from bayesgmm.problem import prepare
 
 POSTERIORDB = json.loads((TRUTH / "posteriordb.json").read_text())
 LKJ = bg.NormalTimesLKJ(np.array([3.5, 70.0]), np.diag([4.0, 400.0]), 2.0, bg.HalfNormal(np.array([1.0, 10.0])))

@@ -16,7 +16,7 @@ from bayesgmm.errors import PriorError
 from bayesgmm.model.types import Frame
 from bayesgmm.problem import prepare
 from bayesgmm.runtime.dtypes import scope
-from bayesgmm.sweep.statistics import to_rows
+from bayesgmm.sweep.rows import to_rows
 
 LOC, SPREAD = np.array([3.5, 70.0]), np.array([[4.0, 3.0], [3.0, 400.0]])
 SCALE = np.array([[0.3, 0.2], [0.2, 80.0]])

@@ -62,11 +62,11 @@ def test_exchange_ratios_are_what_they_say(rng):
         assert ratios[s, k, j] == pytest.approx(expected)
 
 
-# --- Textbook twins: loops over draws and over all K! namings ---
+# --- Textbook twins: loops over draws and over all K! permutations ---
 
 
 def cheapest(cost):
-    """Of all namings of one draw; ``cost[k, j]``."""
+    """Of all permutations of one draw; ``cost[k, j]``."""
     return min(itertools.permutations(range(len(cost))), key=lambda p: sum(cost[k, j] for k, j in enumerate(p)))
 
 
@@ -117,7 +117,7 @@ def twin_stephens(z, p):
 
 
 def same_up_to_names(found, twin):
-    """Whether two namings of all draws differ by one renumbering of the names only."""
+    """Whether two permutations of all draws differ by one renumbering of the names only."""
     return any((found == twin[:, list(order)]).all() for order in itertools.permutations(range(found.shape[1])))
 
 
@@ -313,7 +313,7 @@ def test_pra_and_ordering_as_in_r(theirs, galaxy):
 
 
 def test_rs_toy_example(theirs):
-    """Five rows, two components: many ties, so costs are compared where namings may differ."""
+    """Five rows, two components: many ties, so costs are compared where permutations may differ."""
     mu, var, w = (part[None] for part in theirs["toy_draws"])
     source = {"weights": w, "means": mu, "variances": var}
     z = theirs["toy_z"].astype(int) - 1
@@ -354,7 +354,7 @@ def test_a_posterior_is_relabelled_and_goes_on(reference_data):
     np.testing.assert_array_equal(again.params.means, found.variables["means"])
     np.testing.assert_array_equal(again.params.means, renumber(gibbs.params.means, found.permutations, 2))
     longer = again.extend(5)
-    assert longer.namings.shape == (2, 65, 2)
+    assert longer.permutations.shape == (2, 65, 2)
     gap = np.abs(longer.params.means[:, 60:].mean(axis=(0, 1)) - again.params.means.mean(axis=(0, 1)))
     assert (gap < 2).all()
     assert set(found.datatree.children) >= {"posterior", "log_likelihood"}

@@ -14,7 +14,7 @@ from oracles.parameters import random_params
 import bayesgmm as bg
 from bayesgmm.errors import NotConvergedWarning, SamplingInterrupted
 from bayesgmm.model import alignment as labels
-from bayesgmm.results.datatree import predictive
+from bayesgmm.results.simulate import predictive
 from bayesgmm.results.verdict import mixing_line
 
 DIMS = {
@@ -114,14 +114,14 @@ def test_alignment_undoes_any_renumbering():
 
 
 def test_alignment_is_the_cheapest_of_all_namings():
-    """Against brute force over K! namings, on draws so close that names are in doubt."""
+    """Against brute force over K! permutations, on draws so close that names are in doubt."""
     import itertools
 
     rng = np.random.default_rng(6)
     reference = random_params(1, 4, 2)
     draws = [random_params(seed, 4, 2) for seed in range(30)]
     stacked = bg.Params(*(np.stack(parts) for parts in zip(*draws, strict=True)))
-    costs = labels.naming_costs(stacked, reference)
+    costs = labels.relabelling_costs(stacked, reference)
     found = labels.align(stacked, reference)
     for t in range(30):
         best = min(itertools.permutations(range(4)), key=lambda p, t=t: costs[t][np.arange(4), p].sum())

@@ -7,11 +7,13 @@ from oracles.parameters import random_params
 
 import bayesgmm as bg
 import bayesgmm.sweep.statistics as module
-from bayesgmm.engines.kernels import average, draw, log_likelihood, maximise
 from bayesgmm.model import mixture
 from bayesgmm.model.mixture import log_joint_scorer
 from bayesgmm.model.types import Frame
-from bayesgmm.sweep.statistics import sweep, to_rows
+from bayesgmm.sweep.assign import average, draw, maximise
+from bayesgmm.sweep.likelihood import log_likelihood
+from bayesgmm.sweep.rows import to_rows
+from bayesgmm.sweep.statistics import sweep
 
 UNIT = Frame(np.zeros(3), np.ones(3))
 

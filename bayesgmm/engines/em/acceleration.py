@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, matmul, matvec, transposed
-from bayesgmm.priors.normal_inverse_wishart import Belief
+from bayesgmm.priors.prior import Belief
 
 DEPTH = 6
 """Turns that a proposal looks back on."""

@@ -1,4 +1,4 @@
-"""The loop of every ascent: EM and its accelerated relatives until they settle."""
+"""The loop of every ascent: EM, plain or accelerated, CEM and SEM, until the objective settles."""
 
 import time
 from collections.abc import Callable
@@ -13,13 +13,14 @@ from jax import lax
 from jaxtyping import Bool, Float, Int, PRNGKeyArray
 
 from bayesgmm.engines.em.acceleration import DEPTH, SHORTEST, Memory, emptied, learn, no_memory, propose
-from bayesgmm.engines.kernels import KERNELS, expect
+from bayesgmm.engines.kernels import KERNELS, step
+from bayesgmm.engines.stopping import aitken_settled, rounding
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.priors.normal_inverse_wishart import Belief
+from bayesgmm.priors.prior import Belief
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.statistics import Rows
+from bayesgmm.sweep.rows import Rows
 
 RUNNING, CONVERGED, MAX_ITER, COLLAPSED, EMPTY, NON_FINITE, ROUNDING, PRUNED = range(8)
 STATUS = (
@@ -33,115 +34,206 @@ STATUS = (
     "pruned",
 )
 FAILED = (COLLAPSED, EMPTY, NON_FINITE)
-"""Ends that are no fit."""
-
-
+"""Ends that are not a fit."""
 STILL = 4
-"""Turns that must look settled, with no real gain between them."""
+"""Iterations in a row that must meet the stopping criterion, with no real gain between them."""
+BATCHED_ROWS = 20_000
+"""With more rows the starts run one after another: side by side, all would wait for the slowest."""
 
 
-class Climb(NamedTuple):
-    """State of an ascent: the candidate θ, the best θ whose objective is known, and how it got there."""
+class Best(NamedTuple):
+    """The best θ so far."""
 
     params: Params
-    best: Params
     objective: Float[Array, ""]
     counts: Float[Array, "K"]
-    last: Float[Array, ""]
-    gain: Float[Array, ""]
-    still: Int[Array, ""]
-    """How many turns looked settled since the last real gain."""
-    iteration: Int[Array, ""]
-    """Number of M-steps behind ``best``."""
-    status: Int[Array, ""]
-    trace: Float[Array, "T"]
     plain: Params
-    """Where the M-step from ``best`` leads."""
+    """Where the M-step from it leads."""
+
+
+class AscentState(NamedTuple):
+    """What the next iteration needs."""
+
+    params: Params
+    """The candidate θ, whose objective is not known yet."""
     leap: Bool[Array, ""]
-    """Whether ``params`` is a proposal of the acceleration, and not of the M-step."""
+    """Whether the acceleration proposed it, and not the M-step."""
+    best: Best
+    last: Float[Array, ""]
+    """Objective of the iteration before."""
+    gain: Float[Array, ""]
+    """Gain of the iteration before."""
+    still: Int[Array, ""]
+    """Iterations that met the stopping criterion since the last real gain."""
+    iteration: Int[Array, ""]
+    """M-steps behind the candidate."""
+    status: Int[Array, ""]
     memory: Memory
 
 
-def _turn(
-    key: PRNGKeyArray, state: Climb, prior: Belief, rows: Rows, tol, max_iter, until, kernel: str, accelerate: bool
-) -> Climb:
-    """The state after one turn; a state that has ended, or has come to ``until``, stays as it is."""
-    live = _live(state, until)
+class AscentInfo(NamedTuple):
+    """What the reader wants to know."""
+
+    trace: Float[Array, "T"]
+    """Objective after each M-step, the start first."""
+
+
+class Ascent(NamedTuple):
+    """One ascent, or several on a leading axis."""
+
+    state: AscentState
+    info: AscentInfo
+
+    @property
+    def params(self) -> Params:
+        """The best θ so far."""
+        return self.state.best.params
+
+    @property
+    def objective(self) -> Float[Array, "*b"]:
+        """Objective of the best θ so far."""
+        return self.state.best.objective
+
+    @property
+    def counts(self) -> Float[Array, "*b K"]:
+        """Expected number of rows in each component, at the best θ so far."""
+        return self.state.best.counts
+
+    @property
+    def iteration(self) -> Int[Array, "*b"]:
+        """M-steps so far."""
+        return self.state.iteration
+
+    @property
+    def status(self) -> Int[Array, "*b"]:
+        """How it stands: an index into `STATUS`."""
+        return self.state.status
+
+    @property
+    def trace(self) -> Float[Array, "*b T"]:
+        """Objective after each M-step, the start first."""
+        return self.info.trace
+
+    def with_status(self, status: Array) -> "Ascent":
+        """The same with another status."""
+        return self._replace(state=self.state._replace(status=status))
+
+
+class Limits(NamedTuple):
+    """When iterations end."""
+
+    tol: Float[Array, ""]
+    """In units of the objective; 0 never stops."""
+    max_iter: Int[Array, ""]
+    until: Int[Array, ""]
+    """Iteration at which ascents are halted, still running."""
+
+
+class Proposal(NamedTuple):
+    """Where the next iteration goes."""
+
+    params: Params
+    leap: Bool[Array, ""]
+    memory: Memory
+    back: Bool[Array, ""]
+    """Whether the present θ was a leap that lowered the objective, and is taken back."""
+    left: Array
+    """Estimate of the objective still to be gained; ∞ without one."""
+
+
+def _iterate(
+    key: PRNGKeyArray, ascent: Ascent, prior: Belief, rows: Rows, limits: Limits, kernel: str, accelerate: bool
+) -> Ascent:
+    """The ascent after one iteration; one that has ended, or has come to ``limits.until``, stays as it is."""
+    state = ascent.state
+    live = _live(state, limits)
     t = state.iteration + 1
-    key_z, key_theta = jr.split(jr.fold_in(key, t))
-    stats = expect(KERNELS[kernel], key_z, state.params, rows)
-    objective = stats.value + prior.log_kernel(state.params)
-    eps = jnp.finfo(rows.dtype).eps
-    noise = _rounding(objective, rows)
-    posterior = prior.update(stats)
-    plain = KERNELS[kernel].estimate(key_theta, posterior, state.params)
-    better = live & (objective >= state.objective)
+    plain, seen = step(KERNELS[kernel], jr.fold_in(key, t), state.params, prior, rows)
+    here = Best(state.params, seen.objective, seen.stats.counts, plain)
+    noise = rounding(seen.objective, rows)
     if accelerate:
-        # A leap that lowered the objective is taken back: a shorter one, or the plain step that it replaced, comes next.
-        back = live & state.leap & ~(objective >= state.objective - noise)
-        better, plain = better & ~back, _choose(back, state.plain, plain)
-        objective = jnp.where(back, state.objective, objective)
-        memory, left = learn(state.memory, state.params, plain, posterior, back, live)
-        leapt, sensible = propose(memory, prior)
-        leap = sensible & (memory.length > SHORTEST) & (_lost(leapt, stats.counts, eps) == 0)
-        memory = emptied(memory, back & ~leap)
-        proposal = _choose(leap, leapt, plain)
+        proposal, here = _accelerated(state, here, seen.posterior, prior, live, noise)
     else:
-        back, left, leap, memory, proposal = jnp.asarray(False), jnp.inf, jnp.asarray(False), state.memory, plain
-    gain = jnp.where(back, jnp.inf, objective - state.last)
-    status = jnp.where(t >= max_iter, MAX_ITER, RUNNING)
-    settled = _settled(gain, state.gain, left, tol, noise, accelerate)
-    # A leap taken back is no evidence either way, unless it was the last resort: where nothing gains, the climb is over.
-    rest = jnp.where(back, (tol > 0.0) & ~leap, settled)
-    still = jnp.where(rest, state.still + 1, jnp.where(back | (gain < tol), state.still, 0))
-    fine = noise < tol
-    status = jnp.where(still >= STILL, jnp.where(fine, CONVERGED, ROUNDING), status)
-    lost = _lost(plain, jnp.where(back, state.counts, stats.counts), eps)
-    status = jnp.where((status == RUNNING) & (lost > 0), lost, status)
-    status = jnp.where(jnp.isfinite(objective), status, NON_FINITE)
-    new, old = (state.params, objective, stats.counts, plain), (state.best, state.objective, state.counts, state.plain)
-    best, highest, counts, plain = _choose(better, new, old)
-    new = (proposal, objective, gain, still, t, status, leap)
-    old = (state.params, state.last, state.gain, state.still, state.iteration, state.status, state.leap)
-    params, last, gain, still, iteration, status, leap = _choose(live, new, old)
-    trace = jnp.asarray(state.trace).at[jnp.where(live, t, state.trace.shape[0])].set(objective, mode="drop")
-    return Climb(params, best, highest, counts, last, gain, still, iteration, status, trace, plain, leap, memory)
+        no = jnp.asarray(False)
+        proposal = Proposal(plain, no, state.memory, no, jnp.asarray(jnp.inf, rows.dtype))
+    gain = jnp.where(proposal.back, jnp.inf, here.objective - state.last)
+    still = _iterations_still(state, gain, proposal, limits.tol, noise, accelerate)
+    better = live & (seen.objective >= state.best.objective) & ~proposal.back
+    status = _status(here, t, still, limits, noise)
+    new = AscentState(
+        proposal.params, proposal.leap, _choose(better, here, state.best), here.objective, gain, still, t, status,
+        proposal.memory,
+    )  # fmt: skip
+    # The best θ and the memory are held already where the ascent is not live.
+    old = state._replace(best=new.best, memory=new.memory)
+    trace = jnp.asarray(ascent.trace).at[jnp.where(live, t, ascent.trace.shape[0])].set(here.objective, mode="drop")
+    return Ascent(_choose(live, new, old), AscentInfo(trace))
 
 
-def _live(state: Climb, until) -> Bool[Array, "*b"]:
-    return (state.status == RUNNING) & (state.iteration < until)
+def _accelerated(
+    state: AscentState, here: Best, posterior: Belief, prior: Belief, live: Bool[Array, ""], noise: Array
+) -> tuple[Proposal, Best]:
+    """The acceleration's proposal, and what is known of the present θ.
 
-
-def _choose(condition, yes, no):
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
-
-
-def _settled(gain, last_gain, left, tol, noise, accelerate: bool) -> Array:
-    """Whether what is left of the ascent is estimated below ``tol``.
-
-    Plain EM, after Aitken: with gains shrinking by a ratio a, what is left is gain · a / (1 - a) (Böhning et al. 1994).
-    Accelerated: the extrapolation's own estimate. Below rounding no gain means anything, and the climb is over too.
-    ``tol = 0`` never stops. NaN never settles. One turn can look settled by accident (a large gain, then a small one at a
-    saddle), so `STILL` are asked for.
+    A leap that lowered the objective is taken back: next comes a shorter one, or the plain step that it replaced.
     """
-    if accelerate:
-        small = (10.0 * left < tol) & (gain < tol)  # ten: a flat direction may not have been learnt yet
-    else:
-        ratio = gain / last_gain
-        remainder = gain * ratio / (1.0 - ratio)
-        small = jnp.isfinite(last_gain) & (ratio >= 0.0) & (ratio < 1.0) & (gain >= 0.0) & (remainder < tol)
+    back = live & state.leap & ~(here.objective >= state.best.objective - noise)
+    plain = _choose(back, state.best.plain, here.plain)
+    objective = jnp.where(back, state.best.objective, here.objective)
+    memory, left = learn(state.memory, state.params, plain, posterior, back, live)
+    leapt, sensible = propose(memory, prior)
+    leap = sensible & (memory.length > SHORTEST) & (_lost(leapt, here.counts) == 0)
+    memory = emptied(memory, back & ~leap)
+    proposal = Proposal(_choose(leap, leapt, plain), leap, memory, back, left)
+    counts = jnp.where(back, state.best.counts, here.counts)
+    return proposal, Best(here.params, objective, counts, plain)
+
+
+def _iterations_still(
+    state: AscentState, gain: Array, proposal: Proposal, tol: Array, noise: Array, accelerate: bool
+) -> Int[Array, ""]:
+    """Iterations that met the stopping criterion since the last real gain, this one included.
+
+    An iteration can meet it by accident (a large gain, then a small one at a saddle), so `STILL` are needed. A leap
+    taken back is no evidence either way, unless nothing is left to try: where nothing gains, the ascent is over.
+    """
+    settled = _settled(gain, state.gain, proposal.left, tol, noise, accelerate)
+    rest = jnp.where(proposal.back, (tol > 0.0) & ~proposal.leap, settled)
+    held = proposal.back | (gain < tol)
+    return jnp.where(rest, state.still + 1, jnp.where(held, state.still, 0))
+
+
+def _settled(gain, last_gain, left, tol, noise, accelerate: bool) -> Bool[Array, ""]:
+    """Whether what is left of the ascent is estimated to be below ``tol``, or the gain is below rounding.
+
+    The estimate is the acceleration's own, or Aitken's for plain EM. ``tol = 0`` never stops. NaN never settles.
+    """
+    # 10: the acceleration may not have learnt a flat direction yet.
+    small = (10.0 * left < tol) & (gain < tol) if accelerate else aitken_settled(gain, last_gain, tol)
     return (tol > 0.0) & (small | (jnp.abs(gain) <= noise))
 
 
-def _rounding(objective, rows: Rows):
-    """The least difference that a sum of this size, over so many rows, can show."""
-    return 16.0 * jnp.finfo(rows.dtype).eps * (jnp.abs(objective) + rows.capacity)
+def _status(here: Best, t: Array, still: Array, limits: Limits, noise: Array) -> Int[Array, ""]:
+    status = jnp.where(t >= limits.max_iter, MAX_ITER, RUNNING)
+    status = jnp.where(still >= STILL, jnp.where(noise < limits.tol, CONVERGED, ROUNDING), status)
+    lost = _lost(here.plain, here.counts)
+    status = jnp.where((status == RUNNING) & (lost > 0), lost, status)
+    return jnp.where(jnp.isfinite(here.objective), status, NON_FINITE)
 
 
-def _lost(params: Params, counts, eps) -> Array:
+def _live(state: AscentState, limits: Limits) -> Bool[Array, "*b"]:
+    return (state.status == RUNNING) & (state.iteration < limits.until)
+
+
+def _choose(condition, yes, no):
+    return jax.tree.map(lambda a, b: a if a is b else jnp.where(condition, a, b), yes, no)
+
+
+def _lost(params: Params, counts) -> Array:
     """Status of a θ that no ascent can go on from: a component without rows, or one closing in on too few points."""
+    eps = jnp.finfo(params.means.dtype).eps
     diagonal = jnp.diagonal(params.scale_trils, axis1=-2, axis2=-1)
-    flat = diagonal**2 < 16.0 * eps * jnp.sum(params.scale_trils**2, axis=-1)  # no digit of its own is left
+    flat = diagonal**2 < 16.0 * eps * jnp.sum(params.scale_trils**2, axis=-1)  # no correct digit is left
     finite = jax.tree.reduce(jnp.logical_and, jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), params))
     collapsed = ~finite | flat.any() | (diagonal.min() < jnp.maximum(64.0 * eps, 1e-10))
     empty = (jnp.where(params.weights == 0.0, jnp.inf, counts).min() < 1e-6) & ~finite
@@ -149,104 +241,106 @@ def _lost(params: Params, counts, eps) -> Array:
 
 
 def ascend(
-    keys, states: Climb, prior: Belief, rows: Rows, tol, max_iter, until, kernel: str, batched: bool, accelerate: bool
-) -> Climb:
-    """Turn after turn for each state (leading axis), to its end or to iteration ``until``; side by side if ``batched``."""
-    turn = partial(_turn, rows=rows, tol=tol, max_iter=max_iter, until=until, kernel=kernel, accelerate=accelerate)
+    keys, ascents: Ascent, prior: Belief, rows: Rows, limits: Limits, kernel: str, batched: bool, accelerate: bool
+) -> Ascent:
+    """Iterate each ascent (leading axis) to its end or to ``limits.until``; side by side if ``batched``."""
+    iterate = partial(_iterate, rows=rows, limits=limits, kernel=kernel, accelerate=accelerate)
 
-    def together(keys, states, prior):
+    def together(keys, ascents, prior):
         return lax.while_loop(
-            lambda states: jnp.any(_live(states, until)), lambda states: jax.vmap(turn)(keys, states, prior), states
+            lambda ascents: jnp.any(_live(ascents.state, limits)),
+            lambda ascents: jax.vmap(iterate)(keys, ascents, prior),
+            ascents,
         )
 
     def alone(lane):
-        key, state, prior = lane
-        return lax.while_loop(lambda state: _live(state, until), lambda state: turn(key, state, prior), state)
+        key, ascent, prior = lane
+        return lax.while_loop(
+            lambda ascent: _live(ascent.state, limits), lambda ascent: iterate(key, ascent, prior), ascent
+        )
 
-    return together(keys, states, prior) if batched else lax.map(alone, (keys, states, prior))
+    return together(keys, ascents, prior) if batched else lax.map(alone, (keys, ascents, prior))
 
 
-def feet(starts: Params, prior: Belief, size: int, accelerate: bool) -> Climb:
-    """The states (leading axis) before the first turn, each in its covariance family, with room for a trace of `size`."""
+def start_ascents(starts: Params, prior: Belief, size: int, accelerate: bool) -> Ascent:
+    """The ascents (leading axis) before their first iteration, with room for a trace of `size`.
+
+    Each start is projected onto the covariance family.
+    """
     dtype = starts.means.dtype
 
     def one(start, prior):
         start = prior.components.project(start)
         lowest, zero, no = jnp.asarray(-jnp.inf, dtype), jnp.asarray(0), jnp.asarray(False)
-        return Climb(start, start, lowest, jnp.zeros_like(start.weights), lowest, jnp.asarray(jnp.nan, dtype), zero,
-                     zero - 1, zero + RUNNING, jnp.full(size, jnp.nan, dtype), start, no,
-                     no_memory(start, DEPTH if accelerate else 0))  # fmt: skip
+        best = Best(start, lowest, jnp.zeros_like(start.weights), start)
+        memory = no_memory(start, DEPTH if accelerate else 0)
+        unknown = jnp.asarray(jnp.nan, dtype)
+        state = AscentState(start, no, best, lowest, unknown, zero, zero - 1, zero + RUNNING, memory)
+        return Ascent(state, AscentInfo(jnp.full(size, jnp.nan, dtype)))
 
     return jax.vmap(one)(starts, prior)
 
 
-_CLIMB = Program(ascend, static=("kernel", "batched", "accelerate"))
-_FOOT = Program(feet, static=("size", "accelerate"))
-
-BATCHED_ROWS = 20_000
-"""Above this many rows the starts run one after another: side by side, all would wait for the slowest."""
+_ASCEND = Program(ascend, static=("kernel", "batched", "accelerate"))
+_START = Program(start_ascents, static=("size", "accelerate"))
 
 
-def usable(states: Climb) -> Bool[Array, "*b"]:
-    """Which states hold a θ that may be returned or carried on."""
-    return jnp.isfinite(states.objective) & ~jnp.isin(states.status, jnp.asarray(FAILED))
+def usable(ascents: Ascent) -> Bool[Array, "*b"]:
+    """Which ascents hold a θ that may be returned or carried on."""
+    return jnp.isfinite(ascents.objective) & ~jnp.isin(ascents.status, jnp.asarray(FAILED))
 
 
-def _for_each(prior: Belief, num_states: int) -> Belief:
-    """The prior with an axis of states, which it may have already."""
+def _for_each(prior: Belief, count: int) -> Belief:
+    """The prior with an axis of ascents, which it may have already."""
     if jnp.ndim(prior.weights.concentration) == 2:
         return prior
-    return jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (num_states, *np.shape(leaf))), prior)
+    return jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (count, *np.shape(leaf))), prior)
 
 
-def foot(starts: Params, prior: Belief, max_iter: int, accelerate: bool, traced: bool = True) -> Climb:
-    """The state of each start (leading axis) before its first turn, in its covariance family."""
-    prior = _for_each(prior, len(starts.weights))
+def begin(starts: Params, prior: Belief, max_iter: int, accelerate: bool, traced: bool = True) -> Ascent:
+    """The ascent of each start (leading axis) before its first iteration, with room for its trace if ``traced``."""
     size = 1 << max(10, int(max_iter + 1).bit_length()) if traced else 1
-    return _FOOT(starts, prior, size=size, accelerate=accelerate)
+    return _START(starts, _for_each(prior, len(starts.weights)), size=size, accelerate=accelerate)
 
 
-def climb(
+def run_ascents(
     key: PRNGKeyArray,
-    states: Climb,
+    ascents: Ascent,
     prior: Belief,
     rows: Rows,
     tol: float,
     max_iter: int,
     kernel: str,
     accelerate: bool,
-    until: int | None = None,
     report: Callable[[int], None] = lambda done: None,
-) -> tuple[Climb, bool]:
-    """Run EM, CEM or SEM from each state (leading axis) until it settles, in one compiled program.
+) -> tuple[Ascent, bool]:
+    """Run EM, CEM or SEM from each ascent (leading axis) until it settles, in one compiled program.
 
-    The prior is one for all, or one for each state (a leading axis). ``tol`` is in units of log-likelihood: the climb stops
-    when the estimate of what is left falls below it. States that have ended stay as they are; ``until`` halts the others at
-    that iteration, still running. Small data are one call; with many rows the program returns every half second or so to
-    report and to look for Ctrl-C, which keeps the best θ so far. Returns the states, and whether Ctrl-C cut a start short.
+    The prior is one for all, or one for each (a leading axis). ``tol`` is in units of log-likelihood: an ascent stops
+    when the estimate of what is left falls below it. Small data take one call; with many rows the program returns every
+    half second or so to report and to look for Ctrl-C, which keeps the best θ so far. Returns the ascents, and whether
+    Ctrl-C cut one short.
     """
     small = rows.capacity <= BATCHED_ROWS
-    prior = _for_each(prior, len(states.status))
-    keys = jr.split(key, len(states.status))
-    end = max_iter if until is None else min(until, max_iter)
+    prior = _for_each(prior, len(ascents.status))
+    keys = jr.split(key, len(ascents.status))
     tol_array, limit = jnp.asarray(tol, rows.dtype), jnp.asarray(max_iter)
-    states = jax.tree.map(jnp.asarray, states)
-
-    def front() -> int:
-        iterations = np.asarray(states.iteration)[np.asarray(states.status) == RUNNING]
-        return int(iterations.min()) if len(iterations) else end
-
-    done, size = front(), max_iter + 1 if small else 2
+    ascents = jax.tree.map(jnp.asarray, ascents)
+    done, size = _slowest(ascents, max_iter), max_iter + 1 if small else 2
     with interruptible() as stop:
-        while not stop.is_set() and done < end:
-            halt = min(done + size, end)
-            start = time.perf_counter()
-            states = _CLIMB(
-                keys, states, prior, rows, tol_array, limit, jnp.asarray(halt),
-                kernel=kernel, batched=small, accelerate=accelerate,
-            )  # fmt: skip
-            jax.block_until_ready(states)
+        while not stop.is_set() and done < max_iter:
+            halt, start = min(done + size, max_iter), time.perf_counter()
+            limits = Limits(tol_array, limit, jnp.asarray(halt))
+            ascents = jax.block_until_ready(
+                _ASCEND(keys, ascents, prior, rows, limits, kernel=kernel, batched=small, accelerate=accelerate)
+            )
             size = int(np.clip(0.5 * (halt - done) / (time.perf_counter() - start), 1, 4 * size))
-            done = max(front(), halt)
+            done = max(_slowest(ascents, max_iter), halt)
             report(done)
-    return states, stop.is_set() and bool((np.asarray(states.status) == RUNNING).any())
+    return ascents, stop.is_set() and bool((np.asarray(ascents.status) == RUNNING).any())
+
+
+def _slowest(ascents: Ascent, end: int) -> int:
+    """Iterations of the running ascent that is furthest behind; ``end`` if none runs."""
+    iterations = np.asarray(ascents.iteration)[np.asarray(ascents.status) == RUNNING]
+    return int(iterations.min()) if len(iterations) else end

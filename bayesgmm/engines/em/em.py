@@ -1,12 +1,13 @@
 """Point estimates: EM (maximum likelihood or MAP), classification EM and stochastic EM."""
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import jax.random as jr
 import numpy as np
 
-from bayesgmm.engines import starts as initialize
+from bayesgmm.engines import starts as starting
 from bayesgmm.engines.em.ascent import (
     BATCHED_ROWS,
     COLLAPSED,
@@ -15,28 +16,33 @@ from bayesgmm.engines.em.ascent import (
     PRUNED,
     ROUNDING,
     STATUS,
-    Climb,
-    climb,
-    foot,
+    Ascent,
+    begin,
+    run_ascents,
     usable,
 )
 from bayesgmm.engines.em.multistart import search
 from bayesgmm.engines.em.to_fit import to_fit
+from bayesgmm.engines.engine import Engine, check_conjugacy
 from bayesgmm.errors import (
     ArgumentError,
     CollapseError,
     FitError,
     NotConvergedWarning,
+    PriorError,
     SamplingInterrupted,
     SpuriousComponentWarning,
 )
+from bayesgmm.model.alignment import align, permute
 from bayesgmm.model.types import Params
-from bayesgmm.priors.normal_inverse_wishart import Belief
-from bayesgmm.problem import Problem, as_key, check_count, check_has_mode, prepare, unbounded_because
+from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Problem, prepare
 from bayesgmm.results.fit import MixtureFit
+from bayesgmm.runtime.arguments import as_key, check_count
 from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import stopwatch
-from bayesgmm.runtime.progress import Progress, listening
+from bayesgmm.runtime.progress import Listener, Progress, listening
 
 ALGORITHMS = ("em", "cem", "sem")
 
@@ -82,7 +88,7 @@ def fit_em(
         Number of starts. Each gets a short run, and the best quarter (four at least) are carried on. A given start
         replaces them.
     init
-        ``"auto"``, ``"k-means++"``, ``"random"``, ``"hierarchical"`` (`bayesgmm.engines.starts.made_starts`), or a
+        ``"auto"``, ``"k-means++"``, ``"random"``, ``"hierarchical"`` (`bayesgmm.engines.starts.make_starts`), or a
         `MixtureFit` or `Params` to start from.
     seed
         int or JAX key.
@@ -125,34 +131,67 @@ def fit_em(
         hierarchical prior the density has no highest mode.
     """
     _check_arguments(algorithm, max_iter, tol, n_init)
+    settings = {
+        "n_init": n_init, "init": init, "algorithm": algorithm, "max_iter": max_iter, "tol": tol, "accelerate": accelerate,
+        "dtype": dtype,
+    }  # fmt: skip
     with scope(dtype), stopwatch() as clock:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
         check_has_mode(problem.prior)
-        key_start, key_climb = jr.split(as_key(seed))
+        key_start, key_ascent = jr.split(as_key(seed))
         given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
         starts = _starts(key_start, problem, n_init, init, labels_init, given)
+        quick = accelerate and algorithm == "em"
         tol_used = 0.0 if algorithm == "sem" else tol
         brief = progress_bar is None and problem.table.num_rows <= BATCHED_ROWS
         with listening(False if brief else progress_bar) as listener:
-
-            def report(done: int) -> None:
-                listener(algorithm, done, max_iter, "")
-
-            if algorithm == "em" and accelerate and tol > 0 and len(starts.weights) > 1:
-                states, interrupted = search(key_climb, starts, problem, tol, max_iter, report)
-            else:
-                quick = accelerate and algorithm == "em"
-                states, interrupted = climb(
-                    key_climb, foot(starts, problem.belief, max_iter, quick), problem.belief, problem.rows, tol_used,
-                    max_iter, algorithm, quick, report=report,
-                )  # fmt: skip
-                states = to_numpy(states)
-            best = _best(states, problem, interrupted)
-            steps = int(states.iteration[best])
-            listener(algorithm, steps, steps, STATUS[int(states.status[best])])
-        fit = to_fit(states, best, problem, algorithm, interrupted, clock, seed, marginal=algorithm == "cem")
-    _warn(fit, np.asarray(states.counts[best]), tol_used)
+            ascents, interrupted = _ascend(key_ascent, starts, problem, tol_used, max_iter, algorithm, quick, listener)
+            best = _best(ascents, problem, interrupted)
+            steps = int(ascents.iteration[best])
+            listener(algorithm, steps, steps, STATUS[int(ascents.status[best])])
+        fit = to_fit(ascents, best, problem, algorithm, interrupted, clock, seed, settings)
+    _warn(fit, np.asarray(ascents.counts[best]), tol_used)
     return fit
+
+
+def _ascend(
+    key,
+    starts: Params,
+    problem: Problem,
+    tol: float,
+    max_iter: int,
+    algorithm: str,
+    accelerate: bool,
+    listener: Listener,
+) -> tuple[Ascent, bool]:
+    """All ascents, on the host, and whether Ctrl-C cut one short."""
+
+    def report(done: int) -> None:
+        listener(algorithm, done, max_iter, "")
+
+    if accelerate and tol > 0 and len(starts.weights) > 1:
+        return search(key, starts, problem, tol, max_iter, report)
+    ascents, interrupted = run_ascents(
+        key, begin(starts, problem.standard_prior, max_iter, accelerate), problem.standard_prior, problem.rows, tol, max_iter,
+        algorithm, accelerate, report=report,
+    )  # fmt: skip
+    return to_numpy(ascents), interrupted
+
+
+def check_has_mode(prior: Belief | str | None) -> None:
+    """Refuse a prior under which EM has no mode to ascend to.
+
+    Raises
+    ------
+    PriorError
+        If θ given z has no closed form, or the density is unbounded at weight 0.
+    """
+    check_conjugacy("em", Conjugacy.CONDITIONAL, prior)
+    if isinstance(prior, Belief) and prior.unbounded_at_zero:
+        raise PriorError(
+            "With a Dirichlet concentration below 1 the posterior density is unbounded at weight 0, so it has no mode. "
+            "Use a concentration of at least 1 for MAP, or sample the posterior (sample_gibbs, sample_nuts)."
+        )
 
 
 def _starts(key, problem: Problem, n_init: int, init: Any, labels: Any, given: dict[str, Any]) -> Params:
@@ -160,27 +199,27 @@ def _starts(key, problem: Problem, n_init: int, init: Any, labels: Any, given: d
     if sum(ways) > 1:
         raise ArgumentError("Give one start: labels_init, or means_init with its companions, or a fit as init.")
     if labels is not None:
-        return initialize.label_start(labels, problem)
+        return starting.label_start(labels, problem)
     if ways[1]:
-        return initialize.given_start(problem, **given)
+        return starting.given_start(problem, **given)
     if not isinstance(init, str):
-        return initialize.warm_start(getattr(init, "params", init), problem)
-    if init not in initialize.INITS:
-        raise ArgumentError(f"init must be one of {', '.join(initialize.INITS)}, a fit or Params, got {init!r}.")
-    return initialize.made_starts(key, problem, n_init, init)
+        return starting.warm_start(getattr(init, "params", init), problem)
+    if init not in starting.INITS:
+        raise ArgumentError(f"init must be one of {', '.join(starting.INITS)}, a fit or Params, got {init!r}.")
+    return starting.make_starts(key, problem, n_init, init)
 
 
-def _best(states: Climb, problem: Problem, interrupted: bool) -> int:
-    good = np.asarray(usable(states)) & (interrupted | (states.status != PRUNED))
+def _best(ascents: Ascent, problem: Problem, interrupted: bool) -> int:
+    good = np.asarray(usable(ascents)) & (interrupted | (np.asarray(ascents.status) != PRUNED))
     if not good.any() and interrupted:
         raise SamplingInterrupted("EM was stopped before any start had an objective. Nothing can be returned.")
     if not good.any():
-        _raise_failure(states, problem)
-    return int(np.where(good, states.objective, -np.inf).argmax())
+        _raise_failure(ascents, problem)
+    return int(np.where(good, ascents.objective, -np.inf).argmax())
 
 
-def _raise_failure(states: Climb, problem: Problem) -> None:
-    names = [STATUS[int(status)] for status in states.status]
+def _raise_failure(ascents: Ascent, problem: Problem) -> None:
+    names = [STATUS[int(status)] for status in ascents.status]
     counted = ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
     advice = (
         "Use prior='default' (MAP), which bounds it; or ask for fewer components, or more starts (n_init)."
@@ -188,7 +227,7 @@ def _raise_failure(states: Climb, problem: Problem) -> None:
         else "Ask for fewer components, or for a prior with a larger scale."
     )
     in_single = " float32 resolves less than float64: try that first." if problem.dtype == "float32" else ""
-    if np.isin(states.status, (COLLAPSED, EMPTY)).any():
+    if np.isin(ascents.status, (COLLAPSED, EMPTY)).any():
         raise CollapseError(
             f"No start led to a fit ({counted} of {len(names)}): with free covariances the likelihood is unbounded where a "
             f"component closes in on too few points. {advice}{in_single}"
@@ -219,8 +258,8 @@ def _warn(fit: MixtureFit, counts: np.ndarray, tol: float) -> None:
             "Use dtype='float64', or a larger tol.",
             NotConvergedWarning, stacklevel=3,
         )  # fmt: skip
-    unbounded = unbounded_because(fit.prior, fit.family, fit.table.values)
-    if unbounded is not None:
+    unbounded = fit.prior and fit.prior.components.unbounded_because(fit.family, fit.table.values)
+    if unbounded:
         warnings.warn(
             f"{unbounded}. This fit is a local mode. The posterior is proper: sample it, or raise hyper_df or df.",
             SpuriousComponentWarning, stacklevel=3,
@@ -232,3 +271,30 @@ def _warn(fit: MixtureFit, counts: np.ndarray, tol: float) -> None:
             "needs: this is likely a spurious mode of the likelihood. Use prior='default', or fewer components.",
             SpuriousComponentWarning, stacklevel=3,
         )  # fmt: skip
+
+
+def _run(x: Any, n_components: int, *, reference: Any = None, **arguments: Any) -> MixtureFit:
+    """`fit_em`, with its components numbered as in ``reference``."""
+    fit = fit_em(x, n_components, **arguments)
+    if reference is None:
+        return fit
+    target = reference.params if isinstance(reference, MixtureFit) else reference
+    return replace(fit, params=permute(fit.params, align(fit.params, target)))
+
+
+def _run_mle(
+    x: Any, n_components: int, *, prior: Any = None, progress_bar: Progress = None, **arguments: Any
+) -> MixtureFit:
+    """Maximum likelihood, whatever the prior of the other engines."""
+    del prior
+    if callable(progress_bar):
+        listener = progress_bar
+        progress_bar = lambda label, done, total, note: listener("mle", done, total, note)  # noqa: E731
+    return _run(x, n_components, prior=None, progress_bar=progress_bar, **arguments)
+
+
+EM = Engine(
+    "em", "EM, maximum a posteriori", _run, ("n_init",), draws=False, needs=Conjugacy.CONDITIONAL,
+    flat_title="EM, maximum likelihood (flat prior)",
+)  # fmt: skip
+MLE = Engine("mle", "EM, maximum likelihood (flat prior)", _run_mle, ("n_init",), draws=False, uses_prior=False)

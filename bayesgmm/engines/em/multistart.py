@@ -1,4 +1,4 @@
-"""Many starts, few turns each, the best carried on (Biernacki, Celeux & Govaert 2003)."""
+"""Multi-start: many starts, few iterations each, the best carried on (Biernacki, Celeux & Govaert 2003)."""
 
 from collections.abc import Callable
 
@@ -18,25 +18,27 @@ from bayesgmm.engines.em.ascent import (
     PRUNED,
     ROUNDING,
     RUNNING,
-    Climb,
+    Ascent,
+    Limits,
     ascend,
-    climb,
-    foot,
+    begin,
+    run_ascents,
     usable,
 )
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.priors.normal_inverse_wishart import Belief
-from bayesgmm.problem import Problem, host_generator
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Problem
+from bayesgmm.runtime.arguments import host_generator
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.statistics import Rows, to_rows
+from bayesgmm.sweep.rows import Rows, to_rows
 
 SHORT = 15
-"""Turns that each start gets before the others are pruned."""
+"""Iterations of each start before the others are pruned."""
 LANES = 16
-"""Starts that climb side by side on small data: one shape, hence one compilation, whatever their number."""
+"""Starts that ascend side by side on small data: one shape, hence one compilation, whatever their number."""
 
 
 def carried_on(num_starts: int) -> int:
@@ -51,28 +53,35 @@ def search(
     tol: float,
     max_iter: int,
     report: Callable[[int], None] = lambda done: None,
-) -> tuple[Climb, bool]:
-    """Short runs of EM from all starts, full runs from the best; the states of all, on the host, and whether Ctrl-C came.
+) -> tuple[Ascent, bool]:
+    """Short runs of EM from all starts, full runs from the best; all ascents, on the host, and whether Ctrl-C came.
 
-    With many rows the short runs see a subsample, and only those carried on see all the data.
+    With many rows the short runs use a subsample, and only those carried on use all the data.
     """
     key_rows, key_short, key_long = jr.split(key, 3)
-    num_starts, keep = len(starts.weights), carried_on(len(starts.weights))
+    keep = carried_on(len(starts.weights))
     if problem.rows.capacity <= BATCHED_ROWS:
-        states, interrupted = _restarts(key_short, starts, problem.rows, problem, tol, max_iter, SHORT, keep)
-        report(int(states.iteration.max()))
-        return states, interrupted
+        ascents, interrupted = _restarts(key_short, starts, problem.rows, problem, tol, max_iter, SHORT, keep)
+        report(int(ascents.iteration.max()))
+        return ascents, interrupted
     few = to_rows(subsample(key_rows, problem.table.values), problem.frame, problem.dtype)
-    scouts, interrupted = _restarts(key_short, starts, few, problem, tol, max_iter, 4 * SHORT, 0)
-    order = _ranking(scouts)
-    tried: list[Climb] = []
-    for first in range(0, num_starts, keep):
-        chosen = order[first : first + keep]
-        heights = foot(jax.tree.map(lambda leaf, c=chosen: leaf[c], scouts.best), problem.belief, max_iter, True)
-        states, interrupted = climb(
-            key_long, heights, problem.belief, problem.rows, tol, max_iter, "em", True, report=report
-        )
-        tried.append(to_numpy(states))
+    scouts, _ = _restarts(key_short, starts, few, problem, tol, max_iter, 4 * SHORT, 0)
+    return _carry_on(key_long, scouts, keep, problem, tol, max_iter, report)
+
+
+def _carry_on(key, scouts: Ascent, keep: int, problem: Problem, tol, max_iter: int, report) -> tuple[Ascent, bool]:
+    """Full runs on all rows from the best `keep` scouts; if all of them fail, from the next best."""
+    ranked = np.argsort(np.where(usable(scouts), -scouts.objective, np.inf), kind="stable")
+    tried: list[Ascent] = []
+    interrupted = False
+    for first in range(0, len(ranked), keep):
+        chosen = ranked[first : first + keep]
+        starts = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], scouts.params)
+        ascents, interrupted = run_ascents(
+            key, begin(starts, problem.standard_prior, max_iter, True), problem.standard_prior, problem.rows, tol, max_iter,
+            "em", True, report=report,
+        )  # fmt: skip
+        tried.append(to_numpy(ascents))
         if interrupted or not np.isin(tried[-1].status, FAILED).all():
             break
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *tried), interrupted
@@ -82,78 +91,64 @@ def _restarts(key, starts: Params, rows: Rows, problem: Problem, tol, max_iter, 
     """Short runs from every start, and long ones from the best `keep` (none, if 0), in one compiled program.
 
     A start that has ended well in its short run counts among those carried on. If all of them fail, the next best take
-    their place. Returns the states, and whether Ctrl-C cut the work short.
+    their place. Returns the ascents, and whether Ctrl-C cut the work short.
     """
     num_starts = len(starts.weights)
     groups = -(-num_starts // LANES)
     lanes = np.minimum(np.arange(groups * LANES), num_starts - 1)
-    states = foot(jax.tree.map(lambda leaf: np.asarray(leaf)[lanes], starts), problem.belief, max_iter, True)
-    filled = np.where(np.arange(len(lanes)) < num_starts, RUNNING, COLLAPSED)  # what fills the last group takes no part
-    states = states._replace(status=jnp.asarray(filled))
+    filled = jax.tree.map(lambda leaf: np.asarray(leaf)[lanes], starts)
+    ascents = begin(filled, problem.standard_prior, max_iter, True)
+    # Lanes that fill the last group take no part.
+    ascents = ascents.with_status(jnp.asarray(np.where(np.arange(len(lanes)) < num_starts, RUNNING, COLLAPSED)))
     limits = np.asarray(tol, problem.dtype), np.asarray(max_iter), np.asarray(short), np.asarray(keep)
     first = 0
     with interruptible() as stop:
         while True:
-            states = _SHORT_AND_LONG(key, states, problem.belief, rows, *limits, np.asarray(first))
-            statuses = np.asarray(states.status)[:num_starts]
+            ascents = _SHORT_AND_LONG(key, ascents, problem.standard_prior, rows, *limits, np.asarray(first))
+            statuses = np.asarray(ascents.status)[:num_starts]
             ended, left = np.isin(statuses, (CONVERGED, MAX_ITER, ROUNDING)).any(), (statuses == PRUNED).any()
             if stop.is_set() or keep == 0 or ended or not left:
                 break
             first = groups
-        cut = stop.is_set() and bool((np.asarray(states.status)[:num_starts] == RUNNING).any())
-    return jax.tree.map(lambda leaf: leaf[:num_starts], to_numpy(states)), cut
+        cut = stop.is_set() and bool((statuses == RUNNING).any())
+    return jax.tree.map(lambda leaf: leaf[:num_starts], to_numpy(ascents)), cut
 
 
-def _short_and_long(key, states: Climb, prior: Belief, rows: Rows, tol, max_iter, short, keep, first) -> Climb:
+def _short_and_long(key, ascents: Ascent, prior: Belief, rows: Rows, tol, max_iter, short, keep, first) -> Ascent:
     """Rounds of `LANES` starts side by side, from round ``first`` on; the last round is the long run of the best.
 
-    One loop does all rounds, so that a turn is compiled once.
+    One loop does all rounds, so that an iteration is compiled once.
     """
-    groups = len(states.status) // LANES
+    groups = len(ascents.status) // LANES
     keys = jr.split(key, LANES)
     priors = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (LANES, *jnp.shape(leaf))), prior)
 
-    def round_(i, states):
+    def round_(i, ascents):
         last = i == groups
-        best, pruned = _prune(states, keep)
+        best, pruned = _prune(ascents, keep)
         chosen = jnp.where(last, best, i * LANES + jnp.arange(LANES))
-        states = states._replace(status=jnp.where(last, pruned, states.status))
-        mine = jax.tree.map(lambda leaf: leaf[chosen], states)
-        until = jnp.where(last, max_iter, short)
-        mine = ascend(keys, mine, priors, rows, tol, max_iter, until, kernel="em", batched=True, accelerate=True)
-        return jax.tree.map(lambda all_, some: all_.at[chosen].set(some), states, mine)
+        ascents = ascents.with_status(jnp.where(last, pruned, ascents.status))
+        mine = jax.tree.map(lambda leaf: leaf[chosen], ascents)
+        limits = Limits(tol, max_iter, jnp.where(last, max_iter, short))
+        mine = ascend(keys, mine, priors, rows, limits, kernel="em", batched=True, accelerate=True)
+        return jax.tree.map(lambda all_, some: all_.at[chosen].set(some), ascents, mine)
 
-    return lax.fori_loop(first, groups + jnp.where(keep > 0, 1, 0), round_, states)
+    return lax.fori_loop(first, groups + jnp.where(keep > 0, 1, 0), round_, ascents)
 
 
 _SHORT_AND_LONG = Program(_short_and_long)
 
 
-def _prune(states: Climb, keep) -> tuple[Int[Array, "L"], Int[Array, "S"]]:
+def _prune(ascents: Ascent, keep) -> tuple[Int[Array, "L"], Int[Array, "S"]]:
     """The best lanes, best first, and the statuses once all but `keep` of them are marked as pruned."""
-    ended = jnp.isin(states.status, jnp.asarray((CONVERGED, MAX_ITER, ROUNDING)))
-    waiting = jnp.isin(states.status, jnp.asarray((RUNNING, PRUNED)))
-    best = lax.top_k(jnp.where(ended | waiting, states.objective, -jnp.inf), LANES)[1]
+    ended = jnp.isin(ascents.status, jnp.asarray((CONVERGED, MAX_ITER, ROUNDING)))
+    waiting = jnp.isin(ascents.status, jnp.asarray((RUNNING, PRUNED)))
+    best = lax.top_k(jnp.where(ended | waiting, ascents.objective, -jnp.inf), LANES)[1]
     among = jnp.zeros(len(waiting), bool).at[best].set(jnp.arange(LANES) < keep)
-    return best, jnp.where(waiting, jnp.where(among, RUNNING, PRUNED), states.status)
-
-
-def _ranking(states: Climb) -> np.ndarray:
-    return np.argsort(np.where(usable(states), -states.objective, np.inf), kind="stable")
-
-
-def put_back(states: Climb, lanes: np.ndarray, new: Climb) -> Climb:
-    """The states, with some of them replaced."""
-
-    def put(all_, some):
-        out = np.array(all_)
-        out[lanes] = some
-        return out
-
-    return jax.tree.map(put, states, new)
+    return best, jnp.where(waiting, jnp.where(among, RUNNING, PRUNED), ascents.status)
 
 
 def subsample(key: PRNGKeyArray, values: np.ndarray) -> np.ndarray:
-    """As many rows as climb side by side."""
+    """As many rows as ascend side by side."""
     chosen = host_generator(key).choice(len(values), BATCHED_ROWS, replace=False)
     return values[np.sort(chosen)]

@@ -1,4 +1,4 @@
-"""From the end of a climb to a fit in the user's units."""
+"""From the end of an ascent to a fit in the user's units."""
 
 from typing import Any
 
@@ -6,52 +6,45 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesgmm.engines.em.ascent import CONVERGED, FAILED, PRUNED, STATUS, Climb, usable
-from bayesgmm.engines.kernels import log_likelihood
+from bayesgmm.engines.em.ascent import CONVERGED, FAILED, PRUNED, STATUS, Ascent, usable
 from bayesgmm.model.alignment import by_first_mean, permute
 from bayesgmm.model.types import Params
-from bayesgmm.priors.normal_inverse_wishart import Belief
-from bayesgmm.problem import Problem, log_kernel
+from bayesgmm.problem import Problem
 from bayesgmm.results.fit import Basin, MixtureFit
 from bayesgmm.runtime.programs import Stopwatch
+from bayesgmm.sweep.likelihood import log_likelihood
 
 
 def to_fit(
-    states: Climb, best: int, problem: Problem, algorithm: str, interrupted: bool, clock: Stopwatch, seed: Any,
-    marginal: bool = False,
+    ascents: Ascent, best: int, problem: Problem, algorithm: str, interrupted: bool, clock: Stopwatch, seed: Any,
+    settings: dict[str, Any],
 ) -> MixtureFit:  # fmt: skip
-    """The fit at the end of climb `best` of several (on the host); ``marginal``: the objective is no log-likelihood."""
-    chosen = jax.tree.map(lambda leaf: leaf[best], states)
+    """The fit at the end of ascent `best` of several (on the host)."""
+    chosen = jax.tree.map(lambda leaf: leaf[best], ascents)
     objective = float(chosen.objective)
-    restored = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), problem.frame.restore(chosen.best))
-    inside, outside = 0.0, 0.0  # log p(θ) in standardised coordinates, and in the user's: a flat belief has none
-    if problem.prior is not None:
-        inside = _log_prior(chosen.best, problem.belief)
-        outside = _log_prior(restored, problem.penalty) + problem.prior_constant
+    restored = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), problem.frame.restore(chosen.params))
+    # log p(θ) in standardised coordinates and in the user's units; a flat prior adds nothing.
+    inside = 0.0 if problem.prior is None else problem.standard_log_prior(chosen.params)
+    outside = problem.model.log_prior(restored)
     value = objective - inside - problem.log_volume
     shift = value + outside - objective
     return MixtureFit(
         params=permute(restored, by_first_mean(restored)),
-        log_likelihood=_marginal(chosen.best, problem) if marginal else value,
+        # The objective of CEM is a classification log-likelihood.
+        log_likelihood=_marginal(chosen.params, problem) if algorithm == "cem" else value,
         objective=value + outside,
         converged=int(chosen.status) == CONVERGED,
         status=STATUS[int(chosen.status)],
         n_iter=int(chosen.iteration),
         trace=np.asarray(chosen.trace, np.float64)[: int(chosen.iteration) + 1] + shift,
-        basins=_basins(states, shift),
+        basins=_basins(ascents, shift),
         algorithm=algorithm,
-        family=problem.family,
-        prior=problem.prior,
-        table=problem.table,
-        frame=problem.frame,
+        model=problem.model,
+        settings=settings,
         interrupted=interrupted,
         clock=clock,
         seed=seed,
     )
-
-
-def _log_prior(params: Params, belief: Belief) -> float:
-    return float(log_kernel(*jax.tree.map(jnp.asarray, (params, belief))))
 
 
 def _marginal(params: Params, problem: Problem) -> float:
@@ -59,30 +52,30 @@ def _marginal(params: Params, problem: Problem) -> float:
     return float(log_likelihood(params, problem.rows)) - problem.log_volume
 
 
-def _basins(states: Climb, shift: float) -> tuple[Basin, ...]:
+def _basins(ascents: Ascent, shift: float) -> tuple[Basin, ...]:
     """Starts that ended within 1e-3 of one another in the objective are one basin; others are listed by kind."""
-    ended = np.asarray(usable(states)) & (states.status != PRUNED)
-    order = np.lexsort((-np.where(np.isfinite(states.objective), states.objective, -np.inf), ~ended))
+    ended = np.asarray(usable(ascents)) & (ascents.status != PRUNED)
+    order = np.lexsort((-np.where(np.isfinite(ascents.objective), ascents.objective, -np.inf), ~ended))
     groups: list[list[int]] = []
     for i in map(int, order):
-        home = next((group for group in groups if _same(states, group[0], i)), None)
+        home = next((group for group in groups if _same(ascents, group[0], i)), None)
         if home is None:
             groups.append([i])
         else:
             home.append(i)
     return tuple(
         Basin(
-            objective=float(states.objective[group[0]]) + shift,
+            objective=float(ascents.objective[group[0]]) + shift,
             hits=len(group),
-            mean_iterations=float(states.iteration[np.array(group)].mean()),
-            status=STATUS[int(states.status[group[0]])],
+            mean_iterations=float(ascents.iteration[np.array(group)].mean()),
+            status=STATUS[int(ascents.status[group[0]])],
         )
         for group in groups
     )
 
 
-def _same(states: Climb, first: int, second: int) -> bool:
-    if states.status[first] != states.status[second]:
+def _same(ascents: Ascent, first: int, second: int) -> bool:
+    if ascents.status[first] != ascents.status[second]:
         return False
-    kind_only = int(states.status[first]) in (*FAILED, PRUNED)
-    return kind_only or float(abs(states.objective[first] - states.objective[second])) < 1e-3
+    kind_only = int(ascents.status[first]) in (*FAILED, PRUNED)
+    return kind_only or float(abs(ascents.objective[first] - ascents.objective[second])) < 1e-3

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Int
 
+from bayesgmm.engines.to_posterior import Collected
 from bayesgmm.errors import CheckpointError, FitError
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
@@ -31,15 +32,6 @@ def collect(advance: Callable, state, num_steps: Int[Array, ""]):
         return state, jax.tree.map(lambda all_, one: all_.at[i].set(one), kept, output)
 
     return lax.fori_loop(0, num_steps, turn, (state, kept))
-
-
-class Collected(NamedTuple):
-    """What a run of chains leaves: where they stand, outputs with leading axes (chain, draw), and whether it was cut short."""
-
-    state: Any
-    outputs: Any
-    """(params, log-likelihood, the sampler's statistics by name); None if no draw was kept."""
-    interrupted: bool
 
 
 Report = Callable[[int, Any], None]

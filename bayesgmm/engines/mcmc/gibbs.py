@@ -10,21 +10,25 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Int, PRNGKeyArray
 
-from bayesgmm.engines.chains import Init
+from bayesgmm.engines.chain_starts import Init
+from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine
 from bayesgmm.engines.kernels import KERNELS, step
 from bayesgmm.engines.mcmc.chain_loop import collect
 from bayesgmm.engines.mcmc.sampler import Sampler, run_sampler
 from bayesgmm.engines.mcmc.tempering import Replicas, replicate, turn
 from bayesgmm.errors import MixingWarning
+from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.priors.normal_inverse_wishart import Belief
-from bayesgmm.problem import Problem, check_count
+from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Problem
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.arguments import check_count
 from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Progress
-from bayesgmm.sweep.statistics import Rows
+from bayesgmm.sweep.rows import Rows
 
 
 class GibbsState(NamedTuple):
@@ -118,7 +122,7 @@ def sample_gibbs(
 def gibbs(tempering: int, num_warmup: int) -> Sampler:
     """Gibbs as a `Sampler`: plain, or with so many replicas, whose ladder warm-up places."""
     if tempering == 1:
-        return GIBBS
+        return PLAIN
     settings = (("tempering", tempering),)
     return Sampler(
         "gibbs", partial(_start_replicas, tempering), partial(_advance_replicas, num_warmup), settings, _swaps
@@ -130,21 +134,21 @@ def _start(keys: Any, starts: Params, problem: Problem) -> GibbsState:
 
 
 def _advance(state: GibbsState, count: Int[Array, ""], problem: Problem):
-    return _BLOCK(state, count, problem.belief, problem.rows)
+    return _BLOCK(state, count, problem.standard_prior, problem.rows)
 
 
 def _block(state: GibbsState, count: Int[Array, ""], prior: Belief, rows: Rows):
     def advance(state: GibbsState):
         key = jr.fold_in(state.key, state.sweeps)
-        params, stats = step(KERNELS["gibbs"], key, state.params, prior, rows)
+        params, seen = step(KERNELS["gibbs"], key, state.params, prior, rows)
         # The sweep that starts from θ is the one that knows θ's log-likelihood, so θ is recorded as it goes in.
-        return GibbsState(params, state.key, state.sweeps + 1), (state.params, stats.value, {})
+        return GibbsState(params, state.key, state.sweeps + 1), (state.params, seen.stats.value, {})
 
     return jax.vmap(lambda state: collect(advance, state, count))(state)
 
 
 _BLOCK = Program(_block)
-GIBBS = Sampler("gibbs", _start, _advance)
+PLAIN = Sampler("gibbs", _start, _advance)
 
 
 class TemperedState(NamedTuple):
@@ -161,7 +165,7 @@ def _start_replicas(tempering: int, keys: Any, starts: Params, problem: Problem)
 
 
 def _advance_replicas(num_warmup: int, state: TemperedState, count: Int[Array, ""], problem: Problem):
-    return _TEMPERED_BLOCK(state, count, jnp.asarray(num_warmup), problem.belief, problem.rows)
+    return _TEMPERED_BLOCK(state, count, jnp.asarray(num_warmup), problem.standard_prior, problem.rows)
 
 
 def _tempered_block(state: TemperedState, count: Int[Array, ""], num_warmup: Int[Array, ""], prior: Belief, rows: Rows):
@@ -179,3 +183,11 @@ def _swaps(outputs: Any) -> str:
 
 
 _TEMPERED_BLOCK = Program(_tempered_block)
+GIBBS = Engine(
+    "gibbs",
+    "Gibbs sampling",
+    sample_gibbs,
+    (*CHAIN_SETTINGS, "tempering"),
+    needs=Conjugacy.CONDITIONAL,
+    families=CONJUGATE,
+)

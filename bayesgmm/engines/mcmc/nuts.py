@@ -16,26 +16,26 @@ from numpyro.infer.hmc import hmc
 from numpyro.infer.util import potential_energy
 
 from bayesgmm.engines import coordinates
-from bayesgmm.engines.chains import Init
+from bayesgmm.engines.chain_starts import Init
 from bayesgmm.engines.coordinates import constrain, log_jacobian, unconstrain
-from bayesgmm.engines.kernels import mixture_stats
-from bayesgmm.engines.mcmc import nuts_with_labels as explicit
+from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine
+from bayesgmm.engines.mcmc import nuts_with_labels
 from bayesgmm.engines.mcmc.chain_loop import collect
 from bayesgmm.engines.mcmc.sampler import Sampler, run_sampler
 from bayesgmm.engines.numpyro_model import gaussian_mixture
 from bayesgmm.errors import ArgumentError, PriorError
+from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.priors.lkj import NormalTimesLKJ
-from bayesgmm.priors.normal_inverse_wishart import Belief, flat_belief
-from bayesgmm.priors.semiconjugate import HierarchicalInverseWishart
-from bayesgmm.priors.semiconjugate_posterior import Independent
-from bayesgmm.problem import Problem, check_count
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Problem
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.arguments import check_count
 from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Progress
-from bayesgmm.sweep.statistics import Rows
+from bayesgmm.sweep.likelihood import complete_data
+from bayesgmm.sweep.rows import Rows
 
 MANY_ROWS = 2000
 """Rows from which on the mass matrix starts from EM's information: with fewer, compiling it costs more than it saves."""
@@ -107,11 +107,10 @@ def sample_nuts(
     recipe = Recipe(num_warmup, target_accept_prob, max_tree_depth, dense_mass, likelihood)
     if likelihood != "marginal" and covariance_type not in ("full", "VVV", "V"):
         raise ArgumentError(f"likelihood={likelihood!r} is the model with free covariances. Use likelihood='marginal'.")
-    own = prior.components if isinstance(prior, Belief) else None
-    if likelihood != "marginal" and isinstance(own, HierarchicalInverseWishart | NormalTimesLKJ):
+    if likelihood != "marginal" and isinstance(prior, Belief) and not prior.components.sites_are_theta:
         raise PriorError(
-            f"likelihood={likelihood!r} moves in other coordinates than a {type(own).__name__} prior needs. Use 'marginal', "
-            "which is the same density; or NumPyro's own NUTS on bayesgmm.gaussian_mixture."
+            f"likelihood={likelihood!r} moves in other coordinates than a {type(prior.components).__name__} prior needs. Use "
+            "'marginal', which is the same density; or NumPyro's own NUTS on bayesgmm.gaussian_mixture."
         )
     return run_sampler(
         nuts(recipe), x, n_components, covariance_type=covariance_type, prior=prior, num_warmup=num_warmup,
@@ -134,8 +133,7 @@ def potential(prior: Belief, data: Rows | Float[Array, "N D"]):
     """
     if isinstance(data, Rows):
         return lambda position: coordinates.potential(position, prior, data)
-    if isinstance(prior.components, Independent):
-        prior = prior._replace(components=prior.components.own)
+    prior = prior.as_written()
     story = enum(config_enumerate(gaussian_mixture), first_available_dim=-2)
     constant = prior.log_normaliser()
     return lambda position: potential_energy(story, (prior, data), {}, position, enum=True) + constant
@@ -155,11 +153,11 @@ def _kernel(recipe: Recipe, prior: Belief, data):
 
 
 def _start(recipe: Recipe, keys: Key[Array, "C"], starts: Params, problem: Problem):
-    return _START(keys, starts, problem.belief, _data(recipe, problem), recipe=recipe)
+    return _START(keys, starts, problem.standard_prior, _data(recipe, problem), recipe=recipe)
 
 
 def _advance(recipe: Recipe, states, count: Int[Array, ""], problem: Problem):
-    return _BLOCK(states, count, problem.belief, _data(recipe, problem), recipe=recipe)
+    return _BLOCK(states, count, problem.standard_prior, _data(recipe, problem), recipe=recipe)
 
 
 def _data(recipe: Recipe, problem: Problem):
@@ -168,9 +166,9 @@ def _data(recipe: Recipe, problem: Problem):
 
 def _starts(keys: Key[Array, "C"], starts: Params, prior: Belief, data, recipe: Recipe):
     if recipe.likelihood == "labels":
-        prior = prior._replace(components=getattr(prior.components, "own", prior.components))
+        prior = prior.as_written()
         return jax.vmap(
-            lambda key, params: explicit.start(key, params, prior, data, recipe.num_warmup, _settings(recipe))
+            lambda key, params: nuts_with_labels.start(key, params, prior, data, recipe.num_warmup, _settings(recipe))
         )(keys, starts)
     start, _ = _kernel(recipe, prior, data)
 
@@ -189,8 +187,7 @@ def _information(params: Params, prior: Belief, rows: Rows, dense: bool) -> Floa
     This is the curvature of ``E[log p(x, z, θ)]``, z averaged at the start (Dempster, Laird & Rubin 1977): a function of
     K × D × D numbers. Where it is not positive, as it can be far from a mode, a coordinate has variance 1.
     """
-    stats = mixture_stats(params, rows)
-    complete = flat_belief(*params.means.shape).update(stats)
+    complete, _ = complete_data(params, rows)
     flat, rebuild = ravel_pytree(unconstrain(params, prior))
 
     def minus_log_joint(flat: Any) -> Float[Array, ""]:
@@ -209,10 +206,10 @@ def _information(params: Params, prior: Belief, rows: Rows, dense: bool) -> Floa
 
 def _block(states, count: Int[Array, ""], prior: Belief, data, recipe: Recipe):
     if recipe.likelihood == "labels":
-        prior = prior._replace(components=getattr(prior.components, "own", prior.components))
-        return jax.vmap(lambda state: explicit.block(state, count, prior, data, recipe.num_warmup, _settings(recipe)))(
-            states
-        )
+        prior = prior.as_written()
+        return jax.vmap(
+            lambda state: nuts_with_labels.block(state, count, prior, data, recipe.num_warmup, _settings(recipe))
+        )(states)
 
     def one(state):
         start, sample = _kernel(recipe, prior, data)
@@ -245,3 +242,4 @@ def _note(outputs) -> str:
 
 _START = Program(_starts, static=("recipe",))
 _BLOCK = Program(_block, static=("recipe",))
+NUTS = Engine("nuts", "NUTS with z summed out", sample_nuts, CHAIN_SETTINGS, families=CONJUGATE)

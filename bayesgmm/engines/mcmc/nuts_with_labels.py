@@ -15,7 +15,7 @@ from bayesgmm.engines.mcmc.chain_loop import collect
 from bayesgmm.engines.numpyro_model import gaussian_mixture
 from bayesgmm.model.mixture import log_likelihood
 from bayesgmm.model.types import Params
-from bayesgmm.priors.normal_inverse_wishart import Belief
+from bayesgmm.priors.prior import Belief
 
 SITES = ("weights", "means", "scale_trils")
 

@@ -11,28 +11,23 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Int
 
-from bayesgmm.engines.chains import (
-    Init,
-    chain_starts,
-    check_chain_arguments,
-    check_family,
-    check_reference,
-    check_sampled,
-    to_posterior,
-    to_report,
-)
-from bayesgmm.engines.mcmc.chain_loop import run_chains
+from bayesgmm.engines.chain_starts import Init, chain_starts
+from bayesgmm.engines.checks import check_chain_arguments, check_reference, check_sampled
+from bayesgmm.engines.engine import find_engine
+from bayesgmm.engines.mcmc.chain_loop import Report, run_chains
+from bayesgmm.engines.to_posterior import Origin, to_posterior
 from bayesgmm.errors import SamplingInterrupted
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.priors.normal_inverse_wishart import Belief
-from bayesgmm.problem import Problem, as_key, check_prior, prepare
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Problem, prepare, to_problem
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.arguments import as_key, split_seed
 from bayesgmm.runtime.checkpoint import Checkpoint, fingerprint, freeze, thaw
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.programs import Stopwatch, stopwatch
-from bayesgmm.runtime.progress import Progress, listening
+from bayesgmm.runtime.progress import Listener, Progress, listening
 from bayesgmm.version import __version__
 
 
@@ -76,62 +71,67 @@ def run_sampler(
     check_chain_arguments(num_warmup, num_samples, num_chains, prior)
     with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
-        check_family(sampler.name, problem.family, problem.table.dim)
-        check_prior(sampler.name, problem.prior)
-        check_sampled(problem, num_chains, num_samples)
-        check_reference(reference, problem)
-        key_start, key_run = jr.split(as_key(seed), 3)[:2]  # the third is the DataTree's
+        find_engine(sampler.name).check(problem.prior, problem.family, problem.table.dim)
+        check_sampled(problem.model, num_chains, num_samples)
+        check_reference(reference, problem.model)
+        keys = split_seed(seed)
         folder = None
         if checkpoint is not None:
             folder = Checkpoint(checkpoint, _question(sampler, problem, num_warmup, num_chains, seed, init))
-        starts = chain_starts(key_start, problem, num_chains, init)
-        state = sampler.start(jr.split(key_run, num_chains), starts, problem)
+        starts = chain_starts(keys.start, problem, num_chains, init)
+        state = sampler.start(jr.split(keys.run, num_chains), starts, problem)
         run = run_chains(
             lambda state, count: sampler.block(state, count, problem), state, num_warmup, num_samples,
-            to_report(listener, sampler.name, num_warmup, num_samples, sampler.note), folder,
+            to_report(listener, sampler, num_warmup, num_samples), folder,
         )  # fmt: skip
         if run.outputs is None and folder is not None and folder.failed is None:
             raise SamplingInterrupted(
                 f"{sampler.name} was stopped during warm-up. {folder.folder} holds where it stood: the same call goes on."
             )
-        posterior = to_posterior(
-            problem, run, clock, algorithm=sampler.name, num_warmup=num_warmup, seed=seed, reference=reference
-        )
-    return replace(posterior, continuation=partial(_go_on, sampler, freeze(run.state), dtype))
+        settings = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains, "init": init}
+        settings |= {"dtype": dtype, **dict(sampler.settings)}
+        posterior = to_posterior(problem, run, clock, Origin(sampler.name, num_warmup, seed, reference, settings))
+    return replace(posterior, continuation=partial(_go_on, sampler, freeze(run.state)))
 
 
-def _go_on(
-    sampler: Sampler, state: Any, dtype: str, posterior: Posterior, num_samples: int, progress_bar: Progress
-) -> Posterior:
+def to_report(listener: Listener, sampler: Sampler, num_warmup: int, num_samples: int) -> Report:
+    """A loop's report as a call of the listener, with the sampler's note on each block."""
+    total = num_warmup + num_samples
+
+    def report(done: int, outputs: Any) -> None:
+        listener(sampler.name, done, total, "warm-up" if done < num_warmup else sampler.note(outputs))
+
+    return report
+
+
+def _go_on(sampler: Sampler, state: Any, posterior: Posterior, num_samples: int, progress_bar: Progress) -> Posterior:
+    """The posterior with `num_samples` more draws per chain, from the state in which the chains stand."""
+    dtype = posterior.settings["dtype"]
     with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
-        problem = prepare(posterior.table, posterior.n_components, posterior.prior, dtype, posterior.family.name)
-        check_sampled(problem, posterior.num_chains, posterior.num_samples + num_samples)
+        check_sampled(posterior.model, posterior.num_chains, posterior.num_samples + num_samples)
+        problem = to_problem(posterior.model, dtype)
         run = run_chains(
             lambda state, count: sampler.block(state, count, problem), thaw(state), 0, num_samples,
-            to_report(listener, sampler.name, 0, num_samples, sampler.note),
+            to_report(listener, sampler, 0, num_samples),
         )  # fmt: skip
         if run.outputs is None:
             return replace(posterior, interrupted=True)
-        more = to_posterior(
-            problem,
-            run,
-            clock,
-            algorithm=sampler.name,
-            num_warmup=0,
-            seed=posterior.seed,
-            reference=posterior.reference,
-        )
+        origin = Origin(sampler.name, 0, posterior.seed, posterior.reference, posterior.settings)
+        more = to_posterior(problem, run, clock, origin)
+    continuation = partial(_go_on, sampler, freeze(run.state))
+    return replace(_joined(posterior, more), interrupted=more.interrupted, continuation=continuation)
+
+
+def _joined(first: Posterior, more: Posterior) -> Posterior:
+    """The draws of both, one after the other in each chain."""
 
     def joined(name: str) -> Any:
-        return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), getattr(posterior, name), getattr(more, name))
+        return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), getattr(first, name), getattr(more, name))
 
-    first = posterior.clock
-    clock = Stopwatch(first.compile_seconds + clock.compile_seconds, first.total_seconds + clock.total_seconds)
-    parts = {name: joined(name) for name in ("params", "log_likelihood", "log_prior", "sample_stats", "namings")}
-    return replace(
-        posterior, **parts, interrupted=more.interrupted, clock=clock,
-        continuation=partial(_go_on, sampler, freeze(run.state), dtype),
-    )  # fmt: skip
+    parts = {name: joined(name) for name in ("params", "log_likelihood", "log_prior", "sample_stats", "permutations")}
+    one, two = first.clock, more.clock
+    clock = Stopwatch(one.compile_seconds + two.compile_seconds, one.total_seconds + two.total_seconds)
+    return replace(first, **parts, clock=clock)
 
 
 def _question(

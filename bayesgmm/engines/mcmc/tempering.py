@@ -19,13 +19,13 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Bool, Float, Int, PRNGKeyArray
 
-from bayesgmm.engines.kernels import draw, sample
+from bayesgmm.engines.kernels import KERNELS, no_term, step
 from bayesgmm.model.mixture import Scorer, log_joint_scorer
 from bayesgmm.model.types import Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import inverse_tril, log_diagonal_sum
-from bayesgmm.priors.normal_inverse_wishart import Belief, flat_belief
-from bayesgmm.sweep.statistics import Rows, sweep
+from bayesgmm.priors.prior import Belief, flat_prior
+from bayesgmm.sweep.rows import Rows
 
 FIRST_PLACING = 32
 """Sweeps of warm-up after which the ladder is placed anew for the first time; then after twice as many, and so on."""
@@ -51,17 +51,39 @@ def replicate(params: Params, num: int, num_rows: int) -> Replicas:
     return Replicas(wide, betas, jnp.zeros(num - 1, betas.dtype), jnp.zeros(num, bool))
 
 
+class Tempered(NamedTuple):
+    """A prior that sees the rows at weight β, and the weights' pseudo-prior of the module's text."""
+
+    prior: Belief
+    beta: Float[Array, ""]
+
+    def update(self, stats: Stats) -> Belief:
+        """The conditional of θ at β, given the statistics of z."""
+        extra = _average_size(stats) * (1.0 - self.beta)
+        weighed = stats._replace(counts=self.beta * stats.counts, scatters=self.beta * stats.scatters)
+        return Belief(self.prior.weights.update(stats.counts + extra), self.prior.components.update(weighed))
+
+
 def tempered_step(
     key: PRNGKeyArray, params: Params, beta: Float[Array, ""], prior: Belief, rows: Rows
 ) -> tuple[Params, Float[Array, ""], Float[Array, ""]]:
-    """A Gibbs sweep at β: the new θ, the pass's objective (at β = 1 the log-likelihood), and e of the new θ and z."""
-    key_z, key_theta = jr.split(key)
-    stats = sweep(key_z, _tempered(log_joint_scorer(params), params.weights, beta), rows, draw)
-    average_size = jnp.mean(stats.counts)
-    weights = prior.weights.update(stats.counts + average_size * (1.0 - beta))
-    belief = Belief(weights, prior.components.update(_weigh(stats, beta)))
-    params = sample(key_theta, belief, params)
-    return params, stats.value, _fit_of_z(params, stats) - average_size * jnp.sum(jnp.log(params.weights))
+    """A Gibbs sweep at β: the new θ, the value of the pass (at β = 1 the log-likelihood), and e of the new θ and z."""
+    kernel = KERNELS["gibbs"]._replace(score=partial(_tempered_scorer, beta), prior_term=no_term)
+    params, seen = step(kernel, key, params, Tempered(prior, beta), rows)
+    pseudo = _average_size(seen.stats) * jnp.sum(jnp.log(params.weights))
+    return params, seen.stats.value, _log_likelihood_given_z(params, seen.stats) - pseudo
+
+
+def _average_size(stats: Stats) -> Float[Array, ""]:
+    """Rows in a class of average size."""
+    return jnp.mean(stats.counts)
+
+
+def _tempered_scorer(beta: Float[Array, ""], params: Params) -> Scorer:
+    scorer = log_joint_scorer(params)
+    log_weights, root = jnp.log(params.weights), jnp.sqrt(beta)
+    offsets = log_weights + beta * (scorer.offsets - log_weights)
+    return Scorer(offsets, scorer.locs, root * scorer.whiteners, scorer.trils / root)
 
 
 def turn(
@@ -87,20 +109,10 @@ def turn(
     return Replicas(moved, betas, refusals, refreshed.at[0].set(False)), (values[0], stats)
 
 
-def _tempered(scorer: Scorer, weights: Float[Array, "K"], beta: Float[Array, ""]) -> Scorer:
-    log_weights, root = jnp.log(weights), jnp.sqrt(beta)
-    offsets = log_weights + beta * (scorer.offsets - log_weights)
-    return Scorer(offsets, scorer.locs, root * scorer.whiteners, scorer.trils / root)
-
-
-def _weigh(stats: Stats, beta: Float[Array, ""]) -> Stats:
-    return stats._replace(counts=beta * stats.counts, scatters=beta * stats.scatters)
-
-
-def _fit_of_z(params: Params, stats: Stats) -> Float[Array, ""]:
+def _log_likelihood_given_z(params: Params, stats: Stats) -> Float[Array, ""]:
     """``log p(x | z, θ)`` from the statistics of z."""
     num, dim = params.means.shape
-    seen = flat_belief(num, dim).components.update(stats)
+    seen = flat_prior(num, dim).components.update(stats)
     kernel = seen.log_kernel(params.means, inverse_tril(params.scale_trils), log_diagonal_sum(params.scale_trils))
     return kernel - 0.5 * dim * math.log(2.0 * math.pi) * stats.counts.sum()
 

@@ -6,6 +6,7 @@ that q rests on move a share of the way to those of the batch, counted as if it 
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
 from typing import Any, NamedTuple
 
@@ -16,22 +17,27 @@ import numpy as np
 from jax import lax
 from jaxtyping import Bool, Float, Int
 
-from bayesgmm.engines import starts as initialize
-from bayesgmm.engines.chains import check_chain_arguments, check_family, check_reference, check_sampled
-from bayesgmm.engines.kernels import KERNELS, expect, log_likelihood, mixture_stats
-from bayesgmm.engines.variational.cavi_batches import BATCHES, FIRST_BATCH
+from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
+from bayesgmm.engines.kernels import KERNELS, step
+from bayesgmm.engines.starts import make_starts
+from bayesgmm.engines.stopping import aitken_settled, rounding
+from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
+from bayesgmm.engines.variational.cavi_batches import BATCHES, FIRST, FIRST_BATCH
 from bayesgmm.errors import ArgumentError, FitError, NotConvergedWarning, SamplingInterrupted
-from bayesgmm.model.types import Frame, Params, Stats
+from bayesgmm.model.families import CONJUGATE
+from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.priors.normal_inverse_wishart import Belief
-from bayesgmm.problem import Problem, as_key, check_count, check_prior, prepare
-from bayesgmm.results.approximation import ApproximatePosterior, pareto_k, shared_fields
+from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.prior import Belief
+from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.runtime.dtypes import scope, to_numpy
+from bayesgmm.runtime.arguments import check_count
+from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.interrupt import interruptible
-from bayesgmm.runtime.programs import Program, stopwatch
-from bayesgmm.runtime.progress import Listener, Progress, listening
-from bayesgmm.sweep.statistics import Rows
+from bayesgmm.runtime.programs import Program
+from bayesgmm.runtime.progress import Progress
+from bayesgmm.sweep.likelihood import log_likelihood
+from bayesgmm.sweep.rows import Rows
 
 BLOCK = 100
 """Stochastic steps between two looks at the outside world."""
@@ -59,19 +65,27 @@ class VariationalPosterior(ApproximatePosterior):
         end = "converged" if self.converged else "interrupted" if self.interrupted else "stopped at max_iter"
         return (
             f"Variational Bayes (CAVI): {self.n_components} components, ELBO {self.elbo:.3f}, {end} after {self.n_iter} "
-            f"iterations; {self._honesty()}"
+            f"iterations; {self._trust()}"
         )
 
 
-class State(NamedTuple):
-    """One start's q, and how its bound rose."""
+class CaviState(NamedTuple):
+    """What the next iteration of one start needs."""
 
     q: Belief
     elbo: Float[Array, ""]
+    """Bound of the iteration before."""
     gain: Float[Array, ""]
     iteration: Int[Array, ""]
     settled: Bool[Array, ""]
-    trace: Float[Array, "T"]
+
+
+class CaviRun(NamedTuple):
+    """One start, or several on a leading axis."""
+
+    state: CaviState
+    trace: Float[Array, "*b T"]
+    """Bound at each iteration."""
 
 
 def fit_cavi(
@@ -135,7 +149,6 @@ def fit_cavi(
     NotConvergedWarning
         If the best start stopped at `max_iter`.
     """
-    check_chain_arguments(0, num_samples, num_chains, prior)
     check_count("n_init", n_init)
     check_count("max_iter", max_iter)
     if not tol > 0:
@@ -143,128 +156,127 @@ def fit_cavi(
     if batch_size is not None:
         check_count("batch_size", batch_size)
         check_count("num_steps", num_steps)
-    with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
-        problem = prepare(x, n_components, prior, dtype, covariance_type)
-        check_family("cavi", problem.family, problem.table.dim)
-        check_prior("cavi", problem.prior)
-        check_sampled(problem, num_chains, num_samples)
-        check_reference(reference, problem)
-        key_start, key_draw = jr.split(as_key(seed), 3)[:2]  # the third is the DataTree's
-        starts = initialize.made_starts(key_start, problem, n_init)
-        with interruptible() as stop:
-            key_batches = jr.fold_in(key_start, 1)
-            states = _begin(key_batches, starts, problem, batch_size, num_steps, max_iter, stop, listener)
-            states, interrupted = _climb(states, problem, tol, max_iter, stop, listener)
-        if interrupted and not np.isfinite(states.elbo).any():
-            raise SamplingInterrupted("CAVI was stopped before its first iteration. Nothing can be returned.")
-        if not np.isfinite(states.elbo).any():
-            raise FitError("No start led to a finite bound. Check the scale of the data, or use dtype='float64'.")
-        best = int(np.nanargmax(states.elbo))
-        state: State = jax.tree.map(lambda leaf: leaf[best], states)
-        keys = jr.split(key_draw, num_chains * num_samples)
-        params, values, log_ratios = to_numpy(_DRAWS(keys, state.q, problem.belief, problem.rows))
-        shared = shared_fields(
-            problem, (Params(*params), values), (num_chains, num_samples), clock, algorithm="cavi", seed=seed,
-            reference=reference,
-        )  # fmt: skip
-    shared["interrupted"] = interrupted
-    back = Frame(-problem.frame.center / problem.frame.scale, 1.0 / problem.frame.scale)
-    q = to_numpy(Belief(state.q.weights, state.q.components.standardise(back)))
-    if not state.settled and not interrupted:
+    arguments = Arguments(
+        x, n_components, covariance_type, prior, num_samples, num_chains, seed, reference, dtype, progress_bar
+    )
+    settings = {
+        "n_init": n_init, "batch_size": batch_size, "num_steps": num_steps, "max_iter": max_iter, "tol": tol,
+    }  # fmt: skip
+    posterior = run_approximation("cavi", VariationalPosterior, partial(_approximate, **settings), arguments, settings)
+    if not posterior.converged and not posterior.interrupted:
         warnings.warn(
             f"CAVI stopped at max_iter={max_iter} before its bound settled. Raise max_iter, or loosen tol.",
             NotConvergedWarning, stacklevel=2,
         )  # fmt: skip
-    return VariationalPosterior(
-        **shared, q=q, elbo=float(state.elbo) - problem.log_volume, converged=bool(state.settled),
-        trace=np.asarray(state.trace[: int(state.iteration)], float) - problem.log_volume, pareto_k=pareto_k(log_ratios),
-    )  # fmt: skip
+    return posterior
+
+
+def _approximate(
+    task: Task, *, n_init: int, batch_size: int | None, num_steps: int, max_iter: int, tol: float
+) -> Approximated:
+    problem = task.problem
+    starts = make_starts(task.key_start, problem, n_init)
+    with interruptible() as stop:
+        runs = _begin(jr.fold_in(task.key_start, 1), starts, task, batch_size, num_steps, max_iter, stop)
+        runs, interrupted = _run(runs, task, tol, max_iter, stop)
+    bounds = np.asarray(runs.state.elbo)
+    if not np.isfinite(bounds).any():
+        if interrupted:
+            raise SamplingInterrupted("CAVI was stopped before its first iteration. Nothing can be returned.")
+        raise FitError("No start led to a finite bound. Check the scale of the data, or use dtype='float64'.")
+    best: CaviRun = jax.tree.map(lambda leaf: leaf[int(np.nanargmax(bounds))], runs)
+    params, values, log_ratios = to_numpy(_DRAWS(task.draw_keys, best.state.q, problem.standard_prior, problem.rows))
+    fields = {
+        "q": _in_units(best.state.q, problem.frame), "elbo": float(best.state.elbo) - problem.log_volume,
+        "trace": np.asarray(best.trace[: int(best.state.iteration)], float) - problem.log_volume,
+        "converged": bool(best.state.settled),
+    }  # fmt: skip
+    return Approximated(params, values, log_ratios, interrupted, fields)
+
+
+def _in_units(q: Belief, frame: Frame) -> Belief:
+    """q(θ) in the user's units."""
+    back = Frame(-frame.center / frame.scale, 1.0 / frame.scale)
+    return to_numpy(Belief(q.weights, q.components.standardise(back)))
 
 
 def _begin(
-    key: Any, starts: Params, problem: Problem, batch_size: int | None, num_steps: int, max_iter: int, stop: Event,
-    listener: Listener,
-) -> State:  # fmt: skip
-    """States of the starts (leading axis), before their first iteration with all rows.
+    key: Any, starts: Params, task: Task, batch_size: int | None, num_steps: int, max_iter: int, stop: Event
+) -> CaviRun:
+    """The starts (leading axis) before their first iteration with all rows.
 
-    After stochastic steps, that of the best start; if Ctrl-C ended them, with its bound.
+    After stochastic steps, only the best start; if Ctrl-C ended them, with its bound.
     """
-    size = 1 << int(max_iter).bit_length()
+    problem, size = task.problem, 1 << int(max_iter).bit_length()
     num_rows = problem.table.num_rows
     if batch_size is None or batch_size >= num_rows:
-        return _BEGIN(starts, problem.belief, problem.rows, size=size)
+        return _BEGIN(starts, problem.standard_prior, problem.rows, size=size)
     keys, batch_size = jr.split(key, len(starts.weights)), int(batch_size)
-    shared = problem.belief, problem.rows, jnp.asarray(num_rows)
-    stats, done = FIRST_BATCH(keys, starts, *shared[1:], batch_size=batch_size), 0
+    shared = problem.standard_prior, problem.rows, jnp.asarray(num_rows)
+    running, done = FIRST_BATCH(keys, starts, *shared, batch_size=batch_size), 0
     while done < num_steps and not stop.is_set():
         count = min(BLOCK, num_steps - done)
         steps = jnp.asarray(done), jnp.asarray(done + count)
-        stats = jax.block_until_ready(BATCHES(keys, stats, *shared, *steps, batch_size=batch_size))
+        running = jax.block_until_ready(BATCHES(keys, running, *shared, *steps, batch_size=batch_size))
         done += count
-        listener("cavi, batches", done, num_steps, "")
-    states, bounds = _AFTER_BATCHES(stats, problem.belief, problem.rows, size=size)
+        task.listener("cavi, batches", done, num_steps, "")
+    runs, bounds = _AFTER_BATCHES(running.q, problem.standard_prior, problem.rows, size=size)
     best = int(np.nanargmax(bounds)) if np.isfinite(bounds).any() else 0
     # Only after Ctrl-C: an iteration would find no gain over the bound of the q that it begins with, and settle.
     if stop.is_set():
-        states = states._replace(elbo=bounds)
-    return jax.tree.map(lambda leaf: leaf[best : best + 1], states)
+        runs = runs._replace(state=runs.state._replace(elbo=bounds))
+    return jax.tree.map(lambda leaf: leaf[best : best + 1], runs)
 
 
-def _climb(
-    states: State, problem: Problem, tol: float, max_iter: int, stop: Event, listener: Listener
-) -> tuple[State, bool]:
+def _run(runs: CaviRun, task: Task, tol: float, max_iter: int, stop: Event) -> tuple[CaviRun, bool]:
     """Iterate with all rows, some at a time, until every start has settled or is cut off; whether Ctrl-C cut it."""
-    limit, step = 0, 16
+    problem, limit, size = task.problem, 0, 16
     while limit < max_iter and not stop.is_set():
-        limit, step = min(limit + step, max_iter), 2 * step
-        bounds = np.asarray(tol, problem.dtype), np.asarray(limit)
-        states = to_numpy(_ASCEND(states, problem.belief, problem.rows, *bounds))
-        reached = np.max(states.elbo, initial=-np.inf, where=np.isfinite(states.elbo)) - problem.log_volume
-        listener("cavi", max_iter if states.settled.all() else limit, max_iter, f"ELBO {reached:.1f}")
-        if states.settled.all():
-            return states, False
-    return to_numpy(states), stop.is_set()
+        limit, size = min(limit + size, max_iter), 2 * size
+        limits = np.asarray(tol, problem.dtype), np.asarray(limit)
+        runs = to_numpy(_ASCEND(runs, problem.standard_prior, problem.rows, *limits))
+        state = runs.state
+        reached = np.max(state.elbo, initial=-np.inf, where=np.isfinite(state.elbo)) - problem.log_volume
+        task.listener("cavi", max_iter if state.settled.all() else limit, max_iter, f"ELBO {reached:.1f}")
+        if state.settled.all():
+            return runs, False
+    return to_numpy(runs), stop.is_set()
 
 
-def _blank(q: Belief, rows: Rows, size: int) -> State:
+def _blank(q: Belief, rows: Rows, size: int) -> CaviRun:
     zero = jnp.zeros((), rows.dtype)
-    nothing = jnp.full(size, jnp.nan, rows.dtype)
-    return State(q, zero - jnp.inf, zero + jnp.inf, jnp.asarray(0), jnp.asarray(False), nothing)
+    state = CaviState(q, zero - jnp.inf, zero + jnp.inf, jnp.asarray(0), jnp.asarray(False))
+    return CaviRun(state, jnp.full(size, jnp.nan, rows.dtype))
 
 
-def _from_starts(starts: Params, prior: Belief, rows: Rows, size: int) -> State:
-    return lax.map(lambda start: _blank(prior.update(mixture_stats(start, rows)), rows, size), starts)
+def _from_starts(starts: Params, prior: Belief, rows: Rows, size: int) -> CaviRun:
+    return lax.map(lambda start: _blank(step(FIRST, jr.key(0), start, prior, rows)[0], rows, size), starts)
 
 
-def _after_batches(stats: Stats, prior: Belief, rows: Rows, size: int) -> tuple[State, Float[Array, "S"]]:
-    """Each start's q, and its bound on all rows."""
+def _after_batches(q: Belief, prior: Belief, rows: Rows, size: int) -> tuple[CaviRun, Float[Array, "S"]]:
+    """Each start's q(θ), and its bound on all rows."""
 
-    def one(stats):
-        q = prior.update(stats)
-        return _blank(q, rows, size), expect(KERNELS["cavi"], jr.key(0), q, rows).value - q.kl(prior)
+    def one(q):
+        return _blank(q, rows, size), step(KERNELS["cavi"], jr.key(0), q, prior, rows)[1].objective
 
-    return lax.map(one, stats)
+    return lax.map(one, q)
 
 
-def _ascend(states: State, prior: Belief, rows: Rows, tol, limit) -> State:
-    """CAVI from each state (leading axis), to its end or to the limit."""
+def _ascend(runs: CaviRun, prior: Belief, rows: Rows, tol, limit) -> CaviRun:
+    """CAVI from each start (leading axis), to its end or to the limit."""
 
-    def turn(state: State) -> State:
-        stats = expect(KERNELS["cavi"], jr.key(0), state.q, rows)
-        elbo = stats.value - state.q.kl(prior)
-        gain = elbo - state.elbo
-        ratio = gain / state.gain
-        left = gain * ratio / (1.0 - ratio)
-        noise = 16.0 * jnp.finfo(rows.dtype).eps * (jnp.abs(elbo) + rows.capacity)
-        slowing = jnp.isfinite(state.gain) & (ratio >= 0.0) & (ratio < 1.0)
-        settled = (slowing & (left < tol)) | (jnp.abs(gain) <= noise)
-        trace = jnp.asarray(state.trace).at[state.iteration].set(elbo)
-        return State(prior.update(stats), elbo, gain, state.iteration + 1, settled | ~jnp.isfinite(elbo), trace)
+    def iterate(run: CaviRun) -> CaviRun:
+        state = run.state
+        q, seen = step(KERNELS["cavi"], jr.key(0), state.q, prior, rows)
+        elbo, gain = seen.objective, seen.objective - state.elbo
+        settled = aitken_settled(gain, state.gain, tol) | (jnp.abs(gain) <= rounding(elbo, rows))
+        trace = jnp.asarray(run.trace).at[state.iteration].set(elbo)
+        return CaviRun(CaviState(q, elbo, gain, state.iteration + 1, settled | ~jnp.isfinite(elbo)), trace)
 
-    def one(state: State) -> State:
-        return lax.while_loop(lambda state: ~state.settled & (state.iteration < limit), turn, state)
+    def one(run: CaviRun) -> CaviRun:
+        return lax.while_loop(lambda run: ~run.state.settled & (run.state.iteration < limit), iterate, run)
 
-    return lax.map(one, states)
+    return lax.map(one, runs)
 
 
 def _draws(keys, q: Belief, prior: Belief, rows: Rows):
@@ -283,3 +295,4 @@ _BEGIN = Program(_from_starts, static=("size",))
 _AFTER_BATCHES = Program(_after_batches, static=("size",))
 _ASCEND = Program(_ascend)
 _DRAWS = Program(_draws)
+CAVI = Engine("cavi", "variational Bayes (CAVI)", fit_cavi, DRAW_SETTINGS, needs=Conjugacy.JOINT, families=CONJUGATE)

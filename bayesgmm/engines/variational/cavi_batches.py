@@ -1,51 +1,90 @@
 """CAVI's stochastic beginning: steps on random batches of rows (Hoffman, Blei, Wang & Paisley 2013)."""
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 import jax.random as jr
 from jax import lax
+from jaxtyping import Float
 
-from bayesgmm.engines.kernels import KERNELS, expect, mixture_stats
+from bayesgmm.engines.kernels import KERNELS, no_term, step
+from bayesgmm.model.mixture import log_joint_scorer
 from bayesgmm.model.types import Params, Stats
+from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import outer
-from bayesgmm.priors.normal_inverse_wishart import Belief
+from bayesgmm.priors.prior import Belief
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.statistics import Rows
+from bayesgmm.sweep.rows import Rows
 
 DELAY, FORGETTING = 10.0, 0.7
 """Step t moves the statistics by a share of ``(t + DELAY)^-FORGETTING``."""
+CAVI = KERNELS["cavi"]._replace(prior_term=no_term)
+FIRST = CAVI._replace(score=log_joint_scorer)
+"""The first q(θ) from a θ: z is averaged as in EM."""
+
+
+class Running(NamedTuple):
+    """q(θ), and the running average of statistics that it rests on."""
+
+    q: Belief
+    stats: Stats
+
+
+class Averaged(NamedTuple):
+    """A prior whose posterior rests on a running average of the statistics of batches."""
+
+    prior: Belief
+    past: Stats
+    move: Float[Array, ""]
+    """How far the average moves towards the next batch."""
+    share: Float[Array, ""]
+    """Rows in all per row of a batch."""
+
+    def average(self, seen: Stats) -> Stats:
+        """The average after a batch, which counts as if it were all rows."""
+        return _pool(_weigh(self.past, 1.0 - self.move), _weigh(seen, self.move * self.share))
+
+    def update(self, seen: Stats) -> Belief:
+        """The posterior of θ given the average after a batch."""
+        return self.prior.update(self.average(seen))
 
 
 def _batch_of(key, rows: Rows, num_rows, batch_size: int) -> Rows:
     return rows.take(jr.randint(key, (batch_size,), 0, num_rows))
 
 
-def _first_batch(keys, starts: Params, rows: Rows, num_rows, batch_size: int) -> Stats:
-    """Statistics of a batch under each start, counted as if it were all rows."""
+def _first_batch(keys, starts: Params, prior: Belief, rows: Rows, num_rows, batch_size: int) -> Running:
+    """q(θ) of each start, from one batch."""
     share = jnp.asarray(num_rows, rows.dtype) / batch_size
 
     def one(inputs):
         key, start = inputs
-        return _weigh(mixture_stats(start, _batch_of(key, rows, num_rows, batch_size)), share)
+        nothing = Stats(
+            *(jnp.zeros_like(part) for part in (start.weights, start.means, start.scale_trils)), share * 0.0
+        )
+        averaged = Averaged(prior, nothing, jnp.ones_like(share), share)
+        q, seen = step(FIRST, key, start, averaged, _batch_of(key, rows, num_rows, batch_size))
+        return Running(q, averaged.average(seen.stats))
 
     return lax.map(one, (keys, starts))
 
 
-def _batches(keys, stats: Stats, prior: Belief, rows: Rows, num_rows, first, last, batch_size: int) -> Stats:
-    """Stochastic steps `first` to `last` of each start, from the statistics that its q rests on."""
+def _batches(keys, running: Running, prior: Belief, rows: Rows, num_rows, first, last, batch_size: int) -> Running:
+    """Stochastic steps `first` to `last` of each start."""
     share = jnp.asarray(num_rows, rows.dtype) / batch_size
 
     def one(inputs):
-        key, stats = inputs
+        key, running = inputs
 
-        def turn(t, stats):
-            batch = _batch_of(jr.fold_in(key, t), rows, num_rows, batch_size)
-            seen = expect(KERNELS["cavi"], jr.key(0), prior.update(stats), batch)
-            step = jnp.asarray(t + DELAY, rows.dtype) ** -FORGETTING
-            return _pool(_weigh(stats, 1.0 - step), _weigh(seen, step * share))
+        def iterate(t, running):
+            key_t = jr.fold_in(key, t)
+            averaged = Averaged(prior, running.stats, jnp.asarray(t + DELAY, rows.dtype) ** -FORGETTING, share)
+            q, seen = step(CAVI, key_t, running.q, averaged, _batch_of(key_t, rows, num_rows, batch_size))
+            return Running(q, averaged.average(seen.stats))
 
-        return lax.fori_loop(first, last, turn, stats)
+        return lax.fori_loop(first, last, iterate, running)
 
-    return lax.map(one, (keys, stats))
+    return lax.map(one, (keys, running))
 
 
 def _weigh(stats: Stats, weight) -> Stats:

@@ -12,25 +12,24 @@ from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Float
 
-from bayesgmm.engines.chains import (
-    chain_starts,
-    check_chain_arguments,
-    check_family,
-    check_reference,
-    check_sampled,
-)
+from bayesgmm.engines.chain_starts import chain_starts
 from bayesgmm.engines.coordinates import constrain, potential, unconstrain
-from bayesgmm.engines.kernels import log_likelihood
+from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
+from bayesgmm.engines.to_posterior import prior_constant
+from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
 from bayesgmm.errors import FitError
+from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.priors.normal_inverse_wishart import Belief
-from bayesgmm.problem import Problem, as_key, prepare
-from bayesgmm.results.approximation import ApproximatePosterior, pareto_k, prior_constant, shared_fields
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Problem
+from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.runtime.dtypes import scope, to_numpy
-from bayesgmm.runtime.programs import Program, stopwatch
-from bayesgmm.sweep.statistics import Rows
+from bayesgmm.runtime.dtypes import to_numpy
+from bayesgmm.runtime.programs import Program
+from bayesgmm.runtime.progress import Progress
+from bayesgmm.sweep.likelihood import log_likelihood
+from bayesgmm.sweep.rows import Rows
 
 STATIONARY = 1e-3
 """Square of Newton's decrement, twice what the log density has still to gain, below which a point is a mode."""
@@ -44,7 +43,7 @@ class LaplacePosterior(ApproximatePosterior):
     """``log p(x)`` by Laplace's method, all constants kept, of one of the K! numberings of the components."""
 
     def _title(self) -> str:
-        return f"Laplace: {self.n_components} components, log evidence {self.log_evidence:.3f}; {self._honesty()}"
+        return f"Laplace: {self.n_components} components, log evidence {self.log_evidence:.3f}; {self._trust()}"
 
 
 def fit_laplace(
@@ -58,6 +57,7 @@ def fit_laplace(
     seed: Any = 0,
     reference: MixtureFit | Params | None = None,
     dtype: str = "float64",
+    progress_bar: Progress = None,
 ) -> LaplacePosterior:
     """Approximate the posterior by a Gaussian at its mode, in the coordinates in which NUTS moves.
 
@@ -68,7 +68,7 @@ def fit_laplace(
 
     Parameters
     ----------
-    x, n_components, covariance_type, prior, reference, dtype
+    x, n_components, covariance_type, prior, reference, dtype, progress_bar
         As for `sample_gibbs`.
     num_samples, num_chains
         Independent draws, in the shape that the samplers have.
@@ -86,31 +86,29 @@ def fit_laplace(
     FitError
         If the posterior has no proper maximum there: its Hessian is singular to working precision.
     """
-    check_chain_arguments(0, num_samples, num_chains, prior)
-    with scope(dtype), stopwatch() as clock:
-        problem = prepare(x, n_components, prior, dtype, covariance_type)
-        check_family("laplace", problem.family, problem.table.dim)
-        check_sampled(problem, num_chains, num_samples)
-        check_reference(reference, problem)
-        key_start, key_draw = jr.split(as_key(seed), 3)[:2]  # the third is the DataTree's
-        start = chain_starts(key_start, problem, 1, "em")
-        template = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], start)
-        mode, value, factor = _mode(template, problem)
-        keys = jr.split(key_draw, num_chains * num_samples)
-        draws = _DRAWS(keys, jnp.asarray(mode), jnp.asarray(factor), template, problem.belief, problem.rows)
-        params, values, log_ratios = to_numpy(draws)
-        shared = shared_fields(
-            problem, (Params(*params), values), (num_chains, num_samples), clock, algorithm="laplace", seed=seed,
-            reference=reference,
-        )  # fmt: skip
-        evidence = _evidence(mode, value, factor, template, problem)
-    return LaplacePosterior(**shared, pareto_k=pareto_k(log_ratios), log_evidence=evidence)
+    arguments = Arguments(
+        x, n_components, covariance_type, prior, num_samples, num_chains, seed, reference, dtype, progress_bar
+    )
+    return run_approximation("laplace", LaplacePosterior, _approximate, arguments, {})
+
+
+def _approximate(task: Task) -> Approximated:
+    problem = task.problem
+    task.listener("laplace", 0, 1, "")
+    start = chain_starts(task.key_start, problem, 1, "em")
+    template = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], start)
+    mode, value, factor = _mode(template, problem)
+    place = jnp.asarray(mode), jnp.asarray(factor), template
+    params, values, log_ratios = to_numpy(_DRAWS(task.draw_keys, *place, problem.standard_prior, problem.rows))
+    evidence = _evidence(mode, value, factor, template, problem)
+    task.listener("laplace", 1, 1, "")
+    return Approximated(params, values, log_ratios, False, {"log_evidence": evidence})
 
 
 def log_mass(params: Params, problem: Problem) -> float:
     """What Laplace's method gives for ``log p(x)`` from the mode that lies uphill of a θ (in the user's units) alone.
 
-    Call inside ``precision.scope``. The difference between two modes is the log ratio of their shares of the posterior.
+    Call inside ``dtypes.scope``. The difference between two modes is the log ratio of their shares of the posterior.
 
     Raises
     ------
@@ -122,7 +120,7 @@ def log_mass(params: Params, problem: Problem) -> float:
 
 
 def _evidence(mode: np.ndarray, value: float, factor: np.ndarray, template: Params, problem: Problem) -> float:
-    constant = prior_constant(problem, to_numpy(_THETA(jnp.asarray(mode), template, problem.belief)))
+    constant = prior_constant(problem, to_numpy(_THETA(jnp.asarray(mode), template, problem.standard_prior)))
     gaussian = 0.5 * len(mode) * math.log(2.0 * math.pi) - np.log(np.diagonal(factor)).sum()
     return float(gaussian - value + constant - problem.log_volume)
 
@@ -131,8 +129,8 @@ def _mode(template: Params, problem: Problem) -> tuple[np.ndarray, float, np.nda
     """The mode, minus the log density there, and the Cholesky factor of minus the Hessian."""
     from scipy.optimize import minimize
 
-    arguments = template, problem.belief, problem.rows
-    start = np.asarray(ravel_pytree(unconstrain(template, problem.belief))[0], float)
+    arguments = template, problem.standard_prior, problem.rows
+    start = np.asarray(ravel_pytree(unconstrain(template, problem.standard_prior))[0], float)
 
     def gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
         value, slope = _SLOPE(jnp.asarray(flat, problem.dtype), *arguments)
@@ -185,3 +183,4 @@ _THETA = Program(_theta)
 _SLOPE = Program(lambda *args: jax.value_and_grad(_potential)(*args))
 _CURVATURE = Program(lambda *args: jax.hessian(_potential)(*args))
 _DRAWS = Program(_draws)
+LAPLACE = Engine("laplace", "Laplace's approximation at the mode", fit_laplace, DRAW_SETTINGS, families=CONJUGATE)

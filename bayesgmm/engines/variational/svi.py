@@ -20,29 +20,26 @@ from jaxtyping import Int
 from numpyro import distributions as dist
 from numpyro.infer import SVI, Trace_ELBO, autoguide, init_to_value
 
-from bayesgmm.engines.chains import (
-    Init,
-    chain_starts,
-    check_chain_arguments,
-    check_family,
-    check_reference,
-    check_sampled,
-)
+from bayesgmm.engines.chain_starts import Init, chain_starts
 from bayesgmm.engines.coordinates import Position, constrain, log_jacobian, potential, unconstrain
-from bayesgmm.engines.kernels import log_likelihood
+from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
+from bayesgmm.engines.to_posterior import prior_constant
+from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
 from bayesgmm.errors import ArgumentError, FitError
+from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.priors.normal_inverse_wishart import Belief
-from bayesgmm.problem import as_key, check_count, prepare
-from bayesgmm.results.approximation import ApproximatePosterior, pareto_k, prior_constant, shared_fields
+from bayesgmm.priors.prior import Belief
+from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.results.formatting import significant
-from bayesgmm.runtime.dtypes import scope, to_numpy
+from bayesgmm.runtime.arguments import check_count
+from bayesgmm.runtime.dtypes import to_numpy
+from bayesgmm.runtime.formatting import significant
 from bayesgmm.runtime.interrupt import interruptible
-from bayesgmm.runtime.programs import Program, stopwatch
-from bayesgmm.runtime.progress import Progress, listening
-from bayesgmm.sweep.statistics import Rows
+from bayesgmm.runtime.programs import Program
+from bayesgmm.runtime.progress import Listener, Progress
+from bayesgmm.sweep.likelihood import log_likelihood
+from bayesgmm.sweep.rows import Rows
 
 GUIDES: dict[str, Callable] = {
     "normal": autoguide.AutoDiagonalNormal,
@@ -86,7 +83,7 @@ class StochasticPosterior(ApproximatePosterior):
     def _title(self) -> str:
         return (
             f"SVI, guide {self.guide}: {self.n_components} components, ELBO {self.elbo:.3f} ± "
-            f"{significant(self.elbo_error, 2)} after {len(self.trace)} steps; {self._honesty()}"
+            f"{significant(self.elbo_error, 2)} after {len(self.trace)} steps; {self._trust()}"
         )
 
 
@@ -144,58 +141,73 @@ def fit_svi(
     FitError
         If the steps led to an ELBO that is not finite.
     """
-    check_chain_arguments(0, num_samples, num_chains, prior)
-    counts = {
-        "num_steps": num_steps,
-        "num_particles": num_particles,
-        "batch_size": 1 if batch_size is None else batch_size,
-    }
-    for name, value in counts.items():
-        check_count(name, value)
+    _check_arguments(guide, num_steps, num_particles, batch_size, learning_rate)
+    arguments = Arguments(
+        x, n_components, covariance_type, prior, num_samples, num_chains, seed, reference, dtype, progress_bar
+    )
+    settings = {
+        "guide": guide, "batch_size": batch_size, "num_steps": num_steps, "learning_rate": learning_rate,
+        "num_particles": num_particles, "init": init,
+    }  # fmt: skip
+    return run_approximation("svi", StochasticPosterior, partial(_approximate, **settings), arguments, settings)
+
+
+def _check_arguments(
+    guide: Any, num_steps: int, num_particles: int, batch_size: int | None, learning_rate: float
+) -> None:
+    check_count("num_steps", num_steps)
+    check_count("num_particles", num_particles)
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
     if not learning_rate > 0:
         raise ArgumentError(f"learning_rate must be positive, got {learning_rate!r}.")
     if isinstance(guide, str) and guide not in GUIDES:
         raise ArgumentError(f"guide must be one of {', '.join(GUIDES)}, or a callable, got {guide!r}.")
+
+
+def _approximate(
+    task: Task,
+    *,
+    guide: str | Callable,
+    batch_size: int | None,
+    num_steps: int,
+    learning_rate: float,
+    num_particles: int,
+    init: Init,
+) -> Approximated:
+    problem, num_rows = task.problem, task.problem.table.num_rows
     make, name = (GUIDES[guide], guide) if isinstance(guide, str) else (guide, getattr(guide, "__name__", "own"))
-    with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
-        problem = prepare(x, n_components, prior, dtype, covariance_type)
-        check_family("svi", problem.family, problem.table.dim)
-        check_sampled(problem, num_chains, num_samples)
-        check_reference(reference, problem)
-        num_rows = problem.table.num_rows
-        batch = 0 if batch_size is None or batch_size >= num_rows else int(batch_size)
-        spread = FLOW_SPREAD if guide == "flow" else 1.0
-        recipe = Recipe(make, spread, num_steps, learning_rate, num_particles, batch, num_rows)
-        key_start, key_draw = jr.split(as_key(seed), 3)[:2]  # the third is the DataTree's
-        start = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], chain_starts(key_start, problem, 1, init))
-        arguments = start, problem.belief, problem.rows
-        key_run, key_draw = jr.split(key_draw)
-        keys = jr.split(key_draw, num_chains * num_samples)
-        state, trace = _begin(key_run, keys, arguments, recipe, name), []
-        with interruptible() as stop:
-            while len(trace) < num_steps and not stop.is_set():
-                count = min(BLOCK, num_steps - len(trace))
-                state, losses = _BLOCK(state, jnp.asarray(count), *arguments, recipe=recipe)
-                trace.extend(-np.asarray(losses)[:count])
-                if not np.isfinite(trace[-count:]).all():
-                    raise FitError(
-                        f"The ELBO is not finite after {len(trace)} steps. Lower learning_rate, or use float64."
-                    )
-                listener("svi", len(trace), num_steps, f"ELBO {np.mean(trace[-count:]):.1f}")
-        params, values, log_ratios = to_numpy(_DRAWS(keys, state, *arguments, recipe=recipe))
-        shared = shared_fields(
-            problem, (Params(*params), values), (num_chains, num_samples), clock, algorithm="svi", seed=seed,
-            reference=reference,
-        )  # fmt: skip
-        constant = (
-            prior_constant(problem, jax.tree.map(lambda leaf: np.asarray(leaf[0]), Params(*params)))
-            - problem.log_volume
-        )
-    shared["interrupted"] = len(trace) < num_steps
-    return StochasticPosterior(
-        **shared, pareto_k=pareto_k(log_ratios), guide=name, elbo=float(log_ratios.mean()) + constant,
-        elbo_error=_standard_error(log_ratios), trace=np.asarray(trace, float),
-    )  # fmt: skip
+    batch = 0 if batch_size is None or batch_size >= num_rows else int(batch_size)
+    spread = FLOW_SPREAD if guide == "flow" else 1.0
+    recipe = Recipe(make, spread, num_steps, learning_rate, num_particles, batch, num_rows)
+    start = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], chain_starts(task.key_start, problem, 1, init))
+    arguments = start, problem.standard_prior, problem.rows
+    key_run, key_draw = jr.split(task.key_run)
+    keys = jr.split(key_draw, task.num_draws)
+    state = _begin(key_run, keys, arguments, recipe, name)
+    state, trace = _run(state, arguments, recipe, task.listener)
+    params, values, log_ratios = to_numpy(_DRAWS(keys, state, *arguments, recipe=recipe))
+    one = jax.tree.map(lambda leaf: np.asarray(leaf[0]), Params(*params))
+    constant = prior_constant(problem, one) - problem.log_volume
+    fields = {
+        "guide": name, "elbo": float(log_ratios.mean()) + constant, "elbo_error": _standard_error(log_ratios),
+        "trace": np.asarray(trace, float),
+    }  # fmt: skip
+    return Approximated(params, values, log_ratios, len(trace) < num_steps, fields)
+
+
+def _run(state: Any, arguments: tuple[Params, Belief, Rows], recipe: Recipe, listener: Listener) -> Any:
+    """The guide's state after its steps, and the estimates of the ELBO; Ctrl-C ends them early."""
+    trace: list[float] = []
+    with interruptible() as stop:
+        while len(trace) < recipe.num_steps and not stop.is_set():
+            count = min(BLOCK, recipe.num_steps - len(trace))
+            state, losses = _BLOCK(state, jnp.asarray(count), *arguments, recipe=recipe)
+            trace.extend(-np.asarray(losses)[:count])
+            if not np.isfinite(trace[-count:]).all():
+                raise FitError(f"The ELBO is not finite after {len(trace)} steps. Lower learning_rate, or use float64.")
+            listener("svi", len(trace), recipe.num_steps, f"ELBO {np.mean(trace[-count:]):.1f}")
+    return state, trace
 
 
 def _standard_error(values: np.ndarray) -> float:
@@ -284,3 +296,10 @@ def _draws(keys, state, start: Params, prior: Belief, rows: Rows, recipe: Recipe
 _START = Program(_start, static=("recipe",))
 _BLOCK = Program(_block, static=("recipe",))
 _DRAWS = Program(_draws, static=("recipe",))
+SVI_ENGINE = Engine(
+    "svi",
+    "stochastic variational inference (a guide with all correlations)",
+    fit_svi,
+    DRAW_SETTINGS,
+    families=CONJUGATE,
+)

@@ -15,7 +15,7 @@ from bayesgmm.errors import (
     PriorError,
     SpuriousComponentWarning,
 )
-from bayesgmm.problem import check_count
+from bayesgmm.runtime.arguments import check_count
 
 MCLUST = [("faithful", 2), ("faithful", 3), ("iris", 2), ("iris", 3), ("galaxy_corrected", 2), ("galaxy_corrected", 3),
           ("acidity", 2), ("acidity", 3), ("diabetes", 2), ("diabetes", 3), ("waiting", 2), ("waiting", 3)]  # fmt: skip
@@ -459,7 +459,7 @@ def test_twelve_digits_are_kept_or_as_many_as_scikit_learn_keeps(rng, width, off
 
 def test_agglomeration_merges_what_raises_the_criterion_least(rng):
     """Against a slow twin that tries every pair at every turn (Banfield & Raftery 1993)."""
-    from bayesgmm.engines.starts import _agglomerate
+    from bayesgmm.engines.divisions import _agglomerate
 
     x = rng.normal(size=(25, 2)) @ [[1.0, 0.4], [0.0, 0.3]]
     least = np.trace(np.cov(x.T, bias=True)) / 2

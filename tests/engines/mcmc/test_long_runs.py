@@ -12,9 +12,9 @@ from scipy.stats import chi2, kstest
 
 import bayesgmm as bg
 from bayesgmm.engines.kernels import KERNELS, step
+from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Frame
-from bayesgmm.priors.within_family import CONJUGATE
-from bayesgmm.sweep.statistics import to_rows
+from bayesgmm.sweep.rows import to_rows
 
 pytestmark = pytest.mark.slow
 

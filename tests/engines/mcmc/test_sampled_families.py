@@ -8,9 +8,8 @@ from oracles.agreement import assert_same_mean, mean_and_error
 from oracles.effort import SOME
 
 import bayesgmm as bg
-from bayesgmm.model.families import FAMILIES
-from bayesgmm.priors.within_family import CONJUGATE
-from bayesgmm.problem import penalise
+from bayesgmm.model.families import CONJUGATE, FAMILIES
+from bayesgmm.priors.prior import penalise
 
 FEW = np.array([[-1.6, 0.4], [-1.1, 1.3], [0.2, -0.3], [0.9, 0.8], [1.3, 2.1], [2.2, 1.0]])
 HYPER = {"concentration": 1.5, "loc": np.array([0.3, 0.7]), "strength": 0.5, "df": 4.0,

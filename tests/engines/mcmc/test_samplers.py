@@ -14,11 +14,13 @@ from oracles.posteriors import TINY, TINY_PRIOR
 
 import bayesgmm as bg
 from bayesgmm.engines import coordinates
-from bayesgmm.engines.kernels import KERNELS, mixture_stats
+from bayesgmm.engines.kernels import KERNELS
 from bayesgmm.engines.mcmc import chain_loop as blocks
 from bayesgmm.engines.mcmc import gibbs, nuts
 from bayesgmm.errors import ArgumentError, FitError, PriorError
-from bayesgmm.problem import as_key, prepare
+from bayesgmm.problem import prepare
+from bayesgmm.runtime.arguments import as_key
+from bayesgmm.sweep.likelihood import mixture_stats
 
 
 def coassignment(posterior, x):

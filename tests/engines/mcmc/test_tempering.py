@@ -17,7 +17,7 @@ import bayesgmm as bg
 from bayesgmm.engines.mcmc import tempering
 from bayesgmm.errors import ArgumentError, CheckpointError, MixingWarning
 from bayesgmm.model.types import Frame, Stats
-from bayesgmm.sweep.statistics import to_rows
+from bayesgmm.sweep.rows import to_rows
 
 
 def pairs_together(posterior, x):

@@ -11,7 +11,7 @@ from scipy.special import digamma
 
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, NotConvergedWarning, PriorError, SamplingInterrupted
-from bayesgmm.priors.normal_inverse_wishart import Belief
+from bayesgmm.priors.prior import Belief
 from bayesgmm.runtime.interrupt import interruptible
 
 
@@ -157,7 +157,7 @@ def test_draws_have_the_samplers_shape_and_agree_with_gibbs(faithful, fit):
 @pytest.mark.parametrize("shape", [0.3, 0.9])
 def test_k_hat_is_the_shape_of_the_upper_tail(rng, shape):
     """Pareto ratios of a known shape; what is far below the others does not count."""
-    from bayesgmm.results.approximation import pareto_k
+    from bayesgmm.numerics.importance import pareto_k
 
     log_ratios = shape * rng.exponential(size=200_000)
     log_ratios[:100] = -50.0

@@ -10,7 +10,7 @@ from oracles.effort import SOME
 
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, FitError, PriorError
-from bayesgmm.priors.within_family import CONJUGATE
+from bayesgmm.model.families import CONJUGATE
 
 HYPER = {"loc": np.array([0.3, 0.7]), "strength": 0.5, "df": 4.0, "scale": np.array([[1.2, 0.3], [0.3, 0.5]])}
 PRIOR = bg.Prior(bg.Dirichlet(1.5), bg.NormalInverseWishart(**HYPER))

@@ -14,7 +14,7 @@ from bayesgmm.engines.variational import svi
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.model.types import Frame
 from bayesgmm.runtime.dtypes import scope
-from bayesgmm.sweep.statistics import to_rows
+from bayesgmm.sweep.rows import to_rows
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +32,14 @@ def significant(value: float, digits: int = 4) -> str:
             return f"{value:.0f}" if whole > digits else f"{value:.1f}"
         return f"{value:#.{digits}g}" if abs(value) < 1 else f"{value:.{digits - whole}f}"
     return f"{value:.{digits - 1}e}"
+
+
+def array_words(values: Any) -> str:
+    """An array of any shape as nested brackets of `significant` numbers."""
+    values = np.asarray(values)
+    if values.ndim == 0:
+        return significant(float(values))
+    return "[" + ", ".join(array_words(value) for value in values) + "]"
 
 
 def plus_minus(estimates, sds) -> list[str]:

@@ -1,0 +1,95 @@
+"""Where chains start: dispersed, at the best mode, in several modes, or where the user says."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from bayesgmm.engines.checks import check_params
+from bayesgmm.engines.em.ascent import begin, run_ascents, usable
+from bayesgmm.engines.em.multistart import search
+from bayesgmm.engines.starts import make_starts, weak_prior
+from bayesgmm.errors import ArgumentError, FitError, SamplingInterrupted
+from bayesgmm.model.types import Params
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Problem
+from bayesgmm.results.fit import MixtureFit
+from bayesgmm.runtime.programs import Program
+
+SAME_BASIN = 0.05
+"""Modes whose log posterior differs by less are taken to be one."""
+
+Init = str | Params | MixtureFit
+"""``"dispersed"``, ``"em"``, ``"basins"``, parameters in the user's units, or a fit."""
+
+
+def chain_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Init) -> Params:
+    """One start per chain (leading axis), in standardised coordinates.
+
+    ``"dispersed"``: a k-means++ start for each chain. ``"em"``: the best MAP mode of sixteen starts, for all.
+    ``"basins"``: a distinct mode for each, the highest first: chains that then agree have crossed between them. Under
+    priors that EM does not take, a weak conjugate prior replaces the prior in the search for starts.
+    """
+    searched = problem
+    if problem.prior is not None and not problem.prior.has_mode:
+        weak = jax.tree.map(lambda leaf: jnp.asarray(leaf, problem.dtype), weak_prior(problem.model))
+        searched = problem._replace(standard_prior=weak)
+    return _in_family(_any_starts(key, searched, num_chains, init), problem.standard_prior)
+
+
+@Program
+def _in_family(starts: Params, prior: Belief) -> Params:
+    return jax.vmap(prior.components.project)(starts)
+
+
+def _any_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Init) -> Params:
+    if not isinstance(init, str):
+        return _given_starts(problem, num_chains, init)
+    if init == "dispersed":
+        return make_starts(key, problem, num_chains, "k-means++")
+    if init == "em":
+        return _best_mode(key, problem, num_chains)
+    if init == "basins":
+        return _distinct_modes(key, problem, num_chains)
+    raise ArgumentError(f"init must be 'dispersed', 'em', 'basins', Params or a fit, got {init!r}.")
+
+
+def _given_starts(problem: Problem, num_chains: int, init: Params | MixtureFit) -> Params:
+    params = check_params("init", init, problem.model)
+    inside = jax.tree.map(lambda leaf: jnp.asarray(leaf, problem.dtype), problem.frame.standardise(params))
+    if inside.weights.ndim == 1:
+        return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], num_chains, axis=0), inside)
+    if inside.weights.shape[0] != num_chains:
+        raise ArgumentError(f"init holds {inside.weights.shape[0]} starts for {num_chains} chains.")
+    return inside
+
+
+def _best_mode(key: PRNGKeyArray, problem: Problem, num_chains: int) -> Params:
+    key_start, key_ascent = jr.split(key)
+    ascents, interrupted = search(key_ascent, make_starts(key_start, problem, 16), problem, 1e-3, 500)
+    if interrupted:
+        raise SamplingInterrupted("Stopped while EM looked for a start, before a draw was kept.")
+    best = jnp.argmax(jnp.where(usable(ascents), ascents.objective, -jnp.inf))
+    return jax.tree.map(lambda leaf: jnp.repeat(leaf[best][None], num_chains, axis=0), ascents.params)
+
+
+def _distinct_modes(key: PRNGKeyArray, problem: Problem, num_chains: int) -> Params:
+    """Distinct modes of the posterior, the highest first, and over again if there are fewer than chains."""
+    key_start, key_ascent = jr.split(key)
+    starts = make_starts(key_start, problem, max(16, 2 * num_chains))
+    ascents = begin(starts, problem.standard_prior, 500, True)
+    ascents, interrupted = run_ascents(key_ascent, ascents, problem.standard_prior, problem.rows, 1e-3, 500, "em", True)
+    if interrupted:
+        raise SamplingInterrupted("Stopped while EM looked for starts, before a draw was kept.")
+    objectives = np.where(np.asarray(usable(ascents)), np.asarray(ascents.objective), -np.inf)
+    order = [i for i in np.argsort(-objectives, kind="stable") if np.isfinite(objectives[i])]
+    distinct = [
+        i for n, i in enumerate(order) if n == 0 or objectives[order[n - 1]] - objectives[i] > SAME_BASIN
+    ]  # fmt: skip
+    if not distinct:
+        raise FitError(
+            "No start of EM led to a mode to begin from. Use init='dispersed', or a prior with a larger scale."
+        )
+    chosen = np.resize(distinct, num_chains)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[chosen], ascents.params)

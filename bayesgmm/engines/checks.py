@@ -1,0 +1,67 @@
+"""What every engine that draws checks before any work, besides its own `Engine`."""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from bayesgmm.errors import ArgumentError, PriorError
+from bayesgmm.model.types import Params
+from bayesgmm.problem import Model
+from bayesgmm.results.fit import MixtureFit
+from bayesgmm.runtime.arguments import check_count
+
+
+def check_chain_arguments(num_warmup: int, num_samples: int, num_chains: int, prior: Any) -> None:
+    """Refuse lengths and priors that no sampler can use."""
+    check_count("num_warmup", num_warmup, least=0)
+    check_count("num_samples", num_samples)
+    check_count("num_chains", num_chains)
+    if prior is None:
+        raise PriorError(
+            "A sampler needs a proper prior; prior=None is the flat prior of maximum likelihood, under which the posterior "
+            "of a mixture is improper. Use prior='default' or a bayesgmm.Prior."
+        )
+
+
+def check_sampled(model: Model, num_chains: int, num_draws: int) -> None:
+    """Refuse more draws than memory holds."""
+    k, dim = model.num_components, model.table.dim
+    # The draws, their copies in the user's units and in one labelling, and their covariances in the DataTree.
+    needed = 4 * 8.0 * num_chains * num_draws * k * (1 + dim + dim**2)
+    if needed > memory():
+        raise ArgumentError(
+            f"{num_chains} chains × {num_draws} draws of {k} components in {dim} dimensions would take about "
+            f"{needed / 2**30:.0f} GB, more than this machine has. Ask for fewer chains or draws."
+        )
+
+
+def memory() -> float:
+    """Bytes of memory this machine has; infinite where it does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):  # not a POSIX system
+        return float("inf")
+
+
+def check_reference(reference: MixtureFit | Params | None, model: Model) -> None:
+    """Refuse a reference of another shape before any draw is made."""
+    if reference is not None and check_params("reference", reference, model).weights.ndim != 1:
+        raise ArgumentError("reference must hold one set of parameters, without leading axes.")
+
+
+def check_params(name: str, value: Any, model: Model) -> Params:
+    """θ from a fit or from `Params`, refused if it does not fit the model."""
+    params = value.params if isinstance(value, MixtureFit) else value
+    k, dim = model.num_components, model.table.dim
+    shapes = {"weights": (k,), "means": (k, dim), "scale_trils": (k, dim, dim)}
+    if not isinstance(params, Params) or any(
+        np.shape(getattr(params, part))[-len(shape) :] != shape for part, shape in shapes.items()
+    ):
+        raise ArgumentError(f"{name} must be a fit or Params of {k} components in {dim} dimensions.")
+    finite = all(np.isfinite(part).all() for part in params)
+    if not finite or (np.asarray(params.weights) <= 0).any():
+        raise ArgumentError(f"{name} must be finite, with weights above 0.")
+    if (np.diagonal(np.asarray(params.scale_trils), axis1=-2, axis2=-1) <= 0).any():
+        raise ArgumentError(f"{name} must have positive definite covariances.")
+    return params

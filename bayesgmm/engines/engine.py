@@ -1,0 +1,154 @@
+"""The record of an engine, and the table of all of them by name.
+
+To add an engine, write one file with the function that users call and its `Engine`, and add one line to
+`bayesgmm.engines.registry`. See ``docs/adding-an-engine.md``.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from bayesgmm.errors import ArgumentError, PriorError
+from bayesgmm.priors.conjugacy import Conjugacy
+
+if TYPE_CHECKING:
+    from bayesgmm.model.families import Family
+    from bayesgmm.priors.prior import Belief
+
+CHAIN_SETTINGS = ("num_warmup", "num_samples", "num_chains")
+DRAW_SETTINGS = ("num_samples", "num_chains")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One way to fit a mixture, as `compare`, `calibrate`, the refits and the command line see it."""
+
+    name: str
+    title: str
+    """What it is, in a few words."""
+    run: Callable[..., Any]
+    """``run(x, n_components, *, prior, covariance_type, seed, …)`` returns a `MixtureFit` or a `Posterior`.
+
+    It takes what `prepare` takes as x, ``reference``, ``progress_bar``, and its ``settings``.
+    """
+    settings: tuple[str, ...]
+    """Arguments of `compare` that it takes, besides those of every engine."""
+    draws: bool = True
+    """Whether it returns draws, and so needs a proper prior."""
+    needs: Conjugacy = Conjugacy.NONE
+    """What it needs in closed form of θ given z."""
+    families: tuple[str, ...] | None = None
+    """Covariance families that it takes, by mclust's codes; None for all."""
+    uses_prior: bool = True
+    flat_title: str | None = None
+    """Its title without a prior, if that is another."""
+
+    def describe(self, prior: "Belief | None") -> str:
+        """What it is under this prior."""
+        return self.title if prior is not None or self.flat_title is None else self.flat_title
+
+    def select(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Of these arguments, those in its ``settings``."""
+        return {name: value for name, value in arguments.items() if name in self.settings}
+
+    @property
+    def has_warmup(self) -> bool:
+        """Whether its draws come from Markov chains."""
+        return "num_warmup" in self.settings
+
+    @cached_property
+    def arguments(self) -> frozenset[str]:
+        """Names of the arguments of ``run``."""
+        return frozenset(inspect.signature(self.run).parameters)
+
+    def check(self, prior: "Belief | str | None", family: "Family", dim: int) -> None:
+        """Refuse a covariance family or a prior that it cannot take, and name the engines that can.
+
+        Raises
+        ------
+        ArgumentError
+            For the family.
+        PriorError
+            For the prior.
+        """
+        if self.families is not None and family.name not in self.families:
+            raise ArgumentError(
+                f"{self.name} does not take covariance_type {family.label(dim)!r}, whose covariances cannot be drawn directly "
+                f"given z. Use full, tied, diag or spherical ({', '.join(self.families)}), or fit_em."
+            )
+        if self.uses_prior:
+            check_conjugacy(self.name, self.needs, prior)
+
+
+_LOCATIONS: dict[str, str | Engine] = {}
+
+
+def register(name: str, engine: str | Engine) -> None:
+    """Add an engine, as ``"module:attribute"`` (imported when it is first used) or as the record itself."""
+    _LOCATIONS[name] = engine
+
+
+def unregister(name: str) -> None:
+    """Take an engine out again."""
+    del _LOCATIONS[name]
+
+
+def engine_names() -> list[str]:
+    """Names of all engines, in the order in which `compare` runs them."""
+    return list(_LOCATIONS)
+
+
+def find_engine(name: str) -> Engine:
+    """The record of an engine.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none of that name.
+    """
+    found = _LOCATIONS.get(name)
+    if found is None:
+        raise ArgumentError(f"Unknown engine {name!r}. Choose from {', '.join(engine_names())}.")
+    if isinstance(found, str):
+        module, _, attribute = found.partition(":")
+        found = _LOCATIONS[name] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def find_engines(names: str | Sequence[str]) -> list[Engine]:
+    """The records of several engines, once each, in the order asked for.
+
+    Raises
+    ------
+    ArgumentError
+        If one is unknown, or none is named.
+    """
+    wanted = [names] if isinstance(names, str) else list(dict.fromkeys(names))
+    unknown = [name for name in wanted if name not in _LOCATIONS]
+    if unknown or not wanted:
+        problem = f"Unknown engine {', '.join(map(repr, unknown))}." if unknown else "No engine was named."
+        raise ArgumentError(f"{problem} Choose from {', '.join(engine_names())}.")
+    return [find_engine(name) for name in wanted]
+
+
+def check_conjugacy(name: str, needs: Conjugacy, prior: "Belief | str | None") -> None:
+    """Refuse a prior that has less in closed form than is needed, and name the engines that take it.
+
+    Raises
+    ------
+    PriorError
+        If it has.
+    """
+    components = getattr(prior, "components", None)
+    conjugacy = getattr(components, "conjugacy", None)
+    if conjugacy is None or conjugacy >= needs:
+        return
+    engines = map(find_engine, engine_names())
+    taking = [engine.name for engine in engines if engine.uses_prior and engine.needs <= conjugacy]
+    raise PriorError(
+        f"{name} does not take a {type(components).__name__} prior, which is not conjugate as it needs; {', '.join(taking)} "
+        "do. Use one of them, or a NormalInverseWishart prior."
+    )

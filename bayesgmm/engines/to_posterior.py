@@ -1,0 +1,138 @@
+"""From an engine's draws to a `Posterior`: in the user's units, and with one numbering of the components."""
+
+import warnings
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+
+from bayesgmm.engines.em.ascent import begin, run_ascents
+from bayesgmm.errors import MixingWarning, SamplingInterrupted
+from bayesgmm.model.alignment import align, by_first_mean, permute
+from bayesgmm.model.types import Params
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Problem
+from bayesgmm.results.fit import MixtureFit
+from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.programs import Program, Stopwatch
+
+
+class Collected(NamedTuple):
+    """What a run leaves: where its chains stand, the draws, and whether it was cut short."""
+
+    state: Any
+    outputs: Any
+    """(params, log-likelihood, the engine's statistics by name), leading axes (chain, draw); None if no draw was kept."""
+    interrupted: bool
+
+
+class Origin(NamedTuple):
+    """Where draws come from, for the `Posterior`."""
+
+    algorithm: str
+    num_warmup: int
+    seed: Any
+    reference: MixtureFit | Params | None
+    """What the numbering of the components follows; None for the mode that EM reaches from the highest draw."""
+    settings: dict[str, Any]
+
+
+def to_posterior(problem: Problem, run: Collected, clock: Stopwatch, origin: Origin) -> Posterior:
+    """Bring draws from standardised coordinates to the user's units, and relabel them.
+
+    Raises
+    ------
+    SamplingInterrupted
+        If the run was stopped before its first draw was kept.
+    """
+    if run.outputs is None:
+        raise SamplingInterrupted(
+            f"{origin.algorithm} was stopped during warm-up, before a draw was kept. Nothing can be returned."
+        )
+    draws, log_likelihood, sample_stats = run.outputs
+    log_prior = np.asarray(_log_kernels(_merge(draws), problem.standard_prior)).reshape(log_likelihood.shape)
+    mode = _reference_mode(problem, draws, log_likelihood + log_prior, origin.reference)
+    permutations = align(draws, mode)
+    draws = permute(draws, permutations)
+    posterior = Posterior(
+        params=_to_host(problem.frame.restore(draws)),
+        log_likelihood=np.asarray(log_likelihood, np.float64) - problem.log_volume,
+        log_prior=np.asarray(log_prior, np.float64) + _prior_shift(problem, draws, log_prior),
+        sample_stats=sample_stats,
+        algorithm=origin.algorithm,
+        model=problem.model,
+        settings=origin.settings,
+        reference=_to_host(problem.frame.restore(mode)),
+        permutations=permutations.astype(np.uint8 if problem.num_components <= 256 else int),
+        num_warmup=origin.num_warmup,
+        interrupted=run.interrupted,
+        clock=clock,
+        seed=origin.seed,
+        continuation=None,
+    )
+    if posterior.num_divergences:
+        warnings.warn(
+            f"{posterior.num_divergences} of {log_likelihood.size} transitions diverged: the sampler could not follow the "
+            "posterior everywhere. Raise target_accept_prob, or compare with sample_gibbs.",
+            MixingWarning, stacklevel=4,
+        )  # fmt: skip
+    return posterior
+
+
+def posterior_fields(
+    problem: Problem, draws: Any, shape: tuple[int, int], interrupted: bool, clock: Stopwatch, origin: Origin
+) -> dict[str, Any]:
+    """The fields of a `Posterior` of independent draws: flat (params, log-likelihoods), to be shaped (chain, draw)."""
+    outputs = jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), (*draws, {}))
+    posterior = to_posterior(problem, Collected(None, outputs, interrupted), clock, origin)
+    return {field.name: getattr(posterior, field.name) for field in fields(Posterior)}
+
+
+def prior_constant(problem: Problem, params: Params) -> float:
+    """Log normaliser of the prior over what `coordinates` calls θ: standardised, except for log standard deviations.
+
+    It does not depend on the θ at which it is computed.
+    """
+    num, dim = problem.num_components, problem.table.dim
+    matrices = 0 if problem.family.orientation == "I" else 1 if problem.family.pooled else num
+    volume = (num + matrices * (dim + 1)) * float(problem.frame.log_volume)
+    return problem.model.log_prior(problem.frame.restore(params)) - problem.standard_log_prior(params) + volume
+
+
+def _reference_mode(
+    problem: Problem, draws: Params, log_posterior: np.ndarray, reference: MixtureFit | Params | None
+) -> Params:
+    if reference is not None:
+        params = reference.params if isinstance(reference, MixtureFit) else reference
+        return jax.tree.map(np.asarray, problem.frame.standardise(params))
+    top = np.unravel_index(np.argmax(log_posterior), log_posterior.shape)
+    mode = jax.tree.map(lambda leaf: leaf[top], draws)
+    # Where EM cannot ascend to a mode, the highest draw serves.
+    if problem.prior is not None and problem.prior.has_mode:
+        start = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], mode)
+        ascents = begin(start, problem.standard_prior, 500, True)
+        ascents, _ = run_ascents(jr.key(0), ascents, problem.standard_prior, problem.rows, 1e-3, 500, "em", True)
+        mode = jax.tree.map(lambda leaf: np.asarray(leaf[0]), ascents.params)
+    return permute(mode, by_first_mean(mode))
+
+
+def _prior_shift(problem: Problem, draws: Params, log_prior: np.ndarray) -> float:
+    """What the log prior gains on the way to the user's units: a constant, the same for all draws."""
+    first = _to_host(problem.frame.restore(jax.tree.map(lambda leaf: leaf[0, 0], draws)))
+    return problem.model.log_prior(first) - float(log_prior[0, 0])
+
+
+def _to_host(params: Params) -> Params:
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+
+
+def _merge(params: Params) -> Params:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf.reshape(-1, *leaf.shape[2:])), params)
+
+
+@Program
+def _log_kernels(params: Params, prior: Belief):
+    return jax.vmap(prior.log_kernel)(params)

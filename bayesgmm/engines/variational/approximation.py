@@ -1,0 +1,90 @@
+"""One run of an approximation, whichever it is: from the user's call to an `ApproximatePosterior`."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.random as jr
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from bayesgmm.engines.checks import check_chain_arguments, check_reference, check_sampled
+from bayesgmm.engines.engine import find_engine
+from bayesgmm.engines.to_posterior import Origin, posterior_fields
+from bayesgmm.model.types import Params
+from bayesgmm.numerics.importance import pareto_k
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Problem, prepare
+from bayesgmm.results.approximation import ApproximatePosterior
+from bayesgmm.results.fit import MixtureFit
+from bayesgmm.runtime.arguments import split_seed
+from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.programs import stopwatch
+from bayesgmm.runtime.progress import Listener, Progress, listening
+
+
+class Task(NamedTuple):
+    """What an approximation works on."""
+
+    problem: Problem
+    key_start: PRNGKeyArray
+    key_run: PRNGKeyArray
+    num_draws: int
+    listener: Listener
+
+    @property
+    def draw_keys(self) -> PRNGKeyArray:
+        """A key for each draw."""
+        return jr.split(self.key_run, self.num_draws)
+
+
+class Approximated(NamedTuple):
+    """What an approximation found."""
+
+    params: Params
+    """Independent draws (leading axis), standardised."""
+    log_likelihoods: np.ndarray
+    log_ratios: np.ndarray
+    """Log ratio of the posterior density to the approximation's, up to a constant, at each draw."""
+    interrupted: bool
+    fields: dict[str, Any]
+    """What its result has besides the fields of an `ApproximatePosterior`."""
+
+
+class Arguments(NamedTuple):
+    """What the public functions take alike; see `sample_gibbs`."""
+
+    x: Any
+    n_components: int
+    covariance_type: str
+    prior: Belief | str | None
+    num_samples: int
+    num_chains: int
+    seed: Any
+    reference: MixtureFit | Params | None
+    dtype: str
+    progress_bar: Progress
+
+
+def run_approximation[Result: ApproximatePosterior](
+    name: str,
+    result: type[Result],
+    approximate: Callable[[Task], Approximated],
+    arguments: Arguments,
+    settings: dict[str, Any],
+) -> Result:
+    """Check, prepare, approximate, and return the draws as a posterior."""
+    given = arguments
+    check_chain_arguments(0, given.num_samples, given.num_chains, given.prior)
+    shape = given.num_chains, given.num_samples
+    with scope(given.dtype), stopwatch() as clock, listening(given.progress_bar) as listener:
+        problem = prepare(given.x, given.n_components, given.prior, given.dtype, given.covariance_type)
+        find_engine(name).check(problem.prior, problem.family, problem.table.dim)
+        check_sampled(problem.model, *shape)
+        check_reference(given.reference, problem.model)
+        keys = split_seed(given.seed)
+        found = approximate(Task(problem, keys.start, keys.run, shape[0] * shape[1], listener))
+        settings = {"num_samples": given.num_samples, "num_chains": given.num_chains, "dtype": given.dtype} | settings
+        origin = Origin(name, 0, given.seed, given.reference, settings)
+        draws = Params(*found.params), found.log_likelihoods
+        shared = posterior_fields(problem, draws, shape, found.interrupted, clock, origin)
+    return result(**shared, pareto_k=pareto_k(found.log_ratios), **found.fields)

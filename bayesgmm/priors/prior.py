@@ -1,0 +1,264 @@
+"""Priors and posteriors of θ: weights and components together.
+
+`Belief` is one type for both, as conjugacy means: ``prior.update(stats)`` is the posterior given z. EM takes its
+``mode()``, Gibbs draws a ``sample(key)``, and NUTS follows the gradient of ``log_kernel``. Maximum likelihood is the mode
+under the flat prior, so no engine has a branch for it.
+
+A prior appears in three forms: as given (``prior``, full shape, the user's units), within the covariance family
+(``family_prior``, the user's units), and standardised (``standard_prior``).
+"""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+from scipy.special import gammaln  # pyright: ignore[reportAttributeAccessIssue]
+
+from bayesgmm.data.table import Table, as_table, check_table
+from bayesgmm.errors import PriorError
+from bayesgmm.model.families import Family
+from bayesgmm.model.types import Frame, Params, Stats
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.linalg import inverse_tril, log_diagonal_sum
+from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.dirichlet import Dirichlet
+from bayesgmm.priors.hyperparameters import in_full
+from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart, flat_components
+from bayesgmm.priors.within_family import restrict_flat
+from bayesgmm.runtime.arguments import check_count
+from bayesgmm.runtime.formatting import array_words
+from bayesgmm.runtime.programs import Program
+
+
+class Belief(NamedTuple):
+    """A prior or a posterior of θ: weights and components are independent."""
+
+    weights: Dirichlet
+    components: Any
+    """`NormalInverseWishart`, or another prior of `bayesgmm.priors` with the same methods."""
+
+    @property
+    def has_mode(self) -> bool:
+        """Whether EM can ascend to a mode under this (full) prior."""
+        return self.components.conjugacy > Conjugacy.NONE and not self.unbounded_at_zero
+
+    @property
+    def unbounded_at_zero(self) -> bool:
+        """Whether the density is unbounded at weight 0: some concentration is below 1."""
+        return bool((np.asarray(self.weights.concentration) < 1).any())
+
+    def update(self, stats: Stats) -> "Belief":
+        """The posterior given z and x, through their statistics.
+
+        Raises
+        ------
+        PriorError
+            If the posterior has no closed form.
+        """
+        self._need("update")
+        return Belief(self.weights.update(stats.counts), self.components.update(stats))
+
+    def _need_full_shape(self) -> None:
+        if jnp.ndim(self.weights.concentration) != 1 or jnp.ndim(self.components.loc) != 2:
+            raise PriorError("This prior has no component axis yet. Call prior.expand(K, D) first.")
+
+    def _need(self, method: str) -> None:
+        if not hasattr(self.components, method):
+            raise PriorError(
+                f"A {type(self.components).__name__} prior has no {method} in closed form. Use fit_em or a sampler, whichever "
+                "takes it, or a NormalInverseWishart prior."
+            )
+
+    def mode(self, present: Params | None = None) -> Params:
+        """Most probable θ in the coordinates (weights, means, covariances).
+
+        Covariance families without a closed form iterate from ``present``.
+
+        Raises
+        ------
+        PriorError
+            If it has no closed form.
+        """
+        self._need_full_shape()
+        self._need("mode")
+        return Params(self.weights.mode(), *self.components.mode(present))
+
+    def sample(self, key: PRNGKeyArray, present: Params | None = None) -> Params:
+        """Draw θ; where means and covariances can only be drawn in turn, one sweep from ``present``."""
+        self._need_full_shape()
+        key_weights, key_components = jr.split(key)
+        return Params(self.weights.sample(key_weights), *self.components.sample(key_components, present))
+
+    def log_kernel(self, params: Params) -> Float[Array, ""]:
+        """``log p(θ)`` without its constant. For ``flat_prior.update(stats)`` it is the complete-data log-likelihood."""
+        self._need_full_shape()
+        whiteners = inverse_tril(params.scale_trils)
+        log_diagonals = log_diagonal_sum(params.scale_trils)
+        gaussian = self.components.log_kernel(params.means, whiteners, log_diagonals)
+        return self.weights.log_kernel(jnp.log(params.weights)) + gaussian
+
+    def log_normaliser(self) -> Float[Array, ""]:
+        """The constant of ``log_density``; 0 where the distribution is improper and has none."""
+        self._need_full_shape()
+        return self.weights.log_normaliser() + self.components.log_normaliser()
+
+    def log_density(self, params: Params) -> Float[Array, ""]:
+        """``log p(θ)`` over (weights, means, covariances), constants included."""
+        return self.log_kernel(params) + self.log_normaliser()
+
+    def kl(self, other: "Belief") -> Float[Array, ""]:
+        """Kullback-Leibler divergence ``E[log p(θ) - log other(θ)]`` from this distribution to another proper one."""
+        logs = self.weights.expected_log()
+        kernels = self.weights.log_kernel(logs) - other.weights.log_kernel(logs)
+        kernels += self.components.expected_log_kernel(self.components)
+        kernels -= other.components.expected_log_kernel(self.components)
+        return kernels + self.log_normaliser() - other.log_normaliser()
+
+    def expand(self, num_components: int, dim: int) -> "Belief":
+        """Give every hyperparameter its full shape: ``(K,)``, ``(K, D)`` or ``(K, D, D)``, as NumPy arrays.
+
+        Raises
+        ------
+        PriorError
+            If a hyperparameter has a shape that does not fit K components in D dimensions.
+        """
+        if not isinstance(self.weights, Dirichlet):
+            raise PriorError(f"The prior's weights must be a Dirichlet, got {type(self.weights).__name__}.")
+        if not hasattr(self.components, "expand"):
+            raise PriorError(
+                "The prior's components must be a NormalInverseWishart, NormalInverseGamma, NormalTimesInverseWishart, "
+                f"HierarchicalInverseWishart or NormalTimesLKJ, got {type(self.components).__name__}."
+            )
+        concentration = in_full("concentration", self.weights.concentration, (num_components,))
+        return Belief(Dirichlet(concentration), self.components.expand(num_components, dim))
+
+    def standardise(self, frame: Frame) -> "Belief":
+        """The same distribution of θ in standardised coordinates."""
+        return Belief(self.weights, self.components.standardise(frame))
+
+    def taken_by(self, family: Family) -> "Belief":
+        """The (full) prior as a covariance family takes it.
+
+        Raises
+        ------
+        PriorError
+            If it is improper there, or not a prior of such covariances.
+        """
+        components = self.components.taken_by(family)
+        reason = improper_because(self, variances_only=family.orientation == "I")
+        if reason is not None:
+            raise PriorError(
+                f"The prior is improper: {reason}. Use 'default', change that hyperparameter, or, for EM only, prior=None."
+            )
+        return self._replace(components=components)
+
+    def as_written(self) -> "Belief":
+        """The prior with its components as users write them, for the NumPyro model."""
+        return self._replace(components=self.components.as_written())
+
+    def describe(self, family: Family) -> list[str]:
+        """The prior within a family in mathematical notation, line by line."""
+        return [f"weights ~ Dirichlet({array_words(self.weights.concentration)})", *self.components.describe(family)]
+
+    def padded(self, num_components: int) -> "Belief":
+        """The same prior for more components; those beyond K are placeholders of weight 0."""
+        extra = np.ones(num_components - len(self.weights.concentration))
+        concentration = np.append(self.weights.concentration, extra)
+        return Belief(Dirichlet(concentration), self.components.padded(num_components))
+
+
+Prior = Belief
+
+
+def flat_prior(num_components: int, dim: int) -> Belief:
+    """The improper prior whose density is 1 at every (weights, means, covariances): its mode given data is the MLE."""
+    return Belief(Dirichlet(np.ones(num_components)), flat_components(num_components, dim))
+
+
+def data_scaled_prior(center: np.ndarray, covariance: np.ndarray, num_components: int) -> Belief:
+    """The documented default, scaled to the data (Fraley & Raftery 2007, section 4).
+
+    ``weights ~ Dirichlet(1)``; ``Σ_k ~ IW(D + 2, S / K^(2/D))``, so that the prior mean of Σ_k fills a K-th of the
+    volume of the data's covariance S; ``μ_k | Σ_k ~ N(mean of the data, Σ_k / 0.01)``.
+    """
+    dim = len(center)
+    scale = covariance / num_components ** (2.0 / dim)
+    return Belief(Dirichlet(1.0), NormalInverseWishart(center, 0.01, dim + 2.0, scale))
+
+
+def default_prior(x, n_components: int) -> Belief:
+    """The prior that ``prior="default"`` stands for, in the user's units (Fraley & Raftery 2007, section 4).
+
+    ``weights ~ Dirichlet(1)``, ``Σ_k ~ IW(D + 2, S / K^(2/D))`` and ``μ_k | Σ_k ~ N(x̄, Σ_k / 0.01)``, with x̄ and S the
+    mean and covariance of the data.
+    """
+    check_count("n_components", n_components)
+    table = as_table(x)
+    check_table(table, n_components)
+    return data_scaled_prior(*table.moments(), n_components).expand(n_components, table.dim)
+
+
+def resolve_prior(prior: Belief | str | None, table: Table, num_components: int) -> Belief | None:
+    """The prior in full shape and in the user's units: ``"default"`` is made from the data, None stays None.
+
+    Whether it is proper depends on the covariance family; see `Belief.taken_by`.
+    """
+    if prior is None:
+        return None
+    if isinstance(prior, str):
+        if prior != "default":
+            raise PriorError(f"Unknown prior {prior!r}. Use 'default', None (maximum likelihood) or a bayesgmm.Prior.")
+        prior = data_scaled_prior(*table.moments(), num_components)
+    if not isinstance(prior, Belief):
+        raise PriorError(f"The prior must be 'default', None or a bayesgmm.Prior, got {type(prior).__name__}.")
+    return prior.expand(num_components, table.dim)
+
+
+def within_family(prior: Belief | None, family: Family, num_components: int, dim: int) -> tuple[Belief, float]:
+    """What a (full) prior says within a covariance family, and the log of its constant.
+
+    Without a prior it is the flat one, with constant 0.
+
+    Raises
+    ------
+    PriorError
+        If the prior is improper within the family, or is none for it.
+    """
+    if prior is None:
+        flat = flat_prior(num_components, dim)
+        return (flat if family.name == "VVV" else restricted(flat, family)), 0.0
+    prior = prior.taken_by(family)
+    components, constant = prior.components.within(family)
+    return Belief(prior.weights, components), constant + dirichlet_constant(prior.weights)
+
+
+def restricted(belief: Belief, family: Family) -> Belief:
+    """The same effective counts and scatters within a family."""
+    return belief._replace(components=restrict_flat(belief.components, family))
+
+
+def dirichlet_constant(weights: Dirichlet) -> float:
+    """`Dirichlet.log_normaliser` on the host, in double precision."""
+    alpha = np.asarray(weights.concentration, float)
+    return float(gammaln(alpha.sum()) - gammaln(alpha).sum())
+
+
+@Program
+def log_kernel(params: Params, belief: Belief):
+    """``log p(θ)`` without its constant, compiled once per shape."""
+    return belief.log_kernel(params)
+
+
+def improper_because(belief: Belief, variances_only: bool = False) -> str | None:
+    """Why a (full) prior is not a probability distribution; None if it is one.
+
+    ``variances_only`` for covariances without correlations.
+    """
+    concentration = np.asarray(belief.weights.concentration)
+    if not np.isfinite(concentration).all():
+        return "a hyperparameter is not finite"
+    if (concentration <= 0).any():
+        return "the Dirichlet concentration must be above 0"
+    return belief.components.fault(variances_only)

@@ -1,0 +1,42 @@
+"""Draws from a prior, and data sets drawn under draws of θ."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax import lax
+from jaxtyping import Key, PRNGKeyArray
+
+from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.priors.prior import Belief
+from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.programs import Program
+
+
+def predictive(key: PRNGKeyArray, params: Params, num_rows: int) -> np.ndarray:
+    """A data set of `num_rows` rows for each draw, (chain, draw, obs, feature): one z per row."""
+    rng = np.random.default_rng(np.asarray(jr.key_data(key)))
+    weights, means, trils = (np.asarray(part) for part in params)
+    upper = np.cumsum(weights, axis=-1)
+    uniform = rng.random((*weights.shape[:-1], num_rows)) * upper[..., -1:]
+    z = (uniform[..., None] > upper[..., None, :]).sum(axis=-1)
+    noise = rng.standard_normal((*z.shape, means.shape[-1]))
+    x = np.empty_like(noise)
+    for k in range(weights.shape[-1]):
+        image = np.einsum("cdef,cdnf->cdne", trils[:, :, k], noise) + means[:, :, None, k]
+        np.copyto(x, image, where=(z == k)[..., None])
+    return x
+
+
+def sample_prior(key: PRNGKeyArray, prior: Belief, num: int) -> Params:
+    """Draws from a prior in full shape, with leading axes (1, num)."""
+    with scope("float64"):
+        belief = jax.tree.map(jnp.asarray, prior)
+        draws = _sample_belief(jr.split(key, num), belief)
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[None], draws)
+
+
+@Program
+def _sample_belief(keys: Key[Array, "S"], belief: Belief) -> Params:
+    return lax.map(belief.sample, keys)

@@ -1,0 +1,51 @@
+"""Arguments that many functions take, checked at the boundary: counts, seeds and the keys that follow from them."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from bayesgmm.errors import ArgumentError
+from bayesgmm.runtime.dtypes import scope
+
+
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """Refuse a count that is no integer or is below `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}.")
+
+
+def as_key(seed) -> PRNGKeyArray:
+    """A JAX key from an int, or the key itself (typed, or raw of two words)."""
+    if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
+        with scope("float64"):  # or all but 32 bits of the seed would be lost
+            return jr.key(int(seed) % 2**63)
+    if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
+        return seed
+    if np.shape(seed) == (2,):
+        return jr.wrap_key_data(jnp.asarray(seed, jnp.uint32))
+    raise ArgumentError(f"seed must be an int or a JAX key, got {seed!r}.")
+
+
+def host_generator(key: PRNGKeyArray) -> np.random.Generator:
+    """A NumPy generator that follows from a JAX key."""
+    return np.random.default_rng(np.asarray(jr.key_data(key)))
+
+
+class Keys(NamedTuple):
+    """The independent keys of one call of an engine."""
+
+    start: PRNGKeyArray
+    """For the starts."""
+    run: PRNGKeyArray
+    """For the draws, or the random part of the run."""
+    tree: PRNGKeyArray
+    """For the predictive groups of the DataTree."""
+
+
+def split_seed(seed: Any) -> Keys:
+    """The keys that follow from a seed."""
+    return Keys(*jr.split(as_key(seed), 3))

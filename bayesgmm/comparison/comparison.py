@@ -327,8 +327,9 @@ def _run_all(
 
 def _divergences(result: Result) -> float:
     """Divergent transitions; NaN for an engine that has none."""
-    can_diverge = isinstance(result, Posterior) and "diverging" in result.sample_stats
-    return result.num_divergences if can_diverge else np.nan
+    if isinstance(result, Posterior) and "diverging" in result.sample_stats:
+        return result.num_divergences
+    return float("nan")
 
 
 def save_result(name: str, result: Result, directory: Path) -> Path:

@@ -170,8 +170,8 @@ def independent(prior: Any, family: Family) -> tuple[Independent, float]:
         )
     pooled = family.name == "EEE"
     prior = prior.averaged() if pooled else prior
-    unseen = (np.zeros_like(value, dtype=float) for value in (prior.df, prior.loc, prior.covariance))
+    counts, means, scatters = (np.zeros_like(value, dtype=float) for value in (prior.df, prior.loc, prior.covariance))
     share = 1.0 / len(prior.df) if pooled else 1.0
     with jax.enable_x64(True):
         constant = normal_constant(prior.covariance) + prior.constant_of_scales(share)
-        return Independent(prior, *unseen, pooled), float(constant)
+        return Independent(prior, counts, means, scatters, pooled), float(constant)

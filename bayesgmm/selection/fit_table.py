@@ -263,10 +263,13 @@ def _in_order(grid: GridSearch, names: list[str], stop, dtype: str, listener: Li
 
     with ThreadPoolExecutor(WORKERS) as pool:
         cut = _all(pool, grid.run, names, CONTAINS, stop, dtype, report)
-        found = set(done)
-        grid.freeze()
-        cut |= _all(pool, grid.refine, [name for name in names if name in found], {}, stop, dtype, report)
-    return found, cut
+        found = [name for name in names if name in grid.found]
+        # Families are refined in turn, so that each profits from those before it; those of one turn read one snapshot,
+        # so that it does not matter which of them ends first.
+        for i in range(0, len(found), WORKERS):
+            grid.freeze()
+            cut |= _all(pool, grid.refine, found[i : i + WORKERS], {}, stop, dtype, report)
+    return set(found), cut
 
 
 def _all(

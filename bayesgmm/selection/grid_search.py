@@ -50,7 +50,7 @@ CONTAINS = {
 """The largest families inside each family; the order is from simple to rich."""
 
 SHORT = 16
-"""Turns of the short run."""
+"""Iterations of the short run."""
 
 
 class Row(NamedTuple):
@@ -129,7 +129,7 @@ class GridSearch:
         return interrupted
 
     def freeze(self) -> None:
-        """Take what was found so far as what every family is refined from, in whatever order that is done."""
+        """Take what was found so far as what `refine` reads, in whatever order families are then refined."""
         self.before = dict(self.found)
 
     def refine(self, name: str) -> bool:
@@ -201,6 +201,8 @@ def _resized(best: Params, sizes: list[int]) -> list[Params]:
                 continue
             neighbour = sizes.index(size + step)
             source = Params(*(np.array(leaf[neighbour]) for leaf in best))
+            if np.isnan(source.weights).any():
+                continue
             ranked = np.argsort(source.weights[: size + step])
             if step < 0 and turn < size - 1:
                 _split(source, int(ranked[::-1][turn]), size - 1)

@@ -13,7 +13,7 @@ from bayesgmm.engines import coordinates
 from bayesgmm.engines.mcmc import nuts
 from bayesgmm.model.families import CONJUGATE, FAMILIES
 from bayesgmm.model.types import Frame
-from bayesgmm.priors.prior import penalise
+from bayesgmm.priors.prior import within_family
 from bayesgmm.sweep.rows import to_rows
 
 
@@ -44,7 +44,7 @@ def test_marginal_and_enumerated_potentials_are_one_function(rng, dim):
 def test_jacobian_is_the_determinant(name):
     """Over weights, means and what is free in the covariances; there and back again."""
     prior = bg.Prior(bg.Dirichlet(1.3), bg.NormalInverseWishart(0.5, 0.7, 5.0, 1.4)).expand(2, 2)
-    prior = jax.tree.map(jnp.asarray, penalise(prior, FAMILIES[name], 2, 2)[0])
+    prior = jax.tree.map(jnp.asarray, within_family(prior, FAMILIES[name], 2, 2)[0])
     params = prior.sample(jr.key(3))
     position = coordinates.unconstrain(params, prior)
     back = coordinates.constrain(position, prior)

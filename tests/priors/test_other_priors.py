@@ -21,7 +21,7 @@ import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, PriorError, SpuriousComponentWarning
 from bayesgmm.model.families import resolve_family
 from bayesgmm.priors import lkj as separated
-from bayesgmm.priors.prior import penalise, unbounded_because
+from bayesgmm.priors.prior import within_family, unbounded_because
 from bayesgmm.problem import prepare
 
 POSTERIORDB = json.loads((TRUTH / "posteriordb.json").read_text())
@@ -40,7 +40,7 @@ def log_prior(components, params, family="full"):
     num, dim = params.means.shape
     prior = bg.Prior(bg.Dirichlet(1.0), components).expand(num, dim)
     with jax.enable_x64(True):
-        belief, constant = penalise(prior, resolve_family(family, dim), num, dim)
+        belief, constant = within_family(prior, resolve_family(family, dim), num, dim)
         kernel = belief.log_kernel(jax.tree.map(jnp.asarray, params))
         return float(kernel) + constant - float(prior.weights.log_normaliser())
 

@@ -59,10 +59,8 @@ def _first_batch(keys, starts: Params, prior: Belief, rows: Rows, num_rows, batc
 
     def one(inputs):
         key, start = inputs
-        nothing = Stats(
-            *(jnp.zeros_like(part) for part in (start.weights, start.means, start.scale_trils)), share * 0.0
-        )
-        averaged = Averaged(prior, nothing, jnp.ones_like(share), share)
+        counts, means, scatters = (jnp.zeros_like(part) for part in start)
+        averaged = Averaged(prior, Stats(counts, means, scatters, 0.0 * share), jnp.ones_like(share), share)
         q, seen = step(FIRST, key, start, averaged, _batch_of(key, rows, num_rows, batch_size))
         return Running(q, averaged.average(seen.stats))
 

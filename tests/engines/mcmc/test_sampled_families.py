@@ -9,7 +9,7 @@ from oracles.effort import SOME
 
 import bayesgmm as bg
 from bayesgmm.model.families import CONJUGATE, FAMILIES
-from bayesgmm.priors.prior import penalise
+from bayesgmm.priors.prior import within_family
 
 FEW = np.array([[-1.6, 0.4], [-1.1, 1.3], [0.2, -0.3], [0.9, 0.8], [1.3, 2.1], [2.2, 1.0]])
 HYPER = {"concentration": 1.5, "loc": np.array([0.3, 0.7]), "strength": 0.5, "df": 4.0,
@@ -59,7 +59,7 @@ def test_prior_draws_have_the_stated_moments(family):
     """E[σ²] = b / (a - 1) of the inverse-gamma, E[Σ] = scale / (df - D - 1) of the inverse-Wishart; μ | Σ as stated."""
     prior = bg.Prior(bg.Dirichlet(2.0), PRIOR.components._replace(df=12.0)).expand(3, 2)
     with jax.enable_x64(True):
-        belief = jax.tree.map(jax.numpy.asarray, penalise(prior, FAMILIES[family], 3, 2)[0])
+        belief = jax.tree.map(jax.numpy.asarray, within_family(prior, FAMILIES[family], 3, 2)[0])
         draws = jax.tree.map(np.asarray, jax.jit(jax.vmap(belief.sample))(jax.random.split(jax.random.key(0), 40_000)))
     covariances, scale = draws.covariances, HYPER["scale"]
     expected = scale / (12.0 - 3.0)

@@ -20,7 +20,7 @@ from bayesgmm.engines.mcmc import gibbs, nuts
 from bayesgmm.errors import ArgumentError, FitError, PriorError
 from bayesgmm.problem import prepare
 from bayesgmm.runtime.arguments import as_key
-from bayesgmm.sweep.likelihood import mixture_stats
+from bayesgmm.sweep.likelihood import expected_statistics
 
 
 def coassignment(posterior, x):
@@ -301,7 +301,7 @@ def test_mass_matrix_starts_from_ems_information(rng, family):
     x = rng.normal(size=(50, 2)) * [1.0, 20.0]
     with jax.enable_x64(True):
         problem = prepare(x, 1, "default", covariance_type=family)
-        params = problem.belief.update(mixture_stats(random_params(rng, 1, 2), problem.rows)).mode(
+        params = problem.belief.update(expected_statistics(random_params(rng, 1, 2), problem.rows)).mode(
             random_params(rng, 1, 2)
         )
         params = problem.belief.components.project(params)

@@ -1,5 +1,5 @@
-# Two commands do all the set-up: `make demo` runs the main job, `make test` passes the tests.
-# They need a Python 3.12 or newer, on the path or through pyenv; or uv, which is used when it is there.
+# `make demo` and `make test` set up the environment themselves: the first runs the demonstration, the second the tests.
+# They need Python 3.12 or newer, on the path or from pyenv. If uv is installed, they use uv.
 VENV := .venv
 export PYTHON
 BIN := $(VENV)/bin

@@ -7,11 +7,13 @@ from bayesgmm.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from bayesgmm.checking.calibration import Calibration, calibrate
-    from bayesgmm.checking.check import ModelCheck, check, prior_sensitivity
+    from bayesgmm.checking.check import ModelCheck, check
     from bayesgmm.checking.loo import kfold, loo
     from bayesgmm.checking.loo_pit import loo_pit
     from bayesgmm.checking.predictive import PredictiveChecks, predictive_checks
-    from bayesgmm.comparison.comparison import Comparison, compare
+    from bayesgmm.checking.sensitivity import prior_sensitivity
+    from bayesgmm.comparison.comparison import Comparison
+    from bayesgmm.comparison.run import compare
     from bayesgmm.data.datasets import load_dataset
     from bayesgmm.diagnosis.diagnosis import Diagnosis, diagnose
     from bayesgmm.diagnosis.label_invariant_view import label_invariant_view
@@ -45,8 +47,10 @@ if TYPE_CHECKING:
 _HOME = {
     "checking.calibration": ("Calibration", "calibrate"),
     "engines.variational.cavi": ("VariationalPosterior", "fit_cavi"),
-    "checking.check": ("ModelCheck", "check", "prior_sensitivity"),
-    "comparison.comparison": ("Comparison", "compare"),
+    "checking.check": ("ModelCheck", "check"),
+    "checking.sensitivity": ("prior_sensitivity",),
+    "comparison.comparison": ("Comparison",),
+    "comparison.run": ("compare",),
     "priors.dirichlet": ("Dirichlet",),
     "priors.inverse_gamma": ("NormalInverseGamma",),
     "priors.normal_inverse_wishart": ("NormalInverseWishart",),

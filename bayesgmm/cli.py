@@ -1,4 +1,4 @@
-"""The command line: the main job in one command."""
+"""The command line: `compare`, `fit`, `diagnose` and `datasets`."""
 
 import os
 import sys
@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 
     from bayesgmm.selection.fit_table import FitTable
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Gaussian mixtures: every inference, side by side.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False,
+    help="Fit a Gaussian mixture by EM, variational Bayes and MCMC under one prior, and compare the answers.",
+)  # fmt: skip
 
 
 Data = Annotated[
     str, typer.Argument(help="CSV, TSV or Parquet file, or a built-in data set (see `bayesgmm datasets`).")
 ]
-Columns = Annotated[str | None, typer.Option(help="Comma-separated features to keep; all by default.")]
-Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
+Columns = Annotated[str | None, typer.Option(help="Comma-separated features to keep (default: all).")]
+Seed = Annotated[int, typer.Option(help="Random seed.")]
 
 
 @app.command()
@@ -37,27 +40,27 @@ def compare(
     out: Annotated[Path, typer.Option(help="Folder for the report, the summary and the draws.")] = Path("out"),
     columns: Columns = None,
     family: Annotated[
-        str, typer.Option(help="Covariances: full, tied, diag or spherical, or an mclust code such as EEI.")
+        str, typer.Option(help="Covariances: full, tied, diag, spherical, or an mclust code such as EEI.")
     ] = "full",
     chains: Annotated[int, typer.Option(help="Chains of each sampler.")] = 4,
     warmup: Annotated[int, typer.Option(help="Warm-up draws of each chain.")] = 1000,
     samples: Annotated[int, typer.Option(help="Kept draws of each chain.")] = 1000,
-    tempering: Annotated[int, typer.Option(help="Replicas per chain of Gibbs, for chains that stick; 1 is none.")] = 1,
+    tempering: Annotated[int, typer.Option(help="Replicas per Gibbs chain, for poor mixing; 1: no tempering.")] = 1,
     starts: Annotated[int, typer.Option(help="Starts of EM.")] = 10,
     seed: Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
-    """Fit one mixture by several engines under one prior; print the table, write the report."""
+    """Fit one mixture by several engines under one prior; print the table and write the report."""
     from bayesgmm.data.files import read_file
 
     table = read_file(data, _split(columns))
     _cache_compilations()
-    from bayesgmm.comparison.comparison import compare as run
+    from bayesgmm.comparison.run import compare as run
 
     find_engines(_split(engines) or [])
     _check_folder(out)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MixingWarning)  # the verdict below says it
+        warnings.simplefilter("ignore", MixingWarning)  # the verdict below reports it
         comparison = run(
             table, k, engines=_split(engines) or [], covariance_type=family, num_warmup=warmup, num_samples=samples,
             num_chains=chains, tempering=tempering, n_init=starts, seed=seed, save_to=out, progress_bar=not quiet,
@@ -71,7 +74,7 @@ def compare(
         f"{name}.nc" for name in engine_names() if name not in comparison.results and (out / f"{name}.nc").exists()
     ]
     if stale:
-        typer.echo(f"From an earlier run, not this one: {', '.join(stale)}")
+        typer.echo(f"Files from an earlier run: {', '.join(stale)}")
 
 
 @app.command()
@@ -83,13 +86,13 @@ def fit(
     ] = "all",
     criterion: Annotated[str, typer.Option(help="bic, icl or aic; smaller is better.")] = "bic",
     prior: Annotated[str, typer.Option(help="none (maximum likelihood) or default (MAP).")] = "none",
-    out: Annotated[Path, typer.Option(help="Folder for the table, its picture and the best model.")] = Path("out"),
+    out: Annotated[Path, typer.Option(help="Folder for the table, its figure and the best model.")] = Path("out"),
     columns: Columns = None,
     starts: Annotated[int, typer.Option(help="Starts per model.")] = 16,
     seed: Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Fit every covariance family with every number of components by EM; print the table, keep the best model."""
+    """Fit every covariance family and number of components by EM; print the table and save the best model."""
     from bayesgmm.data.files import read_file
 
     sizes = _sizes(k)
@@ -101,8 +104,8 @@ def fit(
 
     with _folder(out):
         found = fit_table(
-            table, sizes, families, prior=None if prior == "none" else prior, criterion=criterion, n_init=starts, seed=seed,
-            progress_bar=not quiet,
+            table, sizes, families, prior=None if prior == "none" else prior, criterion=criterion, n_init=starts,
+            seed=seed, progress_bar=not quiet,
         )  # fmt: skip
     print_table(found)
     _save_table(found, out)
@@ -121,18 +124,20 @@ def _sizes(text: str) -> list[int]:
 
 @app.command()
 def diagnose(
-    draws: Annotated[Path, typer.Argument(help="NetCDF file of an ArviZ DataTree: ours (gibbs.nc) or any program's.")],
-    data: Annotated[str | None, typer.Option(help="The data, if the file does not hold them; see `compare`.")] = None,
+    draws: Annotated[
+        Path, typer.Argument(help="NetCDF file of an ArviZ DataTree, from bayesgmm (gibbs.nc) or other software.")
+    ],
+    data: Annotated[str | None, typer.Option(help="The data, if the file lacks them; see `compare`.")] = None,
     columns: Columns = None,
-    component_dim: Annotated[str, typer.Option(help="Dimension along which components are numbered.")] = "component",
+    component_dim: Annotated[str, typer.Option(help="Name of the component dimension.")] = "component",
     names: Annotated[
         str | None,
-        typer.Option(help="What the file calls things: weights=w,means=mu,variances=s2 (or sds, covariances)."),
+        typer.Option(help="Variable names in the file: weights=w,means=mu,variances=s2 (or sds, covariances)."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the pictures and the relabelled draws.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the figures and the relabelled draws.")] = None,
     seed: Seed = 0,
 ) -> None:
-    """Say what draws support: mixed or not, label switching or several modes, how many components."""
+    """Diagnose draws: mixing, label switching or several modes, number of components."""
     from bayesgmm.data.files import read_file
 
     table = read_file(data, _split(columns)) if data else None
@@ -152,7 +157,7 @@ def diagnose(
         for name, figure in found.plot().items():
             figure.savefig(out / f"{name}.png", dpi=150)
         found.relabelling.datatree.to_netcdf(out / "relabelled.nc")
-        typer.echo(f"Pictures and relabelled draws: {out.resolve()}")
+        typer.echo(f"Figures and relabelled draws: {out.resolve()}")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -187,7 +192,7 @@ def datasets() -> None:
 
 
 def main() -> None:
-    """Run the command line; errors made for the user are one line, not a traceback."""
+    """Run the command line; a user-facing error prints one line, not a traceback."""
     try:
         app()
     except BayesGMMError as error:
@@ -213,7 +218,7 @@ def _save_table(found: "FitTable", out: Path) -> None:
     picture = plots.plot_components({"best": found.best}).figure
     picture.suptitle(found.best_model, fontsize="medium")
     picture.savefig(out / "best.png", dpi=150)
-    typer.echo(f"Table, picture and best model: {out.resolve()}")
+    typer.echo(f"Table, figures and best model: {out.resolve()}")
 
 
 def _split(text: str | None) -> list[str] | None:
@@ -222,7 +227,7 @@ def _split(text: str | None) -> list[str] | None:
 
 @contextmanager
 def _folder(path: Path) -> Iterator[None]:
-    """Check the folder before a long computation; if that fails, leave no empty folder behind."""
+    """Check the folder before a long computation; if the computation fails, remove the folder if new and empty."""
     known = path.exists()
     _check_folder(path)
     try:
@@ -245,7 +250,7 @@ def _check_folder(path: Path) -> None:
 
 
 def _cache_compilations() -> None:
-    """Keep compiled programs between runs, in the user's cache folder, unless JAX was told of a place already."""
+    """Keep compiled programs between runs in the user's cache folder, unless ``JAX_COMPILATION_CACHE_DIR`` is set."""
     import jax
 
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:

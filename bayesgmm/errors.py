@@ -1,4 +1,4 @@
-"""What can go wrong, as types: each message says what happened, why, and what to try."""
+"""Exceptions and warnings of bayesgmm. Each message says what happened, why, and what to try."""
 
 
 class BayesGMMError(Exception):
@@ -6,7 +6,7 @@ class BayesGMMError(Exception):
 
 
 class DataError(BayesGMMError, ValueError):
-    """The data cannot carry a Gaussian mixture as they stand."""
+    """The data are invalid, or a Gaussian mixture cannot be fitted to them."""
 
 
 class PriorError(BayesGMMError, ValueError):
@@ -18,7 +18,7 @@ class ArgumentError(BayesGMMError, ValueError):
 
 
 class CheckpointError(ArgumentError):
-    """A folder cannot serve as the checkpoint of this run."""
+    """A folder cannot be used as the checkpoint of this run."""
 
 
 class FitError(BayesGMMError, RuntimeError):
@@ -26,36 +26,36 @@ class FitError(BayesGMMError, RuntimeError):
 
 
 class CollapseError(FitError):
-    """A component closed in on too few points: the likelihood is unbounded there."""
+    """A component collapsed onto too few points, where the likelihood is unbounded."""
 
 
 class SamplingInterrupted(BayesGMMError, RuntimeError):
-    """The run was stopped before its first draw was kept."""
+    """The run stopped before it kept its first draw."""
 
 
 class NotConvergedWarning(UserWarning):
-    """The fit stopped at ``max_iter`` before its objective had settled."""
+    """The fit stopped at ``max_iter`` before its objective converged."""
 
 
 class SpuriousComponentWarning(UserWarning):
-    """A component rests on so few points that its mode is likely an artefact."""
+    """A component has so few points that the mode is probably spurious."""
 
 
 class MixingWarning(UserWarning):
-    """The chains do not agree, or hold too few effective draws, to be summarised."""
+    """The chains disagree, or have too few effective draws for a reliable summary."""
 
 
 class CheckpointWarning(UserWarning):
-    """A run could no longer be saved as it goes."""
+    """The run can no longer save its state to disk."""
 
 
 class DrawsError(BayesGMMError, ValueError):
-    """Draws that cannot be relabelled or judged as they stand."""
+    """The draws cannot be relabelled or diagnosed in this form."""
 
 
 class IdentifiabilityWarning(UserWarning):
-    """A naming of components that the draws do not support."""
+    """The draws do not support a unique labelling of the components."""
 
 
 class LooWarning(UserWarning):
-    """Cross-validation figures that cannot be relied on as they stand."""
+    """The cross-validation estimates are unreliable."""

@@ -1,4 +1,4 @@
-"""One model on one data set: checked and resolved once (`Model`), then made ready for an engine (`Problem`)."""
+"""A model for one data set: checked and resolved once (`Model`), then prepared for an engine (`Problem`)."""
 
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -23,19 +23,19 @@ class Model:
     table: Table
     num_components: int
     family: Family
-    """What is equal, varies or is the identity in the covariances: volume, shape, orientation."""
+    """The covariance family: whether volume, shape and orientation are equal, variable or the identity."""
     frame: Frame
     """The standardised coordinates in which engines compute."""
     prior: Belief | None
-    """The prior as given, in full shape. None stands for the flat prior of maximum likelihood."""
+    """The prior as given, in full shape. None is the flat prior of maximum likelihood."""
     family_prior: Belief
-    """What the prior says within the covariance family; the flat prior where there is none."""
+    """The prior within the covariance family; the flat prior if there is none."""
     prior_constant: float
-    """Log of the normaliser of ``family_prior``; 0 for the flat prior."""
+    """Log normalising constant of ``family_prior``; 0 for the flat prior."""
 
     @property
     def log_volume(self) -> float:
-        """What the log-likelihood of all rows loses on the way from standardised coordinates to the user's units."""
+        """Log-likelihood of all rows in standardised coordinates minus that in the user's units."""
         return self.table.num_rows * float(self.frame.log_volume)
 
     @property
@@ -51,25 +51,25 @@ class Model:
         return float(log_kernel(*jax.tree.map(jnp.asarray, (params, self.family_prior)))) + self.prior_constant
 
     def on_rows(self, table: Table) -> "Model":
-        """The same model, with the same prior, on other rows.
+        """The same model, with the same prior, for other rows.
 
         Raises
         ------
         DataError
-            If no such mixture can be fitted to them.
+            If this mixture cannot be fitted to these rows.
         """
         check_table(table, self.num_components)
         return replace(self, table=table, frame=_frame_of(table))
 
     def under(self, prior: Belief | str | None) -> "Model":
-        """The same model of the same rows, with another prior."""
+        """The same model for the same rows, with another prior."""
         if prior is self.prior:
             return self
         return build_model(self.table, self.num_components, prior, self.family)
 
 
 class Problem(NamedTuple):
-    """A `Model` ready for an engine: prior and rows on the device, standardised."""
+    """A `Model` prepared for an engine: standardised prior and rows, on the device."""
 
     model: Model
     standard_prior: Belief
@@ -104,7 +104,7 @@ class Problem(NamedTuple):
 
     @property
     def log_volume(self) -> float:
-        """As in `Model`."""
+        """See `Model.log_volume`."""
         return self.model.log_volume
 
     def matrix(self) -> jax.Array:
@@ -121,13 +121,13 @@ def prepare(
 ) -> Problem:
     """Check data, number of components and prior, and build the `Problem`. Call inside ``dtypes.scope(dtype)``.
 
-    ``x`` may also be a `Problem` or a `Model`, prepared before for the same number of components and family: then
-    nothing is prepared again but what differs.
+    ``x`` may also be a `Problem` or a `Model` with the same number of components and family. Then only what differs
+    is prepared again.
 
     Raises
     ------
     ArgumentError, DataError, PriorError
-        Each before any long computation, with what to try.
+        Before any long computation. The message says what to try.
     """
     if isinstance(x, Problem) and x.dtype == dtype:
         model = x.model.under(prior)

@@ -1,7 +1,7 @@
-"""Effective draws per second: ours, NumPyro's enumerated NUTS, and JAGS, under one prior, judged on the same quantities.
+"""Effective sample size per second of bayesgmm, NumPyro's enumerated NUTS and JAGS, under one prior.
 
-Every run is 4 chains × (1,000 warm-up + 1,000 kept), timed on its second call (JAGS compiles nothing). The figure is the least
-bulk ESS over label-invariant quantities, per second of warm-up and sampling.
+Every run has 4 chains × (1,000 warm-up + 1,000 kept draws). The time is that of the second call; JAGS compiles nothing.
+The figure is the smallest bulk ESS over the label-invariant quantities, per second of warm-up and sampling.
 """
 
 import shutil
@@ -33,7 +33,7 @@ write.csv(do.call(rbind, lapply(s, as.matrix)), a[3], row.names = FALSE); cat(t)
 
 
 def smallest_ess(params, posterior) -> float:
-    """Over the package's label-invariant quantities, for draws of any origin with leading axes (chain, draw)."""
+    """Smallest bulk ESS over the label-invariant quantities, for draws with leading axes (chain, draw)."""
     from bayesgmm.results.convergence import convergence_table
     from bayesgmm.results.datatree import label_invariant, log_densities
 
@@ -44,20 +44,20 @@ def smallest_ess(params, posterior) -> float:
 
 
 def by_jags(posterior) -> tuple[float, float]:
-    """Smallest ESS and seconds of JAGS on the posterior's own data and prior."""
+    """Smallest ESS and seconds of JAGS, with the data and the prior of the posterior."""
     from bayesgmm.model.types import Params
 
     k, d = posterior.n_components, posterior.table.dim
     loc, covariance, df, scale = (np.asarray(part)[0] for part in posterior.prior.components)
     numbers = {"K": k, "nu": df, "m0": loc, "B": np.linalg.inv(covariance), "S0": scale}
-    words = [f"{name} = c({', '.join(repr(float(v)) for v in np.ravel(value))})" for name, value in numbers.items()]
+    entries = [f"{name} = c({', '.join(repr(float(v)) for v in np.ravel(value))})" for name, value in numbers.items()]
     with tempfile.TemporaryDirectory() as folder:
         paths = {name: str(Path(folder) / name) for name in ("run.R", "x.csv", "prior", "draws.csv")}
         header = ",".join(f"x{i}" for i in range(d))
         np.savetxt(paths["x.csv"], posterior.table.values, delimiter=",", header=header, comments="")
-        Path(paths["prior"]).write_text(f"list({', '.join(words)})")
+        Path(paths["prior"]).write_text(f"list({', '.join(entries)})")
         Path(paths["run.R"]).write_text(JAGS)
-        told = subprocess.run(["Rscript", *paths.values()], capture_output=True, text=True, check=True).stdout
+        output = subprocess.run(["Rscript", *paths.values()], capture_output=True, text=True, check=True).stdout
         with open(paths["draws.csv"]) as file:
             names = [name.strip('"') for name in file.readline().strip().replace('","', '"\t"').split("\t")]
             draws = np.loadtxt(file, delimiter=",").reshape(4, 1000, len(names))
@@ -71,11 +71,11 @@ def by_jags(posterior) -> tuple[float, float]:
     else:
         means, precisions = part("mu", k, d), part("Tau", k, d, d)
     params = Params(part("w", k), means, np.linalg.cholesky(np.linalg.inv(precisions)))
-    return smallest_ess(params, posterior), float(told.split()[-1])
+    return smallest_ess(params, posterior), float(output.split()[-1])
 
 
 def by_numpyro(posterior) -> tuple[float, float]:
-    """Smallest ESS and seconds of NumPyro's own NUTS on the enumerated model, standardised, all chains at once."""
+    """Smallest ESS and seconds of NumPyro's NUTS on the enumerated model: standardised data, vectorised chains."""
     from numpyro.infer import MCMC, NUTS
 
     import bayesgmm as bg
@@ -83,7 +83,7 @@ def by_numpyro(posterior) -> tuple[float, float]:
 
     frame = posterior.frame
     with jax.enable_x64(True):
-        own = posterior.penalty.standardise(frame)
+        own = posterior.model.family_prior.standardise(frame)
         prior = jax.tree.map(jax.numpy.asarray, own._replace(components=own.components.own))
         x = jax.numpy.asarray((posterior.table.values - frame.center) / frame.scale)
         mcmc = MCMC(
@@ -101,13 +101,14 @@ def by_numpyro(posterior) -> tuple[float, float]:
 
 
 def bench_efficiency() -> None:
-    """Print a row for each data set, engine and peer."""
+    """Print a row for each data set, engine and other program."""
     import bayesgmm as bg
 
     for name, k in (("faithful", 2), ("galaxies", 3)):
         x = bg.load_dataset(name)
         _, strength, df, scale = (np.asarray(part)[0] for part in bg.default_prior(x, k).components)
-        # JAGS has no sampler for means whose precision is the component's: means independent of covariances, as wide as theirs.
+        # JAGS cannot sample means whose covariance depends on Σ_k, so here means and covariances are independent.
+        # The means have the spread of the default prior, scale / strength.
         components = bg.NormalTimesInverseWishart(x.to_numpy().mean(axis=0), scale / strength, df, scale)
         prior = bg.Prior(bg.Dirichlet(1.0), components)
         peers = {"NumPyro enumerated NUTS": by_numpyro} | ({"JAGS": by_jags} if shutil.which("Rscript") else {})

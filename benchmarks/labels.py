@@ -1,4 +1,4 @@
-"""Relabelling and partitions at size: seconds of the first and of later calls, and peak memory at N = 100,000."""
+"""Relabelling of large posteriors: seconds of the first call and of later calls, peak memory at N = 100,000."""
 
 import time
 
@@ -21,7 +21,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 2**20, time.
 
 
 def draws(num_rows: int, k: int, dim: int = 2, chains: int = 4, num: int = 1000):
-    """Draws about K overlapping centres, numbered at random, and rows from them."""
+    """Draws around K overlapping centres with randomly permuted labels, and rows from them."""
     rng = np.random.default_rng(0)
     centres = 2.5 * rng.normal(size=(k, dim))
     x = centres[rng.integers(k, size=num_rows)] + rng.normal(size=(num_rows, dim))
@@ -32,7 +32,7 @@ def draws(num_rows: int, k: int, dim: int = 2, chains: int = 4, num: int = 1000)
 
 
 def bench_labels() -> None:
-    """A row for each method, 4 chains × 1,000 draws, K = 5."""
+    """Print a row for each method: 4 chains × 1,000 draws, K = 5."""
     import bayesgmm as bg
     from bayesgmm.relabelling.methods import METHODS
 

@@ -1,4 +1,4 @@
-"""Figures of bayesgmm against its peers. Usage: python benchmarks/run.py [name ...]; no name runs all."""
+"""Compare bayesgmm with other software. Usage: python benchmarks/run.py [name ...]; without a name it runs all."""
 
 import json
 import os
@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from efficiency import bench_efficiency
@@ -52,7 +53,7 @@ def clusters(n: int, d: int, k: int, seed: int = 0) -> np.ndarray:
 
 
 def bench_import() -> None:
-    """Import time of bayesgmm over that of jax, each in new processes, alternating."""
+    """Import time of bayesgmm relative to jax; new processes, alternating."""
     timed = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
     pairs = [(float(fresh(timed.format("bayesgmm"))), float(fresh(timed.format("jax")))) for _ in range(9)]
     ours, jax_time = (float(np.median(column)) for column in zip(*pairs, strict=True))
@@ -60,7 +61,7 @@ def bench_import() -> None:
 
 
 def bench_public_names() -> None:
-    """Import of the names a script needs first (fit_em and its world), over import jax."""
+    """Import time of fit_em and sample_gibbs with all that they need, relative to import jax."""
     timed = "import time; t = time.perf_counter(); {}; print(time.perf_counter() - t)"
     code = timed.format("from bayesgmm import fit_em, sample_gibbs")
     pairs = [(float(fresh(code)), float(fresh(timed.format("import jax")))) for _ in range(5)]
@@ -69,7 +70,7 @@ def bench_public_names() -> None:
 
 
 def bench_cli() -> None:
-    """Whole command on Old Faithful, new process: empty compilation cache, then warm."""
+    """The whole command on Old Faithful in a new process: empty compilation cache, then warm cache."""
     command = [str(Path(sys.executable).parent / "bayesgmm"), "compare", "faithful", "-k", "2", "--quiet", "--out"]
     with tempfile.TemporaryDirectory() as folder:
         for name in ("empty cache", "warm cache"):
@@ -83,7 +84,7 @@ def bench_cli() -> None:
 
 
 def bench_memory() -> None:
-    """Peak memory of EM over the size of the data, the user's own copy included, N = 1,000,000, D = K = 16."""
+    """Peak memory of EM relative to the size of the data, which it includes; N = 1,000,000, D = K = 16."""
     ratio, elapsed = map(float, fresh(MEMORY).split())
     print(
         f"| EM, N=1e6 D=16 K=16: peak memory / data | {ratio:.2f}× | 5 M-steps in {elapsed:.1f} s |  |  |", flush=True
@@ -91,7 +92,7 @@ def bench_memory() -> None:
 
 
 def bench_em() -> None:
-    """One EM iteration, from differences of runs of 2 and 12 iterations, against scikit-learn."""
+    """Time of one EM iteration, from the difference between a long and a short run, against scikit-learn."""
     from sklearn.mixture import GaussianMixture
 
     import bayesgmm as bg
@@ -122,7 +123,7 @@ def bench_em() -> None:
 
 
 def bench_mclust() -> None:
-    """One EM iteration against mclust's me(VVV), from differences of runs, alternating (needs r-cran-mclust)."""
+    """Time of one EM iteration against me(VVV) of mclust, from differences of runs (needs r-cran-mclust)."""
     import bayesgmm as bg
 
     for n, d, k in ((200_000, 2, 3), (200_000, 16, 16)):
@@ -152,7 +153,7 @@ def bench_mclust() -> None:
 
 
 def bench_restarts() -> None:
-    """Best of 100 starts, iris K = 3, against scikit-learn's n_init=100: first call in a new process, and later ones."""
+    """Best of 100 starts, iris K = 3, against scikit-learn with n_init=100: first call in a process, later calls."""
     from sklearn.mixture import GaussianMixture
 
     import bayesgmm as bg
@@ -166,7 +167,10 @@ def bench_restarts() -> None:
 
 
 def bench_ascent() -> None:
-    """Same start, to the limit, overlapping clusters, N = 100,000, D = 4, K = 6; the peer's time is for plain EM's steps."""
+    """EM to convergence from one start on overlapping clusters, N = 100,000, D = 4, K = 6.
+
+    The time of scikit-learn is its time per iteration multiplied by the iterations that plain EM needs.
+    """
     from sklearn.mixture import GaussianMixture
 
     import bayesgmm as bg
@@ -186,7 +190,7 @@ def bench_ascent() -> None:
     plain = bg.fit_em(x, k, **start, accelerate=False, max_iter=20_000, progress_bar=False)
     whole = theirs / 400 * plain.n_iter
     row(
-        f"to the limit, N=1e5 D=4 K=6 (peer: 400 iterations × {plain.n_iter / 400:.0f})",
+        f"to convergence, N=1e5 D=4 K=6 (peer: 400 iterations × {plain.n_iter / 400:.0f})",
         ours,
         whole,
         whole / ours,
@@ -195,7 +199,10 @@ def bench_ascent() -> None:
 
 
 def bench_table() -> None:
-    """The table of 14 families × K = 1…9 on diabetes, against mclustBIC (needs r-cran-mclust and the data in tests/oracles/truth)."""
+    """Table of 14 families × K = 1…9 on diabetes, against mclustBIC.
+
+    It needs r-cran-mclust and the data in tests/oracles/truth.
+    """
     import pandas as pd
 
     import bayesgmm as bg
@@ -218,7 +225,7 @@ def bench_table() -> None:
 
 
 def bench_gradient() -> None:
-    """Value and gradient of the log posterior: one pass against NumPyro's enumeration of z."""
+    """Value and gradient of the log posterior: one pass over the data against other implementations."""
     import jax
     import jax.numpy as jnp
     from numpyro import distributions as dist
@@ -260,7 +267,7 @@ def bench_gradient() -> None:
 
 
 def pymc_gradient(x, k: int):
-    """PyMC's compiled log posterior and gradient of a mixture of free Gaussians; None where PyMC is not installed."""
+    """PyMC's compiled log posterior and gradient of a mixture with free covariances; None without PyMC."""
     try:
         import pymc as pm
         from pymc.blocking import DictToArrayBijection
@@ -281,7 +288,7 @@ def pymc_gradient(x, k: int):
 
 
 def bench_gibbs() -> None:
-    """One Gibbs sweep per chain, 4 chains, against R bayesm's rnmixGibbs (one chain per call; needs r-cran-bayesm)."""
+    """One Gibbs sweep of 4 chains, against rnmixGibbs of R's bayesm (one chain per call; needs r-cran-bayesm)."""
     import bayesgmm as bg
 
     x = clusters(10_000, 8, 8)
@@ -295,7 +302,7 @@ def bench_gibbs() -> None:
 
     ours(sweeps)
     if shutil.which("Rscript") is None:
-        print(f"| Gibbs sweep, 4 chains, N=10000 D=8 K=8 | {per_sweep() * 1e3:.4g} ms |  |  | no R here |")
+        print(f"| Gibbs sweep, 4 chains, N=10000 D=8 K=8 | {per_sweep() * 1e3:.4g} ms |  |  | R not found |")
         return
     with tempfile.TemporaryDirectory() as folder:
         np.savetxt(f"{folder}/x.csv", x, delimiter=",")

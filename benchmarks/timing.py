@@ -1,4 +1,4 @@
-"""Honest timing on a noisy machine: ours and the peer alternate, medians are taken, and the ratio is what counts."""
+"""Timing on a noisy machine: bayesgmm and the other program alternate; the result is the median of the ratios."""
 
 import statistics
 import subprocess
@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 
 LEAST = 0.1
-"""Seconds that one timing takes at least: short work is done again and again, as its users do it, and the mean is taken."""
+"""Minimum seconds of one timing. Shorter work is repeated, and the time is the mean per call."""
 
 
 def seconds(work: Callable[[], object], calls: int = 1) -> float:
-    """Seconds per call, over so many calls."""
+    """Mean seconds per call over `calls` calls."""
     start = time.perf_counter()
     for _ in range(calls):
         work()
@@ -19,7 +19,7 @@ def seconds(work: Callable[[], object], calls: int = 1) -> float:
 
 
 def alternate(ours: Callable[[], object], peer: Callable[[], object], rounds: int = 7) -> tuple[float, float, float]:
-    """Medians of ours and the peer's seconds, and the median of their ratios peer / ours; two rounds first."""
+    """Median seconds of both, and the median ratio peer / ours; two calls of each come first."""
     sides = [(work, max(1, round(LEAST / max(min(seconds(work), seconds(work)), 1e-6)))) for work in (ours, peer)]
     pairs = [tuple(seconds(*side) for side in sides) for _ in range(rounds)]
     mine, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))

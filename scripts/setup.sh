@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make a virtual environment with bayesgmm and everything its tests need. Usage: scripts/setup.sh .venv
+# Create a virtual environment with bayesgmm and the dependencies of its tests. Usage: scripts/setup.sh .venv
 set -euo pipefail
 venv=${1:-.venv}
 
@@ -23,15 +23,15 @@ if command -v uv >/dev/null 2>&1; then
 fi
 
 if [ -n "${PYTHON:-}" ] && ! good "$PYTHON"; then
-    echo "PYTHON=$PYTHON is not a Python 3.12 or newer that runs here." >&2
+    echo "PYTHON=$PYTHON does not run, or it is older than Python 3.12." >&2
     exit 1
 fi
 
 if ! python=$(find_python); then
-    echo "bayesgmm needs Python 3.12 or newer, and none was found on the path or under ~/.pyenv." >&2
-    echo "Install one (for example: pyenv install 3.12, or from python.org), or point to one: make demo PYTHON=/path/to/python3.12" >&2
+    echo "bayesgmm needs Python 3.12 or newer. The path and ~/.pyenv have none." >&2
+    echo "Install it (pyenv install 3.12, or python.org), or give its path: make demo PYTHON=/path/to/python3.12" >&2
     exit 1
 fi
-echo "Setting up $venv with $("$python" --version) (a few minutes the first time) ..."
+echo "Setting up $venv with $("$python" --version) (the first time takes a few minutes) ..."
 "$python" -m venv --clear "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev]'

@@ -11,14 +11,16 @@ mpl.use("Agg")
 
 
 def pytest_configure(config):
-    """Most of the default suite's time is LLVM's. It compiles without optimisation, in 40 % less time, the same program; the
-    slow suite, the notebooks and the demonstration run it as users do."""
+    """Compile the default suite without optimisation: LLVM takes most of its time, and this saves 40 %.
+
+    The programs are the same. The slow suite, the notebooks and the demonstration compile as users do.
+    """
     if config.option.markexpr != "slow":
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
 
 
 def pytest_collection_modifyitems(config, items):
-    """With less effort the slow suite asks each of its questions of some variants only."""
+    """With BAYESGMM_EFFORT below 1 the slow suite runs only some variants of each test."""
     if EFFORT < 1 and (dropped := left_out(items)):
         config.hook.pytest_deselected(items=dropped)
         items[:] = [item for item in items if item not in dropped]
@@ -31,7 +33,7 @@ def truth():
 
 @pytest.fixture(scope="session")
 def reference_data():
-    """Data sets of the outside references, in the references' units."""
+    """Data sets of the external references, in the units of the references."""
     import pandas as pd
 
     import bayesgmm as bg
@@ -54,7 +56,7 @@ def rng():
 
 @pytest.fixture(scope="session")
 def clean_environment():
-    """Environment for child processes: no JAX settings of ours, no progress colours."""
+    """Environment for child processes, without the JAX and XLA settings of the tests."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_"))}
 
 
@@ -63,7 +65,7 @@ _tests_since_clearing = [0]
 
 @pytest.fixture(autouse=True)
 def few_compiled_programs():
-    """A process has room for some hundreds of compiled programs; those that tests jit themselves pile up."""
+    """Clear the programs that tests compile themselves; a process has room for a few hundred."""
     yield
     _tests_since_clearing[0] += 1
     if _tests_since_clearing[0] >= 100:

@@ -1,7 +1,8 @@
-"""How well a model predicts rows that it has not seen: leave-one-out and K-fold, on the marginal likelihood of each row.
+"""Predictive accuracy for new rows: leave-one-out and K-fold cross-validation of the marginal likelihood of each row.
 
-The likelihood of a row has its class z summed out. With a drawn z plugged in, leave-one-out would answer another question, and
-its weights would fail in most rows. Results are ArviZ's own objects, for ``az.compare``, ``az.plot_khat`` and the like.
+The likelihood of a row marginalises its class z. Given a drawn z, leave-one-out would answer another question, and its
+importance weights would fail in most rows. Results are ArviZ objects, for ``az.compare``, ``az.plot_khat`` and the
+like.
 """
 
 import warnings
@@ -27,7 +28,7 @@ from bayesgmm.runtime.progress import Listener, Progress, listening
 from bayesgmm.sweep.per_row import log_densities
 
 FEWEST_DRAWS = 100
-"""Draws below which no tail of weights can be told from noise."""
+"""Fewest draws to estimate the tail of the weights."""
 
 
 def loo(
@@ -38,43 +39,43 @@ def loo(
     seed: Any = 0,
     progress_bar: Progress = None,
 ) -> ELPDDataLOO:
-    """Expected log density of new rows, by leaving out each row in turn without refitting (PSIS-LOO).
+    """Expected log density of new rows by leave-one-out, without refits (PSIS-LOO).
 
-    ``elpd = Σ_i log p(x_i | x_-i)``, each term an average over the posterior's draws with weights ``1 / p(x_i | θ)``. The
-    largest weights are smoothed by a generalised Pareto distribution, whose shape k-hat tells whether they serve (Vehtari,
-    Gelman & Gabry 2017).
-    Where k-hat is too high the draws are moved until it is not (Paananen et al. 2021; `bayesgmm.checking.moment_matching`).
+    ``elpd = Σ_i log p(x_i | x_-i)``. Each term is an average over the posterior draws with weights ``1 / p(x_i | θ)``.
+    A generalised Pareto distribution smooths the largest weights; its shape k-hat shows whether they are reliable
+    (Vehtari, Gelman & Gabry 2017). Where k-hat is too high, moment matching transforms the draws to lower it (Paananen
+    et al. 2021; `bayesgmm.checking.moment_matching`).
 
     Parameters
     ----------
     posterior
-        Draws of any engine. Those of an approximation are taken for the posterior's.
+        Draws of any engine. Draws of an approximation are treated as draws of the posterior.
     moment_match
-        Move the draws where k-hat is too high. Milliseconds to seconds for each such row.
+        Transform the draws where k-hat is too high. Takes milliseconds to seconds for each such row.
     refit
-        Run the engine again, with the settings it had, without each row whose k-hat is still too high. Slow.
+        Run the engine again, with the same settings, without each row whose k-hat is still too high. Slow.
     seed
-        int or JAX key, of the refits.
+        int or JAX key, for the refits.
     progress_bar
-        True, False, None (a bar if someone is watching) or a callable.
+        True, False, None (a bar in a terminal or notebook) or a callable.
 
     Returns
     -------
     arviz_stats.utils.ELPDDataLOO
-        In the user's units. ``pareto_k`` is that of the weights that were used in the end (0 for a refit),
-        ``influence_pareto_k`` that before any remedy; ``log_weights`` are those of the posterior's own draws, and NaN for rows
-        that rest on other draws. With Ctrl-C during the refits, with those that were done.
+        In the user's units. ``pareto_k`` is the k-hat of the final weights (0 for a refit), and ``influence_pareto_k``
+        that before moment matching and refits. ``log_weights`` are the log weights of the posterior draws; they are NaN
+        for rows that use other draws. Ctrl-C during the refits keeps the refits so far.
 
     Raises
     ------
     ArgumentError
-        If this is no posterior, has fewer than 100 draws, has too many rows for its ``log_likelihood`` to be held in memory, or
-        shall be refitted and does not know how.
+        If `posterior` is no posterior, has fewer than 100 draws, has too many rows to hold its ``log_likelihood`` in
+        memory, or cannot be refitted (with ``refit=True``) because its engine is unknown.
 
     Warns
     -----
     LooWarning
-        If k-hat stays too high in some rows, or the draws are of an approximation that is not to be trusted.
+        If k-hat stays too high in some rows, or k-hat of an approximate posterior is not acceptable.
     """
     check_posterior(posterior)
     again = refitter(posterior) if refit else None
@@ -87,21 +88,21 @@ def loo(
 
 
 def kfold(posterior: Posterior, *, k: int = 10, seed: Any = 0, progress_bar: Progress = None) -> ELPDDataLOOKFold:
-    """Expected log density of new rows, by fitting all but one of `k` parts of the rows at a time (K-fold).
+    """Expected log density of new rows by K-fold cross-validation, with a refit for each of the `k` folds.
 
-    ``elpd = Σ_i log p(x_i | rows of the other folds)``, without weights, and for more rows than PSIS-LOO can hold. It is a
-    little lower than LOO's, for each fit sees fewer rows. Refits run the engine that made the draws, with the settings it had;
-    chains start from its chains' last draws. In a row far out the density is an average that few draws dominate: there LOO,
-    with moment matching or refits, has the smaller error.
+    ``elpd = Σ_i log p(x_i | rows of the other folds)``. It needs no importance weights, and allows more rows than fit
+    in memory for PSIS-LOO. It is slightly lower than the elpd of LOO, because each fit uses fewer rows. Refits run the
+    same engine with the same settings; chains start from the last draws of the original chains. In an outlying row a
+    few draws dominate the average density: there LOO, with moment matching or refits, has the smaller error.
 
     Parameters
     ----------
     posterior
         Draws of any engine.
     k
-        Number of folds, of equal size and drawn at random; from 2 to the number of rows.
+        Number of random folds of equal size; from 2 to the number of rows.
     seed
-        int or JAX key, of folds and refits.
+        int or JAX key, for folds and refits.
     progress_bar
         As for `loo`.
 
@@ -112,14 +113,14 @@ def kfold(posterior: Posterior, *, k: int = 10, seed: Any = 0, progress_bar: Pro
     Raises
     ------
     ArgumentError
-        If this is no posterior, does not know how to be refitted, or the folds leave too few rows to fit.
+        If `posterior` is no posterior, its engine is unknown, or the folds leave too few rows to fit.
     SamplingInterrupted
-        With Ctrl-C: a sum over some of the folds is of no use.
+        With Ctrl-C: a sum over some of the folds is not usable.
 
     Warns
     -----
     LooWarning
-        If a refit has gone elsewhere (R-hat above 1.05).
+        If the chains of a refit have not mixed (R-hat above 1.05).
     """
     check_posterior(posterior)
     table = posterior.table
@@ -127,50 +128,52 @@ def kfold(posterior: Posterior, *, k: int = 10, seed: Any = 0, progress_bar: Pro
     left = table.num_rows - -(-table.num_rows // k) if k <= table.num_rows else 0
     if left <= table.dim or left < posterior.n_components:
         raise ArgumentError(
-            f"{k} folds of {table.num_rows} rows leave {left} rows to fit {posterior.n_components} components in {table.dim} "
-            f"dimensions to. Use between 2 and {table.num_rows} folds, enough of them that each fit has rows."
+            f"{k} folds of {table.num_rows} rows leave {left} rows to fit {posterior.n_components} components in "
+            f"{table.dim} dimensions. Use between 2 and {table.num_rows} folds; more folds leave more rows."
         )
     key_folds, key_runs = jr.split(as_key(seed))
     with listening(progress_bar) as listener, interruptible() as stop:
         folds = Folds(posterior, key_runs, k, listener, stop)
         elpd = az.loo_kfold(
-            _whole(posterior), folds, pointwise=True, k=k, seed=host_generator(key_folds)  # pyright: ignore[reportArgumentType]
+            _whole(posterior), folds, pointwise=True, k=k,
+            seed=host_generator(key_folds),  # pyright: ignore[reportArgumentType]
         )  # fmt: skip
     elpd.n_samples = posterior.num_chains * posterior.num_samples
     if folds.stuck:
         warnings.warn(
-            f"In {folds.stuck} of {k} folds the chains did not come together (R-hat above {STUCK}). Sample the posterior for "
-            "longer, or temper it, and the refits will do so too.",
+            f"In {folds.stuck} of {k} folds the chains have not mixed (R-hat above {STUCK}). Sample the posterior for "
+            "longer or with tempering; the refits use its settings.",
             LooWarning, stacklevel=2,
         )  # fmt: skip
     return elpd
 
 
 def check_posterior(posterior: Any) -> None:
-    """Refuse what holds no draws, or too few of them."""
+    """Raise an error if there are no draws, or too few."""
     if not isinstance(posterior, Posterior):
         raise ArgumentError(
-            f"This is a {type(posterior).__name__}, not a posterior: a check of the model needs draws. Use sample_gibbs, "
-            "sample_nuts, or fit_cavi, fit_svi or fit_laplace."
+            f"This is a {type(posterior).__name__}, not a posterior. A model check needs draws. Use sample_gibbs, "
+            "sample_nuts, fit_cavi, fit_svi or fit_laplace."
         )
     draws = posterior.num_chains * posterior.num_samples
     if draws < FEWEST_DRAWS:
-        raise ArgumentError(f"{draws} draws are too few for a check; at least {FEWEST_DRAWS} are needed. Draw more.")
+        raise ArgumentError(f"{draws} draws are too few for a check. It needs at least {FEWEST_DRAWS}. Draw more.")
 
 
 def leave_one_out(
     posterior: Posterior, moment_match: bool, listener: Listener
 ) -> tuple[ELPDDataLOO, dict[int, Matched]]:
-    """PSIS-LOO with its pointwise values, and the moved draws of the rows in which they serve better."""
+    """PSIS-LOO with pointwise values, and the transformed draws of the rows in which moment matching lowers k-hat."""
     group = pointwise(posterior)
     density = group.values.reshape(-1, group.sizes["obs"])
     efficiency = relative_efficiency(posterior, len(density))
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Estimated shape parameter")  # told once all has been tried
+            # `tell_what_is_left` warns after moment matching and refits.
+            warnings.filterwarnings("ignore", message="Estimated shape parameter")
             found = az.loo(posterior.datatree, var_name="x", pointwise=True, reff=efficiency)
     except ValueError as error:
-        raise ArgumentError(f"The draws do not move enough to leave a row out ({error}). Draw more.") from None
+        raise ArgumentError(f"Leave-one-out fails because the draws vary too little ({error}). Draw more.") from None
     elpd = cast(ELPDDataLOO, found)
     elpd.influence_pareto_k = elpd.pareto_k.copy()
     elpd.p_loo_i = (logsumexp(density, axis=0) - np.log(len(density))) - elpd.elpd_i
@@ -193,20 +196,20 @@ def pointwise(posterior: Posterior) -> xr.DataArray:
     tree = posterior.datatree
     if "log_likelihood" not in tree.children:
         raise ArgumentError(
-            f"With {posterior.table.num_rows} rows the log density of each row in each draw does not fit in memory. Fit and "
-            "check a random part of the rows, use kfold, or hold rows back and look at posterior.score_samples(rows)."
+            f"With {posterior.table.num_rows} rows the log density of each row in each draw does not fit in memory. "
+            "Fit and check a random subset of the rows, use kfold, or hold out rows for posterior.score_samples(rows)."
         )
     return tree["log_likelihood"].to_dataset()["x"]
 
 
 def draws_kept(posterior: Posterior) -> Params:
-    """θ of the draws that `pointwise` is of (it may be thinned), with one leading axis."""
+    """θ of the draws in `pointwise`, which may be thinned; one leading axis."""
     kept = pointwise(posterior)["draw"].values
     return Params(*(part[:, kept].reshape(-1, *part.shape[2:]) for part in posterior.params))
 
 
 def relative_efficiency(posterior: Posterior, count: int) -> float:
-    """Effective draws per draw, of densities at fixed rows: label-invariant, as leave-one-out is."""
+    """Effective draws per draw, for densities at fixed rows; label-invariant, as leave-one-out is."""
     table = posterior.convergence
     effective = table.loc[table.index.str.startswith("log_density"), "ess_bulk"].to_numpy().mean()
     return float(np.clip(effective / count, 1.0 / count, 1.0)) if np.isfinite(effective) else 1.0
@@ -218,27 +221,27 @@ def too_high(elpd: ELPDDataLOO) -> list[int]:
 
 
 def tell_what_is_left(elpd: ELPDDataLOO, posterior: Posterior) -> None:
-    """Warn of rows whose figures cannot be relied on, and of draws that are not the posterior's."""
+    """Warn about rows with unreliable elpd, and about an approximation that is not acceptable."""
     bad = too_high(elpd)
     if bad:
         worst = elpd.pareto_k.values[bad].max()
         shown = ", ".join(map(str, bad[:8])) + (", …" if len(bad) > 8 else "")
         warnings.warn(
-            f"Leave-one-out cannot be relied on in {len(bad)} of {elpd.n_data_points} rows (counting from 0: {shown}), whose "
-            f"Pareto k-hat is above {elpd.good_k:.2f} (up to {worst:.2f}). Look at these rows; refit=True leaves them out in "
-            "earnest, and kfold does without weights.",
+            f"Leave-one-out is unreliable in {len(bad)} of {elpd.n_data_points} rows (counting from 0: {shown}): their "
+            f"Pareto k-hat is above {elpd.good_k:.2f} (up to {worst:.2f}). Look at these rows. Use refit=True to refit "
+            "without each of them, or kfold, which needs no weights.",
             LooWarning, stacklevel=3,
         )  # fmt: skip
     if isinstance(posterior, ApproximatePosterior) and not posterior.trusted:
         warnings.warn(
-            f"The draws of {posterior.algorithm} are not to be trusted as the posterior's (Pareto k-hat "
-            f"{posterior.pareto_k:.2f}), and neither is their leave-one-out. Use sample_gibbs or sample_nuts.",
+            f"The draws of {posterior.algorithm} are not an acceptable approximation of the posterior (Pareto k-hat "
+            f"{posterior.pareto_k:.2f}), so leave-one-out is unreliable. Use sample_gibbs or sample_nuts.",
             LooWarning, stacklevel=3,
         )  # fmt: skip
 
 
 def _refit_rows(elpd: ELPDDataLOO, posterior: Posterior, refit: Refit, key: Any, listener: Listener) -> None:
-    """Leave out in earnest each row whose k-hat is too high; Ctrl-C keeps what was done."""
+    """Refit without each row whose k-hat is too high; Ctrl-C keeps the refits so far."""
     bad = too_high(elpd)
     with interruptible() as stop:
         for number, row in enumerate(bad):
@@ -248,7 +251,7 @@ def _refit_rows(elpd: ELPDDataLOO, posterior: Posterior, refit: Refit, key: Any,
             except SamplingInterrupted:
                 break
             if stop.is_set():
-                break  # a run cut short is no refit
+                break  # an interrupted run is not a refit
             alone = only(posterior.table, np.array([row]))
             with_row, without_row = (log_densities(one.params, alone, one.frame).ravel() for one in (posterior, other))
             _replace_row(elpd, row, bridge(with_row, without_row), 0.0)
@@ -260,7 +263,7 @@ def _replace_row(elpd: ELPDDataLOO, row: int, value: float, k: float) -> None:
     elpd.p_loo_i[row] += elpd.elpd_i.values[row] - value
     elpd.elpd_i[row] = value
     elpd.pareto_k[row] = k
-    elpd.log_weights[{"obs": row}] = np.nan  # no weights of the posterior's own draws stand behind this row
+    elpd.log_weights[{"obs": row}] = np.nan  # this value does not use weights of the posterior draws
 
 
 def _add_up(elpd: ELPDDataLOO) -> None:
@@ -271,5 +274,5 @@ def _add_up(elpd: ELPDDataLOO) -> None:
 
 
 def _whole(posterior: Posterior) -> xr.DataTree:
-    """Log density of each row under all rows, averaged over draws: as one draw, for ArviZ to count parameters from."""
+    """Log density of each row given all rows, averaged over draws, as one draw: ArviZ computes p_kfold from it."""
     return xr.DataTree.from_dict({"log_likelihood": xr.Dataset({"x": as_one_draw(posterior, posterior.table)})})

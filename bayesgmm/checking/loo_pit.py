@@ -1,4 +1,4 @@
-"""Where each value lies in its predictive distribution given all other rows, feature by feature."""
+"""Probability integral transform (PIT) of each value under its leave-one-out predictive distribution, per feature."""
 
 from dataclasses import replace
 
@@ -14,18 +14,18 @@ from bayesgmm.sweep.per_row import distribution_functions
 
 
 def loo_pit(posterior: Posterior, *, moment_match: bool = True, progress_bar: Progress = None) -> xr.DataTree:
-    """Where each value lies in its feature's predictive distribution given the other rows: uniform if the model is right.
+    """PIT of each value under its predictive distribution given the other rows: uniform if the model is right.
 
-    ``PIT_nd = Σ_s w_ns Σ_k π_k Φ((x_nd - μ_kd) / σ_kd)`` over draws s, with the leave-one-out weights of `loo`: the
-    distribution function itself, where draws of the predictive would add their noise (Gelfand, Dey & Chang 1992; Vehtari,
-    Gelman & Gabry 2017).
+    ``PIT_nd = Σ_s w_ns Σ_k π_k Φ((x_nd - μ_kd) / σ_kd)`` over draws s, with the leave-one-out weights of `loo`. This is
+    the exact distribution function; predictive draws would add noise (Gelfand, Dey & Chang 1992; Vehtari, Gelman &
+    Gabry 2017).
 
     Parameters
     ----------
     posterior
         Draws of any engine.
     moment_match
-        As for `loo`: rows whose k-hat is too high are averaged over moved draws.
+        As for `loo`: rows whose k-hat is too high use the transformed draws.
     progress_bar
         As for `loo`.
 
@@ -53,14 +53,14 @@ def loo_pit(posterior: Posterior, *, moment_match: bool = True, progress_bar: Pr
 
 
 def pit_tree(posterior: Posterior, elpd: ELPDDataLOO, matched: dict[int, Matched]) -> xr.DataTree:
-    """LOO-PITs from `leave_one_out`'s answer."""
+    """LOO-PITs from the results of `leave_one_out`."""
     table, frame = posterior.table, posterior.frame
     weights = np.exp(elpd.log_weights.transpose("chain", "draw", "obs").values.reshape(-1, table.num_rows))
     pit = distribution_functions(draws_kept(posterior), table, frame, np.nan_to_num(weights))
     for row, moved in matched.items():
         alone = replace(table, values=table.values[row : row + 1])
         pit[row] = distribution_functions(moved.params, alone, frame, np.exp(moved.log_weights)[:, None])[0]
-    # Rounding must not take a value to the very edge, where no test of uniformity can place it.
+    # Rounding must not give exactly 0 or 1, where the test of uniformity fails.
     pit = np.clip(pit, np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg)
     coords = {"obs": np.arange(table.num_rows), "feature": list(table.features)}
     return xr.DataTree.from_dict({"loo_pit": xr.Dataset({"x": (("obs", "feature"), pit)}, coords)})

@@ -1,16 +1,18 @@
-"""Draws of the posterior moved so that they suit the posterior without one row (Paananen, Piironen, Bürkner & Vehtari 2021).
+"""Moment matching for leave-one-out (Paananen, Piironen, Bürkner & Vehtari 2021).
 
-Where a row is so influential that weights on the posterior's draws cannot take it away (Pareto k-hat is high), the draws
-themselves are moved, by an affine map of the coordinates in which NUTS moves, to the mean, then the spread, then the covariance
-that the weights ask for. Half of the draws are moved and half stay; their weights have the density of that mixture below them.
+A row can be so influential that importance weights on the posterior draws cannot remove it (Pareto k-hat is high). Then
+an affine map moves the draws towards the posterior without that row, in the unconstrained coordinates of NUTS. It
+matches the weighted mean, then the weighted variances, then the weighted covariance. Half of the draws are transformed
+and half are kept. The density of this mixture is the denominator of their weights.
 
-``arviz.loo_moment_match`` does the same, with differences that matter here. It stops as soon as k-hat is below its threshold,
-with one component, where the answer is known, a tenth of a nat short in a far row; going on while k-hat falls leaves no such
-gap. Once it has scaled, the map that it takes for the inverse is not that. And of the moved draws it keeps the weights alone,
-so that nothing else, such as a LOO-PIT, can be averaged with them.
+``arviz.loo_moment_match`` differs in three points that matter here. It stops as soon as k-hat is below its threshold:
+with one component, where the exact answer is known, its elpd of an outlying row is then a tenth of a nat short. Here
+the map is updated while k-hat falls, which removes this gap. After a scaling step, the map that it uses as the inverse
+is not the inverse. It keeps only the weights of the transformed draws, so no other quantity, such as a LOO-PIT, can be
+averaged over them.
 
-The draws stand in one naming of the components. A draw that is moved across the border to another naming is taken as it is: the
-density is the same there, and all that is averaged is the same under any naming.
+All draws have the same labelling of the components. A transformed draw that crosses into another labelling is kept: the
+density is the same there, and all averaged quantities are label-invariant.
 """
 
 from typing import Any, NamedTuple
@@ -35,36 +37,36 @@ from bayesgmm.runtime.programs import Program
 from bayesgmm.sweep.rows import Rows
 
 GOOD_ENOUGH = 0.3
-"""K-hat below which moving the draws further gains nothing that could be seen."""
+"""K-hat below which further transformation of the draws gives no visible improvement."""
 MOST_MOVES = 30
 TOGETHER = 2**20
-"""Scores (draw, row, component) that are worked out side by side."""
+"""Scores (draw, row, component) computed in one batch."""
 
 
 class Matched(NamedTuple):
-    """Draws for the posterior without one row, half of them moved, and their smoothed weights."""
+    """Draws for the posterior without one row, half of them transformed, and their smoothed weights."""
 
     params: Params
     """θ of each draw (leading axis), in the user's units."""
     log_density: np.ndarray
     """``log p(x_i | θ)`` of the row, in the user's units."""
     log_weights: np.ndarray
-    """Their exponentials sum to 1."""
+    """Normalised: their exponentials sum to 1."""
     pareto_k: float
 
 
 class Cloud(NamedTuple):
-    """All draws in unconstrained coordinates, flat, with the log posterior density there."""
+    """All draws in unconstrained coordinates, as flat vectors, with their log posterior density."""
 
     positions: np.ndarray
     """(S, P)"""
     log_posterior: np.ndarray
     """(S,), up to a constant."""
     template: Params
-    """One θ, for its shapes."""
+    """One θ, which gives the shapes."""
     problem: Problem
     efficiency: float
-    """Effective draws per draw, by which PSIS chooses how long a tail is."""
+    """Effective draws per draw; PSIS sets the tail length from it."""
 
 
 def to_cloud(posterior: Posterior, params: Params, efficiency: float) -> Cloud:
@@ -78,9 +80,9 @@ def to_cloud(posterior: Posterior, params: Params, efficiency: float) -> Cloud:
 
 
 def match(cloud: Cloud, row: int) -> Matched | None:
-    """Move the draws until they suit the posterior without `row`, or no move lowers k-hat any more.
+    """Transform the draws towards the posterior without `row` until k-hat is low or no map lowers it further.
 
-    None if nothing has been gained, or the draws lie where these coordinates do not reach (a weight of 0).
+    Returns None if k-hat does not fall, or if a draw has no unconstrained coordinates (a weight of 0).
 
     Parameters
     ----------
@@ -112,7 +114,7 @@ def match(cloud: Cloud, row: int) -> Matched | None:
 
 
 def _moves(here: np.ndarray, weights: np.ndarray):
-    """Affine maps, as (matrix, new mean), from the gentlest: to the weighted mean, its spreads too, its covariance too."""
+    """Affine maps, as (matrix, new mean): match the weighted mean, then the variances too, then the covariance."""
     size, dim = here.shape
     mean = weights @ here
     yield np.eye(dim), mean
@@ -123,16 +125,16 @@ def _moves(here: np.ndarray, weights: np.ndarray):
         try:
             wanted = np.linalg.cholesky(np.cov(here, rowvar=False, aweights=weights))
             present = np.linalg.cholesky(np.cov(here, rowvar=False))
-        except np.linalg.LinAlgError:  # the weights rest on too few draws
+        except np.linalg.LinAlgError:  # too few draws have weight
             return
         yield wanted @ np.linalg.inv(present), mean
 
 
 def _half_moved(cloud: Cloud, moved: np.ndarray, move: tuple[np.ndarray, ...], row: int) -> Matched | None:
-    """Every second draw moved, and weights over the mixture of moved and unmoved draws.
+    """Transform every second draw, and weight the mixture of transformed and original draws.
 
-    The density below a draw θ is ``½ p(θ) + ½ p(T⁻¹ θ) / |T|``. Without the half that stays, the moved draws alone might be too
-    narrow for the integral over the whole posterior, on which leave-one-out rests too.
+    The proposal density of a draw θ is ``½ p(θ) + ½ p(T⁻¹ θ) / |T|``. The transformed draws alone might be too narrow
+    for the integral over the full posterior, which leave-one-out also needs.
     """
     matrix, shift, center = move
     sign, log_volume = np.linalg.slogdet(matrix)
@@ -144,7 +146,7 @@ def _half_moved(cloud: Cloud, moved: np.ndarray, move: tuple[np.ndarray, ...], r
     height, density = _densities(cloud, here, row)
     below = np.logaddexp(height, _densities(cloud, origin, row)[0] - log_volume)
     log_weights, k = psis(height - below - density, cloud.efficiency)
-    kept = np.isfinite(log_weights)  # a draw may have been moved where the density is 0 or no number
+    kept = np.isfinite(log_weights)  # the map may send a draw where the density is 0 or NaN
     with scope("float64"):
         params = to_numpy(_CONSTRAIN(jnp.asarray(here), cloud.template, cloud.problem.standard_prior))
     frame = cloud.problem.frame
@@ -153,7 +155,7 @@ def _half_moved(cloud: Cloud, moved: np.ndarray, move: tuple[np.ndarray, ...], r
 
 
 def _densities(cloud: Cloud, positions: np.ndarray, row: int) -> tuple[np.ndarray, np.ndarray]:
-    """Log posterior density, and log density of one row, both standardised and up to a constant, at each position."""
+    """Log posterior density and log density of one row at each position, both standardised and up to a constant."""
     problem = cloud.problem
     together = TOGETHER // (problem.table.num_rows * problem.num_components)
     with scope("float64"):

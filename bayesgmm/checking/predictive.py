@@ -1,4 +1,4 @@
-"""Posterior predictive checks: whether data drawn from the model have the tails, pairs and clusters of the data."""
+"""Posterior predictive checks: compare tails, pairs and clusters of the data with those of replicated data."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,35 +21,35 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MOST_ROWS = 20_000
-"""Rows that are checked; of more, a random part."""
+"""Most rows that are checked; a random subset if there are more."""
 MOST_FEATURES = 8
-"""Features, and pairs among them, that have statistics of their own; likewise ranks of clusters."""
+"""Most features, with their pairs, that have separate statistics; also the most ranks of clusters."""
 MOST_NEIGHBOURS = 1000
-"""Rows among which nearest neighbours are looked for."""
+"""Most rows in the search for nearest neighbours."""
 BLOCK_VALUES = 2**22
 FEWEST = 20
 SURPRISING = 0.01
-"""P-value below which a statistic is told of."""
+"""P-value below which the verdict reports a statistic."""
 
 
 @dataclass(frozen=True, repr=False)
 class PredictiveChecks:
-    """Statistics of the data beside those of data sets drawn from the posterior, one for each of some draws of θ."""
+    """Statistics of the data and of replicated data sets, one for each of `num` posterior draws of θ."""
 
     observed: "pd.DataFrame"
-    """A column per statistic; a row per draw of θ. Most statistics do not depend on θ, and are the same in every row."""
+    """A column per statistic, a row per draw of θ. Most statistics do not depend on θ: they are equal in every row."""
     replicated: "pd.DataFrame"
-    """The same of a data set drawn under that θ."""
+    """The same statistics of a data set drawn given that θ."""
     aspects: dict[str, str]
-    """What each statistic is about: ``"tails"``, ``"pairs"`` or ``"clusters"``."""
+    """The aspect of each statistic: ``"tails"``, ``"pairs"`` or ``"clusters"``."""
     note: str
-    """What of the data was looked at, where it is not all of them."""
+    """The part of the data that was used, if not all."""
 
     def summary(self) -> "pd.DataFrame":
         """A row per statistic: observed, mean and central 90 % of the replicates, and p-values.
 
-        ``above`` is the posterior predictive p-value, the share of draws in which the replicate lies above the data (ties
-        halved); ``p`` is twice the smaller of it and its complement.
+        ``above`` is the posterior predictive p-value: the share of draws in which the replicate exceeds the data (ties
+        count half). ``p`` is two-sided: twice the smaller of ``above`` and its complement.
         """
         import pandas as pd
 
@@ -65,7 +65,7 @@ class PredictiveChecks:
 
     @property
     def surprising(self) -> "pd.DataFrame":
-        """The rows of `summary` whose p-value is below 1 %, those farthest from their replicates first."""
+        """The rows of `summary` with a p-value below 1 %, sorted by standardised distance from the replicates."""
         summary = self.summary()
         width = np.maximum(self.replicated.std().to_numpy(), np.finfo(float).tiny)
         gap = np.abs(summary["observed"].to_numpy() - summary["replicated"].to_numpy())
@@ -73,26 +73,26 @@ class PredictiveChecks:
         return summary.iloc[order][summary["p"].to_numpy()[order] < SURPRISING]
 
     def verdict(self) -> str:
-        """What the replicates say, in a sentence or two."""
+        """The conclusion from the replicates, in a sentence or two."""
         found, total = self.surprising, len(self.aspects)
         basis = f"{total} statistics, {len(self.replicated)} replicates{self.note}"
         if found.empty:
             smallest = self.summary()["p"].min()
-            return f"Predictive checks: the data look like the model's own ({basis}; smallest p {smallest:.2g})."
+            return f"Predictive checks: the data look like the replicates ({basis}; smallest p {smallest:.2g})."
         told = [
             f"{name} is {row['observed']:.3g}, in replicates {row['5 %']:.3g} to {row['95 %']:.3g}"
             for name, row in found.head(3).iterrows()
         ]
         more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
         advice = " ".join(ADVICE[aspect] for aspect in dict.fromkeys(found["aspect"]))
-        return f"Predictive checks: the model does not make such data. {'; '.join(told)}{more} ({basis}). {advice}"
+        return f"Predictive checks: the model does not reproduce the data. {'; '.join(told)}{more} ({basis}). {advice}"
 
     @property
     def datatree(self) -> "xr.DataTree":
-        """Groups ``posterior_predictive`` and ``observed_data`` of the statistics, a scalar variable each.
+        """Groups ``posterior_predictive`` and ``observed_data``; each statistic is a scalar variable.
 
-        For ``az.plot_ppc_tstat(tree, t_stat="mean")``: the mean of a scalar is itself. Where a statistic of the data depends on
-        θ, ``observed_data`` has its mean over the draws, and ``discrepancies`` all its values.
+        For ``az.plot_ppc_tstat(tree, t_stat="mean")``: the mean of a scalar is the scalar. If a statistic of the data
+        depends on θ, ``observed_data`` has its mean over the draws, and ``discrepancies`` has all values.
         """
         import xarray as xr
 
@@ -105,7 +105,7 @@ class PredictiveChecks:
         return xr.DataTree.from_dict(draws | {"observed_data": data})
 
     def plot(self) -> dict[str, Any]:
-        """Draw each statistic among its replicates (``az.plot_ppc_tstat``); return a figure per aspect."""
+        """Plot each statistic with its replicates (``az.plot_ppc_tstat``); return a figure per aspect."""
         from bayesgmm import plots
 
         return plots.plot_predictive_checks(self)
@@ -118,42 +118,45 @@ class PredictiveChecks:
 
 
 ADVICE = {
-    "tails": "Tails: look at the rows farthest out (predict_proba, score_samples); allow more components.",
+    "tails": "Tails: look at the most outlying rows (predict_proba, score_samples); allow more components.",
     "pairs": "Pairs: use covariance_type='full', or more components.",
-    "clusters": "Clusters: the components do not describe the clusters; try other numbers of them, or a weaker prior.",
+    "clusters": "Clusters: the components do not describe the clusters; try another n_components, or a weaker prior.",
 }
 
 
 def predictive_checks(posterior: Posterior, *, num: int = 500, seed: Any = 0) -> PredictiveChecks:
     """Compare statistics of the data with those of data sets drawn from the posterior (Gelman, Meng & Stern 1996).
 
-    ``p = P(T(x_rep, θ) ≥ T(x, θ) | x)``. Tails: of each feature the 1 % and 99 % quantiles and the excess kurtosis, and the
-    largest squared Mahalanobis distance from the mean. Pairs: the correlation of each pair, and the median distance to the
-    nearest neighbour in units of the features' standard deviations. Clusters, which depend on θ: the sorted shares of the rows
-    in each component by their most probable class, how many components have rows, and the mean entropy of the classes.
+    ``p = P(T(x_rep, θ) ≥ T(x, θ) | x)``. Statistics of the tails: the 1 % and 99 % quantiles and the excess kurtosis of
+    each feature, and the largest squared Mahalanobis distance from the mean. Of pairs: the correlation of each pair,
+    and the median distance to the nearest neighbour in units of the features' standard deviations. Of clusters (these
+    depend on θ): the sorted shares of rows in each component, by most probable class; the number of components with
+    rows; and the mean entropy of the classes.
 
-    The model has seen these data, so its p-values are conservative: for a model that is right they gather about ½, not
-    uniformly. A small one tells of a misfit; one that is not small does not tell of a fit. Statistics that the model fits
-    directly, as a mean, would never be surprising. (`loo_pit` holds each row against a model that has not seen it.)
+    The model was fitted to these data, so the p-values are conservative: if the model is right, they concentrate around
+    ½ and are not uniform. A small p-value indicates a misfit; a large one does not indicate a fit. Statistics that the
+    model fits directly, such as a mean, are never surprising. (`loo_pit` compares each row with a fit to the other
+    rows.)
 
     Parameters
     ----------
     posterior
         Draws of any engine.
     num
-        Data sets drawn, each under a θ of its own, at least 20.
+        Number of replicated data sets, each given one posterior draw of θ; at least 20.
     seed
         int or JAX key.
 
     Returns
     -------
     PredictiveChecks
-        With more than 20,000 rows, of a random part of them; with more than 8 features, those of the first 8 on their own.
+        It uses a random subset if there are more than 20,000 rows. Correlations and statistics of single features use
+        the first 8 features.
 
     Raises
     ------
     ArgumentError
-        If this is no posterior, has fewer than 100 draws, or `num` is too small.
+        If `posterior` is no posterior or has fewer than 100 draws, or if `num` is too small.
     """
     import pandas as pd
 
@@ -173,12 +176,12 @@ def predictive_checks(posterior: Posterior, *, num: int = 500, seed: Any = 0) ->
 
 def _note(table: Any, num_rows: int) -> str:
     parts = [f", {num_rows} of the rows"] if num_rows < table.num_rows else []
-    parts += [f", {MOST_FEATURES} of the {table.dim} features on their own"] if table.dim > MOST_FEATURES else []
+    parts += [f", {MOST_FEATURES} of the {table.dim} features separately"] if table.dim > MOST_FEATURES else []
     return "".join(parts)
 
 
 def _replicates(params: Params, x: np.ndarray, frame: Frame, names: tuple[str, ...], key: Any) -> Iterator[Any]:
-    """Statistics of the data and of replicates, some draws at a time."""
+    """Statistics of the data and of the replicates, in blocks of draws."""
     import pandas as pd
 
     scale = x.std(axis=0)
@@ -198,7 +201,7 @@ def _replicates(params: Params, x: np.ndarray, frame: Frame, names: tuple[str, .
 def _statistics(
     x: Float[np.ndarray, "B N D"], scale: Float[np.ndarray, "D"], names: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
-    """What does not depend on θ, of each data set."""
+    """The statistics of each data set that do not depend on θ."""
     own = min(len(names), MOST_FEATURES)
     centred = x - x.mean(axis=1, keepdims=True)
     covariances = centred.swapaxes(1, 2) @ centred / x.shape[1]
@@ -209,7 +212,7 @@ def _statistics(
     for d, name in enumerate(names[:own]):
         found |= {f"1 % quantile [{name}]": low[:, d], f"99 % quantile [{name}]": high[:, d]}
         found[f"excess kurtosis [{name}]"] = kurtosis[:, d]
-    # Through an eigenbasis, so that a singular covariance (few rows) has distances too.
+    # In the eigenbasis, so that distances exist for a singular covariance (few rows).
     values, vectors = np.linalg.eigh(covariances)
     rotated = (centred @ vectors) ** 2 / np.maximum(values, values[:, -1:] * 1e-14)[:, None]
     found["largest squared Mahalanobis distance"] = rotated.sum(axis=2).max(axis=1)
@@ -231,7 +234,7 @@ def _nearest(x: Float[np.ndarray, "N D"]) -> float:
 def _clusters(
     params: Params, x: Float[np.ndarray, "N D"], drawn: Float[np.ndarray, "B N D"], frame: Frame
 ) -> list[dict[str, np.ndarray]]:
-    """What depends on θ: of the data, and of the replicates."""
+    """The statistics that depend on θ: of the data, and of the replicates."""
     return [_cluster_statistics(*found) for found in shares_and_entropy(params, x, drawn, frame)]
 
 

@@ -1,4 +1,4 @@
-"""An engine run again on other rows, with the settings that made the draws: for leave-one-out in earnest, and for K-fold."""
+"""Refits: run the engine again on other rows with the same settings, for exact leave-one-out and for K-fold."""
 
 import warnings
 from collections.abc import Callable
@@ -17,26 +17,26 @@ from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.progress import Listener
 
 STUCK = 1.05
-"""R-hat of a refit above which it has gone elsewhere. (More lenient than for the posterior itself: there are many refits.)"""
+"""R-hat above which the chains of a refit have not mixed. (More lenient than for the posterior: refits are many.)"""
 
 Refit = Callable[[Table, Any], Posterior]
-"""The engine on other rows, with a key."""
+"""Runs the engine on other rows, with a key."""
 
 
 def refitter(posterior: Posterior) -> Refit:
-    """How to run the posterior's engine again on other rows, with the settings that the posterior carries.
+    """A function that runs the engine of the posterior again on other rows, with the same settings.
 
-    Chains start from these chains' last draws, so that they begin in its modes.
+    Chains start from the last draws of the posterior, so they start in its modes.
 
     Raises
     ------
     ArgumentError
-        If the engine is not known.
+        If the engine is unknown.
     """
     if posterior.algorithm not in engine_names():
         raise ArgumentError(
-            f"These draws of {posterior.algorithm} do not say how they were made, so they cannot be made again without some "
-            "rows. Use loo, or draws of sample_gibbs or sample_nuts."
+            f"Refits are not possible: the engine of these draws ({posterior.algorithm}) is unknown. Use loo without "
+            "refit=True, or draws of sample_gibbs or sample_nuts."
         )
     engine = find_engine(posterior.algorithm)
     settings = {
@@ -51,7 +51,7 @@ def refitter(posterior: Posterior) -> Refit:
     def refit(table: Table, key: Any) -> Posterior:
         with warnings.catch_warnings():
             for category in (MixingWarning, NotConvergedWarning):
-                warnings.simplefilter("ignore", category)  # they are counted, and reported once
+                warnings.simplefilter("ignore", category)  # counted, and reported once
             return engine.run(posterior.model.on_rows(table), posterior.n_components, seed=key, **settings)
 
     return refit
@@ -68,7 +68,7 @@ def only(table: Table, rows: np.ndarray) -> Table:
 
 
 class Folds(SamplingWrapper):
-    """What ArviZ asks for while it goes through the folds."""
+    """The sampling wrapper that ArviZ calls for each fold."""
 
     def __init__(self, posterior: Posterior, key: Any, k: int, listener: Listener, stop: Any):
         super().__init__(model=refitter(posterior))
@@ -84,18 +84,18 @@ class Folds(SamplingWrapper):
         self.listener("kfold", self.done, self.k, "")
         posterior = self.model(modified_observed_data, jr.fold_in(self.key, self.done))
         if self.stop.is_set():
-            raise SamplingInterrupted(f"Stopped in fold {self.done + 1} of {self.k}. Nothing can be returned.")
+            raise SamplingInterrupted(f"Stopped in fold {self.done + 1} of {self.k}. There is no partial result.")
         self.done += 1
         self.stuck += posterior.worst_rhat > STUCK
         self.listener("kfold", self.done, self.k, f"{self.stuck} stuck" if self.stuck else "")
         return posterior
 
     def get_inference_data(self, fitted_model):
-        """The posterior itself."""
+        """The posterior, unchanged."""
         return fitted_model
 
     def log_likelihood__i(self, excluded_obs, idata__i):
-        """Log density of the rows left out, averaged over draws already, so that any number of rows fits in memory."""
+        """Log density of the left-out rows, already averaged over draws, so that any number of rows fits in memory."""
         return as_one_draw(idata__i, excluded_obs)
 
 

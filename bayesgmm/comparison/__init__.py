@@ -1,1 +1,1 @@
-"""Several engines on one model under one prior: the comparison, its report, its tables at a terminal."""
+"""Comparison of several engines on one model under one prior: results, HTML report, terminal tables."""

@@ -1,25 +1,19 @@
-"""Every engine on one model, under one prior, side by side."""
+"""Fit one model by several engines under one prior, and compare the results."""
 
-import warnings
-import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
-import jax.random as jr
 import numpy as np
 
 from bayesgmm.data.table import Table
 from bayesgmm.diagnosis.diagnosis import Diagnosis, diagnose
-from bayesgmm.engines.checks import check_chain_arguments
-from bayesgmm.engines.engine import Engine, engine_names, find_engine, find_engines
-from bayesgmm.errors import ArgumentError, FitError, MixingWarning, SamplingInterrupted
+from bayesgmm.engines.engine import find_engine
+from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import Family
 from bayesgmm.priors.prior import Belief
-from bayesgmm.problem import Model, Problem, prepare
+from bayesgmm.problem import Model
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
@@ -33,11 +27,7 @@ from bayesgmm.results.verdict import (
     point_line,
     trust_line,
 )
-from bayesgmm.runtime.arguments import as_key, check_count
-from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.formatting import as_html, as_text, plus_minus, shown_as
-from bayesgmm.runtime.interrupt import interruptible
-from bayesgmm.runtime.progress import Listener, Progress, listening
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,13 +38,13 @@ Result = MixtureFit | Posterior
 
 @dataclass(repr=False)
 class Comparison:
-    """Results of several engines on one data set, with the tables and pictures that set them side by side."""
+    """Results of several engines on one data set, with tables and figures that compare them."""
 
     model: Model
     seed: Any
     results: dict[str, Result] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    """Engines that did not end in a result, and why."""
+    """Engines without a result, and why."""
 
     @property
     def table(self) -> Table:
@@ -68,7 +58,7 @@ class Comparison:
 
     @property
     def prior(self) -> Belief | None:
-        """The one prior of all engines."""
+        """The prior of all engines."""
         return self.model.prior
 
     @property
@@ -88,13 +78,13 @@ class Comparison:
 
     @property
     def samplers(self) -> dict[str, Posterior]:
-        """Those of them that come from Markov chains, and have mixed or not."""
+        """The posterior samples from Markov chains."""
         return {name: one for name, one in self.posteriors.items() if not isinstance(one, ApproximatePosterior)}
 
     def estimates(self) -> "pd.DataFrame":
-        """Numbers behind `summary`: a row per parameter, and for each engine ``estimate`` and ``sd`` (NaN for points).
+        """The numbers in `summary`: a row per parameter; for each engine ``estimate`` and ``sd`` (NaN for points).
 
-        Diagonal and spherical covariances have rows for their variances only.
+        Diagonal and spherical covariances have rows only for their variances.
         """
         import pandas as pd
 
@@ -110,10 +100,11 @@ class Comparison:
         return estimates.loc[~(estimates.index.str.startswith("covariances") & (values == 0).all(axis=1)), :]
 
     def costs(self) -> "pd.DataFrame":
-        """What each result is worth and what it cost: a row per figure, a column per engine.
+        """Quality and cost of each result: a row per figure, a column per engine.
 
-        R-hat and ESS are the worst over label-invariant quantities; ESS per second leaves compile time out. Approximations draw
-        independently, which says nothing of their truth: that is what Pareto k-hat is for (above 0.7: not to be trusted).
+        R-hat and ESS are the worst over label-invariant quantities. ESS per second excludes compile time.
+        Approximations have independent draws, so R-hat and ESS do not assess them. Pareto k-hat does (below 0.7:
+        acceptable).
         """
         import pandas as pd
 
@@ -149,7 +140,7 @@ class Comparison:
         return pd.DataFrame(pd.concat([parameters, head, rest])).rename_axis("parameter")
 
     def verdict(self) -> list[str]:
-        """What the results support, in a few sentences."""
+        """The conclusions from the results, in a few sentences."""
         lines = [f"{name}: {reason}" for name, reason in self.failures.items()]
         samplers = list(self.samplers.items())
         measure = next((item for item in samplers if item[1].mixed), samplers[0] if samplers else None)
@@ -163,7 +154,7 @@ class Comparison:
         return lines
 
     def diagnose(self, search: bool = True) -> dict[str, Diagnosis]:
-        """What each sampler's draws support, as `bayesgmm.diagnose` says; none where a single component leaves no labels."""
+        """The diagnosis of each sampler by `bayesgmm.diagnose`; empty for a single component, which has no labels."""
         samplers = self.samplers if self.n_components > 1 else {}
         return {name: diagnose(one, search=search, seed=self.seed) for name, one in samplers.items()}
 
@@ -172,7 +163,7 @@ class Comparison:
         return {name: one for name, one in self.posteriors.items() if isinstance(one, ApproximatePosterior)}
 
     def plot(self) -> dict[str, Any]:
-        """The report's pictures, as matplotlib figures by name."""
+        """The figures of the report, as matplotlib figures with their names."""
         from bayesgmm import plots
 
         figures = {
@@ -192,7 +183,7 @@ class Comparison:
         return write_report(self, Path(path))
 
     def save(self, directory: str | Path) -> list[Path]:
-        """Write each result's DataTree as NetCDF (``em.nc``, …) and the summary as CSV; return the paths."""
+        """Write the DataTree of each result as NetCDF (``em.nc``, …) and the summary as CSV; return the paths."""
         directory = Path(directory)
         written = [save_result(name, result, directory) for name, result in self.results.items()]
         written.append(directory / "summary.csv")
@@ -201,12 +192,12 @@ class Comparison:
 
     @property
     def engine_names(self) -> dict[str, str]:
-        """What each column is, in words."""
+        """Description of each column."""
         return {name: find_engine(name).describe(self.prior) for name in self.results}
 
     @property
     def title(self) -> str:
-        """What was compared, in a few words."""
+        """Components, covariances, rows and features, in a few words."""
         covariances = "" if self.family.name == "VVV" else f", {self.family.label(self.table.dim)} covariances"
         return f"{self.n_components} components{covariances}, {self.table.num_rows} rows × {self.table.dim} features"
 
@@ -218,122 +209,15 @@ class Comparison:
         return as_html(self.title, self.summary()) + f"<ul>{lines}</ul>"
 
 
-def compare(
-    x: Any,
-    n_components: int,
-    *,
-    engines: Sequence[str] = ("em", "gibbs", "nuts"),
-    covariance_type: str = "full",
-    prior: Belief | str | None = "default",
-    num_warmup: int = 1000,
-    num_samples: int = 1000,
-    num_chains: int = 4,
-    tempering: int = 1,
-    n_init: int = 10,
-    seed: Any = 0,
-    save_to: str | Path | None = None,
-    progress_bar: Progress = None,
-) -> Comparison:
-    """Run several engines on one mixture under one prior.
-
-    Parameters
-    ----------
-    x, n_components
-        Data (N, D) and K; see `fit_em`.
-    engines
-        Any of ``"mle"`` (EM without a prior), ``"em"`` (EM to the posterior mode), ``"cavi"``, ``"svi"``,
-        ``"laplace"``, ``"gibbs"``, ``"nuts"``.
-    covariance_type
-        As for `sample_gibbs`.
-    prior
-        The one prior of all engines: ``"default"`` or a `Prior`. With None only ``"mle"`` and ``"em"`` can run.
-    num_warmup, num_samples, num_chains
-        For the samplers; approximations draw as many.
-    tempering
-        Replicas per chain of Gibbs; see `sample_gibbs`.
-    n_init
-        Starts of EM.
-    seed
-        int or JAX key; each engine's key follows from it and the engine's name.
-    save_to
-        Directory to which each result is written as soon as it is there.
-    progress_bar
-        True, False, None (a bar per engine if someone is watching) or a callable.
-
-    Returns
-    -------
-    Comparison
-        An engine that fails is listed in ``failures`` and the others still run. Ctrl-C while sampling keeps the draws
-        so far and skips the engines not yet begun.
-
-    Raises
-    ------
-    ArgumentError, DataError, PriorError
-        Before any engine runs.
-    FitError
-        If no engine came to a result.
-    """
-    chosen = find_engines(engines)
-    if any(engine.draws for engine in chosen):
-        check_chain_arguments(num_warmup, num_samples, num_chains, prior)
-    check_count("tempering", tempering)
-    with scope("float64"):
-        problem = prepare(x, n_components, prior, "float64", covariance_type)
-    for engine in chosen:
-        engine.check(problem.prior, problem.family, problem.table.dim)
-    comparison = Comparison(problem.model, seed)
-    settings = {
-        "num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains, "tempering": tempering,
-        "n_init": n_init,
-    }  # fmt: skip
-    with listening(progress_bar) as listener, interruptible() as stop:
-        _run_all(comparison, problem, chosen, settings, listener, stop, save_to)
-    names = [engine.name for engine in chosen]
-    skipped = [name for name in names if name not in comparison.results and name not in comparison.failures]
-    comparison.failures.update({name: "not run: stopped by Ctrl-C before its turn" for name in skipped})
-    if not comparison.results:
-        raise FitError("No engine came to a result. " + " ".join(f"{k}: {v}" for k, v in comparison.failures.items()))
-    comparison.results = {name: comparison.results[name] for name in names if name in comparison.results}
-    _warn(comparison)
-    return comparison
-
-
-def _run_all(
-    comparison: Comparison, problem: Problem, engines: Sequence[Engine], settings: dict[str, Any], listener: Listener,
-    stop: Event, save_to: str | Path | None,
-) -> None:  # fmt: skip
-    """Run the engines in the registry's order; an engine that fails is noted, and the others still run."""
-    order = engine_names()
-    for engine in sorted(engines, key=lambda engine: order.index(engine.name)):
-        if stop.is_set():
-            return
-        name = engine.name
-        try:
-            result = engine.run(
-                problem, problem.num_components, prior=problem.prior, covariance_type=problem.family.name,
-                seed=jr.fold_in(as_key(comparison.seed), zlib.crc32(name.encode())), reference=_reference(comparison),
-                progress_bar=listener, **engine.select(settings),
-            )  # fmt: skip
-        except SamplingInterrupted as cut:
-            comparison.failures[name] = str(cut)
-            return
-        except FitError as error:
-            comparison.failures[name] = str(error)
-            continue
-        comparison.results[name] = result
-        if save_to is not None:
-            save_result(name, result, Path(save_to))
-
-
 def _divergences(result: Result) -> float:
-    """Divergent transitions; NaN for an engine that has none."""
+    """Number of divergent transitions; NaN for an engine that does not record them."""
     if isinstance(result, Posterior) and "diverging" in result.sample_stats:
         return result.num_divergences
     return float("nan")
 
 
 def save_result(name: str, result: Result, directory: Path) -> Path:
-    """Write one result's DataTree as NetCDF."""
+    """Write the DataTree of one result as NetCDF."""
     path = directory / f"{name}.nc"
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -341,15 +225,3 @@ def save_result(name: str, result: Result, directory: Path) -> Path:
     except OSError as error:
         raise ArgumentError(f"{path} could not be written ({error}). Choose another folder.") from None
     return path
-
-
-def _reference(comparison: Comparison) -> Any:
-    """What the numbering of components follows: the first result."""
-    first = next(iter(comparison.results.values()), None)
-    return first.reference if isinstance(first, Posterior) else first
-
-
-def _warn(comparison: Comparison) -> None:
-    for name, posterior in comparison.samplers.items():
-        if not posterior.mixed:
-            warnings.warn(mixing_line(name, posterior), MixingWarning, stacklevel=3)

@@ -12,21 +12,20 @@ from bayesgmm.runtime.formatting import significant
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayesgmm.comparison.comparison import Comparison
 
 CAPTIONS = {
-    "data": "The data, with each engine's components.",
-    "means": "How sure each engine is of the components' means.",
-    "traces": "Traces after warm-up. Judge mixing on the log posterior, which does not depend on labels; "
-    "the rows below are in the common labelling.",
-    "ranks": "How each chain's draws, thinned, rank among all: chains that have mixed wander about the "
-    "middle. Where p is below α, black dots mark what tells the chains apart.",
-    "ascent": "The ascent of EM: what was still to be gained after each M-step.",
+    "data": "The data, and the components that each engine estimates.",
+    "means": "Uncertainty of each engine about the component means.",
+    "traces": "Traces after warm-up. Assess mixing on the log posterior, which is label-invariant. "
+    "The rows below use the common labelling.",
+    "ranks": "Ranks of the thinned draws of each chain among all draws. Chains that have mixed stay near the "
+    "middle. Where p is below α, black dots mark the ranks in which the chains differ.",
+    "ascent": "Ascent of EM: the remaining increase of the objective after each M-step.",
 }
 
 
-def write_report(comparison: "Comparison", path: Path) -> Path:
-    """Render the report to `path` (its folder is made if need be).
+def write_report(comparison: Any, path: Path) -> Path:
+    """Write the report to `path`; create its folder if necessary.
 
     Raises
     ------
@@ -48,9 +47,12 @@ def write_report(comparison: "Comparison", path: Path) -> Path:
     return path
 
 
-def _context(comparison: "Comparison") -> dict[str, Any]:
+def _context(comparison: Any) -> dict[str, Any]:
     return {
-        "title": f"{comparison.n_components} Gaussian components{_family_words(comparison)}, {len(comparison.results)} engines",
+        "title": (
+            f"{comparison.n_components} Gaussian components{_family_words(comparison)}, "
+            f"{len(comparison.results)} engines"
+        ),
         "table": comparison.table,
         "engines": comparison.engine_names,
         "verdict": comparison.verdict(),
@@ -73,7 +75,7 @@ def _context(comparison: "Comparison") -> dict[str, Any]:
     }
 
 
-def _family_words(comparison: "Comparison") -> str:
+def _family_words(comparison: Any) -> str:
     family = comparison.family
     return "" if family.name == "VVV" else f", {family.label(comparison.table.dim)} covariances"
 
@@ -106,7 +108,7 @@ def _png(figure: Any) -> str:
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _settings(comparison: "Comparison") -> list[str]:
+def _settings(comparison: Any) -> list[str]:
     lines = []
     for name, post in comparison.posteriors.items():
         if name not in comparison.samplers:
@@ -120,7 +122,7 @@ def _settings(comparison: "Comparison") -> list[str]:
     return lines
 
 
-def _call(comparison: "Comparison") -> str:
+def _call(comparison: Any) -> str:
     first = next(iter((comparison.samplers or comparison.posteriors).values()), None)
     lengths = ""
     if first is not None:

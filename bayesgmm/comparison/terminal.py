@@ -1,4 +1,4 @@
-"""Results at a terminal, by rich."""
+"""Print results in a terminal with rich."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def print_comparison(comparison: "Comparison") -> None:
-    """The table of engines, then the verdict; covariances are left to the report."""
+    """Print the table of engines, then the verdict; only the report has the covariances."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -35,7 +35,7 @@ def print_comparison(comparison: "Comparison") -> None:
 
 
 def print_diagnosis(found: "Diagnosis") -> None:
-    """The verdict, then the label-invariant quantities."""
+    """Print the verdict, then the label-invariant quantities."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -55,7 +55,7 @@ def print_diagnosis(found: "Diagnosis") -> None:
 
 
 def print_table(found: "FitTable") -> None:
-    """The criterion of every family and K, the best model, and what to mind."""
+    """Print the criterion of every family and K, then the best model and the notes."""
     from rich.console import Console
     from rich.table import Table
 
@@ -77,7 +77,7 @@ def print_table(found: "FitTable") -> None:
     console = Console()
     console.print(table)
     if spurious.to_numpy().any():
-        console.print("† a component rests on too few rows for its covariance: not to be trusted", style="dim")
+        console.print("† a component has too few rows for its covariance: unreliable", style="dim")
     console.print(best._title(), highlight=False, markup=False)
     console.print(best.summary().T.to_string(float_format=significant), highlight=False, markup=False)
     for line in found.notes():

@@ -1,1 +1,1 @@
-"""Data from users and from files, checked and brought to one form."""
+"""Data from users and from files, checked and converted to one form."""

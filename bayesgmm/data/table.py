@@ -1,4 +1,4 @@
-"""From what a user has (DataFrame, array, xarray, a file) to checked rows and named features."""
+"""Convert the data of a user (DataFrame, array, xarray) to checked rows and named features."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ import numpy as np
 from bayesgmm.errors import DataError
 
 CHUNK = 65_536
-"""Rows handled at a time on the host, so that checks and summaries make no second copy of the data."""
+"""Rows processed at a time on the host, so that checks and summaries make no second copy of the data."""
 
 
 COPY_BYTES = 2**26
-"""Data up to this size are copied, so that results do not change if the user's array does; larger data are not."""
+"""Data up to this size are copied, so that results do not change if the user's array does. Larger data are not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Table:
             yield self.values[start : start + size]
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (D,) and covariance (D, D; divided by N), by two passes in chunks, once."""
+        """Mean (D,) and covariance (D, D; divided by N), by two passes in chunks; computed once."""
         return self._moments
 
     @cached_property
@@ -53,18 +53,19 @@ class Table:
 
 
 def as_table(x) -> Table:
-    """Check data and give them one form.
+    """Check data and convert them to a `Table`.
 
     Parameters
     ----------
     x
-        pandas or polars DataFrame or Series, xarray DataArray (rows first), NumPy or JAX array, or nested lists, of shape
-        ``(N, D)``, or ``(N,)`` for one feature.
+        pandas or polars DataFrame or Series, xarray DataArray (rows first), NumPy or JAX array, or nested lists.
+        The shape is ``(N, D)``, or ``(N,)`` for one feature.
 
     Raises
     ------
     DataError
-        If a column is not numeric, a value is NaN or infinite (the rows are named), or the shape is not two-dimensional.
+        If a column is not numeric, a value is NaN or infinite (the message lists the rows), two columns have one name,
+        or the shape is not two-dimensional.
     """
     if isinstance(x, Table):
         return x
@@ -74,7 +75,8 @@ def as_table(x) -> Table:
         values = _as_doubles(x)
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"The data could not be read as numbers ({error}). Keep only numeric columns, and encode or drop the others."
+            f"The data could not be read as numbers ({error}). "
+            "Keep only numeric columns, and encode or drop the others."
         ) from None
     if values.ndim == 1:
         values = values[:, None]
@@ -83,13 +85,13 @@ def as_table(x) -> Table:
     table = Table(values, features or _numbered(values.shape[1]))
     twice = sorted({name for name in table.features if table.features.count(name) > 1})
     if twice:
-        raise DataError(f"Two columns are called {', '.join(twice)}. Give every feature a name of its own.")
+        raise DataError(f"Two columns are called {', '.join(twice)}. Give each feature a different name.")
     _refuse_non_finite(table)
     return table
 
 
 def _as_doubles(x) -> np.ndarray:
-    """Doubles on the host; missing values of any kind become NaN, which the check of rows then names."""
+    """Doubles on the host. Missing values of any kind become NaN; `_refuse_non_finite` then reports their rows."""
     if isinstance(x, np.ma.MaskedArray):
         x = np.ma.filled(x.astype(np.float64), np.nan)
     elif type(x).__module__.startswith("pandas"):
@@ -108,7 +110,7 @@ def _as_doubles(x) -> np.ndarray:
 
 
 def named(table: Table) -> bool:
-    """Whether the features have names of the user's own."""
+    """Whether the user named the features."""
     return table.features != _numbered(table.dim)
 
 
@@ -117,7 +119,7 @@ def _numbered(dim: int) -> tuple[str, ...]:
 
 
 def check_table(table: Table, num_components: int) -> None:
-    """Refuse data that no mixture of full Gaussians can be fitted to.
+    """Refuse data to which a mixture of Gaussians with full covariances cannot be fitted.
 
     Raises
     ------
@@ -126,13 +128,13 @@ def check_table(table: Table, num_components: int) -> None:
     """
     if table.num_rows < num_components:
         raise DataError(
-            f"There are {table.num_rows} rows for {num_components} components; each component needs rows of its own. "
-            "Ask for fewer components, or bring more rows."
+            f"There are {table.num_rows} rows for {num_components} components. Each component needs at least one row. "
+            "Use fewer components or more rows."
         )
     if table.num_rows <= table.dim:
         raise DataError(
             f"There are {table.num_rows} rows for {table.dim} features, so every covariance is singular. "
-            "Bring more rows than features, or drop or combine features (for example by PCA)."
+            "Use more rows than features, or drop or combine features (for example by PCA)."
         )
     mean, covariance = table.moments()
     scale = np.sqrt(np.diagonal(covariance))
@@ -140,15 +142,15 @@ def check_table(table: Table, num_components: int) -> None:
     constant = [name for name, s, r in zip(table.features, scale, resolution, strict=True) if s <= 4 * r]
     if constant:
         raise DataError(
-            f"Constant feature: {', '.join(constant)}. A Gaussian needs a positive variance in every feature; "
-            "drop it, or check the units in which it was recorded."
+            f"Constant feature: {', '.join(constant)}. A Gaussian needs a positive variance in every feature. "
+            "Drop the feature, or check its units."
         )
     values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
     if values[0] <= 16 * table.dim * np.finfo(float).eps:
         involved = [name for name, v in zip(table.features, vectors[:, 0], strict=True) if abs(v) > 0.05]
         raise DataError(
             f"Collinear features: {', '.join(involved)} are linearly dependent, so every covariance is singular. "
-            "Drop one of them, or replace them by fewer combinations (for example by PCA)."
+            "Drop one of them, or replace them by fewer linear combinations (for example by PCA)."
         )
 
 
@@ -168,8 +170,8 @@ def _refuse_text(x) -> None:
     text = [name for name, kind in kinds.items() if not kind.lower().startswith(("int", "uint", "float", "decimal"))]
     if text:
         raise DataError(
-            f"Not numeric: {', '.join(text)}. A Gaussian mixture takes numbers; drop these columns "
-            "(on the command line: choose the others with --columns, and check the separator: it should be a comma)."
+            f"Not numeric: {', '.join(text)}. A Gaussian mixture needs numbers. Drop these columns. "
+            "On the command line, choose the others with --columns, and check that the separator is a comma."
         )
 
 
@@ -191,21 +193,24 @@ def _refuse_non_finite(table: Table) -> None:
 
 
 def same_features(x, table: Table) -> Table:
-    """New rows as a table with the features of the fitted one, in its order.
+    """New rows as a table, with the features of the fitted table in the same order.
 
     Raises
     ------
     DataError
-        If they have others.
+        If the features differ.
     """
     new = as_table(x)
     if new.dim == table.dim and named(new) and named(table) and new.features != table.features:
         if set(new.features) != set(table.features):
             raise DataError(
-                f"The fit has features {', '.join(table.features)}, the new data {', '.join(new.features)}. "
-                "Rename the columns, or hand over a plain array in the fit's order."
+                f"The fit has features {', '.join(table.features)}; the new data have {', '.join(new.features)}. "
+                "Rename the columns, or pass a plain array with the columns in the order of the fit."
             )
         return Table(new.values[:, [new.features.index(name) for name in table.features]], table.features)
     if new.dim != table.dim:
-        raise DataError(f"The fit has {table.dim} features ({', '.join(table.features)}), the new data {new.dim}.")
+        raise DataError(
+            f"The fit has {table.dim} features ({', '.join(table.features)}); the new data have {new.dim}. "
+            "Give all features of the fit."
+        )
     return new

@@ -1,1 +1,1 @@
-"""What draws support: mixing, label switching, several modes, too many components."""
+"""Diagnosis of draws: mixing, label switching, several modes, too many components."""

@@ -1,4 +1,4 @@
-"""Which chains are in one place: asked of quantities that labels cannot touch, and of components in one naming."""
+"""Group chains by mode, on label-invariant quantities and relabelled components."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     import xarray as xr
 
 APART = 1.5
-"""Chains are in different places if in some quantity their means differ by more than so many sd within chains."""
+"""Two chains are in different modes if the means of some quantity differ by more than this many sd within chains."""
 
 
 def separations(view: "xr.Dataset", components: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """How far chains lie apart, (chain, chain), and the two halves of each chain, (chain,).
+    """Distances between chains, (chain, chain), and between the two halves of each chain, (chain,).
 
-    The largest difference of means over the label-invariant quantities and the components' parameters in one naming
-    (arrays with leading axes chain and draw), in standard deviations within chains.
+    A distance is the largest difference of means, in standard deviations within chains. The maximum is over the
+    label-invariant quantities and the relabelled component parameters (arrays with leading axes chain and draw).
     """
     values = _columns(view, components)  # (chain, draw, quantity)
     means, spread = values.mean(axis=1), values.std(axis=1)
@@ -35,7 +35,7 @@ def separations(view: "xr.Dataset", components: list[np.ndarray]) -> tuple[np.nd
 
 
 def group_chains(apart: np.ndarray) -> list[tuple[int, ...]]:
-    """Chains that are in one place, the largest group first: complete linkage at `APART`."""
+    """Groups of chains in the same mode, the largest group first: complete linkage at `APART`."""
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform
 
@@ -47,10 +47,10 @@ def group_chains(apart: np.ndarray) -> list[tuple[int, ...]]:
 
 
 def stacking_weights(draws: Draws, groups: list[tuple[int, ...]]) -> np.ndarray:
-    """Weights with which the groups' predictive densities, mixed, predict left-out rows best (Yao, Vehtari & Gelman 2022).
+    """Stacking weights: the mixture of the groups that predicts left-out rows best (Yao, Vehtari & Gelman 2022).
 
-    They are not the groups' shares of the posterior: a mode that holds little of it may predict well.
-    NaN where the densities of the rows cannot be had.
+    They are not shares of the posterior: a mode with little posterior mass may predict well.
+    NaN if the draws lack parameters or data, so that the densities of the rows are not available.
     """
     import warnings
 
@@ -62,7 +62,7 @@ def stacking_weights(draws: Draws, groups: list[tuple[int, ...]]) -> np.ndarray:
     step = max(1, -(-draws.size * draws.table.num_rows // MOST_VALUES))
     found = {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a high k-hat in a mode that is in question anyhow
+        warnings.simplefilter("ignore")  # a high k-hat: these modes are in doubt anyway
         for i, group in enumerate(groups):
             here: Any = (np.asarray(part)[list(group), ::step] for part in draws.params)
             params = Params(*here)
@@ -84,5 +84,5 @@ def _columns(view: "xr.Dataset", components: list[np.ndarray]) -> np.ndarray:
 
 
 def _ratio(distance: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """Distances in spreads: 0 where there is no distance, and at most 1e12, for chains that stand still."""
+    """Distance divided by spread: 0 if the distance is 0, and at most 1e12 (chains that do not move)."""
     return np.where(distance > 0, distance, 0.0) / np.where(distance > 0, np.maximum(spread, 1e-12 * distance), 1.0)

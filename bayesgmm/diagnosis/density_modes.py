@@ -1,4 +1,4 @@
-"""Modes of a mixture's density: a mixture of K Gaussians may have fewer humps than components."""
+"""Modes of a mixture density: a mixture of K Gaussians may have fewer modes than components."""
 
 import jax
 import jax.numpy as jnp
@@ -14,18 +14,18 @@ from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.programs import Program
 
 STEPS = 200
-"""Most steps uphill from a component's mean; each is one of EM's, and raises the density."""
+"""Number of fixed-point iterations from a component mean. Each is an EM step and does not lower the density."""
 SAME = 0.1
-"""Two ends are one mode if they lie nearer than this, in standard deviations of the density there."""
+"""Two end points are one mode if they are closer than this, in standard deviations of the density there."""
 BATCH = 128
-"""Draws climbed side by side."""
+"""Draws processed in parallel."""
 
 
 def count_modes(params: Params, frame: Frame) -> np.ndarray:
-    """Number of modes of each draw's density that are reached from its components' means, (chain, draw).
+    """Number of density modes that are reached from the component means of each draw, (chain, draw).
 
-    From each mean the fixed-point iteration ``x ← (Σ_k r_k P_k)⁻¹ Σ_k r_k P_k μ_k``, with ``r = p(z | x)`` and the
-    precisions P, climbs to a mode (Carreira-Perpiñán 2000, eq. 6).
+    From each mean, the fixed-point iteration ``x ← (Σ_k r_k P_k)⁻¹ Σ_k r_k P_k μ_k`` converges to a mode. Here
+    ``r = p(z | x)``, and P are the precisions (Carreira-Perpiñán 2000, eq. 6).
     """
     batch = params.weights.shape[:-1]
     with scope("float64"):

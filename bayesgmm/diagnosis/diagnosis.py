@@ -1,4 +1,4 @@
-"""What may be believed of draws: a verdict in words, with the numbers beside it."""
+"""Diagnosis of draws: a verdict in words, and the numbers behind it."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,37 +25,37 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MOST_ROWS = 2000
-"""Rows by which draws are relabelled here: more would name them no better."""
+"""Most rows that are used to relabel the draws; more rows do not improve the relabelling."""
 TOLD = ("permutation", "diverging", "energy")
-"""What a tree's ``sample_stats`` may tell of the run."""
+"""Variables that are read from ``sample_stats`` of a DataTree, if present."""
 
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis:
-    """What the draws support, and what they do not."""
+    """Result of `diagnose`: what the draws support, and what they do not."""
 
     name: str
     view: "xr.Dataset"
     """Label-invariant quantities; see `label_invariant_view`."""
     relabelling: Relabelling
     permutations: np.ndarray
-    """How the engine's own numbering had to be renamed, (chain, draw, K)."""
+    """Permutation that relabels each draw of the engine, (chain, draw, K)."""
     groups: tuple[tuple[int, ...], ...]
-    """Chains that are in one place, the largest group first."""
+    """Chains in the same mode, the largest group first."""
     separation: np.ndarray
-    """How far chains lie apart, (chain, chain), in standard deviations within chains."""
+    """Distances between chains, (chain, chain), in standard deviations within chains."""
     drift: np.ndarray
-    """How far each chain's halves lie apart, in the same measure."""
+    """Distance between the two halves of each chain, (chain,), in the same unit."""
     stacking: np.ndarray
-    """Stacking weight of each group. Not its share of the posterior."""
+    """Stacking weight of each group; not its share of the posterior."""
     missed: MissedMode | None
-    """A mode that EM finds and no chain has been to, if one was looked for and found."""
+    """A mode that EM finds and no chain reached; None without a search, or if the search finds none."""
     searched: bool
-    """Whether one was looked for."""
+    """Whether EM searched for missed modes."""
     num_divergences: int
     smallest_bfmi: float
     pareto_k: float | None
-    """k-hat of an approximation's draws; None for chains."""
+    """Pareto k-hat of the draws of an approximation; None for chains."""
 
     @cached_property
     def convergence(self) -> "pd.DataFrame":
@@ -64,49 +64,52 @@ class Diagnosis:
 
     @property
     def judged(self) -> "pd.DataFrame":
-        """Those of them by which mixing is judged: whole numbers are not, for rare events have no R-hat that means anything."""
+        """The rows of `convergence` that assess mixing.
+
+        Counts are left out, because R-hat is meaningless for rare events.
+        """
         table = self.convergence
         return table.loc[~table.index.isin(COUNTS), :]
 
     @property
     def worst_rhat(self) -> float:
-        """Largest R-hat over the quantities judged; NaN with too few draws."""
+        """Largest R-hat over `judged`; NaN with too few draws."""
         return float(self.judged["r_hat"].to_numpy().max())
 
     @property
     def smallest_ess(self) -> float:
-        """Smallest bulk or tail ESS over them."""
+        """Smallest bulk or tail ESS over `judged`."""
         return float(self.judged[["ess_bulk", "ess_tail"]].to_numpy().min())
 
     @property
     def mixed(self) -> bool:
-        """Whether R-hat is below 1.01 and ESS above 100 per chain in all of them (Vehtari et al. 2021)."""
+        """Whether R-hat is below 1.01 and ESS above 100 per chain for all rows of `judged` (Vehtari et al. 2021)."""
         return passes(self.judged, self.relabelling.draws.shape[0])
 
     @property
     def component_rhat(self) -> float:
-        """Largest R-hat over the components' parameters, in the common naming."""
+        """Largest R-hat over the component parameters, after relabelling."""
         rhat = self.relabelling.convergence["r_hat"].to_numpy()
         return float(np.nanmax(rhat)) if np.isfinite(rhat).any() else float("nan")
 
     @property
     def num_switches(self) -> int:
-        """Times that the engine's own numbering changed from one draw of a chain to the next."""
+        """Number of label switches: changes of the permutation from one draw of a chain to the next."""
         return int((np.diff(self.permutations.astype(int), axis=1) != 0).any(axis=2).sum())
 
     @property
     def num_permutations(self) -> int:
-        """Different numberings among the K! that the engine's draws carry."""
+        """Number of distinct permutations in the draws of the engine, at most K!."""
         return len(np.unique(self.permutations.reshape(-1, self.permutations.shape[-1]), axis=0))
 
     @property
     def occupied(self) -> "pd.Series | None":
-        """Posterior distribution of the number K₊ of components that hold rows; None where it cannot be had."""
+        """Posterior distribution of the number K₊ of occupied components; None if not available."""
         return self._counts("occupied")
 
     @property
     def modes(self) -> "pd.Series | None":
-        """Posterior distribution of the number of modes of the density; None where it cannot be had."""
+        """Posterior distribution of the number of modes of the density; None if not available."""
         return self._counts("num_modes")
 
     def _counts(self, name: str) -> "pd.Series | None":
@@ -119,19 +122,22 @@ class Diagnosis:
 
     @property
     def stuck(self) -> bool:
-        """Whether chains keep to places of their own: they differ from each other, and each agrees with itself."""
+        """Whether chains stay in different modes: the chains differ, but the two halves of each chain agree."""
         return not self.mixed and len(self.groups) > 1 and bool((self.drift < APART).all())
 
     @property
     def too_many(self) -> bool:
-        """Whether the draws say that K is larger than the data can fill."""
+        """Whether K is too large: more than half of the draws leave a component empty, or have labels in doubt."""
         occupied, num = self.occupied, self.relabelling.draws.num_components
         empty = occupied is not None and float(occupied[occupied.index < num].sum()) > 0.5
         return bool(empty or self.relabelling.share_in_doubt > 0.5)
 
     @property
     def status(self) -> str:
-        """One of: too few draws, stuck, slow, missed mode, not to be trusted, too many components, labels in doubt, sound."""
+        """The finding in a few words.
+
+        One of: too few draws, stuck, slow, missed mode, not to be trusted, too many components, labels in doubt, sound.
+        """
         k = self.pareto_k
         if not np.isfinite(self.worst_rhat) if k is None else np.isnan(k):
             return "too few draws"
@@ -150,7 +156,10 @@ class Diagnosis:
         return words(self)
 
     def by_group(self) -> "pd.DataFrame":
-        """The places that chains keep to: draws, log posterior, weights by size, and stacking weights (not the posterior's)."""
+        """One row per group of chains: number of chains, means of label-invariant quantities, stacking weight.
+
+        Stacking weights are not shares of the posterior.
+        """
         import pandas as pd
 
         rows = {}
@@ -166,7 +175,7 @@ class Diagnosis:
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("chains numbered")
 
     def components_by_group(self) -> "pd.DataFrame":
-        """Posterior means of weights and means in the common naming, place by place."""
+        """Posterior means of weights and means after relabelling, one block of columns per group of chains."""
         import pandas as pd
 
         columns = {}
@@ -183,14 +192,14 @@ class Diagnosis:
         return self.convergence
 
     def plot(self) -> dict[str, Any]:
-        """Rank plots of the label-invariant quantities by ArviZ, and the draws' components by name, as figures by name."""
+        """Figures by name: rank plots of the label-invariant quantities (ArviZ), and the relabelled components."""
         from bayesgmm import plots
 
         figures = {"labels": plots.plot_point_process(self.relabelling).figure}
         return figures if (ranks := self.plot_ranks()) is None else {"ranks": ranks} | figures
 
     def plot_ranks(self) -> Any:
-        """Draw the ranks alone; return the figure, or None for a single chain or fewer than four draws."""
+        """Draw only the rank plots; return the figure, or None for a single chain or fewer than four draws."""
         from bayesgmm.plots.diagnosis import can_rank, plot_ranks
 
         return plot_ranks(self.view) if can_rank(self.view) else None
@@ -208,20 +217,19 @@ class Diagnosis:
 
 
 def diagnose(source: Source, *, search: bool = True, seed: Any = 0, **about: Any) -> Diagnosis:
-    """Say what draws of a mixture support: have the chains mixed, did labels switch, are there several modes, is K too large.
+    """Diagnose draws of a mixture: have the chains mixed, did labels switch, are there several modes, is K too large.
 
-    Mixing is judged on quantities that do not depend on labels; then draws are relabelled (Stephens' method where class
-    probabilities can be had), and the ambiguity is told; only then are components looked at one by one. Chains that do
-    not agree are grouped by where they are; the groups' stacking weights are given, which are not their shares of the
-    posterior.
+    Mixing is assessed on label-invariant quantities. Then the draws are relabelled (by the method of Stephens if class
+    probabilities are available), and relabelling uncertainty is reported. Only then are components examined one by one.
+    Chains that disagree are grouped by mode. Each group has a stacking weight, which is not its share of the posterior.
 
     Parameters
     ----------
     source, about
-        A `Posterior`, or draws of any program with what `as_draws` is to be told of them.
+        A `Posterior`, or draws made by other software with keyword arguments of `as_draws`.
     search
-        Whether EM looks for modes that no chain has been to: R-hat cannot see that all chains share one wrong mode. Only of
-        a `Posterior`: its DataTree does not say what the prior was.
+        Whether EM searches for modes that no chain reached. R-hat cannot detect that all chains share one wrong mode.
+        The search needs a `Posterior`, because a DataTree does not contain the prior.
     seed
         int or JAX key.
 
@@ -253,7 +261,7 @@ def diagnose(source: Source, *, search: bool = True, seed: Any = 0, **about: Any
 
 
 def _run(draws: Draws, found: Relabelling) -> dict[str, Any]:
-    """What the engine tells of itself: its name, numbering, divergences, E-BFMI and k-hat; of DataTrees, as far as they do."""
+    """Name, permutations, divergences, E-BFMI and k-hat of the run; of a DataTree, as far as it contains them."""
     source = draws.source
     if isinstance(source, Posterior):
         approximate = isinstance(source, ApproximatePosterior)
@@ -278,7 +286,7 @@ def _run(draws: Draws, found: Relabelling) -> dict[str, Any]:
 
 
 def _relabelled(draws: Draws) -> Relabelling:
-    """A naming of all draws, by as many rows as serve."""
+    """Relabel all draws, using at most `MOST_ROWS` rows."""
     few = draws
     if draws.table is not None and draws.table.num_rows > MOST_ROWS:
         rows = np.linspace(0, draws.table.num_rows - 1, MOST_ROWS).astype(int)

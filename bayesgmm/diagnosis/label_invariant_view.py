@@ -1,4 +1,4 @@
-"""What the draws say, whatever their components are called."""
+"""Label-invariant quantities of draws."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,28 +17,29 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MOST_WORK = 2**31
-"""Scores (draw, component, row) worked out at most; with more rows the draws are thinned."""
+"""Most scores (draw, component, row) that are computed; beyond that the draws are thinned."""
 COUNTS = ("occupied", "num_modes")
-"""Whole numbers: their R-hat is not judged, for rare events have none that means anything."""
+"""Counts: they do not assess mixing, because R-hat is meaningless for rare events."""
 
 
 def label_invariant_view(source: Source, *, seed: Any = 0, **about: Any) -> "xr.Dataset":
-    """Quantities on which R-hat, ESS and rank plots mean what they say, with dims (chain, draw, …).
+    """Label-invariant quantities, for which R-hat, ESS and rank plots are valid, with dims (chain, draw, …).
 
-    ``log_posterior``, ``log_likelihood``, ``sorted_weights[rank]``, ``mixture_mean[feature]``, ``mixture_sd[feature]`` and
-    ``log_density[point]`` (at five rows); ``allocation_entropy``, the mean entropy of the rows' class probabilities in nats
-    (0: each row's class is certain); ``occupied``, the number K₊ of components that hold a row when z is drawn;
-    ``num_modes``, the number of modes of the mixture's density.
+    - ``log_posterior``, ``log_likelihood``, ``sorted_weights[rank]``, ``mixture_mean[feature]``,
+      ``mixture_sd[feature]``, and ``log_density[point]`` at five rows;
+    - ``allocation_entropy``: mean entropy of the responsibilities in nats (0: the class of each row is certain);
+    - ``occupied``: the number K₊ of components with at least one row under a drawn z;
+    - ``num_modes``: the number of modes of the mixture density.
 
-    Where a source has no weights, means and covariances (or no data), what can be had of these, and the sorted values of
-    each of its variables.
+    Without weights, means and covariances, or without data: ``log_posterior`` if it was recorded, and the sorted
+    values of each variable.
 
     Parameters
     ----------
     source, about
-        Draws, and what `as_draws` is to be told of them.
+        Draws, and keyword arguments of `as_draws`.
     seed
-        int or JAX key, for the z that ``occupied`` is counted on.
+        int or JAX key, to draw the z for ``occupied``.
     """
     import xarray as xr
 
@@ -56,7 +57,7 @@ def label_invariant_view(source: Source, *, seed: Any = 0, **about: Any) -> "xr.
         occupied=(("chain", "draw"), occupied),
         num_modes=(("chain", "draw"), count_modes(draws.params, draws.frame)),
     )
-    return view if step == 1 else view.assign_attrs(thinned=f"every {step}th draw, for there are many rows")
+    return view if step == 1 else view.assign_attrs(thinned=f"every {step}th draw, because there are many rows")
 
 
 def _moments(draws: Draws) -> "xr.Dataset":
@@ -82,7 +83,7 @@ def _thinned(draws: Draws, step: int) -> Draws:
 
 
 def _allocation(draws: Draws, key: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Mean entropy of the rows' class probabilities, and the number of components that drawn (or kept) labels occupy."""
+    """Mean entropy of the responsibilities, and the number of components occupied under drawn (or kept) labels."""
     assert draws.params is not None
     assert draws.table is not None
     entropy, held = per_row.entropy_and_occupation(key, draws.params, draws.table, draws.frame)

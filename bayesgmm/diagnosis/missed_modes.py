@@ -1,4 +1,4 @@
-"""Is there a mode that no chain has been to? R-hat is fine when all chains share one wrong mode; EM can tell."""
+"""Search by EM for a mode that no chain reached. R-hat cannot detect that all chains share one wrong mode."""
 
 import warnings
 from dataclasses import dataclass
@@ -18,31 +18,31 @@ from bayesgmm.runtime.dtypes import scope
 
 STARTS = 32
 HIGHER = 0.1
-"""A mode is another one if it is higher than all that the draws lead to by more than this."""
+"""A mode counts as missed if its log posterior exceeds that of all modes reached from the draws by more than this."""
 LITTLE = 0.05
-"""Share of the known mode's mass below which a missed mode does not matter."""
+"""A missed mode does not matter if its mass is below this share of the mass of the known mode."""
 
 
 @dataclass(frozen=True)
 class MissedMode:
-    """A mode of the posterior that none of the draws leads to."""
+    """A mode of the posterior that EM does not reach from the draws."""
 
     fit: MixtureFit
     higher_by: float
-    """Its log posterior density less that of the highest mode that the draws lead to."""
+    """Its log posterior density minus that of the known mode, the highest mode reached from the draws."""
     log_mass_ratio: float
-    """Log of its share of the posterior over that mode's, by Laplace's method; NaN where that does not serve."""
+    """Log ratio of its mass to that of the known mode (Laplace approximation); NaN if it fails."""
 
     @property
     def matters(self) -> bool:
-        """Whether it may hold more than a twentieth of what the known mode holds."""
+        """Whether its mass may be at least a twentieth of that of the known mode; True if the ratio is NaN."""
         return not self.log_mass_ratio < np.log(LITTLE)
 
 
 def look_for_more(posterior: Posterior, seed: Any) -> MissedMode | None:
-    """The highest mode that EM finds from `STARTS` starts, if the highest draw of no chain leads to it.
+    """The highest mode that EM finds from `STARTS` starts, if EM from the highest draw of each chain does not reach it.
 
-    None too where EM cannot climb under the prior.
+    None also if EM has no mode to find under the prior, or if it fails.
     """
     if not posterior.prior.has_mode:
         return None
@@ -62,7 +62,7 @@ def look_for_more(posterior: Posterior, seed: Any) -> MissedMode | None:
 
 
 def _highest_known(posterior: Posterior, settings: dict[str, Any]) -> MixtureFit:
-    """The highest of the modes to which the highest draw of each chain leads."""
+    """The highest mode that EM reaches from the highest draw of each chain."""
     log_posterior = posterior.log_likelihood + posterior.log_prior
     chains = range(1 if isinstance(posterior, ApproximatePosterior) else posterior.num_chains)
     fits = []

@@ -1,3 +1,3 @@
-"""The table of engines and its one step, the record of an engine, and the registry."""
+"""The engines: the table of updates and its single step, the record of an engine, and the registry."""
 
 from bayesgmm.engines import registry as registry

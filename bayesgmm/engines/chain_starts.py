@@ -1,4 +1,4 @@
-"""Where chains start: dispersed, at the best mode, in several modes, or where the user says."""
+"""Starting values of chains: dispersed, at the best mode, in several modes, or given by the user."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.programs import Program
 
 SAME_BASIN = 0.05
-"""Modes whose log posterior differs by less are taken to be one."""
+"""Modes whose log posteriors differ by less than this count as one mode."""
 
 Init = str | Params | MixtureFit
 """``"dispersed"``, ``"em"``, ``"basins"``, parameters in the user's units, or a fit."""
@@ -27,9 +27,9 @@ Init = str | Params | MixtureFit
 def chain_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Init) -> Params:
     """One start per chain (leading axis), in standardised coordinates.
 
-    ``"dispersed"``: a k-means++ start for each chain. ``"em"``: the best MAP mode of sixteen starts, for all.
-    ``"basins"``: a distinct mode for each, the highest first: chains that then agree have crossed between them. Under
-    priors that EM does not take, a weak conjugate prior replaces the prior in the search for starts.
+    ``"dispersed"``: a k-means++ start for each chain. ``"em"``: the best MAP mode of sixteen starts, for all chains.
+    ``"basins"``: a distinct mode for each chain, the highest first. If these chains agree, they have moved between the
+    modes. If EM does not take the prior, the search for starts uses a weak conjugate prior instead.
     """
     searched = problem
     if problem.prior is not None and not problem.prior.has_mode:
@@ -69,19 +69,19 @@ def _best_mode(key: PRNGKeyArray, problem: Problem, num_chains: int) -> Params:
     key_start, key_ascent = jr.split(key)
     ascents, interrupted = search(key_ascent, make_starts(key_start, problem, 16), problem, 1e-3, 500)
     if interrupted:
-        raise SamplingInterrupted("Stopped while EM looked for a start, before a draw was kept.")
+        raise SamplingInterrupted("The run was stopped while EM searched for a start. No draw was kept.")
     best = jnp.argmax(jnp.where(usable(ascents), ascents.objective, -jnp.inf))
     return jax.tree.map(lambda leaf: jnp.repeat(leaf[best][None], num_chains, axis=0), ascents.params)
 
 
 def _distinct_modes(key: PRNGKeyArray, problem: Problem, num_chains: int) -> Params:
-    """Distinct modes of the posterior, the highest first, and over again if there are fewer than chains."""
+    """Distinct modes of the posterior, the highest first; repeated if there are fewer modes than chains."""
     key_start, key_ascent = jr.split(key)
     starts = make_starts(key_start, problem, max(16, 2 * num_chains))
     ascents = begin(starts, problem.standard_prior, 500, True)
     ascents, interrupted = run_ascents(key_ascent, ascents, problem.standard_prior, problem.rows, 1e-3, 500, "em", True)
     if interrupted:
-        raise SamplingInterrupted("Stopped while EM looked for starts, before a draw was kept.")
+        raise SamplingInterrupted("The run was stopped while EM searched for starts. No draw was kept.")
     objectives = np.where(np.asarray(usable(ascents)), np.asarray(ascents.objective), -np.inf)
     order = [i for i in np.argsort(-objectives, kind="stable") if np.isfinite(objectives[i])]
     distinct = [
@@ -89,7 +89,7 @@ def _distinct_modes(key: PRNGKeyArray, problem: Problem, num_chains: int) -> Par
     ]  # fmt: skip
     if not distinct:
         raise FitError(
-            "No start of EM led to a mode to begin from. Use init='dispersed', or a prior with a larger scale."
+            "No EM start reached a mode for the chains. Use init='dispersed', or a prior with a larger scale."
         )
     chosen = np.resize(distinct, num_chains)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[chosen], ascents.params)

@@ -1,4 +1,4 @@
-"""What every engine that draws checks before any work, besides its own `Engine`."""
+"""Argument checks that every engine with draws makes before any work, besides those of its `Engine`."""
 
 import os
 from typing import Any
@@ -13,31 +13,31 @@ from bayesgmm.runtime.arguments import check_count
 
 
 def check_chain_arguments(num_warmup: int, num_samples: int, num_chains: int, prior: Any) -> None:
-    """Refuse lengths and priors that no sampler can use."""
+    """Refuse chain lengths and priors that no sampler can use."""
     check_count("num_warmup", num_warmup, least=0)
     check_count("num_samples", num_samples)
     check_count("num_chains", num_chains)
     if prior is None:
         raise PriorError(
-            "A sampler needs a proper prior; prior=None is the flat prior of maximum likelihood, under which the posterior "
-            "of a mixture is improper. Use prior='default' or a bayesgmm.Prior."
+            "A sampler needs a proper prior. prior=None is the flat prior of maximum likelihood. Under it the "
+            "posterior of a mixture is improper. Use prior='default' or a bayesgmm.Prior."
         )
 
 
 def check_sampled(model: Model, num_chains: int, num_draws: int) -> None:
-    """Refuse more draws than memory holds."""
+    """Refuse more draws than fit in memory."""
     k, dim = model.num_components, model.table.dim
-    # The draws, their copies in the user's units and in one labelling, and their covariances in the DataTree.
+    # The draws, their copies in the user's units and after relabelling, and their covariances in the DataTree.
     needed = 4 * 8.0 * num_chains * num_draws * k * (1 + dim + dim**2)
     if needed > memory():
         raise ArgumentError(
             f"{num_chains} chains × {num_draws} draws of {k} components in {dim} dimensions would take about "
-            f"{needed / 2**30:.0f} GB, more than this machine has. Ask for fewer chains or draws."
+            f"{needed / 2**30:.0f} GB, more than this machine has. Use fewer chains or draws."
         )
 
 
 def memory() -> float:
-    """Bytes of memory this machine has; infinite where it does not say."""
+    """Memory of this machine, in bytes; infinite if unknown."""
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, OSError, ValueError):  # not a POSIX system
@@ -45,13 +45,13 @@ def memory() -> float:
 
 
 def check_reference(reference: MixtureFit | Params | None, model: Model) -> None:
-    """Refuse a reference of another shape before any draw is made."""
+    """Refuse a reference of the wrong shape before any draw is made."""
     if reference is not None and check_params("reference", reference, model).weights.ndim != 1:
         raise ArgumentError("reference must hold one set of parameters, without leading axes.")
 
 
 def check_params(name: str, value: Any, model: Model) -> Params:
-    """θ from a fit or from `Params`, refused if it does not fit the model."""
+    """θ from a fit or from `Params`. Refuse it if it does not match the model."""
     params = value.params if isinstance(value, MixtureFit) else value
     k, dim = model.num_components, model.table.dim
     shapes = {"weights": (k,), "means": (k, dim), "scale_trils": (k, dim, dim)}

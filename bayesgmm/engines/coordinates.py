@@ -1,10 +1,12 @@
-"""Unconstrained coordinates of θ, in which gradients are followed.
+"""Unconstrained coordinates of θ, for engines that follow gradients.
 
-Weights by stick-breaking, means as they are, covariances by the lower triangle of their Cholesky factor with a log diagonal;
-diagonal and spherical covariances by their log standard deviations (the spherical one in the user's units, where it is meant);
-one of them if all components share it. A prior is a density over weights, means and what is free in the covariances, so that
-the change of variables adds ``log |dΣ/dL| = D log 2 + Σ_i (D - i + 1) log L_ii`` (i from 1) for a free matrix, ``log dσ²/du =
-log 2 + 2u`` for a log standard deviation u, and the transforms' own Jacobians.
+Weights use stick-breaking; means are unchanged. A covariance uses the lower triangle of its Cholesky factor, with a log
+diagonal. Diagonal and spherical covariances use log standard deviations in the user's units, in which a spherical
+covariance is spherical. A covariance that all components share appears once.
+
+A prior is a density over weights, means and the free parameters of the covariances. So the change of variables adds
+``log |dΣ/dL| = D log 2 + Σ_i (D - i + 1) log L_ii`` (i from 1) for a free matrix, ``log dσ²/du = log 2 + 2u`` for a
+log standard deviation u, and the Jacobians of the transforms.
 """
 
 import math
@@ -27,7 +29,7 @@ FACTOR = dist.biject_to(dist.constraints.lower_cholesky)
 
 
 def unconstrain(params: Params, prior: Belief) -> Position:
-    """θ → unconstrained coordinates; what the prior's family shares is taken from the first component."""
+    """θ → unconstrained coordinates. Parts that all components share are taken from the first component."""
     family, metric = prior.components.family, jnp.asarray(prior.components.metric)
     trils = params.scale_trils
     position = {"weights": SIMPLEX.inv(params.weights), "means": params.means}
@@ -52,7 +54,7 @@ def constrain(position: Position, prior: Belief) -> Params:
 
 
 def log_jacobian(position: Position) -> Float[Array, ""]:
-    """``log |d(weights, means, what is free in the covariances) / d position|``."""
+    """``log |d(weights, means, free parameters of the covariances) / d position|``."""
     moved = jnp.sum(SIMPLEX.log_abs_det_jacobian(position["weights"], SIMPLEX(position["weights"])))
     if "log_scales" in position:
         logs = position["log_scales"]
@@ -65,5 +67,5 @@ def log_jacobian(position: Position) -> Float[Array, ""]:
 
 
 def potential(position: Position, prior: Belief, rows: Rows) -> Float[Array, ""]:
-    """Minus the log posterior density of unconstrained θ, up to the prior's constant, by one sweep."""
+    """Minus the log posterior density of unconstrained θ, up to the constant of the prior, from one pass."""
     return -log_posterior(constrain(position, prior), prior, rows) - log_jacobian(position)

@@ -1,4 +1,4 @@
-"""Divisions of the rows to start from: model-based agglomeration, k-means++, random."""
+"""Divisions of the rows, as starting values: model-based agglomeration, k-means++, random."""
 
 from functools import cached_property
 
@@ -11,19 +11,19 @@ from bayesgmm.problem import Problem
 from bayesgmm.runtime.arguments import host_generator
 
 SUBSAMPLE = 5_000
-"""Rows that starts are made from: enough to find every cluster above a fraction of a percent."""
+"""Maximum number of rows for the starts: enough to find every cluster above a fraction of a percent."""
 
 
 AGGLOMERATED = 1_500
-"""Rows that are agglomerated by Ward's criterion: the work grows with their square."""
+"""Maximum number of rows for agglomeration by the Ward criterion: the work grows with their square."""
 
 
 AGGLOMERATED_FREELY = 400
-"""Rows that are agglomerated by the criterion of free covariances: the work grows with their cube."""
+"""Maximum number of rows for agglomeration by the criterion of free covariances: the work grows with their cube."""
 
 
 class Divisions:
-    """Divisions of the rows (of a subsample, if they are many) into any number of components."""
+    """Divisions of the rows (of a subsample, if there are many) into any number of components."""
 
     def __init__(self, key: PRNGKeyArray, problem: Problem):
         self.rng = host_generator(key)
@@ -40,14 +40,14 @@ class Divisions:
 
     @cached_property
     def trees(self) -> list[np.ndarray]:
-        """Agglomerations in whitened and in standardised coordinates, as SciPy's linkages."""
+        """Agglomerations in whitened and in standardised coordinates, as SciPy linkage matrices."""
         from scipy.cluster.hierarchy import ward
 
         return [ward(x[self.chosen]) for x in (self.white, self.x)] if len(self.chosen) > 1 else []
 
     @cached_property
     def merges(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows, and the pairs that free covariances merge, one after another."""
+        """Row numbers, and the pairs that the criterion of free covariances merges, in order."""
         few = self.chosen
         if len(few) > AGGLOMERATED_FREELY:
             few = np.sort(self.rng.choice(few, AGGLOMERATED_FREELY, replace=False))
@@ -57,7 +57,8 @@ class Divisions:
         """Statistics of each division, on a leading axis; see `make_starts`."""
         if self.num_distinct < num_components:
             raise DataError(
-                f"There are only {self.num_distinct} distinct rows for {num_components} components. Ask for fewer components."
+                f"There are only {self.num_distinct} distinct rows for {num_components} components. "
+                "Use fewer components."
             )
         found: list[np.ndarray] = []
         if init in ("auto", "hierarchical"):
@@ -80,7 +81,7 @@ class Divisions:
         return division
 
     def _third(self, num_components: int) -> np.ndarray:
-        """The division into free covariances; of one feature, into classes of equal size in order."""
+        """The division by the criterion of free covariances; with one feature, into ordered classes of equal size."""
         if self.x.shape[1] == 1:
             ranks = np.empty(len(self.x), int)
             ranks[np.argsort(self.x[:, 0], kind="stable")] = np.arange(len(self.x))
@@ -95,10 +96,10 @@ class Divisions:
 
 
 def _agglomerate(x: np.ndarray) -> np.ndarray:
-    """Pairs (kept, dropped) that raise ``Σ_k n_k log(|W_k / n_k| + (tr W_k + a) / n_k)`` least, until one class is left.
+    """Pairs (kept, dropped) that least increase ``Σ_k n_k log(|W_k / n_k| + (tr W_k + a) / n_k)``, down to one class.
 
-    W_k is a class's scatter. The second term, with a the mean variance (Banfield & Raftery 1993; Fraley 1998, section 2),
-    stands in for the determinant, which is 0 for classes of few rows.
+    W_k is the scatter of class k, and a is the mean variance. The second term (Banfield & Raftery 1993; Fraley 1998,
+    section 2) replaces the determinant, which is 0 for classes of few rows.
     """
     num, dim = x.shape
     least = np.trace(np.atleast_2d(np.cov(x.T, bias=True))) / dim
@@ -138,7 +139,10 @@ def _agglomerate(x: np.ndarray) -> np.ndarray:
 
 
 def _nearest_of_drawn(rng: np.random.Generator, x: np.ndarray, num_centers: int, greedy: np.ndarray) -> np.ndarray:
-    """Labels (starts, rows): nearest of centres drawn with probability ∝ squared distance; if not greedy, uniformly."""
+    """Labels (starts, rows): the nearest of the drawn centres.
+
+    Greedy starts draw a centre with probability ∝ squared distance; the others draw it uniformly.
+    """
     num_starts, trials = len(greedy), 2 + int(np.log(num_centers))
     squares = (x**2).sum(axis=1)
 

@@ -1,6 +1,6 @@
-"""The record of an engine, and the table of all of them by name.
+"""The record of an engine, and the table of all engines by name.
 
-To add an engine, write one file with the function that users call and its `Engine`, and add one line to
+To add an engine, write one file with the function that users call and its `Engine`. Then add one line to
 `bayesgmm.engines.registry`. See ``docs/adding-an-engine.md``.
 """
 
@@ -24,34 +24,34 @@ DRAW_SETTINGS = ("num_samples", "num_chains")
 
 @dataclass(frozen=True)
 class Engine:
-    """One way to fit a mixture, as `compare`, `calibrate`, the refits and the command line see it."""
+    """One way to fit a mixture, as used by `compare`, `calibrate`, the refits and the command line."""
 
     name: str
     title: str
-    """What it is, in a few words."""
+    """A short description."""
     run: Callable[..., Any]
     """``run(x, n_components, *, prior, covariance_type, seed, …)`` returns a `MixtureFit` or a `Posterior`.
 
-    It takes what `prepare` takes as x, ``reference``, ``progress_bar``, and its ``settings``.
+    x is anything that `prepare` accepts. ``run`` also takes ``reference``, ``progress_bar`` and its ``settings``.
     """
     settings: tuple[str, ...]
-    """Arguments of `compare` that it takes, besides those of every engine."""
+    """Arguments of `compare` that it takes, besides those common to all engines."""
     draws: bool = True
-    """Whether it returns draws, and so needs a proper prior."""
+    """Whether it returns draws. If so, it needs a proper prior."""
     needs: Conjugacy = Conjugacy.NONE
-    """What it needs in closed form of θ given z."""
+    """What it needs in closed form about θ given z."""
     families: tuple[str, ...] | None = None
-    """Covariance families that it takes, by mclust's codes; None for all."""
+    """Covariance families that it takes, as mclust codes; None for all."""
     uses_prior: bool = True
     flat_title: str | None = None
-    """Its title without a prior, if that is another."""
+    """Its title without a prior, if different."""
 
     def describe(self, prior: "Belief | None") -> str:
-        """What it is under this prior."""
+        """Its title under this prior."""
         return self.title if prior is not None or self.flat_title is None else self.flat_title
 
     def select(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Of these arguments, those in its ``settings``."""
+        """Those of the arguments that are in its ``settings``."""
         return {name: value for name, value in arguments.items() if name in self.settings}
 
     @property
@@ -65,19 +65,19 @@ class Engine:
         return frozenset(inspect.signature(self.run).parameters)
 
     def check(self, prior: "Belief | str | None", family: "Family", dim: int) -> None:
-        """Refuse a covariance family or a prior that it cannot take, and name the engines that can.
+        """Refuse a covariance family or a prior that the engine does not take, and list alternatives.
 
         Raises
         ------
         ArgumentError
-            For the family.
+            If the engine does not take the covariance family.
         PriorError
-            For the prior.
+            If the engine does not take the prior.
         """
         if self.families is not None and family.name not in self.families:
             raise ArgumentError(
-                f"{self.name} does not take covariance_type {family.label(dim)!r}, whose covariances cannot be drawn directly "
-                f"given z. Use full, tied, diag or spherical ({', '.join(self.families)}), or fit_em."
+                f"{self.name} does not take covariance_type {family.label(dim)!r}. Its covariances cannot be drawn "
+                f"directly given z. Use full, tied, diag or spherical ({', '.join(self.families)}), or fit_em."
             )
         if self.uses_prior:
             check_conjugacy(self.name, self.needs, prior)
@@ -87,12 +87,12 @@ _LOCATIONS: dict[str, str | Engine] = {}
 
 
 def register(name: str, engine: str | Engine) -> None:
-    """Add an engine, as ``"module:attribute"`` (imported when it is first used) or as the record itself."""
+    """Add an engine, as ``"module:attribute"`` (imported at first use) or as the record itself."""
     _LOCATIONS[name] = engine
 
 
 def unregister(name: str) -> None:
-    """Take an engine out again."""
+    """Remove an engine."""
     del _LOCATIONS[name]
 
 
@@ -107,7 +107,7 @@ def find_engine(name: str) -> Engine:
     Raises
     ------
     ArgumentError
-        If there is none of that name.
+        If there is no engine of that name.
     """
     found = _LOCATIONS.get(name)
     if found is None:
@@ -119,12 +119,12 @@ def find_engine(name: str) -> Engine:
 
 
 def find_engines(names: str | Sequence[str]) -> list[Engine]:
-    """The records of several engines, once each, in the order asked for.
+    """The records of several engines, without repeats, in the given order.
 
     Raises
     ------
     ArgumentError
-        If one is unknown, or none is named.
+        If a name is unknown, or no name is given.
     """
     wanted = [names] if isinstance(names, str) else list(dict.fromkeys(names))
     unknown = [name for name in wanted if name not in _LOCATIONS]
@@ -135,12 +135,12 @@ def find_engines(names: str | Sequence[str]) -> list[Engine]:
 
 
 def check_conjugacy(name: str, needs: Conjugacy, prior: "Belief | str | None") -> None:
-    """Refuse a prior that has less in closed form than is needed, and name the engines that take it.
+    """Refuse a prior with less in closed form than the engine needs, and list the engines that take it.
 
     Raises
     ------
     PriorError
-        If it has.
+        If the prior has less in closed form than the engine needs.
     """
     components = getattr(prior, "components", None)
     conjugacy = getattr(components, "conjugacy", None)
@@ -149,6 +149,6 @@ def check_conjugacy(name: str, needs: Conjugacy, prior: "Belief | str | None") -
     engines = map(find_engine, engine_names())
     taking = [engine.name for engine in engines if engine.uses_prior and engine.needs <= conjugacy]
     raise PriorError(
-        f"{name} does not take a {type(components).__name__} prior, which is not conjugate as it needs; {', '.join(taking)} "
-        "do. Use one of them, or a NormalInverseWishart prior."
+        f"{name} does not take a {type(components).__name__} prior, because it is not conjugate as required; "
+        f"{', '.join(taking)} do. Use one of these engines, or a NormalInverseWishart prior."
     )

@@ -1,7 +1,7 @@
-"""The table of engines, and the one step that serves every row of it.
+"""The table of engines, and the single step that they share.
 
-EM, Gibbs and their relatives alternate the same two updates: z given θ, then θ given z. They differ in what they do with
-each, and in the term that the prior adds to the objective.
+EM, Gibbs and related algorithms alternate the same two updates: z given θ, then θ given z. They differ only in how
+they make each update, and in the term that the prior adds to the objective.
 
 =======  ==================  ===========  ======================  ==========
 engine   score of z          z is         θ is                    prior term
@@ -36,27 +36,27 @@ from bayesgmm.sweep.statistics import sweep
 
 
 class Kernel(NamedTuple):
-    """One row of the table. θ is `Params`, or a `Belief` where θ is kept as a distribution."""
+    """One row of the table. θ is `Params`, or a `Belief` if the engine keeps a distribution of θ."""
 
     score: Callable[[Any], Scorer]
-    """How z sees θ."""
+    """Scores of the components for z, given θ."""
     assign: Assign
-    """What z is, given its scores."""
+    """Update of z, given its scores."""
     estimate: Callable[[PRNGKeyArray, Belief, Any], Any]
-    """What θ is, given its posterior given z, and the present θ."""
+    """Update of θ, given its posterior given z, and the current θ."""
     prior_term: Callable[[Any, Any], Array]
-    """What θ and the prior add to the objective of the pass."""
+    """Term that θ and the prior add to the objective."""
 
 
 class Iteration(NamedTuple):
-    """What one `step` saw and did, besides the new θ."""
+    """Results of one `step`, besides the new θ."""
 
     stats: Stats
-    """Sufficient statistics of z given the present θ."""
+    """Sufficient statistics of z given the current θ."""
     posterior: Any
     """Posterior of θ given z."""
     objective: Float[Array, ""]
-    """Objective at the present θ: the value of the pass, and the prior term."""
+    """Objective at the current θ: the value of the pass plus the prior term."""
 
 
 def step(kernel: Kernel, key: PRNGKeyArray, theta: Any, prior: Any, rows: Rows) -> tuple[Any, Iteration]:
@@ -65,13 +65,13 @@ def step(kernel: Kernel, key: PRNGKeyArray, theta: Any, prior: Any, rows: Rows) 
     Parameters
     ----------
     kernel
-        Which update is averaged, maximised, drawn or kept.
+        How z and θ are updated: averaged, maximised, drawn, or kept as a distribution.
     key
-        For what is drawn.
+        Random key for the draws.
     theta
-        The present θ.
+        The current θ.
     prior
-        A `Belief`, or an object with its ``update`` that changes how the statistics count (tempering, batches).
+        A `Belief`, or an object with an ``update`` method that reweights the statistics (tempering, batches).
     rows
         Standardised rows.
 
@@ -98,7 +98,7 @@ def expected_log_joint_scorer(q: Belief) -> Scorer:
 
 
 def mode(key: PRNGKeyArray, posterior: Belief, present: Params) -> Params:
-    """M-step: the most probable θ."""
+    """M-step: the posterior mode of θ."""
     del key
     return posterior.mode(present)
 
@@ -109,7 +109,7 @@ def sample(key: PRNGKeyArray, posterior: Belief, present: Params) -> Params:
 
 
 def keep(key: PRNGKeyArray, posterior: Belief, present: Any) -> Belief:
-    """The posterior of θ itself: the variational q(θ)."""
+    """The posterior of θ, unchanged: the variational q(θ)."""
     del key, present
     return posterior
 
@@ -120,12 +120,12 @@ def log_prior(theta: Params, prior: Belief) -> Float[Array, ""]:
 
 
 def minus_kl(q: Belief, prior: Belief) -> Float[Array, ""]:
-    """``-KL(q‖p)``: with the value of the pass it is the evidence lower bound."""
+    """``-KL(q‖p)``: added to the value of the pass, it gives the evidence lower bound."""
     return -q.kl(prior)
 
 
 def no_term(theta: Any, prior: Any) -> Float[Array, ""]:
-    """Nothing, where the objective is not followed."""
+    """Zero, for engines that do not use the objective."""
     del theta, prior
     return jnp.zeros(())
 

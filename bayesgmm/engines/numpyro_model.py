@@ -1,4 +1,4 @@
-"""The generative story as a NumPyro model, for readers and for NumPyro's own tools."""
+"""The generative model as a NumPyro model, for readers and for the tools of NumPyro."""
 
 from typing import Any
 
@@ -14,10 +14,12 @@ from bayesgmm.priors.prior import Belief
 def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_rows: int | None = None) -> None:
     """``z_n ~ Categorical(weights)``, then ``x_n | z_n = k ~ N(means_k, covariances_k)``.
 
-    z is explicit and enumerated in parallel, so that NUTS sums it out and ``infer_discrete`` draws it back. Use it with
-    ``numpyro.infer.Predictive``, ``NUTS``, ``SVI``, and so on; sites are ``weights``, ``scale_trils`` (lower Cholesky factors),
-    ``means``, ``z``, ``x``, and the deterministic ``covariances``; with an unknown scale, or with scales and correlations
-    apart, those too. Covariances are free, but diagonal under a `NormalInverseGamma` prior, whose site is ``variances``.
+    z is an explicit site, enumerated in parallel: NUTS integrates it out, and ``infer_discrete`` draws it afterwards.
+    Use the model with ``numpyro.infer.Predictive``, ``NUTS``, ``SVI``, and so on.
+
+    The sites are ``weights``, ``scale_trils`` (lower Cholesky factors), ``means``, ``z``, ``x``, and the deterministic
+    ``covariances``. Priors with an unknown scale, or with separate scales and correlations, have sites for those too.
+    Covariances are free, but diagonal under a `NormalInverseGamma` prior, whose site is ``variances``.
 
     Parameters
     ----------

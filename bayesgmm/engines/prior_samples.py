@@ -1,4 +1,4 @@
-"""The generative story told forward: draws from the prior, and data from them."""
+"""Prior predictive simulation: draws of θ from the prior, and data from them."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +24,14 @@ def sample_prior(
     num_samples: int = 500,
     seed: Any = 0,
 ) -> "xr.DataTree":
-    """Draw θ from the prior, and from each θ as many rows as there are: what the model expects before it has seen the data.
+    """Draw θ from the prior, and from each θ as many rows as in the data (prior predictive draws).
 
     Parameters
     ----------
     x, n_components, covariance_type, prior
-        As for `sample_gibbs`; the data give the number of rows, the features and the default prior.
+        As for `sample_gibbs`. The data set the number of rows, the features and the default prior.
     num_samples
-        Draws of θ.
+        Number of draws of θ.
     seed
         int or JAX key.
 

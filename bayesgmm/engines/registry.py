@@ -1,6 +1,6 @@
-"""Every engine: a line each, in the order in which `compare` runs them.
+"""All engines, one per line, in the order in which `compare` runs them.
 
-An engine is imported when it is first used, so that NumPyro loads only where it is needed.
+An engine is imported at first use, so that NumPyro loads only when it is needed.
 """
 
 from bayesgmm.engines.engine import register

@@ -1,4 +1,4 @@
-"""Where iterations start: from divisions of the rows, a labelling, or given parameters."""
+"""Starting values: from divisions of the rows, from a labelling, or from given parameters."""
 
 import jax
 import jax.numpy as jnp
@@ -16,18 +16,19 @@ INITS = ("auto", "k-means++", "random", "hierarchical")
 
 
 def make_starts(key: PRNGKeyArray, problem: Problem, num_starts: int, init: str = "auto") -> Params:
-    """`num_starts` starts, in standardised coordinates, on a leading axis.
+    """Make `num_starts` starts, in standardised coordinates, on a leading axis.
 
-    Each is a division of the rows (of a subsample, if they are many), made in fully whitened coordinates, so that an
-    elongated cloud of data does not dominate; then θ by one M-step under the data-scaled default prior, so that no start
-    is singular.
+    Each start is a division of the rows (of a subsample, if there are many). The division is made in fully whitened
+    coordinates, so that an elongated cloud of data does not dominate. One M-step under the data-scaled default prior
+    then gives θ, so that no start is singular.
 
-    - ``"k-means++"``: rows go to the nearest of centres drawn by Arthur & Vassilvitskii (2007), with greedy trials;
-    - ``"random"``: each row divides itself among the components at random;
-    - ``"hierarchical"``: model-based agglomeration (Fraley 1998, section 2), by the criterion of equal spherical covariances,
-      which is Ward's, in whitened and in standardised coordinates, and by that of free covariances; for one feature, in place
-      of the latter, as many classes of equal size in order: three starts, whatever `num_starts`;
-    - ``"auto"``: the three agglomerations, then k-means++ and nearest-of-random-rows in turn.
+    - ``"k-means++"``: each row goes to the nearest centre. The centres are drawn as in Arthur & Vassilvitskii (2007),
+      with greedy trials.
+    - ``"random"``: each row is divided among the components at random.
+    - ``"hierarchical"``: three starts by model-based agglomeration (Fraley 1998, section 2), whatever `num_starts`. Two
+      use the criterion of equal spherical covariances (Ward), in whitened and in standardised coordinates. The third
+      uses the criterion of free covariances; with one feature, it uses ordered classes of equal size instead.
+    - ``"auto"``: the three agglomerations, then alternately k-means++ and nearest-of-random-rows.
     """
     stats = Divisions(key, problem).stats(problem.num_components, num_starts, init)
     return starts_from(stats, weak_prior(problem.model), problem.dtype)
@@ -39,18 +40,19 @@ def label_start(labels, problem: Problem) -> Params:
     Raises
     ------
     ArgumentError
-        If the labels do not name every component, have another length than the data, or leave out-of-range values.
+        If a component has no row, the labels do not have the length of the data, or a label is out of range.
     """
     labels = np.asarray(labels)
     k = problem.num_components
     if labels.shape != (problem.table.num_rows,):
         raise ArgumentError(f"labels_init must have shape ({problem.table.num_rows},), got {labels.shape}.")
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= k:
-        raise ArgumentError(f"labels_init must be integers from 0 to {k - 1}; encode the classes first.")
+        raise ArgumentError(f"labels_init must be integers from 0 to {k - 1}. Encode the classes first.")
     empty = np.flatnonzero(np.bincount(labels, minlength=k) == 0)
     if len(empty):
         raise ArgumentError(
-            f"labels_init leaves component {', '.join(map(str, empty))} without a row. Use every label from 0 to {k - 1}."
+            f"labels_init leaves component {', '.join(map(str, empty))} without a row. "
+            f"Use every label from 0 to {k - 1}."
         )
     x = problem.frame.rows(problem.table.values)
     stats = division_stats(x, one_hot(labels, k)[None])
@@ -58,17 +60,17 @@ def label_start(labels, problem: Problem) -> Params:
 
 
 def given_start(problem: Problem, weights=None, means=None, covariances=None) -> Params:
-    """A start from parameters in the user's units; what is missing is equal weights or the pooled covariance.
+    """A start from parameters in the user's units; by default, equal weights and the covariance of all rows.
 
     Raises
     ------
     ArgumentError
-        If a part has the wrong shape, weights are not positive or do not add up to one, or a covariance is not positive
-        definite, or means are missing.
+        If the means are missing, a part has the wrong shape, the weights are not positive or do not add up to one, or a
+        covariance is not positive definite.
     """
     k, dim = problem.num_components, problem.table.dim
     if means is None:
-        raise ArgumentError("A start needs means_init; weights_init and covariances_init may be left out beside it.")
+        raise ArgumentError("A start needs means_init. weights_init and covariances_init are optional.")
     if weights is None:
         weights = np.full(k, 1.0 / k)
     if covariances is None:
@@ -80,27 +82,27 @@ def given_start(problem: Problem, weights=None, means=None, covariances=None) ->
             raise ArgumentError(f"{name} must be finite and of shape {shape}, got shape {np.shape(value)}.")
     covariances = np.asarray(covariances, float)
     if not np.allclose(covariances, covariances.swapaxes(1, 2), rtol=1e-6, atol=1e-12 * np.abs(covariances).max()):
-        raise ArgumentError("covariances_init must be symmetric and positive definite, each of them.")
+        raise ArgumentError("Each matrix of covariances_init must be symmetric and positive definite.")
     weights = np.asarray(weights, float)
     if (weights <= 0).any() or abs(weights.sum() - 1) > 1e-6:
         raise ArgumentError(f"weights_init must be positive and add up to 1, got {weights}.")
     try:
         params = Params.of(weights / weights.sum(), means, covariances)
     except np.linalg.LinAlgError:
-        raise ArgumentError("covariances_init must be symmetric and positive definite, each of them.") from None
+        raise ArgumentError("Each matrix of covariances_init must be symmetric and positive definite.") from None
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, problem.dtype)[None], problem.frame.standardise(params))
 
 
 def warm_start(params: Params, problem: Problem) -> Params:
-    """A start from another fit's θ, in the user's units.
+    """A start from the θ of another fit, in the user's units.
 
     Raises
     ------
     ArgumentError
-        If it is no θ, or is of another shape than the problem.
+        If `params` is not `Params`, or does not have the shapes of the problem.
     """
     if not isinstance(params, Params):
-        raise ArgumentError(f"init must be a name, a MixtureFit or Params, got {type(params).__name__}.")
+        raise ArgumentError(f"init must be a string, a MixtureFit or Params, got {type(params).__name__}.")
     return given_start(problem, params.weights, params.means, params.covariances)
 
 
@@ -109,12 +111,12 @@ def weak_prior(model: Model, num_components: int | None = None) -> Belief:
     num = num_components or model.num_components
     covariance = model.table.moments()[1] / np.outer(model.frame.scale, model.frame.scale)
     prior = data_scaled_prior(np.zeros(model.table.dim), covariance, num).expand(num, model.table.dim)
-    # One more than flat on the weights: a component that starts without rows still starts with a weight.
+    # Concentration one above flat: a component without rows at the start still gets a positive weight.
     return prior._replace(weights=prior.weights._replace(concentration=prior.weights.concentration + 1.0))
 
 
 def starts_from(stats: Stats, prior: Belief, dtype: str) -> Params:
-    """θ of each start, by one M-step from its statistics; the prior is one for all, or one for each."""
+    """θ of each start, by one M-step from its statistics. The prior is one for all starts, or one for each."""
     stats, prior = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (stats, prior))
     return _modes(stats, prior)
 

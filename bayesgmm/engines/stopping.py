@@ -1,20 +1,21 @@
-"""When an ascent is over: what is left of it is estimated to be below the tolerance, or below rounding."""
+"""Stopping criteria of an ascent: the remaining gain is estimated to be below the tolerance, or below rounding."""
 
 import jax.numpy as jnp
+from jaxtyping import Bool
 
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.sweep.rows import Rows
 
 
 def rounding(objective: Array, rows: Rows) -> Array:
-    """The least difference that a sum of this size, over so many rows, can show."""
+    """The smallest difference that a sum of this size over this many rows can resolve."""
     return 16.0 * jnp.finfo(rows.dtype).eps * (jnp.abs(objective) + rows.capacity)
 
 
-def aitken_settled(gain: Array, last_gain: Array, tol: Array) -> Array:
-    """Whether Aitken's estimate of what is left is below ``tol`` (Böhning et al. 1994).
+def aitken_settled(gain, last_gain, tol) -> Bool[Array, ""]:
+    """Whether the Aitken estimate of the remaining gain is below ``tol`` (Böhning et al. 1994).
 
-    With gains that shrink by a ratio a, what is left is gain · a / (1 - a). NaN never settles.
+    If gains shrink by a ratio a, the remaining gain is gain · a / (1 - a). With NaN the result is False.
     """
     ratio = gain / last_gain
     left = gain * ratio / (1.0 - ratio)

@@ -1,4 +1,4 @@
-"""From an engine's draws to a `Posterior`: in the user's units, and with one numbering of the components."""
+"""Convert the draws of an engine to a `Posterior`: in the user's units, with one labelling of the components."""
 
 import warnings
 from dataclasses import fields
@@ -21,36 +21,36 @@ from bayesgmm.runtime.programs import Program, Stopwatch
 
 
 class Collected(NamedTuple):
-    """What a run leaves: where its chains stand, the draws, and whether it was cut short."""
+    """Result of a run: the state of its chains, the draws, and whether it was interrupted."""
 
     state: Any
     outputs: Any
-    """(params, log-likelihood, the engine's statistics by name), leading axes (chain, draw); None if no draw was kept."""
+    """(params, log-likelihood, statistics by name), with leading axes (chain, draw); None if no draw was kept."""
     interrupted: bool
 
 
 class Origin(NamedTuple):
-    """Where draws come from, for the `Posterior`."""
+    """How the draws were made, for the `Posterior`."""
 
     algorithm: str
     num_warmup: int
     seed: Any
     reference: MixtureFit | Params | None
-    """What the numbering of the components follows; None for the mode that EM reaches from the highest draw."""
+    """Fixes the labelling of the components. None: the mode that EM reaches from the draw of highest log posterior."""
     settings: dict[str, Any]
 
 
 def to_posterior(problem: Problem, run: Collected, clock: Stopwatch, origin: Origin) -> Posterior:
-    """Bring draws from standardised coordinates to the user's units, and relabel them.
+    """Transform draws from standardised coordinates to the user's units, and relabel them.
 
     Raises
     ------
     SamplingInterrupted
-        If the run was stopped before its first draw was kept.
+        If the run was stopped before it kept a draw.
     """
     if run.outputs is None:
         raise SamplingInterrupted(
-            f"{origin.algorithm} was stopped during warm-up, before a draw was kept. Nothing can be returned."
+            f"{origin.algorithm} was stopped during warm-up. No draw was kept, so nothing can be returned."
         )
     draws, log_likelihood, sample_stats = run.outputs
     log_prior = np.asarray(_log_kernels(_merge(draws), problem.standard_prior)).reshape(log_likelihood.shape)
@@ -75,8 +75,8 @@ def to_posterior(problem: Problem, run: Collected, clock: Stopwatch, origin: Ori
     )
     if posterior.num_divergences:
         warnings.warn(
-            f"{posterior.num_divergences} of {log_likelihood.size} transitions diverged: the sampler could not follow the "
-            "posterior everywhere. Raise target_accept_prob, or compare with sample_gibbs.",
+            f"{posterior.num_divergences} of {log_likelihood.size} transitions diverged. The sampler could not follow "
+            "the posterior everywhere. Raise target_accept_prob, or compare with sample_gibbs.",
             MixingWarning, stacklevel=4,
         )  # fmt: skip
     return posterior
@@ -85,16 +85,16 @@ def to_posterior(problem: Problem, run: Collected, clock: Stopwatch, origin: Ori
 def posterior_fields(
     problem: Problem, draws: Any, shape: tuple[int, int], interrupted: bool, clock: Stopwatch, origin: Origin
 ) -> dict[str, Any]:
-    """The fields of a `Posterior` of independent draws: flat (params, log-likelihoods), to be shaped (chain, draw)."""
+    """The fields of a `Posterior` of independent draws: flat (params, log-likelihoods), reshaped to (chain, draw)."""
     outputs = jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), (*draws, {}))
     posterior = to_posterior(problem, Collected(None, outputs, interrupted), clock, origin)
     return {field.name: getattr(posterior, field.name) for field in fields(Posterior)}
 
 
 def prior_constant(problem: Problem, params: Params) -> float:
-    """Log normaliser of the prior over what `coordinates` calls θ: standardised, except for log standard deviations.
+    """Log normaliser of the prior over θ as in `coordinates`: standardised, except for log standard deviations.
 
-    It does not depend on the θ at which it is computed.
+    It is the same for every θ at which it is computed.
     """
     num, dim = problem.num_components, problem.table.dim
     matrices = 0 if problem.family.orientation == "I" else 1 if problem.family.pooled else num
@@ -110,7 +110,7 @@ def _reference_mode(
         return jax.tree.map(np.asarray, problem.frame.standardise(params))
     top = np.unravel_index(np.argmax(log_posterior), log_posterior.shape)
     mode = jax.tree.map(lambda leaf: leaf[top], draws)
-    # Where EM cannot ascend to a mode, the highest draw serves.
+    # If EM cannot ascend to a mode, the reference is the draw of highest log posterior.
     if problem.prior is not None and problem.prior.has_mode:
         start = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], mode)
         ascents = begin(start, problem.standard_prior, 500, True)
@@ -120,7 +120,7 @@ def _reference_mode(
 
 
 def _prior_shift(problem: Problem, draws: Params, log_prior: np.ndarray) -> float:
-    """What the log prior gains on the way to the user's units: a constant, the same for all draws."""
+    """Change of the log prior from standardised coordinates to the user's units: the same for all draws."""
     first = _to_host(problem.frame.restore(jax.tree.map(lambda leaf: leaf[0, 0], draws)))
     return problem.model.log_prior(first) - float(log_prior[0, 0])
 

@@ -1,4 +1,4 @@
-"""One common labelling for draws whose likelihood does not know the components' numbers."""
+"""One common labelling for all draws. The likelihood does not depend on the numbering of the components."""
 
 import numpy as np
 
@@ -6,16 +6,17 @@ from bayesgmm.model.types import Params
 from bayesgmm.numerics.assignment import assign, renumber
 
 BLOCK_VALUES = 2**22
-"""Whitened differences (draw, component, component, feature) held at a time."""
+"""Whitened differences (draw, component, component, feature) held in memory at a time."""
 
 
 def align(draws: Params, reference: Params) -> np.ndarray:
-    """Number the components of each draw so that they fit a reference best.
+    """Relabel the components of each draw to best match a reference.
 
-    Calling the draw's component j by the reference's name k costs ``-π_k E_k[log π_j + log N(x; μ_j, Σ_j)]``, the
-    expectation being over the reference's component k: minus the complete-data log-likelihood per row that is
-    expected at the reference. The cheapest one-to-one naming is an assignment problem, solved exactly. (Stephens 2000 and
-    Rodríguez & Walker 2014 minimise costs of this kind row by row; the expectation makes it independent of N.)
+    Giving the reference label k to component j of the draw costs ``-π_k E_k[log π_j + log N(x; μ_j, Σ_j)]``. The
+    expectation is over component k of the reference. The total cost is minus the complete-data log-likelihood per row,
+    in expectation under the reference. The permutation of least cost is the exact solution of an assignment problem.
+    (Stephens 2000 and Rodríguez & Walker 2014 minimise similar costs row by row. The expectation makes the cost
+    independent of N.)
 
     Parameters
     ----------
@@ -27,7 +28,7 @@ def align(draws: Params, reference: Params) -> np.ndarray:
     Returns
     -------
     permutations
-        Integers of shape ``(*b, K)``: the draw's component ``permutations[..., k]`` is to be called k.
+        Integers of shape ``(*b, K)``: component ``permutations[..., k]`` of the draw receives label k.
     """
     batch, num = draws.weights.shape[:-1], draws.weights.shape[-1]
     flat = Params(*(np.asarray(part).reshape(-1, *part.shape[len(batch) :]) for part in draws))
@@ -38,7 +39,7 @@ def align(draws: Params, reference: Params) -> np.ndarray:
 
 
 def relabelling_costs(draws: Params, reference: Params) -> np.ndarray:
-    """Cost (…, K, K) of calling the draw's component j (last axis) by the reference's name k."""
+    """Cost (…, K, K) of giving the reference label k to component j of the draw (last axis)."""
     weights, means, covariances = (np.asarray(part) for part in (*reference[:2], reference.covariances))
     trils = np.asarray(draws.scale_trils)
     whiteners = np.linalg.inv(trils)
@@ -47,16 +48,16 @@ def relabelling_costs(draws: Params, reference: Params) -> np.ndarray:
     shift = means[:, None, :] - np.asarray(draws.means)[..., None, :, :]  # (*b, K, K, D)
     white = np.einsum("...jde,...kje->...kjd", whiteners, shift)
     spread = np.einsum("...jde,ked->...kj", precisions, covariances)
-    tiny = np.finfo(float).tiny  # a component may have lost all its weight; its name is still free to give
+    tiny = np.finfo(float).tiny  # a component may have weight 0; its cost must be finite
     constants = np.log(np.maximum(np.asarray(draws.weights), tiny)) - log_diagonals
     return weights[:, None] * (0.5 * spread + 0.5 * (white**2).sum(axis=-1) - constants[..., None, :])
 
 
 def permute(draws: Params, permutations: np.ndarray) -> Params:
-    """Renumber the components of each draw: component k of the result is ``permutations[..., k]`` of the draw."""
+    """Relabel the components of each draw: component k of the result is ``permutations[..., k]`` of the draw."""
     return Params(*(renumber(np.asarray(part), permutations, permutations.ndim - 1) for part in draws))
 
 
 def by_first_mean(params: Params) -> np.ndarray:
-    """The order of components by the mean of the first feature: how point fits are numbered."""
+    """The order of the components by the mean of the first feature. Point fits use this numbering."""
     return np.argsort(np.asarray(params.means)[..., 0], axis=-1)

@@ -1,8 +1,9 @@
-"""The fourteen covariance families: read-outs of the same statistics (Banfield & Raftery 1993; Celeux & Govaert 1995).
+"""The fourteen covariance families, computed from the same statistics (Banfield & Raftery 1993; Celeux & Govaert 1995).
 
-With ``Σ_k = λ_k D_k A_k D_kᵀ`` a family says of volume λ, shape A (``|A| = 1``) and orientation D whether it is equal in all
-components (E), varies (V), or is the identity (I). None has a loop over data: each reads Σ off effective counts n_k
-and scatters W_k, maximising ``-½ Σ_k [n_k log|Σ_k| + tr(Σ_k⁻¹ W_k)]``. With a prior the counts and scatters hold its part.
+Let ``Σ_k = λ_k D_k A_k D_kᵀ``, with volume λ, shape A (``|A| = 1``) and orientation D. A family states for each of
+the three whether it is equal in all components (E), varies (V), or is the identity (I). No family loops over the data.
+Each computes Σ from effective counts n_k and scatters W_k. The result maximises
+``-½ Σ_k [n_k log|Σ_k| + tr(Σ_k⁻¹ W_k)]``. With a prior, the counts and scatters include its contribution.
 """
 
 from functools import partial
@@ -19,7 +20,7 @@ from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, log_diagonal_
 
 
 class Family(NamedTuple):
-    """What is equal (E), varies (V) or is the identity (I): volume, shape and orientation of the covariances."""
+    """Volume, shape and orientation of the covariances: each is equal (E), varies (V) or is the identity (I)."""
 
     volume: str
     shape: str
@@ -27,21 +28,21 @@ class Family(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Mclust's code."""
+        """The mclust code."""
         return "".join(self)
 
     @property
     def pooled(self) -> bool:
-        """Whether all components have one covariance."""
+        """Whether all components have the same covariance."""
         return "V" not in self
 
     @property
     def scale_free(self) -> bool:
-        """Whether the family stays itself when a feature changes its unit."""
+        """Whether the family is invariant to a change of the unit of a feature."""
         return self.name in ("EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVV", "VVV")
 
     def label(self, dim: int) -> str:
-        """Mclust's code: E or V for one feature."""
+        """The mclust code; E or V for one feature."""
         return self.volume if dim == 1 else self.name
 
     def num_parameters(self, num_components: int, dim: int) -> int:
@@ -51,7 +52,7 @@ class Family(NamedTuple):
         return times[self.volume] + times[self.shape] * (dim - 1) + times[self.orientation] * angles
 
     def rows_needed(self, dim: int) -> int:
-        """Rows below which a component's own part of its covariance rests on too little."""
+        """Rows that a component needs to estimate the part of its covariance that it does not share."""
         return dim + 1 if self.orientation == "V" else 1 if self.pooled else 2
 
 
@@ -60,42 +61,43 @@ FAMILIES = {
     for name in ("EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV")
 }  # fmt: skip
 CONJUGATE = ("EII", "VII", "EEI", "VVI", "EEE", "VVV")
-"""Families with a conjugate prior: the posterior of their covariances given z can be drawn directly."""
+"""Families with a conjugate prior: their covariances can be drawn directly from the posterior given z."""
 ALIASES = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}
 UNIVARIATE = {"E": "EEE", "V": "VVV"}
-"""With one feature there are only an equal and a varying variance."""
+"""With one feature there are two families: equal variances and varying variances."""
 
 
 def resolve_family(covariance_type: str, dim: int) -> Family:
-    """The family that a name stands for: an mclust code, or scikit-learn's full, tied, diag or spherical.
+    """The family with a given name: an mclust code, or full, tied, diag or spherical as in scikit-learn.
 
     Raises
     ------
     ArgumentError
-        If the name is unknown, or the family needs more than one feature.
+        If the name is unknown, or the family does not fit the number of features.
     """
     name = ALIASES.get(covariance_type, covariance_type)
     if name in UNIVARIATE and dim == 1:
         return FAMILIES[UNIVARIATE[name]]
     if name in UNIVARIATE:
         raise ArgumentError(
-            f"covariance_type {name!r} is for one feature, and the data have {dim}. "
-            f"Its multivariate forms begin with {name}: {', '.join(code for code in FAMILIES if code[0] == name)}."
+            f"covariance_type {name!r} is for one feature, but the data have {dim}. "
+            f"Choose a family with volume {name}: {', '.join(code for code in FAMILIES if code[0] == name)}."
         )
     if name not in FAMILIES:
         known = ", ".join([*ALIASES, *FAMILIES, *UNIVARIATE])
-        raise ArgumentError(f"Unknown covariance_type {covariance_type!r}. There are: {known}.")
+        raise ArgumentError(f"Unknown covariance_type {covariance_type!r}. Choose one of {known}.")
     if dim == 1:
         if name in ("EEE", "EEI", "EII", "VVV", "VVI", "VII"):
             return FAMILIES[UNIVARIATE[name[0]]]
         raise ArgumentError(
-            f"covariance_type {name!r} needs more than one feature: with one there is no shape or orientation. Use 'E' or 'V'."
+            f"covariance_type {name!r} needs more than one feature: one feature has no shape or orientation. "
+            "Use 'E' or 'V'."
         )
     return FAMILIES[name]
 
 
 INNER = 6
-"""Turns between volume and shape (or orientation) within an M-step; each can only raise the M-step's objective."""
+"""Iterations between volume and shape (or orientation) in an M-step. None decreases the objective of the M-step."""
 
 
 def read_out(
@@ -105,10 +107,10 @@ def read_out(
     trils: Float[Array, "K D D"],
     active: Bool[Array, "K"],
 ) -> Float[Array, "K D D"]:
-    """Cholesky factors of the family's covariances, from effective counts and scatters.
+    """Cholesky factors of the covariances of a family, from effective counts and scatters.
 
-    VEI, VEE, VEV, EVE and VVE have no closed form; they go on from the present ``trils`` by turns that each maximise over
-    one part, so that the objective cannot fall. Components that are not ``active`` take no part and get the identity.
+    VEI, VEE, VEV, EVE and VVE have no closed form. They start from the current ``trils`` and maximise over one part
+    at a time, so the objective cannot decrease. Components that are not ``active`` are excluded and get the identity.
     """
     eye = jnp.eye(scatters.shape[-1], dtype=scatters.dtype)
     mask = active[:, None, None]
@@ -125,7 +127,7 @@ class _Parts(NamedTuple):
     active: Bool[Array, "K"]
 
     def pool(self, values: Array) -> Array:
-        """Sum over the components that take part."""
+        """Sum over the active components."""
         shape = (-1,) + (1,) * (values.ndim - 1)
         return jnp.sum(jnp.where(self.active.reshape(shape), values, 0.0), axis=0)
 
@@ -149,8 +151,8 @@ def _variances(family: Family, parts: _Parts, spreads: Float[Array, "K D"], pres
         case "EV":
             sizes = _geometric_mean(spreads)
             return spreads / sizes * pool(sizes) / parts.total
-        case _:  # VE: a shape in common, volumes of their own
-            # The shape need not have volume 1: what it lacks is in the volumes, and their product is the variance.
+        case _:  # VE: equal shape, varying volumes
+            # The shape need not have determinant 1: the volumes absorb the rest, and the product is the variance.
             def turn(_, volumes):
                 shape = pool(spreads / volumes) / parts.total
                 return (spreads / shape).mean(axis=1, keepdims=True) / counts
@@ -170,7 +172,7 @@ def _diagonal(family: Family, parts: _Parts) -> Array:
 
 
 def _equal_shape_own_orientation(family: Family, parts: _Parts) -> Array:
-    """EEV, VEV: each component's axes are those of its own scatter, in the order of their length."""
+    """EEV, VEV: the axes of each component are those of its scatter, ordered by length."""
     spreads, axes = jnp.linalg.eigh(parts.scatters)
     present = jnp.linalg.eigvalsh(gram(parts.trils)) if family.volume == "V" else spreads
     variances = _variances(family, parts, spreads, present)
@@ -178,7 +180,7 @@ def _equal_shape_own_orientation(family: Family, parts: _Parts) -> Array:
 
 
 def _one_matrix(family: Family, parts: _Parts) -> Array:
-    """EEE, VEE: one matrix, in sizes of their own if the volume varies."""
+    """EEE, VEE: one matrix, scaled for each component if the volume varies."""
     dim = parts.scatters.shape[-1]
 
     def common(volumes):
@@ -196,7 +198,7 @@ def _one_matrix(family: Family, parts: _Parts) -> Array:
 
 
 def _free_shape(family: Family, parts: _Parts) -> Array:
-    """EVV, VVV: each component's own scatter, scaled to a common volume or by its own count."""
+    """EVV, VVV: the scatter of each component, scaled to a common volume or divided by its count."""
     if family.volume == "V":
         return cholesky(parts.scatters / parts.counts[:, None, None])
     factors = cholesky(parts.scatters)
@@ -205,13 +207,13 @@ def _free_shape(family: Family, parts: _Parts) -> Array:
 
 
 def _common_axes(family: Family, parts: _Parts) -> Array:
-    """EVE, VVE: axes in common; turns between the variances along them and a sweep of plane rotations.
+    """EVE, VVE: common axes. Alternate between the variances along the axes and rotations in all planes.
 
-    Given the variances, each rotation is the exact minimum in its plane (Flury & Gautschi 1986, in the form that Browne &
-    McNicholas 2014 give the problem), so that the M-step's objective cannot fall.
+    Given the variances, each rotation is the exact minimum in its plane, so the objective of the M-step cannot decrease
+    (Flury & Gautschi 1986, for the formulation of Browne & McNicholas 2014).
     """
     dim = parts.scatters.shape[-1]
-    # Components share their axes, so that any combination of them has the axes too; unequal shares keep it from being round.
+    # All components have the same axes, and so has any weighted sum. Unequal weights avoid equal eigenvalues in it.
     shares = 1.0 + jnp.arange(len(parts.counts), dtype=parts.counts.dtype) / 7.0
     _, axes = jnp.linalg.eigh(parts.pool(gram(parts.trils) * shares[:, None, None]))
     first, second = np.triu_indices(dim, 1)

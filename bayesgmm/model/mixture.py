@@ -10,8 +10,8 @@ With ``z_n ~ Categorical(weights)`` and ``x_n | z_n = k ~ N(means_k, covariances
 ``(z, x) ~ p(z, x | θ)``                    `sample`
 ==========================================  ======================
 
-Each function is pure JAX: use it under ``jit``, ``grad`` and ``vmap``, in the precision of its arguments. Called with NumPy
-arrays it computes in double precision and returns NumPy arrays.
+Each function is pure JAX. Use it under ``jit``, ``grad`` and ``vmap``, in the precision of its arguments. With NumPy
+arrays, it computes in double precision and returns NumPy arrays.
 """
 
 import math
@@ -30,22 +30,22 @@ from bayesgmm.runtime.dtypes import double_on_host
 
 
 class Scorer(NamedTuple):
-    """How z sees θ: ``score_k(x) = offset_k - ½ |whitener_k (x - loc_k)|²``.
+    """The scores that determine z given θ: ``score_k(x) = offset_k - ½ |whitener_k (x - loc_k)|²``.
 
-    Every engine's scores have this form: for EM and the samplers it is ``log π_k + log N(x; μ_k, Σ_k)``,
-    for variational Bayes the expectation of it.
+    The scores of every engine have this form. For EM and the samplers, it is ``log π_k + log N(x; μ_k, Σ_k)``.
+    For variational Bayes, it is the expectation of this expression.
     """
 
     offsets: Float[Array, "K"]
     locs: Float[Array, "K D"]
     whiteners: Float[Array, "K D D"]
     trils: Float[Array, "K D D"]
-    """Inverses of the whiteners, to carry whitened statistics back."""
+    """Inverses of the whiteners, to transform whitened statistics back."""
 
     def residuals(self, x: Float[Array, "D n"]) -> Float[Array, "K D n"]:
         """``y_k = whitener_k (x - loc_k)`` of a feature-major block of rows.
 
-        In this order: a difference of whitened rows would lose the digits that a tight cluster lives on.
+        Subtract first, then whiten. A difference of whitened rows would lose digits that a tight cluster needs.
         """
         apart = x[None] - self.locs[:, :, None]
         return jnp.einsum("kde,ken->kdn", self.whiteners, apart, precision=jax.lax.Precision.HIGHEST)
@@ -58,7 +58,7 @@ class Scorer(NamedTuple):
         """The same scores as ``x̃ᵀ Q_k x̃`` with x̃ = (1, x)."""
         precisions = gram(transposed(self.whiteners))
         linear = matvec(precisions, self.locs)
-        # A weight of zero scores -1e30, not -inf, for x̃ = 0 is padding and must not make a NaN of it.
+        # A weight of zero gives -1e30, not -inf, because padding has x̃ = 0 and -inf times 0 is NaN.
         constant = jnp.maximum(self.offsets, -1e30) - 0.5 * jnp.sum(linear * self.locs, axis=-1)
         upper = jnp.concatenate([constant[:, None, None], 0.5 * linear[:, None, :]], axis=2)
         return jnp.concatenate([upper, jnp.concatenate([0.5 * linear[:, :, None], -0.5 * precisions], axis=2)], axis=1)
@@ -87,7 +87,7 @@ def log_density(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N"]:
 
 @double_on_host
 def log_likelihood(params: Params, x: Float[Array, "N D"]) -> Float[Array, ""]:
-    """``Σ_n log p(x_n)``: the log stands outside a sum, hence no closed-form maximum (Bishop 2006, eq. 9.14)."""
+    """``Σ_n log p(x_n)``: the log of a sum, so there is no closed-form maximum (Bishop 2006, eq. 9.14)."""
     return jnp.sum(log_density(_as_arrays(params), jnp.asarray(x)))
 
 
@@ -99,7 +99,7 @@ def responsibilities(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N 
 
 @double_on_host
 def sample(key: PRNGKeyArray, params: Params, num: int) -> tuple[Int[Array, "N"], Float[Array, "N D"]]:
-    """Tell the generative story `num` times: draw a class z, then x from that class's Gaussian."""
+    """Draw `num` rows: first a class z, then x from the Gaussian of this class."""
     key_z, key_x = jr.split(key)
     params = _as_arrays(params)
     z = jr.categorical(key_z, jnp.log(params.weights), shape=(num,))

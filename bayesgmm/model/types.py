@@ -1,4 +1,4 @@
-"""The values that pass between the layers: pure pytrees, so ``vmap``, ``scan`` and ``shard`` just work."""
+"""The values that the layers exchange: pytrees, so ``vmap``, ``scan`` and ``shard`` work."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from bayesgmm.numerics.linalg import gram
 
 
 class Params(NamedTuple):
-    """θ: what a Gaussian mixture is made of. Leading axes ``*b`` batch over draws, chains or starts."""
+    """θ: the parameters of a Gaussian mixture. Leading axes ``*b`` are draws, chains or starts."""
 
     weights: Float[Array, "*b K"]
     means: Float[Array, "*b K D"]
@@ -32,16 +32,16 @@ class Params(NamedTuple):
 
 
 class Stats(NamedTuple):
-    """All that an engine ever learns about the data in one pass."""
+    """Sufficient statistics: all that an engine gets from one pass over the data."""
 
     counts: Float[Array, "K"]
     """Σ_n z_nk: the (expected) number of rows in each component."""
     means: Float[Array, "K D"]
     """Mean row of each component."""
     scatters: Float[Array, "K D D"]
-    """Scatter of each component about its own mean."""
+    """Scatter of each component about its mean."""
     value: Float[Array, ""]
-    """The pass's own objective: the log-likelihood, or the classification log-likelihood where z was maximised."""
+    """Objective of the pass: the log-likelihood, or the classification log-likelihood if z was maximised."""
 
 
 class Frame(NamedTuple):
@@ -52,10 +52,10 @@ class Frame(NamedTuple):
 
     @classmethod
     def around(cls, center: np.ndarray, scale: np.ndarray) -> "Frame":
-        """A frame near this center and scale whose arithmetic loses no digit.
+        """A frame near this center and scale with exact arithmetic.
 
-        The scale is a power of 2, and the center a multiple of it: then ``(x - center) / scale`` is exact, unless x has
-        digits below the precision of the center. Data that lie about 0 may have them, and stay where they are.
+        The scale is a power of 2, and the center is a multiple of the scale. Then ``(x - center) / scale`` is exact,
+        unless x has digits below the precision of the center. Data near 0 may have such digits; their center is 0.
         """
         scale = np.exp2(np.round(np.log2(scale)))
         steps = np.round(center / scale)
@@ -77,6 +77,6 @@ class Frame(NamedTuple):
 
     @property
     def log_volume(self) -> Float[Array, ""]:
-        """``log |d user / d standardised|``: what one row's log density loses on the way back to the user's units."""
+        """``log |d user / d standardised|``: subtract it from a log density of one row to get the user's units."""
         xp = np if isinstance(self.scale, np.ndarray) else jnp
         return xp.asarray(xp.log(self.scale).sum())

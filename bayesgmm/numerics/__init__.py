@@ -1,1 +1,1 @@
-"""Linear algebra, assignment, importance weights and tests of uniformity: arithmetic that knows nothing of mixtures."""
+"""Linear algebra, assignment, importance weights and tests of uniformity. Nothing here is specific to mixtures."""

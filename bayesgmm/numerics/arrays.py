@@ -1,7 +1,7 @@
-"""What counts as an array here: on the device, or on the host."""
+"""The array type of the package: a JAX array on the device, or a NumPy array on the host."""
 
 import jax
 import numpy as np
 
 Array = jax.Array | np.ndarray
-"""JAX inside compiled code, NumPy in results; annotations say the shape, as in ``Float[Array, "N D"]``."""
+"""JAX inside compiled code, NumPy in results. Annotations give the shape, as in ``Float[Array, "N D"]``."""

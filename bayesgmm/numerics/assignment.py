@@ -1,25 +1,26 @@
-"""The assignment problem, for many small cost matrices at once: which name each component is to bear."""
+"""The assignment problem for many small cost matrices at once: which label each component receives."""
 
 from itertools import permutations as orders
 
 import numpy as np
 
 FEW = 4
-"""Up to so many components all K! permutations are tried; beyond, each draw that is in doubt is an assignment problem of its own."""
+"""With at most this many components, all K! permutations are tried. With more, `linear_sum_assignment` solves each draw
+whose row minima do not form a permutation."""
 
 
 def assign(costs: np.ndarray) -> np.ndarray:
-    """The cheapest one-to-one naming of each draw.
+    """The permutation of least cost for each draw.
 
     Parameters
     ----------
     costs
-        ``costs[…, k, j]``: what it costs to call the draw's component j by the name k. Shape ``(*b, K, K)``.
+        ``costs[…, k, j]``: the cost of giving label k to component j of the draw. Shape ``(*b, K, K)``.
 
     Returns
     -------
     permutations
-        Integers of shape ``(*b, K)``: the draw's component ``permutations[…, k]`` is to be called k.
+        Integers of shape ``(*b, K)``: component ``permutations[…, k]`` of the draw receives label k.
     """
     num = costs.shape[-1]
     flat = costs.reshape(-1, num, num)
@@ -29,7 +30,7 @@ def assign(costs: np.ndarray) -> np.ndarray:
         found = flat.argmin(axis=2)
         unsettled = np.flatnonzero((np.sort(found, axis=1) != np.arange(num)).any(axis=1))
         if len(unsettled):
-            from scipy.optimize import linear_sum_assignment  # half a second to load, and seldom needed
+            from scipy.optimize import linear_sum_assignment  # takes half a second to load, rarely needed
 
             for i in unsettled:
                 found[i] = linear_sum_assignment(flat[i])[1]
@@ -38,24 +39,24 @@ def assign(costs: np.ndarray) -> np.ndarray:
 
 def _by_trial(costs: np.ndarray) -> np.ndarray:
     every = np.array(list(orders(range(costs.shape[1]))))
-    totals = costs[:, np.arange(costs.shape[1]), every].sum(axis=2)  # (draw, naming)
+    totals = costs[:, np.arange(costs.shape[1]), every].sum(axis=2)  # (draw, permutation)
     return every[totals.argmin(axis=1)]
 
 
 def cost_of(costs: np.ndarray, permutations: np.ndarray) -> np.ndarray:
-    """Cost of each draw's naming: ``Σ_k costs[…, k, permutations[…, k]]``."""
+    """Cost of the permutation of each draw: ``Σ_k costs[…, k, permutations[…, k]]``."""
     return np.take_along_axis(costs, permutations[..., None], axis=-1)[..., 0].sum(axis=-1)
 
 
 def exchange_ratios(costs: np.ndarray, permutations: np.ndarray) -> np.ndarray:
-    """How nearly two names could have been exchanged, for each draw and pair of names: ``(*b, K, K)``, zero on the diagonal.
+    """Cost of each pair of labels relative to its cost after an exchange: ``(*b, K, K)``, zero on the diagonal.
 
-    The ratio of what the two names cost as they are given to what they would cost exchanged. Costs must not be negative, and 0
-    must mean a perfect fit: then 0 says that there is no doubt, and 1 that the exchange would fit as well.
+    The ratio divides the cost of the two labels as given by their cost when exchanged. Costs must not be negative, and
+    a cost of 0 must mean a perfect fit. A ratio of 0 then means no ambiguity. A ratio of 1 means that the exchange fits
+    equally well.
     """
-    named = np.take_along_axis(
-        costs, permutations[..., None, :], axis=-1
-    )  # [k, l]: the component now called l, called k
+    # [k, l]: the cost of giving label k to the component that has label l
+    named = np.take_along_axis(costs, permutations[..., None, :], axis=-1)
     own = np.diagonal(named, axis1=-2, axis2=-1)
     given = own[..., :, None] + own[..., None, :]
     exchanged = named + named.swapaxes(-1, -2)
@@ -64,7 +65,7 @@ def exchange_ratios(costs: np.ndarray, permutations: np.ndarray) -> np.ndarray:
 
 
 def renumber(values: np.ndarray, permutations: np.ndarray, axis: int) -> np.ndarray:
-    """Bring the components along `axis` of each draw into the order of their names; leading axes are those of the draws."""
+    """Sort the components along `axis` of each draw by their labels. The leading axes are those of the draws."""
     index = permutations.reshape(
         *permutations.shape[:-1], *[1] * (values.ndim - permutations.ndim), permutations.shape[-1]
     )
@@ -73,5 +74,5 @@ def renumber(values: np.ndarray, permutations: np.ndarray, axis: int) -> np.ndar
 
 
 def inverse(permutations: np.ndarray) -> np.ndarray:
-    """The name of each component of the draw: ``inverse(p)[…, p[…, k]] = k``."""
+    """The label of each component of the draw: ``inverse(p)[…, p[…, k]] = k``."""
     return np.argsort(permutations, axis=-1)

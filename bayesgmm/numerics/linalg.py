@@ -8,8 +8,8 @@ from jaxtyping import Float
 from bayesgmm.numerics.arrays import Array
 
 SMALL = 6
-"""Up to this size a product or a factor is written out, element by element: many tiny matrices then become one loop over
-the batch, where a library would be called for each (3 × 3, 300 of them: ten times as fast)."""
+"""Up to this size, products and factors are written out element by element. Many tiny matrices then become one loop
+over the batch, instead of one library call for each (3 × 3, 300 of them: ten times as fast)."""
 
 
 def matmul(a: Float[Array, "*b D E"], b: Float[Array, "*b E F"]) -> Float[Array, "*b D F"]:
@@ -46,11 +46,11 @@ def cholesky(matrix: Float[Array, "*b D D"]) -> Float[Array, "*b D D"]:
 
 
 def inverse_tril(tril: Float[Array, "*b D D"]) -> Float[Array, "*b D D"]:
-    """Inverse of a lower-triangular matrix, itself lower triangular: by substitution, or in log2(D) pairs of products.
+    """Inverse of a lower-triangular matrix, also lower triangular: by substitution, or by log2(D) pairs of products.
 
-    If M inverts the diagonal blocks of size b, and C holds what joins them into blocks of size 2b, then M - M C M inverts
-    those. (A LAPACK solve would leave OpenBLAS's threads spinning for 25 ms, in the way of XLA's own: at D = 64, K = 16,
-    N = 20,000 that doubled the time of a sweep.)
+    Let M invert the diagonal blocks of size b, and let C hold the entries that join them into blocks of size 2b. Then
+    M - M C M inverts the blocks of size 2b. (After a LAPACK solve, the threads of OpenBLAS spin for 25 ms and slow the
+    threads of XLA. At D = 64, K = 16, N = 20,000 this doubled the time of a sweep.)
     """
     dim = tril.shape[-1]
     if dim <= SMALL:
@@ -75,7 +75,7 @@ def _substituted(tril: Float[Array, "*b D D"]) -> Float[Array, "*b D D"]:
 
 
 def _lower(rows: list[list[Array]]) -> Float[Array, "*b D D"]:
-    """The lower-triangular matrix whose rows are given element by element."""
+    """The lower-triangular matrix with these rows, given element by element."""
     zero = jnp.zeros_like(rows[0][0])
     return jnp.stack([jnp.stack(row + [zero] * (len(rows) - len(row)), axis=-1) for row in rows], axis=-2)
 

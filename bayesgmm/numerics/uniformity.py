@@ -1,17 +1,17 @@
-"""Whether numbers are uniform on (0, 1), asked of many sets of numbers at once."""
+"""A test of uniformity on (0, 1), and the adjustment of p-values for multiplicity."""
 
 from functools import lru_cache
 
 import numpy as np
 
 NULL_SIMULATIONS = 4000
-"""Uniform samples behind each p-value."""
+"""Number of simulated uniform samples for each p-value."""
 
 
 def uniformity(values: np.ndarray) -> float:
-    """The p-value of uniformity on (0, 1), by the smallest pointwise binomial tail of the empirical distribution function.
+    """The p-value of a test of uniformity on (0, 1); NaN for fewer than two numbers.
 
-    NaN for fewer than two numbers.
+    The test statistic is the smallest pointwise binomial tail probability of the empirical distribution function.
     """
     if len(values) < 2:
         return float("nan")
@@ -35,7 +35,7 @@ def _smallest_tails(samples: np.ndarray) -> np.ndarray:
 
 
 def direction(mean: float, sd: float) -> str:
-    """In words, how a distribution lies if values rank with this mean and sd in it (a uniform has 1/2 and 0.289)."""
+    """How a distribution is wrong, in words, from the mean and sd of ranks of values in it (uniform: 1/2, 0.289)."""
     shift, spread = (mean - 0.5) / 0.289, sd / 0.289 - 1.0
     if abs(shift) > abs(spread):
         return "too low" if shift > 0 else "too high"
@@ -43,7 +43,7 @@ def direction(mean: float, sd: float) -> str:
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """P-values adjusted for their number (Holm 1979)."""
+    """P-values adjusted for multiplicity (Holm 1979)."""
     order = np.argsort(p)
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))), 1.0)

@@ -1,1 +1,1 @@
-"""Partitions of the rows: point estimates, credible balls, distances, agreement of engines."""
+"""Partitions of the rows: point estimates, credible balls, distances, agreement between engines."""

@@ -1,4 +1,4 @@
-"""How far the partitions of several engines lie from each other."""
+"""Distances between the partitions of several engines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PAIRED_LABELS = 2 * 10**7
-"""Labels looked at for each expected distance between draws of two posteriors."""
+"""Labels that each expected distance between draws of two posteriors uses."""
 MOST_PAIRS = 500
 
 
 @dataclass(frozen=True, repr=False)
 class PartitionDistances:
-    """Tables, engine by engine, of how far partitions of the same rows lie apart."""
+    """Tables, engine by engine, of distances between partitions of the same rows."""
 
     adjusted_rand: "pd.DataFrame"
     """Adjusted Rand index between the point partitions: 1 on the diagonal."""
     vi: "pd.DataFrame"
     """Variation of information between the point partitions, in nats."""
     expected_vi: "pd.DataFrame"
-    """The same between a draw of the one and a draw of the other, on average; the diagonal is a posterior's own spread.
+    """Mean VI between a draw of one engine and a draw of the other. The diagonal is the spread of one posterior.
 
-    Two engines that sample one posterior are as far from each other as each from itself. A point estimate counts as its
-    own only draw.
+    If two engines sample the same posterior, their expected VI equals the VI within each. A point estimate counts as a
+    single draw.
     """
     partitions: Mapping[str, np.ndarray]
     """The point partitions, (N,) each."""
 
     def summary(self) -> "pd.DataFrame":
-        """A row per pair of engines: adjusted Rand, VI, expected VI."""
+        """One row per pair of engines: adjusted Rand, VI, expected VI."""
         import pandas as pd
 
         names = list(self.partitions)
@@ -64,7 +64,7 @@ class PartitionDistances:
 
 
 def partition_distances(results: Any, *, seed: Any = 0, loss: str = "vi") -> PartitionDistances:
-    """Set the partitions of several engines side by side.
+    """Compare the partitions of several engines.
 
     Parameters
     ----------
@@ -73,26 +73,27 @@ def partition_distances(results: Any, *, seed: Any = 0, loss: str = "vi") -> Par
     seed
         int or JAX key.
     loss
-        What a posterior's point partition minimises; see `partition`. A fit's is each row's most probable component.
+        Loss that the point partition of a posterior minimises; see `partition`. The partition of a fit is the most
+        probable component of each row.
 
     Raises
     ------
     ArgumentError
-        If there are fewer than two, or they are not of the same rows.
+        If there are fewer than two results, or they have different numbers of rows.
     """
     import pandas as pd
 
     loss_of(loss)
     results = getattr(results, "results", results)
     if not isinstance(results, Mapping) or len(results) < 2:
-        raise ArgumentError("Distances need at least two results: a Comparison, or a mapping of names to results.")
+        raise ArgumentError("Distances need at least two results. Pass a Comparison, or a mapping of names to results.")
     key_pairs, *keys = jr.split(as_key(seed), len(results) + 1)
     found = {str(name): _partition_of(one, loss, key) for (name, one), key in zip(results.items(), keys, strict=True)}
     sizes = {name: len(labels) for name, (labels, _) in found.items()}
     if len(set(sizes.values())) > 1:
         told = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise ArgumentError(
-            f"The partitions are of different numbers of rows ({told}). Compare results on the same data."
+            f"The partitions have different numbers of rows ({told}). Compare results on the same data."
         )
     points = {name: labels for name, (labels, _) in found.items()}
     rng = host_generator(key_pairs)
@@ -113,7 +114,7 @@ def partition_distances(results: Any, *, seed: Any = 0, loss: str = "vi") -> Par
 
 
 def _partition_of(result: Any, loss: str, key: Any) -> tuple[np.ndarray, np.ndarray]:
-    """A point partition (N,), and the partitions (N, S) that stand for the engine's draws."""
+    """A point partition (N,), and the partitions (N, S) of the draws of the engine."""
     if isinstance(result, Posterior):
         result = partition(result, loss=loss, seed=key)
     if isinstance(result, Partition):
@@ -127,7 +128,7 @@ def _partition_of(result: Any, loss: str, key: Any) -> tuple[np.ndarray, np.ndar
 
 
 def _expected(rng: np.random.Generator, a: np.ndarray, b: np.ndarray, same: bool) -> float:
-    """Mean VI of a draw of one and a draw of the other; within one posterior, of two different draws."""
+    """Mean VI between a draw of one and a draw of the other; within one posterior, between two different draws."""
     if a.shape[1] == 1 or b.shape[1] == 1:
         point, drawn = (a, b) if a.shape[1] == 1 else (b, a)
         return float(losses(point[:, 0], drawn, LOSSES["vi"]).mean())

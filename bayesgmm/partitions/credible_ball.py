@@ -1,4 +1,4 @@
-"""How far around a point partition the posterior reaches."""
+"""Credible balls around a point partition."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROUNDING = 1e-12
-"""Distances this near each other are one; two that differ do so by more, up to a million rows."""
+"""Distances closer than this are equal. Distinct distances differ by more, up to a million rows."""
 
 
 @dataclass(frozen=True, repr=False)
 class CredibleBall:
-    """The smallest ball around a partition that holds the given share of the posterior (Wade & Ghahramani 2018, section 4).
+    """The smallest ball around a partition with the given posterior probability (Wade & Ghahramani 2018, section 4).
 
-    The bounds are drawn partitions, (M, N) each: all distinct ones, where several are as far.
+    Each bound is an array (M, N) of distinct drawn partitions; M > 1 if several are equally far.
     """
 
     level: float
@@ -30,17 +30,17 @@ class CredibleBall:
     share: float
     """Share of the draws within the radius; at least `level`."""
     horizontal: np.ndarray
-    """Those in the ball that are farthest from the partition."""
+    """Partitions in the ball that are farthest from the centre."""
     upper: np.ndarray
-    """Those with the fewest clusters of all in the ball, and among them the farthest."""
+    """Partitions in the ball with the fewest clusters, and among them the farthest."""
     lower: np.ndarray
-    """Those with the most clusters of all in the ball, and among them the farthest."""
+    """Partitions in the ball with the most clusters, and among them the farthest."""
     distances: tuple[float, float, float]
-    """How far the horizontal, upper and lower bounds are."""
+    """Distances of the horizontal, upper and lower bounds from the centre."""
     loss: Loss
 
     def summary(self) -> "pd.DataFrame":
-        """A row per bound: its clusters, its distance, and how many partitions share both."""
+        """One row per bound: number of clusters, distance, and number of partitions that share both."""
         import pandas as pd
 
         bounds = {"horizontal": self.horizontal, "upper": self.upper, "lower": self.lower}
@@ -52,7 +52,10 @@ class CredibleBall:
         return pd.DataFrame(columns, index=pd.Index(list(bounds), name="bound"))
 
     def _title(self) -> str:
-        return f"Credible ball: {self.share:.1%} of draws within {significant(self.radius)}{self.loss.unit} ({self.loss.title})"
+        return (
+            f"Credible ball: {self.share:.1%} of draws within {significant(self.radius)}{self.loss.unit} "
+            f"({self.loss.title})"
+        )
 
     def __repr__(self) -> str:
         return as_text(self._title(), self.summary())
@@ -66,7 +69,7 @@ def ball_around(
 ) -> CredibleBall:
     """The smallest ball around a partition that holds at least `level` of the draws (N, S), and its bounds."""
     if not 0.0 < level <= 1.0:
-        raise ArgumentError(f"level must lie above 0 and be at most 1, got {level!r}.")
+        raise ArgumentError(f"level must be above 0 and at most 1, got {level!r}.")
     radius = float(np.sort(distances)[int(np.ceil(level * len(distances) - ROUNDING)) - 1])
     inside, clusters = distances <= radius + ROUNDING, occupied(draws)
     fewest, most = clusters[inside].min(), clusters[inside].max()

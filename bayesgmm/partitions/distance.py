@@ -1,8 +1,8 @@
-"""How far apart two partitions of the same rows are, from how many rows each pair of their classes shares.
+"""Distances between two partitions of the same rows, from the contingency table of their classes.
 
-Both distances that are metrics are one formula: with φ a convex function of a class's size,
-``[Σ φ(n_a) + Σ φ(n_b) - 2 Σ φ(n_ab)] / scale``, where n_ab counts the rows in class a of the one and class b of the other.
-φ(n) = n log n makes it the variation of information, φ(n) = n² Binder's share of pairs.
+Both metrics have one formula, ``[Σ φ(n_a) + Σ φ(n_b) - 2 Σ φ(n_ab)] / scale``. φ is a convex function of the size of a
+class, and n_ab is the number of rows in class a of one partition and class b of the other. φ(n) = n log n gives the
+variation of information, and φ(n) = n² gives Binder's share of pairs.
 """
 
 from collections.abc import Callable
@@ -13,21 +13,21 @@ import numpy as np
 from bayesgmm.errors import ArgumentError
 
 TABLE_CELLS = 2**20
-"""A table of classes by classes up to this size is counted whole; beyond, only the pairs of classes that occur."""
+"""Contingency tables up to this size are counted in full. In larger ones, only the pairs of classes that occur are."""
 NEAREST = 1.0
-"""No two different partitions are nearer than 2 log 2 (VI) or 2 (Binder) before scaling: anything less is rounding."""
+"""Before scaling, distinct partitions differ by at least 2 log 2 (VI) or 2 (Binder). Less than this is rounding."""
 
 
 class Loss(NamedTuple):
-    """A distance between partitions: a row of the table that this module opens with."""
+    """A distance between partitions: one choice of φ and scale in the formula above."""
 
     name: str
     title: str
     unit: str
     potential: Callable[[np.ndarray], np.ndarray]
-    """φ: what a class of n rows counts for."""
+    """φ, as a function of the size of a class."""
     scale: Callable[[int], float]
-    """By what the sum is divided for N rows."""
+    """Divisor of the sum for N rows."""
 
     def of_sums(self, own: Any, other: Any, both: Any, num_rows: int) -> Any:
         """The distance from ``Σ φ(n_a)``, ``Σ φ(n_b)`` and ``Σ φ(n_ab)``."""
@@ -42,18 +42,19 @@ def _n_log_n(counts: np.ndarray) -> np.ndarray:
 LOSSES = {
     "vi": Loss("vi", "variation of information", " nats", _n_log_n, lambda rows: float(rows)),
     "binder": Loss(
-        "binder", "Binder's loss", " of pairs", lambda n: np.square(n, dtype=float), lambda rows: max(1.0, rows * (rows - 1.0))
+        "binder", "Binder's loss", " of pairs", lambda n: np.square(n, dtype=float),
+        lambda rows: max(1.0, rows * (rows - 1.0)),
     ),
 }  # fmt: skip
 
 
 def loss_of(name: str) -> Loss:
-    """The loss of that name.
+    """The loss called `name`.
 
     Raises
     ------
     ArgumentError
-        If there is none.
+        If there is no such loss.
     """
     if name not in LOSSES:
         raise ArgumentError(f"Unknown loss {name!r}. Choose from {', '.join(LOSSES)}.")
@@ -61,7 +62,7 @@ def loss_of(name: str) -> Loss:
 
 
 def adjusted_rand(a: Any, b: Any) -> float:
-    """Adjusted Rand index of two partitions: 1 if they are the same, 0 on average if classes were dealt out at random.
+    """Adjusted Rand index of two partitions: 1 if they are equal, 0 on average if classes are assigned at random.
 
     ``(Σ C(n_ab, 2) - E) / ((Σ C(n_a, 2) + Σ C(n_b, 2)) / 2 - E)`` with ``E = Σ C(n_a, 2) Σ C(n_b, 2) / C(N, 2)``
     (Hubert & Arabie 1985, equation 5).
@@ -69,60 +70,60 @@ def adjusted_rand(a: Any, b: Any) -> float:
     Parameters
     ----------
     a, b
-        Each row's class, (N,): integers or names, numbered in whatever way.
+        Class of each row, (N,): integers or strings, in any numbering.
 
     Raises
     ------
     ArgumentError
-        If they are no two partitions of the same rows.
+        If they are not two partitions of the same rows.
     """
     of_a, of_b, of_both = _sizes(a, b)
     pairs_a, pairs_b, pairs_both = ((n * (n - 1.0)).sum() / 2.0 for n in (of_a, of_b, of_both))
     rows = float(of_a.sum())
     expected = pairs_a * pairs_b / max(rows * (rows - 1.0) / 2.0, 1.0)
     most = (pairs_a + pairs_b) / 2.0
-    # Nothing can be told from chance only where both hold all rows together, or each row apart: then they are the same.
+    # The index is 0 / 0 only if both partitions have a single class, or both have N classes. Then they are equal.
     return 1.0 if most == expected else float((pairs_both - expected) / (most - expected))
 
 
 def variation_of_information(a: Any, b: Any) -> float:
-    """Variation of information of two partitions in nats: what each tells that the other does not, ``H(a | b) + H(b | a)``.
+    """Variation of information of two partitions in nats, ``H(a | b) + H(b | a)``.
 
-    A metric, 0 if they are the same and at most log N (Meilă 2007, equation 15).
+    A metric: 0 if they are equal, and at most log N (Meilă 2007, equation 15).
 
     Parameters
     ----------
     a, b
-        Each row's class, (N,): integers or names, numbered in whatever way.
+        Class of each row, (N,): integers or strings, in any numbering.
 
     Raises
     ------
     ArgumentError
-        If they are no two partitions of the same rows.
+        If they are not two partitions of the same rows.
     """
     return _distance(LOSSES["vi"], a, b)
 
 
 def binder_distance(a: Any, b: Any) -> float:
-    """Share of pairs of rows that one partition puts together and the other apart: 1 less the Rand index (Binder 1978).
+    """Share of pairs of rows that only one of the partitions puts together: 1 minus the Rand index (Binder 1978).
 
-    A metric, 0 if they are the same and at most 1.
+    A metric: 0 if they are equal, and at most 1.
 
     Parameters
     ----------
     a, b
-        Each row's class, (N,): integers or names, numbered in whatever way.
+        Class of each row, (N,): integers or strings, in any numbering.
 
     Raises
     ------
     ArgumentError
-        If they are no two partitions of the same rows.
+        If they are not two partitions of the same rows.
     """
     return _distance(LOSSES["binder"], a, b)
 
 
 def compact(labels: np.ndarray) -> np.ndarray:
-    """Labels (N,) renumbered from 0 without gaps, in their order."""
+    """Labels (N,) renumbered from 0 without gaps, in increasing order."""
     if labels.dtype.kind in "iu":
         low, high = int(labels.min()), int(labels.max())
         if high - low <= 4 * len(labels) + 256:  # counted, not sorted
@@ -139,11 +140,11 @@ def _distance(loss: Loss, a: Any, b: Any) -> float:
 
 
 def _sizes(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sizes of the classes of a, of b, and of their intersections (those that hold a row)."""
+    """Sizes of the classes of a, of b, and of their nonempty intersections."""
     first, second = _checked("a", a), _checked("b", b)
     if len(first) != len(second):
         raise ArgumentError(
-            f"The partitions are of {len(first)} and {len(second)} rows. Hand over two partitions of the same rows."
+            f"The partitions have {len(first)} and {len(second)} rows. Pass two partitions of the same rows."
         )
     first, second = compact(first), compact(second)
     of_a, of_b = np.bincount(first), np.bincount(second)
@@ -159,8 +160,8 @@ def _checked(name: str, labels: Any) -> np.ndarray:
         raise ArgumentError(f"{name} must be one class per row, (N,); got shape {values.shape}.")
     if values.dtype.kind == "O":
         if not all(isinstance(value, str | int | np.integer) for value in values):
-            raise ArgumentError(f"{name} holds values that are no class (missing ones?). Drop those rows from both.")
+            raise ArgumentError(f"{name} holds invalid classes (missing values?). Drop those rows from both.")
         values = values.astype(str)
     if values.dtype.kind not in "biuUS":
-        raise ArgumentError(f"{name} must hold integers or names of classes, got {values.dtype}.")
+        raise ArgumentError(f"{name} must hold integers or strings, got {values.dtype}.")
     return values

@@ -1,4 +1,4 @@
-"""Draws of partitions: read from whatever made them, and what they say of pairs of rows without an N × N matrix."""
+"""Draws of partitions from any source, and co-clustering of rows without an N × N matrix."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -18,9 +18,9 @@ from bayesgmm.runtime.arguments import host_generator
 from bayesgmm.sweep import per_row
 
 MOST_LABELS = 10**8
-"""Labels (draws × rows) that are held at once; draws are thinned to so many."""
+"""Most labels (draws × rows) in memory. Draws are thinned to stay below."""
 MOST_PAIRED = 5000
-"""Rows of which all pairs are handed out at once (200 MB)."""
+"""Most rows for a full similarity matrix (200 MB)."""
 
 
 class Drawn(NamedTuple):
@@ -29,17 +29,17 @@ class Drawn(NamedTuple):
     z: np.ndarray
     """Class of each row in each draw, (N, S), numbered from 0 without gaps in each draw."""
     num_available: int
-    """Draws that there were before they were thinned."""
+    """Number of draws before thinning."""
     table: Table | None
 
 
 def read(source: Any, x: Any, labels: Any, max_draws: int, key: PRNGKeyArray, about: dict[str, Any]) -> Drawn:
-    """Labels of rows as they were drawn, or drawn here from each draw's class probabilities.
+    """Read the drawn labels of the rows, or draw them from the class probabilities of each draw.
 
     Raises
     ------
     DrawsError, DataError
-        If the source cannot be read, says nothing of rows, or has others than x.
+        If the source cannot be read, does not determine the classes of the rows, or has other rows than x.
     """
     if labels is not None:
         held = observed(source) if hasattr(source, "children") else getattr(source, "table", None)
@@ -58,8 +58,8 @@ def read(source: Any, x: Any, labels: Any, max_draws: int, key: PRNGKeyArray, ab
     if draws.params is None or draws.table is None:
         lacking = "the data (x=)" if draws.params is not None else "weights, means and covariances (see names=)"
         raise DrawsError(
-            f"A partition needs each row's class in each draw: hand over labels= or probabilities=, or {lacking}, from which "
-            "they can be drawn."
+            f"A partition needs the class of each row in each draw. Pass labels= or probabilities=, or {lacking}, "
+            "so that classes can be drawn."
         )
     return _from_params(draws.params, draws.table, draws.frame, max_draws, key)
 
@@ -68,15 +68,14 @@ def _from_labels(labels: Any, table: Table | None, max_draws: int) -> Drawn:
     values = np.asarray(labels)
     if values.ndim not in (2, 3) or values.size == 0:
         raise DrawsError(
-            f"Labels have shape {values.shape}; expected (draw, N) or (chain, draw, N). One partition is no posterior."
+            f"Labels have shape {values.shape}; expected (draw, N) or (chain, draw, N). "
+            "A single partition is not a posterior."
         )
     if values.dtype.kind not in "iu":
-        raise DrawsError(f"Labels must be integers, got {values.dtype}. Draws that lack some rows' classes must go.")
+        raise DrawsError(f"Labels must be integers, got {values.dtype}. Remove draws with missing classes.")
     flat = values.reshape(-1, values.shape[-1])
     if table is not None and table.num_rows != flat.shape[1]:
-        raise DataError(
-            f"The data have {table.num_rows} rows, the labels {flat.shape[1]}. Hand over the rows of the labels."
-        )
+        raise DataError(f"The data have {table.num_rows} rows, the labels {flat.shape[1]}. Pass the same rows.")
     return _packed(flat[_thinned(len(flat), flat.shape[1], max_draws)], len(flat), table)
 
 
@@ -114,13 +113,13 @@ def _variable(source: Any, name: str) -> np.ndarray:
 
 
 def _thinned(size: int, num_rows: int, max_draws: int) -> np.ndarray:
-    """Evenly spaced draws, as many as are asked for and can be held."""
+    """Evenly spaced draws: at most `max_draws`, and at most `MOST_LABELS` labels."""
     most = min(size, max_draws, max(1, MOST_LABELS // num_rows))
     return np.linspace(0, size - 1, most).round().astype(int)
 
 
 def _packed(drawn: np.ndarray, num_available: int, table: Table | None) -> Drawn:
-    """Draws (S, N) as rows × draws in the smallest integers that hold them."""
+    """Draws (S, N) as rows × draws, in the smallest integer type that holds them."""
     z = np.empty(drawn.shape[::-1], np.uint8)
     for s, labels in enumerate(drawn):
         numbered = compact(labels)
@@ -131,14 +130,14 @@ def _packed(drawn: np.ndarray, num_available: int, table: Table | None) -> Drawn
 
 
 def occupied(z: np.ndarray) -> np.ndarray:
-    """Clusters of each draw that hold a row, (S,)."""
+    """Number of occupied clusters of each draw, (S,)."""
     return z.max(axis=0).astype(int) + 1
 
 
 def numbered(labels: np.ndarray, table: Table | None) -> np.ndarray:
-    """Clusters numbered from 0 in the order of the first feature's mean or, without data, of size, the largest first.
+    """Number clusters from 0 by the mean of the first feature or, without data, by size, largest first.
 
-    Equal ones follow in the order of their first rows, so that one partition has one numbering.
+    Ties follow the order of their first rows, so that each partition has one numbering.
     """
     labels = compact(labels)
     first_rows = np.unique(labels, return_index=True)[1]
@@ -151,7 +150,7 @@ def numbered(labels: np.ndarray, table: Table | None) -> np.ndarray:
 def uncertainty(labels: np.ndarray, z: np.ndarray) -> np.ndarray:
     """``(1 / (N - 1)) Σ_j |1[c_i = c_j] - P(z_i = z_j)|`` of each row i, (N,).
 
-    Opened out, it takes counts only: ``n_c + E n_k - 2 E n_ck``, of the row's cluster c and its class k in each draw.
+    The sum needs counts only: ``n_c + E n_k - 2 E n_ck``, with cluster c of the row and its class k in each draw.
     """
     counts = tables(labels, z, int(labels.max()) + 1)
     sizes, own = counts.sum(axis=2), np.bincount(labels)
@@ -170,18 +169,19 @@ def similarity(z: np.ndarray) -> np.ndarray:
     Raises
     ------
     ArgumentError
-        If there are more than `MOST_PAIRED` of them.
+        If there are more than `MOST_PAIRED` rows.
     """
     if len(z) > MOST_PAIRED:
         raise ArgumentError(
-            f"{len(z)} rows have {len(z) ** 2:,} pairs. Choose at most {MOST_PAIRED} rows by rows=; uncertainty takes all rows."
+            f"{len(z)} rows have {len(z) ** 2:,} pairs. Choose at most {MOST_PAIRED} rows with rows=. "
+            "uncertainty has no such limit."
         )
     num = int(z.max()) + 1
     together = np.zeros((len(z), len(z)))
     step = max(1, BLOCK_LABELS // (len(z) * num))
     for start in range(0, z.shape[1], step):
         classes = z[:, start : start + step]
-        # Counts up to 2^24 are exact in single precision, which is twice as fast.
+        # Single precision is twice as fast, and exact for counts up to 2^24.
         member = (classes[:, :, None] == np.arange(num)).reshape(len(z), -1).astype(np.float32)
         together += member @ member.T
     return together / z.shape[1]

@@ -1,4 +1,4 @@
-"""Which rows belong together, whatever the components are called: point partitions, and how far the posterior supports them."""
+"""Label-invariant clustering of the rows: point partitions and their posterior uncertainty."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,31 +23,31 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 SAME_LOSS = 1e-12
-"""Expected losses this near each other are one, but for rounding."""
+"""Expected losses closer than this are equal up to rounding."""
 
 
 @dataclass(frozen=True, repr=False)
 class Partition:
-    """A point estimate of the partition of the rows, and how far the posterior supports it."""
+    """A point estimate of the partition of the rows, and its posterior uncertainty."""
 
     labels: np.ndarray
-    """Cluster of each row, (N,), from 0: in the order of the first feature's mean where data are known, or else of size."""
+    """Cluster of each row, (N,), from 0. Ordered by the mean of the first feature, or by size if there are no data."""
     loss: str
-    """``"vi"`` or ``"binder"``: what was minimised."""
+    """The loss: ``"vi"`` or ``"binder"``."""
     draws: np.ndarray
-    """The partitions that it rests on, (N, S): class of each row in each draw."""
+    """The drawn partitions behind the estimate, (N, S): class of each row in each draw."""
     num_available: int
-    """Draws that there were before they were thinned."""
+    """Number of draws before thinning."""
     table: Table | None
     excess: np.ndarray
-    """How far above the best each start of the search came to rest, in expected loss: 0 for those that ended there."""
+    """Expected loss that each start of the search reaches, minus the best. 0: the start reaches the best."""
     full: bool
-    """Whether all clusters that there was room for are used; ``max_clusters`` makes room for more."""
+    """Whether all clusters that the search allows by default are used. Set ``max_clusters`` to allow more."""
     interrupted: bool
 
     @property
     def num_clusters(self) -> int:
-        """Clusters."""
+        """Number of clusters."""
         return int(self.labels.max()) + 1
 
     @property
@@ -57,7 +57,7 @@ class Partition:
 
     @property
     def num_draws(self) -> int:
-        """S: draws that it rests on."""
+        """S, the number of draws after thinning."""
         return self.draws.shape[1]
 
     @property
@@ -72,19 +72,19 @@ class Partition:
 
     @cached_property
     def uncertainty(self) -> np.ndarray:
-        """Of each row, (N,): expected share of the other rows about whose company the draws disagree with this partition.
+        """Expected share of the other rows whose co-clustering with the row differs from this partition, (N,).
 
         ``(1 / (N - 1)) Σ_j |1[c_i = c_j] - P(z_i = z_j)|``. Its mean over rows is the expected Binder loss.
         """
         return uncertainty(self.labels, self.draws)
 
     def similarity(self, rows: Any = None) -> np.ndarray:
-        """Posterior similarity matrix ``P(z_i = z_j)`` of all rows or the chosen ones, (R, R).
+        """Posterior similarity matrix ``P(z_i = z_j)`` of all rows or of the chosen rows, (R, R).
 
         Raises
         ------
         ArgumentError
-            If there are more than 5,000 rows, or some that are not there.
+            If there are more than 5,000 rows, or `rows` does not index rows.
         """
         if rows is None:
             return similarity(self.draws)
@@ -93,7 +93,7 @@ class Partition:
             chosen = np.flatnonzero(chosen)
         if chosen.ndim != 1 or chosen.size == 0 or chosen.dtype.kind not in "iu" or not _within(chosen, self.num_rows):
             raise ArgumentError(
-                f"rows must be numbers of rows, from 0 to {self.num_rows - 1}, or {self.num_rows} booleans."
+                f"rows must be indices of rows, from 0 to {self.num_rows - 1}, or {self.num_rows} booleans."
             )
         return similarity(self.draws[chosen])
 
@@ -111,17 +111,17 @@ class Partition:
         return self.credible_ball()
 
     def credible_ball(self, level: float = LEVEL) -> CredibleBall:
-        """The smallest ball around this partition that holds at least `level` of the draws, and its bounds.
+        """The smallest ball around this partition that holds at least the share `level` of the draws, and its bounds.
 
         Raises
         ------
         ArgumentError
-            If `level` is no share.
+            If `level` is not above 0 and at most 1.
         """
         return ball_around(self.labels, self.draws, self.distances, level, LOSSES[self.loss], self.table)
 
     def summary(self) -> "pd.DataFrame":
-        """A row per cluster: its rows, their mean uncertainty, and the means of the features where data are known."""
+        """One row per cluster: number of rows, mean uncertainty, and feature means if there are data."""
         import pandas as pd
 
         sizes = np.bincount(self.labels)
@@ -132,20 +132,20 @@ class Partition:
         return pd.DataFrame(columns, index=pd.RangeIndex(self.num_clusters, name="cluster"))
 
     def plot(self, ax: Any = None, kind: str = "similarity") -> Any:
-        """Draw the posterior similarity matrix, or with ``kind="uncertainty"`` the data by cluster; return the axes."""
+        """Plot the posterior similarity matrix, or with ``kind="uncertainty"`` the data by cluster. Return the axes."""
         from bayesgmm import plots
 
         kinds = {"similarity": plots.plot_similarity, "uncertainty": plots.plot_uncertainty}
         if kind not in kinds:
-            raise ArgumentError(f"Unknown kind of picture {kind!r}. Choose from {', '.join(kinds)}.")
+            raise ArgumentError(f"Unknown kind of plot {kind!r}. Choose from {', '.join(kinds)}.")
         return kinds[kind](self, ax)
 
     def _title(self) -> str:
         loss, here = LOSSES[self.loss], np.count_nonzero(self.excess <= SAME_LOSS)
         thinned = f" of {self.num_available}" if self.num_draws < self.num_available else ""
-        starts = f"{here} of {len(self.excess)} starts" if here else f"{len(self.excess)} starts, then taken apart"
+        starts = f"{here} of {len(self.excess)} starts" if here else f"{len(self.excess)} starts, clusters dissolved"
         cut = ", interrupted" if self.interrupted else ""
-        cut += "; all clusters there was room for, see max_clusters" if self.full else ""
+        cut += "; all allowed clusters are used, see max_clusters" if self.full else ""
         return (
             f"Partition of {self.num_rows} rows into {self.num_clusters} clusters: expected {loss.title} "
             f"{significant(self.expected_loss)}{loss.unit} over {self.num_draws}{thinned} draws (from {starts}{cut})"
@@ -171,53 +171,54 @@ def partition(
     progress_bar: Progress = None,
     **about: Any,
 ) -> Partition:
-    """Find the partition of the rows that lies nearest to the posterior's, in expectation over its draws.
+    """Find the partition of the rows with the least posterior expected loss.
 
-    Minimises ``E d(c, z)`` over partitions c by greedy search from many starts: rows move one at a time to the cluster, or a
-    new one, where the expected loss is least, until none does; then clusters of the best are taken apart and placed anew. It
-    is the expectation itself over the draws, not the lower bound of Wade & Ghahramani (2018). Nothing depends on how the
-    components are numbered.
+    The search minimises ``E d(c, z)`` over partitions c, greedily and from many starts. Rows move one at a time to the
+    cluster, or a new one, with the least expected loss, until no row moves. The search then dissolves clusters of the
+    best partitions and reassigns their rows. The objective is the expectation over the draws, not the lower bound of
+    Wade & Ghahramani (2018). The result does not depend on the numbering of the components.
 
     Parameters
     ----------
     draws
-        A `Posterior`; labels as integers (draw, N) or (chain, draw, N), of whatever program; or anything that `as_draws`
-        reads. Where there are no labels, one z per row and draw is drawn from ``p(z | θ, x)``.
+        A `Posterior`; labels of any program as integers (draw, N) or (chain, draw, N); or anything that `as_draws`
+        reads. Without labels, one z per row and draw is drawn from ``p(z | θ, x)``.
     loss
-        ``"vi"``, the variation of information, or ``"binder"``, the share of pairs, which splits off more small clusters.
+        ``"vi"``, the variation of information, or ``"binder"``, the share of pairs. ``"binder"`` splits off more small
+        clusters.
     max_clusters
-        At most so many. By default any number; of more than 4,000 rows, three to six more than any draw has.
+        Most clusters. Default: any number; for more than 4,000 rows, three to six more than any draw has.
     num_starts
-        Starts: the best drawn partition, each row's most frequent class, all rows together, and then in turn rows placed one
-        by one in random order, and draws.
+        Number of starts: the best drawn partition, the most frequent class of each row, one cluster of all rows, and
+        then alternately rows placed one by one in random order, and draws.
     seed
         int or JAX key.
     max_draws
-        More draws are thinned to so many, evenly; to fewer if draws × rows would exceed 10⁸.
+        Most draws. More are thinned evenly to this number, or to fewer if draws × rows would exceed 10⁸.
     x
-        The data (N, D), where the draws do not hold them; new rows for a `Posterior`.
+        The data (N, D), if the draws do not hold them; new rows for a `Posterior`.
     labels
-        Each row's class in each draw, or the name of the variable that holds it in a DataTree.
+        Class of each row in each draw, or the name of the variable that holds it in a DataTree.
     progress_bar
         True, False, None (a bar if someone is watching) or a callable.
     about
-        What else `as_draws` is to be told: ``component_dim``, ``names``, ``probabilities``.
+        Further arguments of `as_draws`: ``component_dim``, ``names``, ``probabilities``.
 
     Returns
     -------
     Partition
-        With Ctrl-C, the best so far. Beyond 4,000 rows the starts are searched on a random 4,000 of them; the best is extended
-        to all rows, and settled there.
+        After Ctrl-C, the best so far. With more than 4,000 rows, the starts run on a random sample of 4,000 rows. The
+        best is then extended to all rows, and rows move until no row moves.
 
     Raises
     ------
     ArgumentError, DrawsError, DataError
-        Before the search.
+        If an argument is invalid or the draws cannot be read. All are raised before the search.
 
     Notes
     -----
-    Dahl, Johnson & Müller (2022), Search algorithms and loss functions for Bayesian clustering; Wade & Ghahramani (2018),
-    Bayesian cluster analysis: point estimation and credible balls; Binder (1978).
+    Dahl, Johnson & Müller (2022), Search algorithms and loss functions for Bayesian clustering; Wade & Ghahramani
+    (2018), Bayesian cluster analysis: point estimation and credible balls; Binder (1978).
     """
     chosen = loss_of(loss)
     for name, value in {"num_starts": num_starts, "max_draws": max_draws, "max_clusters": max_clusters}.items():

@@ -1,9 +1,9 @@
-"""The partition of least expected loss: greedy search from many starts, over tables of counts and never over N × N pairs.
+"""Greedy multi-start search for the partition of least expected loss. It uses tables of counts, not N × N pairs.
 
-With n_ck the rows that cluster c of a candidate shares with class k of a draw, the expected loss is
-``[Σ_c φ(n_c) - 2 E Σ_ck φ(n_ck)] / scale`` and a term that no candidate changes (see `bayesgmm.partitions.distance`).
-A row that joins cluster c adds ``δ(n_c) - 2 E δ(n_ck)`` to it, ``δ(n) = φ(n + 1) - φ(n)`` and k the row's class in each
-draw: all that a greedy step needs are these counts, draws × classes × clusters of them (Dahl, Johnson & Müller 2022).
+Let n_ck be the number of rows that cluster c of a candidate shares with class k of a draw. The expected loss is
+``[Σ_c φ(n_c) - 2 E Σ_ck φ(n_ck)] / scale`` plus a constant (see `bayesgmm.partitions.distance`). Before scaling, a row
+that joins cluster c adds ``δ(n_c) - 2 E δ(n_ck)``, with ``δ(n) = φ(n + 1) - φ(n)`` and k the class of the row in each
+draw. A greedy step needs only these counts, draws × classes × clusters (Dahl, Johnson & Müller 2022).
 """
 
 from collections.abc import Iterator
@@ -26,48 +26,48 @@ from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Listener
 
 BLOCK_LABELS = 2**22
-"""Labels of draws looked at in one piece on the host."""
+"""Labels of draws in one block on the host."""
 CANDIDATES = 64
-"""Draws tried as the best drawn partition, each against at most `JUDGES` others."""
+"""Draws tried as the best drawn partition. Each is scored against at most `JUDGES` draws."""
 JUDGES = 250
 FINALISTS = 3
-"""Best distinct optima that are taken apart cluster by cluster."""
+"""Best distinct optima whose clusters are dissolved one by one."""
 MOST_TAKEN_APART = 10
-"""Clusters, chosen at random, before it is believed that none is worth it."""
+"""Random clusters tried in a row without improvement before dissolving stops."""
 CORE_ROWS = 4000
-"""Beyond so many rows the starts are searched on a random sample of so many, and the best are then extended to all rows."""
+"""With more rows, the starts run on a random sample of this size. The best is then extended to all rows."""
 SPARE = 3
-"""Clusters that there is room for beyond the classes of the draws; up to `CORE_ROWS` rows, more is made when all are used."""
+"""Clusters allowed beyond the classes of the draws. Up to `CORE_ROWS` rows, the search adds more if all are used."""
 ROUNDING = 1e-10
-"""A row moves for a gain above this share of its cost, or rows would take turns for ever."""
+"""A row moves only if it gains more than this share of its cost. Otherwise rounding could move rows for ever."""
 
 
 class State(NamedTuple):
     """A candidate partition and its counts."""
 
     labels: Int[Array, "N"]
-    """Cluster of each row; -1: of none as yet."""
+    """Cluster of each row; -1: not assigned."""
     sizes: Int[Array, "C"]
     counts: Int[Array, "S K C"]
     gains: Float[Array, "S K C"]
-    """``δ(counts)``: what one more row would add."""
+    """``δ(counts)``: the increase of φ from one more row."""
 
 
 @dataclass
 class Found:
-    """What a search ended in."""
+    """The result of a search."""
 
     labels: np.ndarray
     excess: np.ndarray
-    """Expected loss at which each start came to rest, less the best one's (of the sampled rows, if N is large)."""
+    """Expected loss that each start reaches, minus the best (on the sampled rows, if N is large)."""
     full: bool
-    """Whether more clusters might have been used, had there been room for them."""
+    """Whether all clusters allowed by default are used, so that more might be better."""
     interrupted: bool
 
 
 @dataclass(frozen=True)
 class Search:
-    """Draws as rows × draws, their tables of φ and δ, and what moves a candidate: call inside `host`."""
+    """Draws as rows × draws, tables of φ and δ, and the moves of a candidate. Call inside `host`."""
 
     z: np.ndarray
     """Class of each row in each draw, (N, S), numbered from 0."""
@@ -80,21 +80,21 @@ class Search:
 
     @classmethod
     def of(cls, z: np.ndarray, loss: Loss, rng: np.random.Generator, stop: Event) -> "Search":
-        """Put draws on the device."""
+        """Place the draws on the device."""
         potentials = loss.potential(np.arange(len(z) + 2))
         return cls(z, loss, rng, stop, jnp.asarray(z), potentials, jnp.asarray(np.diff(potentials)))
 
     def state(self, labels: np.ndarray, room: int) -> State:
-        """Counts of a candidate with room for so many clusters; rows of clusters beyond the room are left to be placed."""
+        """State of a candidate with at most `room` clusters. The smallest clusters beyond `room` lose their rows."""
         largest = np.argsort(-np.bincount(labels[labels >= 0], minlength=1), kind="stable")
-        rank = np.full(len(largest) + 1, -1)  # the last entry serves rows of no cluster
+        rank = np.full(len(largest) + 1, -1)  # the last entry is for rows without a cluster
         rank[largest[:room]] = np.arange(min(room, len(largest)))
         labels = rank[labels]
         sizes = np.bincount(labels[labels >= 0], minlength=room)
         return self._on_device(labels, sizes, tables(labels, self.z, room))
 
     def without(self, state: State, cluster: int) -> State:
-        """The state less one cluster, whose rows are of none."""
+        """The state without one cluster. Its rows are unassigned."""
         labels, sizes, counts = (np.array(part) for part in state[:3])
         labels[labels == cluster], sizes[cluster], counts[:, :, cluster] = -1, 0, 0
         return self._on_device(labels, sizes, counts)
@@ -104,19 +104,19 @@ class Search:
         return State(*(jnp.asarray(part) for part in (labels.astype(np.int32), sizes.astype(np.int32), counts, gains)))
 
     def value(self, state: State) -> float:
-        """Expected loss of a state, less what no candidate changes."""
+        """Expected loss of a state, without the constant term."""
         own, both = (self.potentials[np.asarray(part)].sum() for part in (state.sizes, state.counts))
         return float(own - 2.0 / self.z.shape[1] * both) / self.loss.scale(len(self.z))
 
     def visit(self, state: State, rows: np.ndarray) -> tuple[State, int]:
-        """Let these rows, one after another, go where they cost least; how many went."""
+        """Move these rows, one after another, to their cheapest clusters. Return the state and the number of moves."""
         order = np.zeros(len(self.z), np.int32)
         order[: len(rows)] = self.rng.permutation(rows)
         state, moved = _SWEEP(self.device_z, jnp.asarray(order), jnp.asarray(len(rows)), state, self.increments)
         return state, int(moved)
 
     def settle(self, state: State) -> State:
-        """Visit rows without a cluster, then all rows in random order, until none of them moves."""
+        """Visit rows without a cluster, then all rows in random order until no row moves."""
         state, _ = self.visit(state, np.flatnonzero(np.asarray(state.labels) < 0))
         moved = 1
         while moved and not self.stop.is_set():
@@ -124,7 +124,7 @@ class Search:
         return state
 
     def shake(self, state: State) -> State:
-        """Take one cluster apart after another, place its rows anew and settle, for as long as that lowers the loss."""
+        """Dissolve one cluster after another, reassign its rows and settle, as long as this lowers the loss."""
         lowest, lowered = self.value(state), True
         while lowered:
             lowered = False
@@ -139,7 +139,7 @@ class Search:
 
 
 def tables(labels: np.ndarray, z: np.ndarray, num_clusters: int) -> np.ndarray:
-    """Rows that each draw's class shares with each cluster, integers (draw, class, cluster); rows labelled -1 count nowhere."""
+    """Number of rows that each class and cluster share, (draw, class, cluster). Rows labelled -1 do not count."""
     size, num = z.shape[1], int(z.max()) + 1
     total = np.zeros(size * num * num_clusters, np.int32)
     offsets = np.arange(size) * num
@@ -164,7 +164,7 @@ def search(
     z: np.ndarray, loss: Loss, max_clusters: int | None, num_starts: int, rng: np.random.Generator, stop: Event,
     listener: Listener,
 ) -> Found:  # fmt: skip
-    """The partition of least expected loss over the draws z (N, S) that any start leads to."""
+    """The best partition over all starts, by expected loss over the draws z (N, S)."""
     with scope("float64"), host():
         rows = len(z)
         if rows <= CORE_ROWS:
@@ -184,10 +184,10 @@ def search(
 
 
 def host() -> AbstractContextManager:
-    """Rows that are visited one after another are no work for an accelerator."""
+    """Run on the CPU, because visits of one row after another do not suit an accelerator."""
     try:
         return jax.default_device(jax.local_devices(backend="cpu")[0])
-    except RuntimeError:  # JAX was told to know no CPU
+    except RuntimeError:  # JAX is configured without a CPU
         return nullcontext()
 
 
@@ -209,13 +209,13 @@ def _from_starts(
         state, grown = _with_room(core, core.shake(ended[key]), room, may_grow)
         if core.value(state) < lowest:
             best, lowest, room = state, core.value(state), grown
-        listener("partition", num_starts + number + 1, total, "clusters taken apart")
+        listener("partition", num_starts + number + 1, total, "dissolving clusters")
     listener("partition", total, total, "")
     return best, values, room
 
 
 def _with_room(search: Search, state: State, room: int, may_grow: bool) -> tuple[State, int]:
-    """Make room for more clusters, and settle again, for as long as all are used."""
+    """Allow more clusters and settle again, as long as all are used."""
     while may_grow and np.asarray(state.sizes).all() and room < len(search.z) and not search.stop.is_set():
         room *= 2
         state = search.settle(search.state(np.asarray(state.labels), room))
@@ -223,7 +223,7 @@ def _with_room(search: Search, state: State, room: int, may_grow: bool) -> tuple
 
 
 def _starts(core: Search, num_starts: int) -> Iterator[np.ndarray]:
-    """The best drawn partition, the most frequent class, all rows together; then in turn rows yet to be placed, and a draw."""
+    """The best drawn partition, the most frequent class, one cluster; then alternately unassigned rows, and a draw."""
     best, rows = _best_drawn(core), len(core.z)
     makers = [lambda: best, lambda: _most_frequent(core.z, best), lambda: np.zeros(rows, int)]
     makers += [
@@ -241,7 +241,7 @@ def _best_drawn(core: Search) -> np.ndarray:
 
 
 def _most_frequent(z: np.ndarray, pivot: np.ndarray) -> np.ndarray:
-    """Each row's most frequent class, after the draws' classes were named by the pivot's with which they share most rows."""
+    """Most frequent class of each row. Classes of each draw are first matched to the pivot by the rows they share."""
     num = int(z.max()) + 1
     names = inverse(assign(-tables(pivot, z, num).swapaxes(1, 2).astype(float)))  # [draw, class]
     named = names[np.arange(z.shape[1]), z]
@@ -251,7 +251,7 @@ def _most_frequent(z: np.ndarray, pivot: np.ndarray) -> np.ndarray:
 def _sweep(
     z: Integer[Array, "N S"], order: Int[Array, "N"], num: Int[Array, ""], state: State, increments: Float[Array, "M"]
 ) -> tuple[State, Int[Array, ""]]:
-    """Visit the first `num` rows of an order; a row goes where it costs least. The state, and how many went."""
+    """Move the first `num` rows of an order to their cheapest clusters. Return the state and the number of moves."""
     num_classes = state.counts.shape[1]
     classes, draws = jnp.arange(num_classes, dtype=z.dtype), jnp.arange(z.shape[1])
 
@@ -259,7 +259,7 @@ def _sweep(
         ours = z[row].astype(jnp.int32)
         own = jnp.maximum(state.labels[row], 0)
         costs = increments[state.sizes] - 2.0 * state.gains[draws, ours].mean(axis=0)
-        less = jnp.maximum(state.counts[draws, ours, own] - 1, 0)  # its own cluster, without it
+        less = jnp.maximum(state.counts[draws, ours, own] - 1, 0)  # its cluster, without the row
         stay = increments[jnp.maximum(state.sizes[own] - 1, 0)] - 2.0 * increments[less].mean()
         placed = state.labels[row] >= 0
         costs = jnp.where(jnp.arange(len(costs)) == state.labels[row], stay, costs)
@@ -276,7 +276,7 @@ def _sweep(
         )
 
     def to_next_move(carry):
-        place, state, moved = carry  # few rows move: looking for the next is a loop that leaves the counts alone
+        place, state, moved = carry  # few rows move: an inner loop finds the next one and leaves the counts unchanged
 
         def look(inner):
             moves, best = best_cluster(order[inner[0]], state)
@@ -286,7 +286,7 @@ def _sweep(
         place, moves, best = lax.while_loop(lambda inner: (inner[0] < num) & ~inner[1], look, start)
         row = order[place - 1]
         old = state.labels[row]
-        # From the old cluster, if it had one, to the new; nothing at the end of the order.
+        # Leave the old cluster, if there is one, and join the new one. No move at the end of the order.
         change, first = jnp.stack([old, best]), jnp.where(moves, jnp.where(old < 0, 1, 0), 2)
         state = lax.fori_loop(first, 2, lambda i, s: add(s, row, change[i], 2 * i.astype(jnp.int32) - 1), state)
         labels = state.labels.at[row].set(jnp.where(moves, best, old))

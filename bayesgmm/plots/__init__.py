@@ -1,4 +1,4 @@
-"""Pictures of fits and draws: each function takes results, and axes if the caller has some, and returns the axes."""
+"""Plots of fits and draws. Each function takes results, and optionally axes, and returns axes or figures."""
 
 from bayesgmm.plots.calibration import plot_calibration
 from bayesgmm.plots.checks import plot_check, plot_khat, plot_pit, plot_predictive_checks, plot_sensitivity

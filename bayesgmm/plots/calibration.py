@@ -1,4 +1,4 @@
-"""Ranks of simulation-based calibration against the uniform."""
+"""Ranks of simulation-based calibration against the uniform distribution."""
 
 from typing import Any
 
@@ -14,16 +14,17 @@ LEVEL = 0.01
 
 @styled
 def plot_calibration(calibration: Any, ax: Any = None) -> Axes:
-    """Draw the empirical distribution function of θ's ranks, less the uniform one, for each quantity.
+    """Draw the empirical distribution function of the ranks of θ, minus the uniform one, for each quantity.
 
-    If the engine is calibrated the band holds a curve, all along it, with 99 % probability (Säilynoja, Bürkner & Vehtari
-    2022). Curves of quantities whose adjusted p-value is below 1 % are coloured. One that rises above 0 and then falls below
-    tells of draws too narrow; one that stays on one side of 0, of draws that lie too high (above) or too low (below).
+    If the engine is calibrated, the simultaneous band contains a whole curve with 99 % probability (Säilynoja,
+    Bürkner & Vehtari 2022). Curves of quantities whose adjusted p-value is below 1 % are coloured. A curve that rises
+    above 0 and then falls below 0 shows draws that are too narrow. A curve that stays on one side of 0 shows draws that
+    are too high (above) or too low (below).
 
     Raises
     ------
     ArgumentError
-        With fewer than two simulations, which have no distribution function to draw a band around.
+        With fewer than two simulations, because the band is then not defined.
     """
     from arviz_stats.ecdf_utils import ecdf_pit
 

@@ -1,4 +1,4 @@
-"""Pictures of model checks: ArviZ's where it has them, in the package's look."""
+"""Plots of model checks, by ArviZ where available, in the style of the package."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from bayesgmm.plots.style import WIDTH, styled
 
 NOTICED = 0.05
-"""Sensitivity from which on ArviZ tells of it."""
+"""Sensitivity above which ArviZ reports a quantity."""
 MOST_QUANTITIES = 40
 MOST_STATISTICS = 36
 MOST_FEATURES = 12
@@ -27,7 +27,7 @@ def plot_check(check: Any) -> dict[str, Figure]:
 
 @styled
 def plot_khat(elpd: Any) -> Figure:
-    """Draw Pareto k-hat of each row (``az.plot_khat``), those above the threshold by their number."""
+    """Draw Pareto k-hat of each row (``az.plot_khat``); rows above the threshold are shown by their number."""
     import arviz as az  # ArviZ loads only when it draws
 
     rows = elpd.pareto_k.size
@@ -43,28 +43,28 @@ def plot_khat(elpd: Any) -> Figure:
 
 @styled
 def plot_pit(tree: Any) -> Figure:
-    """Draw the distribution function of each feature's LOO-PITs less the uniform one (``az.plot_ecdf_pit``)."""
+    """Draw the distribution function of the LOO-PITs of each feature minus the uniform one (``az.plot_ecdf_pit``)."""
     import arviz as az  # ArviZ loads only when it draws
 
     shown = list(tree["loo_pit"]["feature"].values[:MOST_FEATURES])
     columns = min(len(shown), 3)
     size = (WIDTH, 2.6 * -(-len(shown) // columns))
     drawn = az.plot_ecdf_pit(
-        tree, group="loo_pit", sample_dims="obs", coords={"feature": shown}, labeller=_feature_names(), cols=["feature"],
-        col_wrap=columns, figure_kwargs={"figsize": size, "layout": "constrained"},
+        tree, group="loo_pit", sample_dims="obs", coords={"feature": shown}, labeller=_feature_names(),
+        cols=["feature"], col_wrap=columns, figure_kwargs={"figsize": size, "layout": "constrained"},
         visuals={"xlabel": {"text": "LOO-PIT"}, "ylabel": {"text": "ECDF − uniform"}},
     )  # fmt: skip
     figure = drawn.viz["figure"].item()
-    low, high = figure.axes[0].get_ylim()  # which all share, and which the curve may touch
+    low, high = figure.axes[0].get_ylim()  # shared by all axes; the curve may touch them
     figure.axes[0].set_ylim(1.2 * low, 1.2 * high)
     return figure
 
 
 @styled
 def plot_predictive_checks(checks: Any) -> dict[str, Figure]:
-    """Draw statistics among their replicates (``az.plot_ppc_tstat``), a figure per aspect: tails, pairs, clusters.
+    """Draw statistics of the data and of the replicates (``az.plot_ppc_tstat``): tails, pairs, clusters, a figure each.
 
-    A dot is the data's; those that replicates all share are left out.
+    The dot is the statistic of the data. Statistics that are equal in all replicates are left out.
     """
     import arviz as az  # ArviZ loads only when it draws
 
@@ -77,8 +77,9 @@ def plot_predictive_checks(checks: Any) -> dict[str, Figure]:
         columns = min(len(names), 3)
         size = (WIDTH * columns / 3, 1.7 * -(-len(names) // columns))
         drawn = az.plot_ppc_tstat(
-            tree, var_names=names, t_stat="mean", col_wrap=columns, figure_kwargs={"figsize": size, "layout": "constrained"},
-            kind="hist" if aspect == "clusters" else "kde",  # counts of rows are no smooth figures
+            tree, var_names=names, t_stat="mean", col_wrap=columns,
+            figure_kwargs={"figsize": size, "layout": "constrained"},
+            kind="hist" if aspect == "clusters" else "kde",  # row counts are discrete
             visuals={"title": {"size": 9}, "observed_tstat": {"color": PRIOR}},
         )  # fmt: skip
         figures[aspect] = drawn.viz["figure"].item()
@@ -87,7 +88,7 @@ def plot_predictive_checks(checks: Any) -> dict[str, Figure]:
 
 @styled
 def plot_sensitivity(table: Any, ax: Any = None) -> Axes:
-    """Draw how much each quantity moves with the prior and with the likelihood (`prior_sensitivity`); return the axes."""
+    """Draw the sensitivity of each quantity to the prior and to the likelihood (`prior_sensitivity`)."""
     shown = table.loc[table["prior"].sort_values(ascending=False).index[:MOST_QUANTITIES]]
     shown = table.loc[[name for name in table.index if name in shown.index]]
     ax = ax or plt.subplots(figsize=(WIDTH, 1.0 + 0.2 * len(shown)), layout="constrained")[1]
@@ -100,14 +101,14 @@ def plot_sensitivity(table: Any, ax: Any = None) -> Axes:
     ax.set_ylim(-0.7, len(shown) - 0.3)
     ax.set_xlim(left=0.0)
     ax.set_xlabel("power-scaling sensitivity")
-    left = f" (of {len(table)}, the {len(shown)} most sensitive)" if len(shown) < len(table) else ""
-    ax.set_title(f"What moves with the prior, and with the likelihood{left}")
+    left = f" (of {len(table)}, the {len(shown)} most sensitive to the prior)" if len(shown) < len(table) else ""
+    ax.set_title(f"Sensitivity to the prior and to the likelihood{left}")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return ax
 
 
 def _feature_names() -> Any:
-    """Titles that name the feature alone."""
+    """A labeller whose titles show only the feature."""
     from arviz_base.labels import BaseLabeller
 
     class Features(BaseLabeller):

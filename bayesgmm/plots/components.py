@@ -1,4 +1,4 @@
-"""The data, with each engine's components drawn on them."""
+"""The data with the components of each engine."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,24 +25,25 @@ LINES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), "-.")
 
 @styled
 def plot_components(results: Results, ax: Any = None, features: tuple[int, int] | None = None) -> Axes:
-    """Draw the data with each engine's components.
+    """Draw the data with the components of each engine.
 
-    One feature: a histogram with each engine's density. Two: a scatter with the ellipse that holds 90 % of each component,
-    at the point estimate or the posterior mean. More: a triangle of such scatters over the first four features.
+    One feature: a histogram with the density of each engine. Two: a scatter plot with the ellipse that contains 90 % of
+    each component, at the point estimate or the posterior mean. More: a triangle of such scatter plots over the first
+    four features.
 
     Parameters
     ----------
     results
         Fits and posteriors by name, on the same data.
     ax
-        Axes to draw on; ignored where a triangle of scatters is drawn.
+        Axes to draw on; ignored for a triangle of scatter plots.
     features
         Indices of the two features to show.
 
     Returns
     -------
     Axes
-        The axes, or the first of the triangle.
+        The axes, or the first axes of the triangle.
     """
     table = next(iter(results.values())).table
     if table.dim == 1:
@@ -63,7 +64,7 @@ def plot_components(results: Results, ax: Any = None, features: tuple[int, int] 
 
 
 def mean_params(result: MixtureFit | Posterior) -> Params:
-    """The point estimate, or the posterior mean of weights, means and covariances in the common labelling."""
+    """The point estimate, or the posterior mean of weights, means and covariances after relabelling."""
     if isinstance(result, MixtureFit):
         return result.params
     weights, means, covariances = result.params.weights, result.params.means, result.params.covariances

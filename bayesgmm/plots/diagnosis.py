@@ -1,4 +1,4 @@
-"""Pictures of a diagnosis: ranks of what labels cannot touch, and the cloud of the draws' components by name."""
+"""Plots of a diagnosis: ranks of label-invariant quantities, and the relabelled components of the draws."""
 
 from typing import Any
 
@@ -17,16 +17,16 @@ SHOWN = ("log_posterior", "sorted_weights", "mixture_sd", "log_density", "alloca
 
 
 def can_rank(view: Any) -> bool:
-    """Whether there are chains to rank among each other."""
+    """Whether there are at least two chains, of at least `FEWEST_DRAWS` draws."""
     return view.sizes["chain"] > 1 and view.sizes["draw"] >= FEWEST_DRAWS
 
 
 @styled
 def plot_ranks(view: Any) -> Figure:
-    """Rank plots of the label-invariant quantities, by ArviZ: distribution functions of each chain's ranks, less the uniform.
+    """Rank plots of the label-invariant quantities (ArviZ): distribution function of each chain's ranks minus uniform.
 
-    Where p is below α, black dots mark what tells the chains apart. The test is for independent draws (of 4 × 1,000 draws
-    with autocorrelation 0.6 it rejects 43 % at 1 %), so chains are thinned first.
+    If p is below α, black dots mark the differences between chains. The test assumes independent draws (for 4 × 1,000
+    draws with autocorrelation 0.6 it rejects 43 % at level 1 %), so the chains are thinned first.
 
     Parameters
     ----------
@@ -36,14 +36,14 @@ def plot_ranks(view: Any) -> Figure:
     Raises
     ------
     ArgumentError
-        With a single chain, or fewer than four draws: there is nothing to rank among.
+        With a single chain, or fewer than four draws.
     """
     import arviz as az
     import xarray as xr
 
     if not can_rank(view):
         raise ArgumentError(
-            f"{view.sizes['chain']} chain(s) of {view.sizes['draw']} draws cannot be ranked among each other: it takes two "
+            f"{view.sizes['chain']} chain(s) of {view.sizes['draw']} draws cannot be ranked. Rank plots need two "
             f"chains of {FEWEST_DRAWS} draws. Run four chains."
         )
     names = [name for name in SHOWN if name in view] or list(view.data_vars)
@@ -58,9 +58,9 @@ def plot_ranks(view: Any) -> Figure:
 
 @styled
 def plot_point_process(relabelling: Relabelling, ax: Any = None) -> Axes:
-    """Draw each component of each draw as a point, in the colour of its name; draws whose naming is in doubt are hollow.
+    """Draw each component of each draw as a point, coloured by label; draws with labels in doubt are hollow.
 
-    The first two numbers of the means are the axes, or mean and weight where there is but one (the point-process
+    The axes are the first two features of the means, or mean and weight for a single feature (the point-process
     representation of Frühwirth-Schnatter 2006, section 3.7.1).
     """
     ax = ax or plt.subplots(figsize=(WIDTH, 4.6), layout="constrained")[1]

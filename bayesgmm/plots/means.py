@@ -1,4 +1,4 @@
-"""How sure the posterior is of each mean, engine beside engine."""
+"""Posterior uncertainty of each component mean, by engine."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,9 +17,9 @@ MOST_FEATURES = 4
 
 @styled
 def plot_means(results: Mapping[str, MixtureFit | Posterior], axes: Any = None) -> np.ndarray:
-    """Draw each component's mean, feature by feature: 50 % and 94 % intervals for draws, a diamond for point estimates.
+    """Draw the mean of each component and feature: 50 % and 94 % intervals for draws, a diamond for a point estimate.
 
-    Each panel has its own scale, so that differences between engines show however far apart the components are.
+    Each panel has a separate scale, so that differences between engines are visible even if components are far apart.
 
     Parameters
     ----------

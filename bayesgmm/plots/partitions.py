@@ -1,4 +1,4 @@
-"""Which rows the posterior puts together, and which of them it is not sure of."""
+"""Plots of a partition: posterior co-clustering, and the uncertainty of each row."""
 
 from typing import Any
 
@@ -14,17 +14,17 @@ from bayesgmm.plots.style import WIDTH, component_color, styled
 MOST_ROWS = 400
 MOST_POINTS = 5000
 LITTLE = 0.1
-"""Uncertainty that is drawn as such, even where it is the largest."""
+"""Point sizes are scaled by the largest uncertainty, or by this value if it is larger."""
 MOST_NAMED = 10
-"""Clusters that get a name in the legend."""
+"""Most clusters that the legend lists."""
 SHADES = LinearSegmentedColormap.from_list("together", ["#FFFFFF", "#9DC3E6", "#0072B2", "#0B2545"])
 
 
 @styled
 def plot_similarity(partition: Any, ax: Any = None) -> Axes:
-    """Draw the posterior similarity matrix as a heat map, rows in the order of their cluster and then their uncertainty.
+    """Draw the posterior similarity matrix as a heat map, with rows sorted by cluster and then by uncertainty.
 
-    Lines part the clusters. Of more than 400 rows every so-manieth in that order is shown.
+    Lines separate the clusters. Of more than 400 rows, 400 at equal steps in this order are shown.
     """
     ax = ax or plt.subplots(figsize=(0.72 * WIDTH, 0.6 * WIDTH), layout="constrained")[1]
     order = np.lexsort((partition.uncertainty, partition.labels))
@@ -46,19 +46,19 @@ def plot_similarity(partition: Any, ax: Any = None) -> Axes:
     ax.set_xlabel(f"{len(rows)} rows" if len(rows) == len(order) else f"{len(rows)} of {len(order)} rows")
     ax.set_title(f"Posterior similarity, {partition.num_clusters} clusters")
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.8)
-    bar.set_label("probability of being together")
+    bar.set_label("co-clustering probability")
     bar.outline.set_visible(False)
     return ax
 
 
 @styled
 def plot_uncertainty(partition: Any, ax: Any = None) -> Axes:
-    """Draw the data coloured by cluster; the less certain a row's company, the larger and paler its point.
+    """Draw the data coloured by cluster; rows with higher uncertainty have larger and paler points.
 
-    One feature: uncertainty against it. More: a scatter of the first two.
+    One feature: uncertainty against the feature. More: a scatter plot of the first two.
     """
     if partition.table is None:
-        raise ArgumentError("This picture needs the data: hand them to bg.partition by x=.")
+        raise ArgumentError("This plot needs the data. Pass them to bg.partition as x=.")
     ax = ax or plt.subplots(figsize=(WIDTH, 5.0), layout="constrained")[1]
     table, step = partition.table, max(1, len(partition.labels) // MOST_POINTS)
     labels, doubt = partition.labels[::step], partition.uncertainty[::step]
@@ -75,7 +75,7 @@ def plot_uncertainty(partition: Any, ax: Any = None) -> Axes:
     ax.set_ylabel("uncertainty" if flat else table.features[1])
     if flat:
         ax.set_ylim(bottom=-0.03 * ax.get_ylim()[1])
-    told = "uncertainty" if flat else "larger and paler points are less certain,"
+    told = "uncertainty" if flat else "larger and paler points have higher uncertainty,"
     ax.set_title(f"{partition.num_clusters} clusters; {told} up to {doubt.max():.2g}")
     _name_clusters(partition, ax)
     return ax

@@ -1,4 +1,4 @@
-"""The table of fits as a picture: the criterion against the number of components, family by family."""
+"""Plot of the table of fits: the criterion against the number of components, by family."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,16 +13,16 @@ MOST_COLOURED = 5
 
 @styled
 def plot_table(table: FitTable, ax: Axes | None = None) -> Axes:
-    """Draw the criterion against the number of components: the families that come nearest to the best in colour.
+    """Draw the criterion against the number of components, with the best families in colour.
 
-    Smaller is better. Hollow marks are cells that are flagged as spurious; the best model wears a ring.
+    Smaller is better. Hollow marks are cells that are flagged as spurious. A ring marks the best model.
 
     Parameters
     ----------
     table
         Result of `bayesgmm.fit_table`.
     ax
-        Axes to draw in; made if None.
+        Axes to draw on; created if None.
     """
     if ax is None:
         _, ax = plt.subplots(figsize=(WIDTH, 4.6), layout="constrained")
@@ -36,8 +36,8 @@ def plot_table(table: FitTable, ax: Axes | None = None) -> Axes:
         color = "#C9C9C9" if place is None else COMPONENT_COLORS[place]
         column = values[family].to_numpy(float)
         ax.plot(
-            sizes, column, color=color, linewidth=1.0 if place is None else 1.8, zorder=2 if place is None else 4 - place / 10,
-            label=family if place is not None else None,
+            sizes, column, color=color, linewidth=1.0 if place is None else 1.8,
+            zorder=2 if place is None else 4 - place / 10, label=family if place is not None else None,
         )  # fmt: skip
         for flagged, face in ((False, color), (True, "white")):
             chosen = spurious[:, j] == flagged
@@ -55,9 +55,9 @@ def plot_table(table: FitTable, ax: Axes | None = None) -> Axes:
     handles, labels = ax.get_legend_handles_labels()
     names = [values.columns[j] for j in coloured]
     ranked = sorted(zip(handles, labels, strict=True), key=lambda pair: names.index(pair[1]))
-    legend = ax.legend(*zip(*ranked, strict=True), title="nearest the best", loc="upper right", alignment="left")
+    legend = ax.legend(*zip(*ranked, strict=True), title="closest to the best", loc="upper right", alignment="left")
     legend.get_title().set_fontsize(8)
-    # What lies far above the best is of no interest: let those lines leave the picture.
+    # Values far above the best are not of interest: the axis cuts them off.
     shown = values.to_numpy(float)
     top = max(np.nanquantile(shown, 0.6), np.nanmax(shown[:, coloured], axis=1).min())
     cut = bool(np.nanmax(shown) > height + 1.5 * (top - height))
@@ -66,6 +66,6 @@ def plot_table(table: FitTable, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("number of components")
     ax.set_ylabel(f"{table.criterion.upper()} (smaller is better)")
-    remarks = ["hollow: flagged as spurious"] * bool(spurious.any()) + ["far worse ones are cut off"] * cut
+    remarks = ["hollow: flagged as spurious"] * bool(spurious.any()) + ["much worse models are cut off"] * cut
     ax.set_title("; ".join([f"Best: {table.best_model} (ringed)", *remarks]))
     return ax

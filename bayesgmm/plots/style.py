@@ -1,4 +1,4 @@
-"""One look for every picture, without touching the user's matplotlib settings."""
+"""One style for all plots; the matplotlib settings of the user do not change."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -16,10 +16,10 @@ ENGINE_COLORS = {
     "nuts": "#0072B2",
 }
 WIDTH = 8.5
-"""Inches, of every picture: in a report all then have one size of type."""
+"""Width of every figure in inches, so that all figures of a report have the same font size."""
 
 COMPONENT_COLORS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#7B3294", "#7F7F7F", "#B8860B")
-"""After Okabe & Ito, told apart by colour-blind readers too; none is an engine's colour."""
+"""After Okabe & Ito, distinguishable for colour-blind readers; disjoint from `ENGINE_COLORS`."""
 
 RC: dict[Any, Any] = {
     "axes.spines.top": False,
@@ -46,7 +46,7 @@ RC: dict[Any, Any] = {
 
 
 def styled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Draw inside the package's look."""
+    """Make `function` draw in the style of the package."""
 
     @wraps(function)
     def wrapped(*args, **kwargs):
@@ -57,10 +57,10 @@ def styled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def engine_color(name: str) -> str:
-    """Colour of an engine; anything unknown is purple."""
+    """Colour of an engine; purple for an unknown name."""
     return ENGINE_COLORS.get(name, "#7B3294")
 
 
 def component_color(k: int) -> str:
-    """Colour of a component, cycling."""
+    """Colour of component `k`; the colours repeat."""
     return COMPONENT_COLORS[k % len(COMPONENT_COLORS)]

@@ -1,4 +1,4 @@
-"""How the engines got there: traces of chains, and the ascent of EM."""
+"""Traces of chains, and the ascent of EM."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,8 +16,8 @@ from bayesgmm.results.posterior import Posterior
 def plot_traces(posteriors: Mapping[str, Posterior], axes: Any = None) -> np.ndarray:
     """Draw traces side by side: log posterior (a line per chain), then weights and first-feature means per component.
 
-    The log posterior does not depend on labels: judge mixing there. The other rows are in the common labelling; a
-    component that jumps between levels tells of label switching or of several modes.
+    The log posterior is label-invariant: assess mixing there. The other rows are relabelled. A component that jumps
+    between levels indicates label switching or several modes.
 
     Parameters
     ----------
@@ -44,7 +44,10 @@ def plot_traces(posteriors: Mapping[str, Posterior], axes: Any = None) -> np.nda
 
 @styled
 def plot_ascent(fits: Mapping[str, MixtureFit], ax: Any = None) -> Axes:
-    """Draw what was still to gain in the objective after each M-step (log scale: a straight line is EM's linear rate)."""
+    """Draw the gap between the objective and its maximum after each M-step.
+
+    On the log scale, the linear convergence of EM is a straight line.
+    """
     ax = ax or plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")[1]
     for name, fit in fits.items():
         left = fit.trace.max() - fit.trace
@@ -52,7 +55,7 @@ def plot_ascent(fits: Mapping[str, MixtureFit], ax: Any = None) -> Axes:
         ax.plot(steps, left[steps], marker="o", markersize=2.5, linewidth=1.2, color=engine_color(name), label=name)
     ax.set_yscale("log")
     ax.set_xlabel("M-steps")
-    ax.set_ylabel("objective still to gain")
+    ax.set_ylabel("maximum − objective")
     ax.legend()
     return ax
 

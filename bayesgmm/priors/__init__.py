@@ -1,1 +1,1 @@
-"""Priors as users write them, what each says within a covariance family, and their posteriors given z."""
+"""Priors as users specify them, priors within a covariance family, and posteriors given z."""

@@ -1,4 +1,4 @@
-"""The belief about weights."""
+"""The Dirichlet distribution of the weights."""
 
 from typing import Any, NamedTuple
 
@@ -22,16 +22,16 @@ class Dirichlet(NamedTuple):
     concentration: Any
 
     def update(self, counts: Float[Array, "K"]) -> "Dirichlet":
-        """Belief after counting the rows of each component."""
+        """The posterior given the number of rows in each component."""
         return Dirichlet(self.concentration + counts)
 
     def mode(self) -> Float[Array, "K"]:
-        """``(α_k - 1) / Σ (α_j - 1)``; a component with ``α_k < 1`` has its optimum at weight zero."""
+        """``(α_k - 1) / Σ (α_j - 1)``; a component with ``α_k < 1`` has its mode at weight zero."""
         excess = jnp.maximum(self.concentration - 1.0, 0.0)
         return excess / jnp.sum(excess)
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "K"]:
-        """Draw weights; a weight too small for its precision is the smallest number above 0, so that its log is finite."""
+        """Draw weights. A weight that underflows is set to the smallest positive normal number: its log is finite."""
         alpha = jnp.asarray(self.concentration)
         weights = jax.nn.softmax(jr.loggamma(key, alpha, dtype=alpha.dtype))
         return jnp.maximum(weights, jnp.finfo(alpha.dtype).tiny)
@@ -46,9 +46,9 @@ class Dirichlet(NamedTuple):
         return digamma(self.concentration) - digamma(jnp.sum(jnp.asarray(self.concentration)))
 
     def occupied(self, num_rows: int, num_components: int | None = None) -> np.ndarray:
-        """``P(K₊ = k)`` for k = 0 … K: how many components `num_rows` rows occupy under this prior, before any data are seen.
+        """Prior probabilities ``P(K₊ = k)``, k = 0 … K, of the number of components that `num_rows` rows occupy.
 
-        By Pólya's urn: after n rows in k components the next falls into an empty one with probability
+        They follow from the Pólya urn: after n rows in k components the next row enters an empty one with probability
         ``(K - k) α / (n + K α)`` (Frühwirth-Schnatter, Malsiner-Walli & Grün 2021, section 2).
 
         Raises
@@ -60,7 +60,9 @@ class Dirichlet(NamedTuple):
         if alpha.ndim == 0 and num_components is None:
             raise PriorError("Say how many components there are: occupied(num_rows, num_components).")
         if np.ptp(alpha) > 0:
-            raise PriorError("The components of this prior differ in concentration; occupied() is for equal ones.")
+            raise PriorError(
+                "The components of this prior differ in concentration. occupied() needs equal concentrations."
+            )
         num = int(num_components or len(alpha))
         a = float(alpha.flat[0])
         chances = np.zeros(num + 1)

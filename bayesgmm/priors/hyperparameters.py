@@ -1,4 +1,4 @@
-"""Hyperparameters as users give them: brought to full shape, checked, padded and described."""
+"""Hyperparameters as users give them: expanded to full shape, checked, padded and described."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ def in_full(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
     Raises
     ------
     PriorError
-        If it has a shape that does not fit.
+        If its shape does not fit.
     """
     value = np.asarray(value, float)
     k, d = shape[0], shape[-1]
@@ -34,13 +34,13 @@ def in_full(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
     except ValueError:
         raise PriorError(
             f"The prior's {name} has shape {value.shape}, which does not fit {k} components"
-            f"{f' in {d} dimensions' if len(shape) > 1 else ''}: expected a shape that broadcasts to {shape}. Rebuild the "
-            "prior for these data, or use 'default'."
+            f"{f' in {d} dimensions' if len(shape) > 1 else ''}: expected a shape that broadcasts to {shape}. Rebuild "
+            "the prior for these data, or use 'default'."
         ) from None
 
 
 def fault_of_inverse_wishart(df: np.ndarray, scale: np.ndarray) -> str | None:
-    """Why ``IW(df, scale)`` is no probability distribution; None if it is one."""
+    """Why ``IW(df, scale)`` is not a probability distribution; None if it is one."""
     dim = scale.shape[-1]
     if (df <= dim - 1).any():
         return f"the inverse-Wishart needs df > D - 1 = {dim - 1}, got {df.min():g}"
@@ -48,7 +48,7 @@ def fault_of_inverse_wishart(df: np.ndarray, scale: np.ndarray) -> str | None:
 
 
 def fault_of_matrix(name: str, matrix: np.ndarray) -> str | None:
-    """Why matrices cannot be covariances; None if they can."""
+    """Why matrices cannot be covariances; None if they can be."""
     size = np.sqrt(np.abs(np.diagonal(matrix, axis1=-2, axis2=-1)))
     if (np.abs(matrix - matrix.swapaxes(-1, -2)) > 1e-8 * size[:, :, None] * size[:, None, :]).any():
         return f"the {name} is not symmetric"
@@ -58,7 +58,7 @@ def fault_of_matrix(name: str, matrix: np.ndarray) -> str | None:
 
 
 def pad_components(values: Any, num_components: int) -> np.ndarray:
-    """A hyperparameter (K, …) as a new array for more components, 0 for those beyond K."""
+    """A hyperparameter (K, …) as a new array for more components, with 0 for those beyond K."""
     values = np.asarray(values, float)
     return np.pad(values, [(0, num_components - len(values))] + [(0, 0)] * (values.ndim - 1))
 
@@ -66,7 +66,7 @@ def pad_components(values: Any, num_components: int) -> np.ndarray:
 def describe_components(
     hyperparameters: dict[str, Any], lines: Callable[[str, dict[str, Any]], list[str]]
 ) -> list[str]:
-    """Lines for each component, from its own hyperparameters; for k once, if all components have the same."""
+    """Lines for each component. If all have the same hyperparameters, the lines appear once, for k."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(hyperparameters)]
     same = all((leaf == leaf[:1]).all() for leaf in leaves)
     found = []

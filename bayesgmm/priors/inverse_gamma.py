@@ -18,9 +18,10 @@ from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart
 class NormalInverseGamma(NamedTuple):
     """``σ²_kj ~ IG(shape, scale_j)``, ``μ_kj | σ²_kj ~ N(loc_j, σ²_kj / strength)``.
 
-    For diagonal and spherical covariances, or one feature; spherical ones have one ``σ²_k ~ IG(shape, mean of scale)``.
-    Results hold the `NormalInverseWishart` that it equals there, with ``df = 2 shape`` and the diagonal ``2 scale``. The
-    methods here are those of diagonal covariances: each feature has a normal-inverse-Wishart of one dimension.
+    For diagonal and spherical covariances, or one feature. Spherical covariances have one variance,
+    ``σ²_k ~ IG(shape, mean of scale)``. Results hold the equivalent `NormalInverseWishart`, with ``df = 2 shape`` and
+    the diagonal ``2 scale``. The methods are for diagonal covariances: each feature has a one-dimensional
+    normal-inverse-Wishart.
     """
 
     loc: Any
@@ -32,7 +33,7 @@ class NormalInverseGamma(NamedTuple):
     sites_are_theta = True
 
     def taken_by(self, family: Family) -> NormalInverseWishart:
-        """The (full) prior as a covariance family takes it: as the `NormalInverseWishart` that it equals there.
+        """The (full) prior in the form that a covariance family accepts: the equivalent `NormalInverseWishart`.
 
         Raises
         ------
@@ -41,13 +42,13 @@ class NormalInverseGamma(NamedTuple):
         """
         if family.orientation != "I" and np.shape(self.loc)[-1] > 1:
             raise PriorError(
-                f"NormalInverseGamma is a prior of variances; covariances of the family {family.name} have correlations too. "
-                "Use covariance_type='diag' or 'spherical', or a NormalInverseWishart prior."
+                f"NormalInverseGamma is a prior of variances. Covariances of the family {family.name} have "
+                "correlations too. Use covariance_type='diag' or 'spherical', or a NormalInverseWishart prior."
             )
         return self.as_wishart()
 
     def numpyro_sites(self) -> tuple[Any, Any]:
-        """NumPyro's sample statements of this (full) prior; returns means and (diagonal) Cholesky factors."""
+        """The NumPyro sample statements of this (full) prior; returns means and (diagonal) Cholesky factors."""
         import numpyro
         import numpyro.distributions as dist
 
@@ -65,8 +66,8 @@ class NormalInverseGamma(NamedTuple):
         """Every hyperparameter in full shape, as NumPy arrays; see `Belief.expand`."""
         k, d = num_components, dim
         return NormalInverseGamma(
-            in_full("loc", self.loc, (k, d)), in_full("strength", self.strength, (k,)), in_full("shape", self.shape, (k,)),
-            in_full("scale", self.scale, (k, d)),
+            in_full("loc", self.loc, (k, d)), in_full("strength", self.strength, (k,)),
+            in_full("shape", self.shape, (k,)), in_full("scale", self.scale, (k, d)),
         )  # fmt: skip
 
     def as_wishart(self) -> NormalInverseWishart:
@@ -76,14 +77,14 @@ class NormalInverseGamma(NamedTuple):
 
     def fault(self, variances_only: bool = False) -> str | None:
         """Why this (full) prior is not a probability distribution; None if it is one."""
-        del variances_only  # always
+        del variances_only  # it is always a prior of variances
         if not all(np.isfinite(value).all() for value in self):
             return "a hyperparameter is not finite"
         wrong = [name for name in ("strength", "shape", "scale") if (np.asarray(getattr(self, name)) <= 0).any()]
         return f"NormalInverseGamma needs {' and '.join(wrong)} above 0" if wrong else None
 
     def update(self, stats: Stats) -> "NormalInverseGamma":
-        """Conjugate update: it uses only the diagonals of the scatters."""
+        """Conjugate update, from the diagonals of the scatters only."""
         num, dim = jnp.shape(self.loc)
         spreads = jnp.diagonal(stats.scatters, axis1=-2, axis2=-1).reshape(-1, 1, 1)
         seen = Stats(jnp.repeat(stats.counts, dim), stats.means.reshape(-1, 1), spreads, stats.value)

@@ -22,7 +22,7 @@ def sample_inverse_wishart(
     diagonal = jnp.sqrt(2.0 * jr.gamma(key_diagonal, shape, dtype=scale.dtype))
     below = jnp.tril(jr.normal(key_below, (num, dim, dim), scale.dtype), -1)
     bartlett = below + diagonal[:, :, None] * jnp.eye(dim, dtype=scale.dtype)
-    # For W ~ Wishart(df, I), a lower-triangular factor of W⁻¹ is B⁻¹, with the rows of B in reversed order of freedom.
+    # BᵀB ~ Wishart(df, I) if degrees of freedom increase down the diagonal of B; then B⁻¹ factors its inverse.
     return matmul(cholesky(scale), inverse_tril(bartlett))
 
 

@@ -1,7 +1,7 @@
-"""Separate priors of scales and correlations: ``Σ = diag(s) R diag(s)``, ``s_j`` half-normal or log-normal, ``R ~ LKJ``.
+"""Separate priors for scales and correlations: ``Σ = diag(s) R diag(s)``.
 
-(Barnard, McCulloch & Meng 2000; Lewandowski, Kurowicka & Joe 2009.) Nothing in it is conjugate, so only engines
-that follow gradients take it.
+``s_j`` is half-normal or log-normal, and ``R ~ LKJ`` (Barnard, McCulloch & Meng 2000; Lewandowski, Kurowicka & Joe
+2009). The prior is not conjugate, so only gradient-based engines accept it.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from bayesgmm.runtime.formatting import array_words, significant
 
 
 class HalfNormal(NamedTuple):
-    """``s ~ |N(0, scale²)|``; ``scale`` in the user's units, one for all features or one for each."""
+    """``s ~ |N(0, scale²)|``; ``scale`` is in the user's units, one for all features or one for each."""
 
     scale: Any
 
@@ -102,11 +102,11 @@ class LogNormal(NamedTuple):
 
 
 class NormalTimesLKJ(NamedTuple):
-    """``μ_k ~ N(loc, covariance)``, ``Σ_k = diag(s_k) R_k diag(s_k)`` with ``s_kj ~ scales`` and ``R_k ~ LKJ(concentration)``.
+    """``μ_k ~ N(loc, covariance)``, ``Σ_k = diag(s_k) R_k diag(s_k)``, with separate priors for s_k and R_k.
 
-    In the user's units. ``loc`` and ``covariance`` as in `NormalTimesInverseWishart`; ``concentration`` is 1 for a uniform
-    density over correlation matrices, above 1 to favour small correlations; ``scales`` is `HalfNormal` or `LogNormal`.
-    Diagonal covariances have no R; tied ones have one Σ.
+    ``s_kj ~ scales``, a `HalfNormal` or `LogNormal`, and ``R_k ~ LKJ(concentration)``. ``concentration = 1`` gives a
+    uniform density over correlation matrices; values above 1 favour small correlations. ``loc`` and ``covariance`` are
+    as in `NormalTimesInverseWishart`, in the user's units. Diagonal covariances have no R; tied ones have one Σ.
     """
 
     loc: Any
@@ -118,12 +118,12 @@ class NormalTimesLKJ(NamedTuple):
     sites_are_theta = False
 
     def taken_by(self, family: Family) -> "NormalTimesLKJ":
-        """The prior as a covariance family takes it: this one."""
+        """The prior in the form that a covariance family accepts: unchanged."""
         del family
         return self
 
     def within(self, family: Family) -> tuple["Separated", float]:
-        """What this (full) prior says within a covariance family, and the log of its constant; see `separated`."""
+        """The (full) prior within a covariance family, and the log of its constant; see `separated`."""
         return separated(self, family)
 
     def describe(self, family: Family) -> list[str]:
@@ -140,7 +140,7 @@ class NormalTimesLKJ(NamedTuple):
         return describe_components(self._asdict(), lines)
 
     def numpyro_sites(self) -> tuple[Any, Any]:
-        """NumPyro's sample statements of this (full) prior, with free covariances; returns means and Cholesky factors."""
+        """The NumPyro sample statements of this (full) prior, for free covariances; returns means, Cholesky factors."""
         import numpyro
         import numpyro.distributions as dist
 
@@ -157,7 +157,7 @@ class NormalTimesLKJ(NamedTuple):
         return means, trils
 
     def unbounded_because(self, family: Family, values: np.ndarray) -> str | None:
-        """Why the posterior density has no highest mode; None, for no engine looks for it under this prior."""
+        """Why the posterior density has no highest mode. Always None: EM does not accept this prior."""
         del family, values
 
     def expand(self, num_components: int, dim: int) -> "NormalTimesLKJ":
@@ -175,7 +175,7 @@ class NormalTimesLKJ(NamedTuple):
 
     @property
     def scale(self) -> Array:
-        """Covariances with each feature's scale at the median of its prior, (K, D, D)."""
+        """Diagonal covariances with each scale at its prior median, (K, D, D)."""
         typical = self.scales.median()
         return jnp.eye(jnp.shape(self.loc)[-1]) * (typical**2)[..., None, :]
 
@@ -191,19 +191,19 @@ class NormalTimesLKJ(NamedTuple):
         return Separated(self, restrict_flat(flat_components(*jnp.shape(self.loc)), FAMILIES["VVV"]))
 
     def log_normaliser(self) -> Float[Array, ""]:
-        """The constant of that density, summed over components."""
+        """The constant of the density, summed over components."""
         num, dim = jnp.shape(self.loc)
         volumes = jnp.sum(log_volume_of_correlations(dim, jnp.asarray(self.concentration)))
         return normal_constant(self.covariance) - num * dim * math.log(2.0) - volumes
 
     def fault(self, variances_only: bool = False) -> str | None:
         """Why this (full) prior is not a probability distribution; None if it is one."""
-        del variances_only  # scales and correlations have their own conditions, whatever the family
+        del variances_only  # the conditions are the same for all families
         if not all(np.isfinite(value).all() for value in jax.tree.leaves(self)):
             return "a hyperparameter is not finite"
         if (np.asarray(self.concentration) <= 0).any():
             return "the LKJ concentration must be above 0"
-        return self.scales.fault() or fault_of_matrix("covariance of the mean's prior", np.asarray(self.covariance))
+        return self.scales.fault() or fault_of_matrix("prior covariance of the means", np.asarray(self.covariance))
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["own", "space"], meta_fields=[])
@@ -213,18 +213,18 @@ class Separated:
 
     own: NormalTimesLKJ
     space: Restricted
-    """The family, under no prior."""
+    """The family, with a flat prior."""
 
     conjugacy: ClassVar[Conjugacy] = Conjugacy.NONE
 
     @property
     def family(self) -> Family:
-        """What is free in the covariances."""
+        """The covariance family."""
         return self.space.family
 
     @property
     def metric(self) -> Array:
-        """The features' units, (D,)."""
+        """Units of the features, (D,)."""
         return self.space.metric
 
     @property
@@ -239,7 +239,7 @@ class Separated:
 
     @property
     def _counted(self) -> int:
-        """How many covariances there are: the first of them, if all are one."""
+        """Number of distinct covariances: 1 if the family is pooled, else K."""
         return 1 if self.family.pooled else jnp.shape(self.own.loc)[0]
 
     def project(self, params: Params) -> Params:
@@ -247,9 +247,9 @@ class Separated:
         return self.space.project(params)
 
     def log_kernel(self, means: Array, whiteners: Array, log_diagonals: Array) -> Float[Array, ""]:
-        """Log density over means and what is free in the covariances, without the constants of means and correlations.
+        """Log density over means and free covariance parameters, without the constants of means and correlations.
 
-        ``dΣ / d(s, R) = 2^D Π s_j^D`` for free matrices, ``dσ² / ds = 2 s`` for diagonal ones.
+        The Jacobian is ``dΣ / d(s, R) = 2^D Π s_j^D`` for free matrices, and ``dσ² / ds = 2 s`` for diagonal ones.
         """
         num, dim = self._counted, means.shape[-1]
         log_s = 0.5 * jnp.log(jnp.diagonal(gram(inverse_tril(whiteners)), axis1=-2, axis2=-1))[:num]
@@ -262,7 +262,7 @@ class Separated:
 
     def sample(self, key: PRNGKeyArray, present: Params | None = None) -> tuple[Array, Array]:
         """Draw (means, Cholesky factors)."""
-        from numpyro.distributions import LKJCholesky  # NumPyro loads only where it is needed
+        from numpyro.distributions import LKJCholesky  # NumPyro is imported only when needed
 
         del present
         key_means, key_scales, key_factors = jr.split(key, 3)
@@ -275,13 +275,14 @@ class Separated:
         else:
             keys = jr.split(key_factors, num)
             factors = jnp.stack([
-                jnp.asarray(LKJCholesky(dim, jnp.asarray(self.own.concentration)[k]).sample(keys[k])) for k in range(num)
+                jnp.asarray(LKJCholesky(dim, jnp.asarray(self.own.concentration)[k]).sample(keys[k]))
+                for k in range(num)
             ])  # fmt: skip
         trils = s[:, :, None] * factors
         return means, jnp.broadcast_to(trils[: self._counted], (num, dim, dim))
 
     def standardise(self, frame: Frame) -> "Separated":
-        """The same in standardised coordinates."""
+        """The same prior in standardised coordinates."""
         loc, covariance, concentration, scales = self.own
         loc, covariance = (loc - frame.center) / frame.scale, covariance / outer(jnp.asarray(frame.scale))
         own = NormalTimesLKJ(loc, covariance, concentration, scales.in_units(jnp.asarray(frame.scale)))
@@ -289,22 +290,24 @@ class Separated:
 
 
 def separated(prior: NormalTimesLKJ, family: Family) -> tuple[Separated, float]:
-    """The (full) prior within a covariance family, and the log of its constant: 2 per scale (σ² = s²), means, correlations.
+    """The (full) prior within a covariance family, and the log of its constant.
+
+    The constant has a factor 1/2 for each scale (σ² = s²), and the constants of means and correlations.
 
     Raises
     ------
     PriorError
-        If the family is none of VVV, EEE, VVI and EEI.
+        If the family is not VVV, EEE, VVI or EEI, or if it has one covariance but K different priors for it.
     """
     num, dim = np.shape(prior.loc)
     if family.name not in ("VVV", "EEE", "VVI", "EEI"):
         raise PriorError(
-            f"NormalTimesLKJ is a prior of free, tied or diagonal covariances, not of {family.name}. Use covariance_type="
-            "'full', 'tied' or 'diag' (or EEI), or a NormalInverseWishart prior."
+            f"NormalTimesLKJ is a prior of free, tied or diagonal covariances, not of {family.name}. Use "
+            "covariance_type='full', 'tied' or 'diag' (or EEI), or a NormalInverseWishart prior."
         )
     if family.pooled and any(np.ptp(value, axis=0).any() for value in (prior.concentration, *prior.scales)):
         raise PriorError(
-            "One covariance for all components has one prior: give its hyperparameters without an axis of K."
+            "All components share one covariance, so it has one prior. Give its hyperparameters without a K axis."
         )
     counted = 1 if family.pooled else num
     with jax.enable_x64(True):

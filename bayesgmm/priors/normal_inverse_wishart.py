@@ -1,6 +1,6 @@
 """The conjugate prior of means and covariances: normal-inverse-Wishart.
 
-Prior and posterior have one type, as conjugacy means: ``prior.update(stats)`` is the posterior given z.
+Prior and posterior have the same type, by conjugacy: ``prior.update(stats)`` is the posterior given z.
 """
 
 import math
@@ -26,8 +26,8 @@ from bayesgmm.runtime.formatting import array_words, significant
 class NormalInverseWishart(NamedTuple):
     """``Σ_k ~ IW(df, scale)`` and ``μ_k | Σ_k ~ N(loc, Σ_k / strength)``, in the user's units.
 
-    ``loc`` has shape ``(D,)`` (or a scalar), ``scale`` ``(D, D)`` (or a scalar, meaning that multiple of the identity),
-    ``strength`` and ``df`` are scalars; each may carry a leading axis of K for component-specific priors.
+    ``loc`` has shape ``(D,)`` (or a scalar), ``scale`` ``(D, D)`` (or a scalar, meaning that multiple of the identity);
+    ``strength`` and ``df`` are scalars. Each may have a leading axis of length K for component-specific priors.
     The inverse-Wishart is proper for ``df > D - 1`` and has a mean, ``scale / (df - D - 1)``, for ``df > D + 1``.
     """
 
@@ -42,17 +42,17 @@ class NormalInverseWishart(NamedTuple):
     metric = 1.0
 
     def taken_by(self, family: Family) -> "NormalInverseWishart":
-        """The prior as a covariance family takes it: this one."""
+        """The prior in the form that a covariance family accepts: unchanged."""
         del family
         return self
 
     def within(self, family: Family) -> tuple["NormalInverseWishart | Restricted", float]:
-        """What this (full) prior says within a covariance family, and the log of its constant; see `restrict`."""
+        """The (full) prior within a covariance family, and the log of its constant; see `restrict`."""
         restricted, constant = restrict(self, family)
         return (self if family.name == "VVV" else restricted), constant
 
     def as_written(self) -> "NormalInverseWishart":
-        """The prior as users write it: this one."""
+        """The prior as users specify it: unchanged."""
         return self
 
     def describe(self, family: Family) -> list[str]:
@@ -66,7 +66,7 @@ class NormalInverseWishart(NamedTuple):
         return describe_components(self._asdict(), lines)
 
     def numpyro_sites(self) -> tuple[Any, Any]:
-        """NumPyro's sample statements of this (full) prior; returns means and Cholesky factors."""
+        """The NumPyro sample statements of this (full) prior; returns means and Cholesky factors."""
         import numpyro
         import numpyro.distributions as dist
 
@@ -79,11 +79,11 @@ class NormalInverseWishart(NamedTuple):
         return means, trils
 
     def unbounded_because(self, family: Family, values: np.ndarray) -> str | None:
-        """Why the posterior density has no highest mode; None, for under this prior it has one."""
+        """Why the posterior density has no highest mode. Always None: under this prior it has one."""
         del family, values
 
     def padded(self, num_components: int, counts: float = 1.0) -> "NormalInverseWishart":
-        """The same prior for more components; those beyond K rest on so many rows, with the identity as scatter."""
+        """The same prior for more components. Those beyond K have `counts` effective rows, each with scatter I."""
         size, dim = np.shape(self.loc)
         padded = NormalInverseWishart(*(pad_components(value, num_components) for value in self))
         padded.df[size:] = counts - (dim + 2.0)
@@ -101,19 +101,19 @@ class NormalInverseWishart(NamedTuple):
     def mode(self, present: Params | None = None) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
         """Joint mode of (μ, Σ): ``loc`` and ``scale / (df + D + 2)``, as means and Cholesky factors.
 
-        The mode is taken in the coordinates (means, covariances), without a Jacobian; the *marginal* mode of Σ
-        would divide by ``df + D + 1``.
+        The mode is taken in the coordinates (means, covariances), without a Jacobian. The *marginal* mode of
+        Σ is ``scale / (df + D + 1)``.
         """
-        del present  # a closed form starts from nowhere
+        del present  # a closed form needs no start
         return self.loc, cholesky(self.scale / self.counts[:, None, None])
 
     @property
     def counts(self) -> Float[Array, "K"]:
-        """Effective rows behind each Σ_k: ``df + D + 2``, what the joint mode divides ``scale`` by."""
+        """Effective number of rows for each Σ_k: ``df + D + 2``, the divisor of ``scale`` in the joint mode."""
         return self.df + (jnp.shape(self.loc)[-1] + 2.0)
 
     def project(self, params: Params) -> Params:
-        """θ itself: no covariance is ruled out."""
+        """θ unchanged: every covariance is allowed."""
         return params
 
     def sample(
@@ -145,7 +145,7 @@ class NormalInverseWishart(NamedTuple):
         return cholesky(self.scale / self.df[:, None, None])
 
     def expected_log_kernel(self, q: Any) -> Float[Array, ""]:
-        """``E_q[log_kernel]``: the density without its constant, averaged over another distribution."""
+        """``E_q[log_kernel]``: the log density without its constant, averaged over another distribution q."""
         dim = jnp.shape(self.loc)[-1]
         whiteners = inverse_tril(q.harmonic_trils())
         shift = jnp.sum(matvec(whiteners, q.loc - self.loc) ** 2, axis=-1) + dim / q.strength
@@ -168,12 +168,12 @@ class NormalInverseWishart(NamedTuple):
     def fault(self, variances_only: bool = False) -> str | None:
         """Why this (full) prior is not a probability distribution; None if it is one.
 
-        For diagonal and spherical covariances it is a prior of variances only, ``IG(df / 2, scale_jj / 2)``.
+        ``variances_only``: diagonal and spherical covariances have a prior of variances, ``IG(df / 2, scale_jj / 2)``.
         """
         if not all(np.isfinite(value).all() for value in self):
             return "a hyperparameter is not finite"
         if (np.asarray(self.strength) <= 0).any():
-            return "the strength of the mean's prior must be above 0"
+            return "the strength of the prior of the means must be above 0"
         if variances_only:
             if (np.asarray(self.df) <= 0).any():
                 return f"the inverse-gamma of a variance needs df > 0, got {np.min(self.df):g}"
@@ -184,7 +184,7 @@ class NormalInverseWishart(NamedTuple):
     def log_normaliser(self) -> Float[Array, ""]:
         """The constant of the density over (means, covariances), summed over components (Murphy 2012, eq. 4.202).
 
-        An improper component (``strength <= 0`` or ``df <= D - 1``) has none, and counts as 0.
+        An improper component (``strength <= 0`` or ``df <= D - 1``) has no constant and contributes 0.
         """
         dim = jnp.shape(self.loc)[-1]
         proper = (jnp.asarray(self.strength) > 0) & (jnp.asarray(self.df) > dim - 1)
@@ -195,7 +195,7 @@ class NormalInverseWishart(NamedTuple):
 
 
 def flat_components(num_components: int, dim: int) -> NormalInverseWishart:
-    """The improper limit whose density is 1 at every (means, covariances)."""
+    """The improper prior with density 1 at every (means, covariances)."""
     zero = np.zeros(num_components)
     matrices = np.zeros((num_components, dim, dim))
     return NormalInverseWishart(np.zeros((num_components, dim)), zero, zero - (dim + 2.0), matrices)

@@ -1,10 +1,10 @@
 """Priors and posteriors of θ: weights and components together.
 
-`Belief` is one type for both, as conjugacy means: ``prior.update(stats)`` is the posterior given z. EM takes its
-``mode()``, Gibbs draws a ``sample(key)``, and NUTS follows the gradient of ``log_kernel``. Maximum likelihood is the mode
-under the flat prior, so no engine has a branch for it.
+Both have the type `Belief`: by conjugacy, ``prior.update(stats)`` is the posterior given z. EM uses its ``mode()``,
+Gibbs draws a ``sample(key)``, and NUTS uses the gradient of ``log_kernel``. Maximum likelihood is the mode under the
+flat prior, so engines have no separate branch for it.
 
-A prior appears in three forms: as given (``prior``, full shape, the user's units), within the covariance family
+A prior has three forms: as given (``prior``, full shape, the user's units), within the covariance family
 (``family_prior``, the user's units), and standardised (``standard_prior``).
 """
 
@@ -33,7 +33,7 @@ from bayesgmm.runtime.programs import Program
 
 
 class Belief(NamedTuple):
-    """A prior or a posterior of θ: weights and components are independent."""
+    """A prior or a posterior of θ, with independent weights and components."""
 
     weights: Dirichlet
     components: Any
@@ -41,7 +41,7 @@ class Belief(NamedTuple):
 
     @property
     def has_mode(self) -> bool:
-        """Whether EM can ascend to a mode under this (full) prior."""
+        """Whether EM can find a mode under this (full) prior."""
         return self.components.conjugacy > Conjugacy.NONE and not self.unbounded_at_zero
 
     @property
@@ -50,7 +50,7 @@ class Belief(NamedTuple):
         return bool((np.asarray(self.weights.concentration) < 1).any())
 
     def update(self, stats: Stats) -> "Belief":
-        """The posterior given z and x, through their statistics.
+        """The posterior given z and x, from their sufficient statistics.
 
         Raises
         ------
@@ -67,32 +67,32 @@ class Belief(NamedTuple):
     def _need(self, method: str) -> None:
         if not hasattr(self.components, method):
             raise PriorError(
-                f"A {type(self.components).__name__} prior has no {method} in closed form. Use fit_em or a sampler, whichever "
-                "takes it, or a NormalInverseWishart prior."
+                f"A {type(self.components).__name__} prior has no {method} in closed form. Use fit_em or a sampler "
+                "that accepts this prior, or use a NormalInverseWishart prior."
             )
 
     def mode(self, present: Params | None = None) -> Params:
-        """Most probable θ in the coordinates (weights, means, covariances).
+        """Mode of θ in the coordinates (weights, means, covariances).
 
         Covariance families without a closed form iterate from ``present``.
 
         Raises
         ------
         PriorError
-            If it has no closed form.
+            If the mode has no closed form.
         """
         self._need_full_shape()
         self._need("mode")
         return Params(self.weights.mode(), *self.components.mode(present))
 
     def sample(self, key: PRNGKeyArray, present: Params | None = None) -> Params:
-        """Draw θ; where means and covariances can only be drawn in turn, one sweep from ``present``."""
+        """Draw θ. If means and covariances have no joint closed form, run one Gibbs sweep from ``present``."""
         self._need_full_shape()
         key_weights, key_components = jr.split(key)
         return Params(self.weights.sample(key_weights), *self.components.sample(key_components, present))
 
     def log_kernel(self, params: Params) -> Float[Array, ""]:
-        """``log p(θ)`` without its constant. For ``flat_prior.update(stats)`` it is the complete-data log-likelihood."""
+        """``log p(θ)`` without its constant; for ``flat_prior.update(stats)``, the complete-data log-likelihood."""
         self._need_full_shape()
         whiteners = inverse_tril(params.scale_trils)
         log_diagonals = log_diagonal_sum(params.scale_trils)
@@ -100,7 +100,7 @@ class Belief(NamedTuple):
         return self.weights.log_kernel(jnp.log(params.weights)) + gaussian
 
     def log_normaliser(self) -> Float[Array, ""]:
-        """The constant of ``log_density``; 0 where the distribution is improper and has none."""
+        """The constant of ``log_density``; 0 if the distribution is improper."""
         self._need_full_shape()
         return self.weights.log_normaliser() + self.components.log_normaliser()
 
@@ -139,23 +139,24 @@ class Belief(NamedTuple):
         return Belief(self.weights, self.components.standardise(frame))
 
     def taken_by(self, family: Family) -> "Belief":
-        """The (full) prior as a covariance family takes it.
+        """The (full) prior in the form that a covariance family accepts.
 
         Raises
         ------
         PriorError
-            If it is improper there, or not a prior of such covariances.
+            If it is improper within the family, or not a prior of such covariances.
         """
         components = self.components.taken_by(family)
         reason = improper_because(self, variances_only=family.orientation == "I")
         if reason is not None:
             raise PriorError(
-                f"The prior is improper: {reason}. Use 'default', change that hyperparameter, or, for EM only, prior=None."
+                f"The prior is improper: {reason}. Use 'default', change that hyperparameter, "
+                "or use prior=None (EM only)."
             )
         return self._replace(components=components)
 
     def as_written(self) -> "Belief":
-        """The prior with its components as users write them, for the NumPyro model."""
+        """The prior with its components as users specify them, for the NumPyro model."""
         return self._replace(components=self.components.as_written())
 
     def describe(self, family: Family) -> list[str]:
@@ -163,7 +164,7 @@ class Belief(NamedTuple):
         return [f"weights ~ Dirichlet({array_words(self.weights.concentration)})", *self.components.describe(family)]
 
     def padded(self, num_components: int) -> "Belief":
-        """The same prior for more components; those beyond K are placeholders of weight 0."""
+        """The same prior for more components. Those beyond K are placeholders of weight 0."""
         extra = np.ones(num_components - len(self.weights.concentration))
         concentration = np.append(self.weights.concentration, extra)
         return Belief(Dirichlet(concentration), self.components.padded(num_components))
@@ -173,15 +174,15 @@ Prior = Belief
 
 
 def flat_prior(num_components: int, dim: int) -> Belief:
-    """The improper prior whose density is 1 at every (weights, means, covariances): its mode given data is the MLE."""
+    """The improper prior with density 1 at every (weights, means, covariances). The mode under it is the MLE."""
     return Belief(Dirichlet(np.ones(num_components)), flat_components(num_components, dim))
 
 
 def data_scaled_prior(center: np.ndarray, covariance: np.ndarray, num_components: int) -> Belief:
     """The documented default, scaled to the data (Fraley & Raftery 2007, section 4).
 
-    ``weights ~ Dirichlet(1)``; ``Σ_k ~ IW(D + 2, S / K^(2/D))``, so that the prior mean of Σ_k fills a K-th of the
-    volume of the data's covariance S; ``μ_k | Σ_k ~ N(mean of the data, Σ_k / 0.01)``.
+    ``weights ~ Dirichlet(1)``, ``Σ_k ~ IW(D + 2, S / K^(2/D))``, ``μ_k | Σ_k ~ N(mean of the data, Σ_k / 0.01)``.
+    The prior mean of Σ_k has 1/K of the volume of the data covariance S.
     """
     dim = len(center)
     scale = covariance / num_components ** (2.0 / dim)
@@ -189,10 +190,10 @@ def data_scaled_prior(center: np.ndarray, covariance: np.ndarray, num_components
 
 
 def default_prior(x, n_components: int) -> Belief:
-    """The prior that ``prior="default"`` stands for, in the user's units (Fraley & Raftery 2007, section 4).
+    """The prior of ``prior="default"``, in the user's units (Fraley & Raftery 2007, section 4).
 
-    ``weights ~ Dirichlet(1)``, ``Σ_k ~ IW(D + 2, S / K^(2/D))`` and ``μ_k | Σ_k ~ N(x̄, Σ_k / 0.01)``, with x̄ and S the
-    mean and covariance of the data.
+    ``weights ~ Dirichlet(1)``, ``Σ_k ~ IW(D + 2, S / K^(2/D))`` and ``μ_k | Σ_k ~ N(x̄, Σ_k / 0.01)``. The data
+    have mean x̄ and covariance S.
     """
     check_count("n_components", n_components)
     table = as_table(x)
@@ -201,9 +202,10 @@ def default_prior(x, n_components: int) -> Belief:
 
 
 def resolve_prior(prior: Belief | str | None, table: Table, num_components: int) -> Belief | None:
-    """The prior in full shape and in the user's units: ``"default"`` is made from the data, None stays None.
+    """The prior in full shape and in the user's units.
 
-    Whether it is proper depends on the covariance family; see `Belief.taken_by`.
+    ``"default"`` is built from the data; None stays None. Whether the prior is proper depends on the covariance family;
+    see `Belief.taken_by`.
     """
     if prior is None:
         return None
@@ -217,14 +219,14 @@ def resolve_prior(prior: Belief | str | None, table: Table, num_components: int)
 
 
 def within_family(prior: Belief | None, family: Family, num_components: int, dim: int) -> tuple[Belief, float]:
-    """What a (full) prior says within a covariance family, and the log of its constant.
+    """A (full) prior within a covariance family, and the log of its constant.
 
-    Without a prior it is the flat one, with constant 0.
+    Without a prior, the flat prior with constant 0.
 
     Raises
     ------
     PriorError
-        If the prior is improper within the family, or is none for it.
+        If the prior is improper within the family, or not a prior for it.
     """
     if prior is None:
         flat = flat_prior(num_components, dim)
@@ -254,7 +256,7 @@ def log_kernel(params: Params, belief: Belief):
 def improper_because(belief: Belief, variances_only: bool = False) -> str | None:
     """Why a (full) prior is not a probability distribution; None if it is one.
 
-    ``variances_only`` for covariances without correlations.
+    ``variances_only``: the covariances have no correlations.
     """
     concentration = np.asarray(belief.weights.concentration)
     if not np.isfinite(concentration).all():

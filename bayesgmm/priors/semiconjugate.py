@@ -1,8 +1,8 @@
-"""Priors with independent means and covariances, as users write them.
+"""Independent priors for means and covariances, as users specify them.
 
-The scale of the inverse-Wishart is known (`NormalTimesInverseWishart`), or it has a prior (`HierarchicalInverseWishart`):
-then EM takes its expectation, Gibbs draws it, and gradients follow the density with the scale integrated out. The
-posterior given z is in `bayesgmm.priors.semiconjugate_posterior`.
+The scale of the inverse-Wishart is known (`NormalTimesInverseWishart`) or has a prior (`HierarchicalInverseWishart`).
+If it has a prior, EM uses its expectation, Gibbs draws it, and gradient-based engines integrate it out.
+`bayesgmm.priors.semiconjugate_posterior` has the posterior given z.
 """
 
 from typing import Any, NamedTuple
@@ -30,8 +30,9 @@ from bayesgmm.runtime.formatting import array_words, significant
 class NormalTimesInverseWishart(NamedTuple):
     """``μ_k ~ N(loc, covariance)`` and, independently, ``Σ_k ~ IW(df, scale)``, in the user's units.
 
-    Shapes as in `NormalInverseWishart`; a number for ``covariance`` or ``scale`` means that multiple of the identity. With tied
-    covariances there is one ``Σ ~ IW(df, scale)``. For one feature ``IW(df, scale)`` is the inverse-gamma(df / 2, scale / 2).
+    Shapes as in `NormalInverseWishart`; a number for ``covariance`` or ``scale`` means that multiple of the identity.
+    With tied covariances there is one ``Σ ~ IW(df, scale)``. For one feature ``IW(df, scale)`` is the
+    inverse-gamma(df / 2, scale / 2).
     """
 
     loc: Any
@@ -43,12 +44,12 @@ class NormalTimesInverseWishart(NamedTuple):
     sites_are_theta = True
 
     def taken_by(self, family: Family) -> "NormalTimesInverseWishart":
-        """The prior as a covariance family takes it: this one."""
+        """The prior in the form that a covariance family accepts: unchanged."""
         del family
         return self
 
     def within(self, family: Family) -> tuple[Independent, float]:
-        """What this (full) prior says within a covariance family, and the log of its constant."""
+        """The (full) prior within a covariance family, and the log of its constant."""
         return independent(self, family)
 
     def describe(self, family: Family) -> list[str]:
@@ -61,27 +62,27 @@ class NormalTimesInverseWishart(NamedTuple):
         return describe_components(self._asdict(), lines)
 
     def numpyro_sites(self) -> tuple[Any, Any]:
-        """NumPyro's sample statements of this (full) prior; returns means and Cholesky factors."""
+        """The NumPyro sample statements of this (full) prior; returns means and Cholesky factors."""
         return _numpyro_sites(self, self.scale)
 
     def unbounded_because(self, family: Family, values: np.ndarray) -> str | None:
-        """Why the posterior density has no highest mode; None, for under this prior it has one."""
+        """Why the posterior density has no highest mode. Always None: under this prior it has one."""
         del family, values
 
     def expand(self, num_components: int, dim: int) -> "NormalTimesInverseWishart":
         """Every hyperparameter in full shape, as NumPy arrays; see `Belief.expand`."""
         k, d = num_components, dim
         return NormalTimesInverseWishart(
-            in_full("loc", self.loc, (k, d)), in_full("covariance", self.covariance, (k, d, d)), in_full("df", self.df, (k,)),
-            in_full("scale", self.scale, (k, d, d)),
+            in_full("loc", self.loc, (k, d)), in_full("covariance", self.covariance, (k, d, d)),
+            in_full("df", self.df, (k,)), in_full("scale", self.scale, (k, d, d)),
         )  # fmt: skip
 
     def fault(self, variances_only: bool = False) -> str | None:
         """Why this (full) prior is not a probability distribution; None if it is one."""
-        del variances_only  # never of diagonal covariances
+        del variances_only  # diagonal families are refused
         if not all(np.isfinite(value).all() for value in self):
             return "a hyperparameter is not finite"
-        wrong = fault_of_matrix("covariance of the mean's prior", np.asarray(self.covariance))
+        wrong = fault_of_matrix("prior covariance of the means", np.asarray(self.covariance))
         return wrong or fault_of_inverse_wishart(np.asarray(self.df), np.asarray(self.scale))
 
     def mode(self, present: Params | None = None) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
@@ -110,33 +111,34 @@ class NormalTimesInverseWishart(NamedTuple):
         return NormalTimesInverseWishart((loc - frame.center) / frame.scale, covariance / units, df, scale / units)
 
     def averaged(self) -> "NormalTimesInverseWishart":
-        """The prior of one covariance for all components: that of the average hyperparameters."""
+        """The prior of one covariance for all components, with the average hyperparameters."""
         df, scale = np.asarray(self.df), np.asarray(self.scale)
         scale = np.broadcast_to(scale.mean(axis=0), scale.shape).copy()
         return self._replace(df=np.broadcast_to(df.mean(), df.shape).copy(), scale=scale)
 
     def scale_given(self, key: PRNGKeyArray | None, precisions: Array | None, share: float) -> Float[Array, "K D D"]:
-        """Scale of each Σ_k: known."""
+        """The known scale of each Σ_k."""
         del key, precisions, share
         return jnp.asarray(self.scale)
 
     def log_scales(self, precisions: Array, share: float) -> Float[Array, ""]:
-        """What the scale adds to the log density of covariances with these precisions: ``-½ Σ tr(scale Σ_k⁻¹)``."""
+        """Term of the scale in the log density of covariances with these precisions: ``-½ Σ tr(scale Σ_k⁻¹)``."""
         return -0.5 * share * jnp.sum(jnp.asarray(self.scale) * precisions)
 
     def constant_of_scales(self, share: float) -> Float[Array, ""]:
-        """The constant of the covariances' density."""
+        """The constant of the density of the covariances."""
         return share * jnp.sum(log_constant(jnp.asarray(self.df), self.scale))
 
 
 class HierarchicalInverseWishart(NamedTuple):
-    """``μ_k ~ N(loc, covariance)``, ``Σ_k ~ IW(df, C)``, and one ``C ~ Wishart(hyper_df, hyper_scale)`` for all components.
+    """``μ_k ~ N(loc, covariance)``, ``Σ_k ~ IW(df, C)``, and one common ``C ~ Wishart(hyper_df, hyper_scale)``.
 
-    The scale of the covariances is learnt from the data: components resemble each other in size (Richardson & Green 1997, for
-    one feature; Frühwirth-Schnatter 2006, section 6.3.2, for several). In the user's units; shapes as in
-    `NormalTimesInverseWishart`, but ``df`` is one number, as ``hyper_df`` is, and ``hyper_scale`` is (D, D) or a number,
-    meaning that multiple of the identity. C has the mean ``hyper_df * hyper_scale`` and needs ``hyper_df > D - 1``. For one
-    feature ``σ²_k ~ IG(α, β)``, ``β ~ Gamma(g, rate h)`` is ``df = 2α, hyper_df = 2g, hyper_scale = 1 / h``.
+    The scale of the covariances is learnt from the data: components have similar sizes (Richardson & Green 1997, for
+    one feature; Frühwirth-Schnatter 2006, section 6.3.2, for several). Hyperparameters are in the user's units. Shapes
+    are as in `NormalTimesInverseWishart`, except that ``df`` and ``hyper_df`` are numbers; ``hyper_scale`` is (D, D) or
+    a number, meaning that multiple of the identity. C has the mean ``hyper_df * hyper_scale`` and needs
+    ``hyper_df > D - 1``. For one feature ``σ²_k ~ IG(α, β)``, ``β ~ Gamma(g, rate h)`` is
+    ``df = 2α, hyper_df = 2g, hyper_scale = 1 / h``.
     """
 
     loc: Any
@@ -149,12 +151,12 @@ class HierarchicalInverseWishart(NamedTuple):
     sites_are_theta = False
 
     def taken_by(self, family: Family) -> "HierarchicalInverseWishart":
-        """The prior as a covariance family takes it: this one."""
+        """The prior in the form that a covariance family accepts: unchanged."""
         del family
         return self
 
     def within(self, family: Family) -> tuple[Independent, float]:
-        """What this (full) prior says within a covariance family, and the log of its constant."""
+        """The (full) prior within a covariance family, and the log of its constant."""
         return independent(self, family)
 
     def describe(self, family: Family) -> list[str]:
@@ -171,7 +173,7 @@ class HierarchicalInverseWishart(NamedTuple):
         ]
 
     def numpyro_sites(self) -> tuple[Any, Any]:
-        """NumPyro's sample statements of this (full) prior; returns means and Cholesky factors."""
+        """The NumPyro sample statements of this (full) prior; returns means and Cholesky factors."""
         import numpyro
         import numpyro.distributions as dist
 
@@ -181,11 +183,11 @@ class HierarchicalInverseWishart(NamedTuple):
     def unbounded_because(self, family: Family, values: np.ndarray) -> str | None:
         """Why the posterior density of these rows has no highest mode; None if it has one.
 
-        Integrate the scale out, and let K - 1 covariances go flat in one direction, with standard deviation ε there. The
+        Integrate out the scale. Let K - 1 covariances degenerate in one direction, with standard deviation ε. The
         density is then of order ``ε^(hyper_df + K df - (K - 1)(df + D + 1) - m)``, with m the number of rows on their
-        hyperplanes, because each flat covariance makes the scale smaller for the others. The first plane can hold D rows, and
-        each of the others, parallel to it, one; more where a feature repeats its values. Covariances that go flat in all
-        directions, each on one row, need as large an exponent or a larger one.
+        hyperplanes: each degenerate covariance reduces the scale for the others. The first hyperplane can hold D rows,
+        and each parallel one can hold one row, or more if a feature has repeated values. Covariances that degenerate in
+        all directions, each on one row, give no stronger condition.
         """
         if family.pooled or len(self.loc) == 1:
             return None
@@ -196,14 +198,14 @@ class HierarchicalInverseWishart(NamedTuple):
         if given >= needed:
             return None
         return (
-            "Under this HierarchicalInverseWishart the posterior density has no highest mode: it is unbounded where components "
-            f"close in on few rows, as hyper_df + df = {given:g} is less than (K - 1)(D + 1) + {on_planes} = {needed}; "
-            f"{on_planes} rows fit on K - 1 parallel planes"
+            "Under this HierarchicalInverseWishart the posterior density has no highest mode. It is unbounded where "
+            f"components collapse on few rows, because hyper_df + df = {given:g} is less than (K - 1)(D + 1) + "
+            f"{on_planes} = {needed}: {on_planes} rows fit on K - 1 parallel hyperplanes"
         )
 
     @property
     def scale(self) -> Array:
-        """Mean of the scale C, for each component."""
+        """Prior mean of the scale C, repeated for each component."""
         num = jnp.shape(self.loc)[0]
         mean = jnp.asarray(self.hyper_df) * jnp.asarray(self.hyper_scale)
         return jnp.broadcast_to(mean, (num, *jnp.shape(mean)))
@@ -213,7 +215,7 @@ class HierarchicalInverseWishart(NamedTuple):
         k, d = num_components, dim
         df = in_full("df", self.df, (k,))
         if np.ptp(df) > 0:
-            raise PriorError("The components of a HierarchicalInverseWishart share one df: give one number.")
+            raise PriorError("The components of a HierarchicalInverseWishart share one df. Give one number.")
         return HierarchicalInverseWishart(
             in_full("loc", self.loc, (k, d)), in_full("covariance", self.covariance, (k, d, d)), df,
             in_full("hyper_df", self.hyper_df, (1,))[0], in_full("hyper_scale", self.hyper_scale, (1, d, d))[0],
@@ -221,10 +223,10 @@ class HierarchicalInverseWishart(NamedTuple):
 
     def fault(self, variances_only: bool = False) -> str | None:
         """Why this (full) prior is not a probability distribution; None if it is one."""
-        del variances_only  # never of diagonal covariances
+        del variances_only  # diagonal families are refused
         if not all(np.isfinite(value).all() for value in self):
             return "a hyperparameter is not finite"
-        wrong = fault_of_matrix("covariance of the mean's prior", np.asarray(self.covariance))
+        wrong = fault_of_matrix("prior covariance of the means", np.asarray(self.covariance))
         hyper = np.asarray(self.hyper_scale)[None]
         if (np.asarray(self.df) <= hyper.shape[-1] - 1).any():
             return f"the inverse-Wishart needs df > D - 1 = {hyper.shape[-1] - 1}, got {np.min(self.df):g}"
@@ -253,13 +255,13 @@ class HierarchicalInverseWishart(NamedTuple):
         return HierarchicalInverseWishart(loc, covariance, df, hyper_df, hyper_scale / units)
 
     def averaged(self) -> "HierarchicalInverseWishart":
-        """The prior of one covariance for all components: this one."""
+        """The prior of one covariance for all components: unchanged."""
         return self
 
     def scale_given(self, key: PRNGKeyArray | None, precisions: Array | None, share: float) -> Float[Array, "K D D"]:
-        """C given the covariances: a draw, or without key its mean.
+        """C given the covariances: a draw, or the mean if there is no key.
 
-        It is ``Wishart(hyper_df + K df, (hyper_scale⁻¹ + Σ_k Σ_k⁻¹)⁻¹)``; without precisions from its own prior.
+        C ~ ``Wishart(hyper_df + K df, (hyper_scale⁻¹ + Σ_k Σ_k⁻¹)⁻¹)``; without precisions, C has its prior.
         """
         df, matrix = self._about_scale(precisions, share)
         if key is None:
@@ -269,12 +271,12 @@ class HierarchicalInverseWishart(NamedTuple):
         return jnp.broadcast_to(gram(transposed(inverse_tril(factor))), self.scale.shape)
 
     def log_scales(self, precisions: Array, share: float) -> Float[Array, ""]:
-        """What the scale, integrated out, adds to the log density of covariances with these precisions."""
+        """Term of the integrated-out scale in the log density of covariances with these precisions."""
         df, matrix = self._about_scale(precisions, share)
         return -df * log_diagonal_sum(cholesky(matrix))
 
     def constant_of_scales(self, share: float) -> Float[Array, ""]:
-        """The constant of the covariances' density: what is left of two Wishart integrals."""
+        """The constant of the density of the covariances, with C integrated out."""
         dim = jnp.shape(self.hyper_scale)[-1]
         df, hyper = jnp.asarray(self.df), jnp.asarray(self.hyper_df)
         total = hyper + share * jnp.sum(df)

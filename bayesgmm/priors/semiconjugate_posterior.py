@@ -1,8 +1,9 @@
-"""Priors with independent means and covariances, within a family and given z.
+"""Independent priors for means and covariances, within a family and given z.
 
-``μ_k ~ N(loc, covariance)`` and ``Σ_k ~ IW(df, scale)``. Given z, means and covariances are each conjugate given the
-other: EM maximises over one and then the other (ECM, Meng & Rubin 1993), and Gibbs draws one and then the other (Gelman
-et al. 2013, section 3.7; Richardson & Green 1997 for one feature). `bayesgmm.priors.semiconjugate` has the priors.
+``μ_k ~ N(loc, covariance)`` and ``Σ_k ~ IW(df, scale)``. Given z, the prior of the means is conjugate given the
+covariances, and vice versa. EM maximises over one and then the other (ECM, Meng & Rubin 1993). Gibbs draws one and then
+the other (Gelman et al. 2013, section 3.7; Richardson & Green 1997 for one feature). The priors are in
+`bayesgmm.priors.semiconjugate`.
 """
 
 import dataclasses
@@ -32,16 +33,16 @@ from bayesgmm.priors.normal_means import log_normal_kernel, normal_constant
 )
 @dataclasses.dataclass(frozen=True)
 class Independent:
-    """Such a prior within a family, or its posterior given z; with one Σ for all components if ``pooled``."""
+    """An independent prior within a family, or its posterior given z. If ``pooled``, all components share one Σ."""
 
     own: Any
-    """The prior as users write it."""
+    """The prior as users specify it."""
     counts_seen: Any
-    """(K,)"""
+    """Rows in each component, (K,)."""
     means_seen: Any
-    """(K, D)"""
+    """Their means, (K, D)."""
     scatters_seen: Any
-    """(K, D, D)"""
+    """Their scatters, (K, D, D)."""
     pooled: bool
 
     conjugacy: ClassVar[Conjugacy] = Conjugacy.CONDITIONAL
@@ -49,27 +50,27 @@ class Independent:
 
     @property
     def family(self) -> Family:
-        """Free covariances, or one for all."""
+        """Free covariances, or one for all if ``pooled``."""
         return FAMILIES["EEE" if self.pooled else "VVV"]
 
     @property
     def loc(self) -> Array:
-        """Location of the means' prior, (K, D)."""
+        """Location of the prior of the means, (K, D)."""
         return self.own.loc
 
     @property
     def scale(self) -> Array:
-        """Scale of the covariances' prior, (K, D, D)."""
+        """Scale of the prior of the covariances, (K, D, D)."""
         return self.own.scale
 
     @property
     def strength(self) -> Array:
-        """Rows behind each mean, (K,)."""
+        """Number of rows for each mean, (K,)."""
         return self.counts_seen
 
     @property
     def counts(self) -> Array:
-        """Effective rows behind each covariance, (K,)."""
+        """Effective number of rows for each covariance, (K,)."""
         return self._powers + self.counts_seen
 
     @property
@@ -78,15 +79,15 @@ class Independent:
 
     @property
     def _powers(self) -> Array:
-        """What the prior adds to the exponents of ``|Σ_k|^(-1/2)``."""
+        """Exponents of ``|Σ_k|^(-1/2)`` in the prior."""
         return self._share * (self.own.df + (jnp.shape(self.own.loc)[-1] + 1.0))
 
     def update(self, stats: Stats) -> "Independent":
-        """The posterior given these statistics, and no others."""
+        """The posterior given these statistics only."""
         return Independent(self.own, stats.counts, stats.means, stats.scatters, self.pooled)
 
     def mode(self, present: Params) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
-        """One iteration of ECM: means given the present covariances, then covariances given those means."""
+        """One ECM iteration: means given the current covariances, then covariances given those means."""
         means, _ = self._means_given(present.scale_trils)
         powers, scatters = self._scatters_given(means, None, present.scale_trils)
         return means, self._for_all(cholesky(scatters / powers[:, None, None]))
@@ -94,9 +95,9 @@ class Independent:
     def sample(
         self, key: PRNGKeyArray, present: Params | None = None
     ) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
-        """One sweep of Gibbs: covariances given the present means, then means given those covariances.
+        """One Gibbs sweep: covariances given the current means, then means given those covariances.
 
-        Without a present θ, a draw from the prior.
+        Without a current θ, a draw from the prior.
         """
         key_means, key_scale = jr.split(key)
         dim = jnp.shape(self.own.loc)[-1]
@@ -105,11 +106,11 @@ class Independent:
         trils = self._for_all(sample_inverse_wishart(key_scale, powers - (dim + 1.0), scatters))
         means, factors = self._means_given(trils)
         noise = jr.normal(key_means, means.shape, means.dtype)
-        # The precision is F Fᵀ: F⁻ᵀ times noise has its inverse as covariance.
+        # The precision is F Fᵀ, so F⁻ᵀ times noise has covariance (F Fᵀ)⁻¹.
         return means + matvec(transposed(inverse_tril(factors)), noise), trils
 
     def project(self, params: Params) -> Params:
-        """θ itself, or with one covariance for all, the mean of them."""
+        """θ itself; if ``pooled``, with the weighted mean of the covariances for all."""
         if not self.pooled:
             return params
         common = jnp.sum(params.weights[:, None, None] * gram(params.scale_trils), axis=0, keepdims=True)
@@ -123,7 +124,7 @@ class Independent:
         )
 
     def standardise(self, frame: Frame) -> "Independent":
-        """The same in standardised coordinates."""
+        """The same distribution in standardised coordinates."""
         return dataclasses.replace(self, own=self.own.in_units(frame))
 
     def _means_given(self, trils: Float[Array, "K D D"]) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
@@ -132,12 +133,12 @@ class Independent:
         theirs = self.counts_seen[:, None, None] * theirs
         factors = cholesky(ours + theirs)
         inverse = inverse_tril(factors)
-        # From the prior's location, so that no digit is lost where it is far.
+        # Relative to the prior location, to avoid cancellation if it is far from 0.
         pull = matvec(theirs, self.means_seen - self.own.loc)
         return self.own.loc + matvec(transposed(inverse), matvec(inverse, pull)), factors
 
     def _scatters_given(self, means: Array, key: PRNGKeyArray | None, trils: Array | None) -> tuple[Array, Array]:
-        """Exponent and scatter of each Σ_k (or of the one) given the means, and given the scale where that is unknown."""
+        """Exponent and scatter of each Σ_k (or of the common Σ) given the means, and given the scale if unknown."""
         shift = self.means_seen - means
         about = self.scatters_seen + self.counts_seen[:, None, None] * outer(shift)
         precisions = None if trils is None else gram(transposed(inverse_tril(trils)))
@@ -151,7 +152,7 @@ class Independent:
         return jnp.broadcast_to(trils, jnp.shape(self.own.covariance))
 
     def as_written(self) -> Any:
-        """The prior as users write it, without the rows seen."""
+        """The prior as users specify it, without the statistics."""
         return self.own
 
 
@@ -165,8 +166,8 @@ def independent(prior: Any, family: Family) -> tuple[Independent, float]:
     """
     if family.name not in ("VVV", "EEE"):
         raise PriorError(
-            f"{type(prior).__name__} is a prior of free or tied covariances, not of {family.name}. Use covariance_type= "
-            "'full' or 'tied', or a NormalInverseWishart prior."
+            f"{type(prior).__name__} is a prior of free or tied covariances, not of {family.name}. Use "
+            "covariance_type='full' or 'tied', or a NormalInverseWishart prior."
         )
     pooled = family.name == "EEE"
     prior = prior.averaged() if pooled else prior

@@ -1,4 +1,4 @@
-"""Covariance families: what a conjugate prior says within one, and the posterior and mode of θ given z there."""
+"""Conjugate priors within a covariance family, and the posterior and mode of θ given z."""
 
 import dataclasses
 import math
@@ -30,17 +30,17 @@ from bayesgmm.runtime.formatting import array_words, significant
 )
 @dataclasses.dataclass(frozen=True)
 class Restricted:
-    """Means and covariances when the covariances belong to a family: a prior, or a posterior given z.
+    """Prior, or posterior given z, of means and covariances within a covariance family.
 
-    Its mode is the family's read-out of the effective counts and scatters.
+    `read_out` computes the mode from the effective counts and scatters.
     """
 
     families: tuple[Family, ...]
-    """Usually one. With several, ``which`` selects one, so that one compiled program serves all of them."""
+    """Usually one. With several, ``which`` selects one, so one compiled program covers all of them."""
     belief: Any
-    """The `NormalInverseWishart` before the restriction: ``df + D + 2`` is the effective count, ``scale`` the scatter."""
+    """The `NormalInverseWishart` before the restriction: effective count ``df + D + 2``, scatter ``scale``."""
     metric: Any
-    """(D,): units of the features, in which the family is defined."""
+    """(D,): units of the features. The family is defined in these units."""
     active: Any
     """(K,), bool: components that are not active are placeholders."""
     which: Any
@@ -50,7 +50,7 @@ class Restricted:
 
     @property
     def family(self) -> Family:
-        """The family, where there is one."""
+        """The family, if there is only one."""
         return self.families[0]
 
     @property
@@ -60,12 +60,12 @@ class Restricted:
 
     @property
     def strength(self) -> Array:
-        """Effective rows behind each mean, (K,)."""
+        """Effective number of rows for each mean, (K,)."""
         return self.belief.strength
 
     @property
     def counts(self) -> Array:
-        """Effective rows behind each covariance, (K,)."""
+        """Effective number of rows for each covariance, (K,)."""
         return self.belief.counts
 
     @property
@@ -78,17 +78,17 @@ class Restricted:
         return dataclasses.replace(self, belief=self.belief.update(stats))
 
     def mode(self, present: Params) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
-        """Joint mode of (μ, Σ) within the family; iterative families go on from ``present``."""
+        """Joint mode of (μ, Σ) within the family; iterative families start from ``present``."""
         return self.loc, self._read_out(self.counts, self.scale, present.scale_trils)
 
     def sample(
         self, key: PRNGKeyArray, present: Params | None = None
     ) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
-        """Draw (means, Cholesky factors) from the conjugate belief of a family in `CONJUGATE`.
+        """Draw (means, Cholesky factors) from the conjugate distribution of a family in `CONJUGATE`.
 
-        Without the means the belief about Σ is ``Π |Σ_k|^(-powers_k/2) exp(-tr(Σ_k⁻¹ W_k)/2)``: inverse-Wishart for free
-        orientations, inverse-gamma for the variances of diagonal and spherical covariances; of one Σ for all components if
-        the family is pooled.
+        With the means integrated out, Σ has the density ``Π |Σ_k|^(-powers_k/2) exp(-tr(Σ_k⁻¹ W_k)/2)``. This is
+        inverse-Wishart for free orientations, and inverse-gamma for the variances of diagonal and spherical
+        covariances. A pooled family has one Σ for all components.
         """
         del present
         key_mean, key_scale = jr.split(key)
@@ -101,9 +101,10 @@ class Restricted:
         return sample_means(key_mean, self.loc, self.strength, trils), trils
 
     def _apart_from_means(self) -> tuple[Array, Array]:
-        """The belief about Σ alone, in the user's units: df and scale of inverse-Wisharts; shape and scale of inverse-gammas.
+        """Parameters of the distribution of Σ with the means integrated out, in the user's units.
 
-        With leading axis K, or 1 if the family is pooled; inverse-gammas have an axis of variances too.
+        Returns df and scale of inverse-Wisharts, or shape and scale of inverse-gammas. The leading axis is K, or 1 if
+        the family is pooled; inverse-gammas have an axis of variances too.
         """
         dim = self.loc.shape[-1]
         powers, scatters = self.counts - 1.0, self.scale * outer(self.metric)
@@ -121,7 +122,7 @@ class Restricted:
         return self._for_all(jnp.sqrt(variances)[:, :, None] * jnp.eye(dim, dtype=variances.dtype))
 
     def _for_all(self, trils: Array) -> Float[Array, "K D D"]:
-        """Factors in the user's units, of each component or of all, in these coordinates."""
+        """Convert Cholesky factors (one per component, or one for all) from the user's units to these coordinates."""
         return jnp.broadcast_to(trils / self.metric[:, None], (*self.loc.shape, self.loc.shape[-1]))
 
     def harmonic_trils(self) -> Float[Array, "K D D"]:
@@ -146,11 +147,11 @@ class Restricted:
         return jnp.broadcast_to(own, (num,)) - 2.0 * jnp.sum(jnp.log(self.metric))
 
     def expected_log_kernel(self, q: "Restricted") -> Float[Array, ""]:
-        """``E_q[log_kernel]``: the density without its constant, averaged over another belief of the family."""
+        """``E_q[log_kernel]``: the log density without its constant, averaged over q, a distribution of the family."""
         return self.belief.expected_log_kernel(q)
 
     def log_normaliser(self) -> Float[Array, ""]:
-        """Minus the log of the integral of `log_kernel` over means and what is free in the covariances (user's units)."""
+        """Minus the log integral of ``exp(log_kernel)`` over means and free covariance parameters (user's units)."""
         powers, scatters = self._apart_from_means()
         dim = self.loc.shape[-1]
         if self.family.orientation == "I":
@@ -162,7 +163,7 @@ class Restricted:
         return 0.5 * dim * jnp.sum(jnp.log(self.strength / (2.0 * math.pi))) - integral
 
     def project(self, params: Params) -> Params:
-        """The member of the family nearest to θ in Kullback-Leibler divergence; θ itself if it is one."""
+        """The member of the family nearest to θ in Kullback-Leibler divergence; θ itself if it is in the family."""
         scatters = params.weights[:, None, None] * gram(params.scale_trils)
         trils = self._read_out(params.weights, scatters, params.scale_trils)
         return params._replace(scale_trils=trils)
@@ -178,21 +179,21 @@ class Restricted:
         return self.belief.log_kernel(means, whiteners, log_diagonals)
 
     def standardise(self, frame: Frame) -> "Restricted":
-        """The same belief in standardised coordinates; the family keeps its meaning in the user's units."""
+        """The same distribution in standardised coordinates. The family stays defined in the user's units."""
         return dataclasses.replace(self, belief=self.belief.standardise(frame), metric=self.metric * frame.scale)
 
     def padded(self, num_components: int) -> "Restricted":
-        """The same for more components; those beyond K are placeholders."""
+        """The same distribution for more components. Those beyond K are placeholders."""
         active = np.arange(num_components) < len(self.loc)
         return dataclasses.replace(self, belief=self.belief.padded(num_components, 0.0), active=active)
 
     def among(self, families: tuple[Family, ...]) -> "Restricted":
-        """The same as one of several families, for a program that serves them all."""
+        """The same distribution as one of several families, for a program that covers them all."""
         return dataclasses.replace(self, families=families, which=np.asarray(families.index(self.family)))
 
 
 def _one_of(functions: list[Callable], which, *args):
-    """The value of one of several functions; in a batch, of the same one for all lanes, so that only it is computed."""
+    """The value of one of several functions. All lanes of a batch use the same one, so only that one is computed."""
     if len(functions) == 1:
         return functions[0](*args)
 
@@ -215,7 +216,7 @@ def restrict(prior: Any, family: Family) -> tuple[Restricted, float]:
     - means: ``N(μ_k | loc, Σ_k / strength)``;
     - Σ of free orientation: the density ``IW(Σ; df, scale)``; diagonal: ``IG(df/2, scale_jj/2)`` for each variance;
       spherical: ``IG(df/2, s/2)`` for the variance, with s the mean of the diagonal of ``scale``;
-    - counted once if all components share one covariance, else once for each component.
+    - the density of Σ counts once if all components share one covariance, else once for each component.
     """
     loc, strength, df, scale = (np.asarray(value, float) for value in prior)
     num, dim = loc.shape
@@ -240,13 +241,13 @@ def restrict(prior: Any, family: Family) -> tuple[Restricted, float]:
 
 
 def restrict_flat(effective: Any, family: Family) -> Restricted:
-    """These effective counts and scatters, as they are, within a family: of a flat prior, there are none."""
+    """These effective counts and scatters within a family, unchanged; for a flat prior they are 0."""
     num, dim = effective.loc.shape
     return Restricted((family,), effective, np.ones(dim), np.ones(num, bool), np.asarray(0))
 
 
 def covariance_line(family: Family, name: str, df: float, scale: np.ndarray) -> str:
-    """The prior that `restrict` puts on what is free in the covariances, in mathematical notation."""
+    """The prior that `restrict` puts on the free covariance parameters, in mathematical notation."""
     shared = ", one for all components" if family.pooled else ""
     own = "" if family.pooled else f"_{name}"
     if family.orientation != "I":

@@ -1,4 +1,4 @@
-"""Relabelling: one common numbering of the components for all draws."""
+"""Relabelling: one common labelling of the components for all draws."""
 
 from bayesgmm.relabelling.methods import METHODS as METHODS
 from bayesgmm.relabelling.methods import relabel as relabel

@@ -1,4 +1,4 @@
-"""What draws say of rows, block of rows by block of rows, so that draws × rows × components are never held at once."""
+"""Allocations of the rows under each draw, in blocks of rows: no array of draws × rows × components is stored."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,30 +9,29 @@ from bayesgmm.results.draws import Draws
 from bayesgmm.sweep import per_row
 
 BLOCK_VALUES = 2**23
-"""Class probabilities (draw, component, row) worked out at a time (67 MB)."""
+"""Class probabilities (draw, component, row) computed at a time (67 MB)."""
 KEPT_BYTES = 2**29
-"""What one pass over the rows leaves behind for the next, at most; beyond it, each pass works it out anew."""
+"""Most bytes that one pass over the rows caches for the next pass. Larger results are recomputed in each pass."""
 
 Block = tuple[slice, np.ndarray]
-"""Rows, and what the draws say of them."""
+"""Rows, and their values under each draw."""
 
 
 class Allocations:
-    """Class probabilities and labels of every row under every draw, all chains in one line, to be passed over repeatedly."""
+    """Class probabilities and labels of every row under every draw, for repeated passes. Chains are concatenated."""
 
     def __init__(self, draws: Draws):
         if draws.labels is None and draws.probabilities is None and (draws.params is None or draws.table is None):
             lacking = "the data (x=)" if draws.params is not None else "weights, means and covariances (see names=)"
             raise DrawsError(
-                f"This needs each row's class in each draw: hand over labels= or probabilities=, or {lacking}, from which they "
-                "follow."
+                f"This method needs the class of each row in each draw. Pass labels= or probabilities=, or {lacking}."
             )
         self.draws = draws
         self.num_rows = int(draws.num_rows or 0)
         self._kept: dict[str, list[Block]] = {}
 
     def labels(self) -> Iterator[Block]:
-        """Classes (draw, rows) as small integers: as they were kept, or each row's most probable class under each draw."""
+        """Classes (draw, rows) as small integers: the stored labels, or the most probable class of each row."""
         return self._pass("labels", self._labels, self.draws.size)
 
     def probabilities(self) -> Iterator[Block]:
@@ -41,7 +40,7 @@ class Allocations:
 
     @property
     def have_probabilities(self) -> bool:
-        """Whether class probabilities are there to be had, and not only labels."""
+        """Whether class probabilities are available, and not only labels."""
         draws = self.draws
         return draws.probabilities is not None or (draws.params is not None and draws.table is not None)
 
@@ -79,6 +78,6 @@ class Allocations:
             return (flat[:, i : i + size].swapaxes(1, 2) for i in range(0, self.num_rows, size))
         if draws.params is None or draws.table is None:
             raise DrawsError(
-                "This needs class probabilities: hand over probabilities=, or weights, means, covariances and data."
+                "This method needs class probabilities. Pass probabilities=, or weights, means, covariances and data."
             )
         return per_row.responsibilities(draws.params, draws.table, draws.frame, size)

@@ -1,6 +1,6 @@
-"""What names cost, by each method of `bayesgmm.relabelling`: arrays (draw, name, component).
+"""Costs of each relabelling method: arrays (draw, label, component).
 
-All costs are at least 0, and 0 means a perfect fit; sums over a whole naming are the method's own objective.
+All costs are nonnegative, and 0 means a perfect fit. Their sum over a permutation is the objective of the method.
 """
 
 from collections.abc import Iterator
@@ -13,11 +13,14 @@ from bayesgmm.results.draws import Draws
 
 TINY = np.finfo(float).tiny
 LEAST_VARIANCE = 1e-6
-"""A class of equal rows has no spread; this share of the data's own variance keeps its density finite."""
+"""Least variance, as a share of the variance of the data. It keeps the density of a class of equal rows finite."""
 
 
 def disagreement(allocations: Allocations, pivot: np.ndarray) -> np.ndarray:
-    """Half the rows that are in class k of the pivot or in the draw's component j, but not in both: each row counts once."""
+    """Half the number of rows that are either in class k of the pivot or in component j of the draw, but not in both.
+
+    Over a permutation, each such row counts once.
+    """
     size, num = allocations.draws.size, allocations.draws.num_components
     both = np.zeros((size, num, num))
     for rows, labels in allocations.labels():
@@ -31,13 +34,13 @@ def disagreement(allocations: Allocations, pivot: np.ndarray) -> np.ndarray:
 
 
 def votes(labels: np.ndarray, permutations: np.ndarray) -> np.ndarray:
-    """How often each row bears each name, (name, row)."""
+    """Number of draws that give each label to each row, (label, row)."""
     names = np.take_along_axis(inverse(permutations).astype(np.uint8), labels, axis=1)
     return np.stack([np.count_nonzero(names == k, axis=0) for k in range(permutations.shape[1])])
 
 
 def mean_probabilities(allocations: Allocations, permutations: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Class probabilities averaged over draws under a naming, (name, rows), and each draw's own (draw, component, rows)."""
+    """Mean class probabilities over relabelled draws (label, rows), and those of each draw (draw, component, rows)."""
     size, num = permutations.shape
     chosen = np.zeros((num, size, num))
     chosen[inverse(permutations), np.arange(size)[:, None], np.arange(num)] = 1.0 / size
@@ -46,7 +49,7 @@ def mean_probabilities(allocations: Allocations, permutations: np.ndarray) -> It
 
 
 def own_entropy(allocations: Allocations) -> np.ndarray:
-    """``Σ_n (p_nj log p_nj - p_nj)`` of each draw's component, (draw, component): what no naming changes."""
+    """``Σ_n (p_nj log p_nj - p_nj)`` of each component, (draw, component). It does not depend on the permutation."""
     total = np.zeros((allocations.draws.size, allocations.draws.num_components))
     for _, block in allocations.probabilities():
         total += np.einsum("sjn,sjn->sj", block, np.log(np.maximum(block, TINY)) - 1.0)
@@ -54,18 +57,21 @@ def own_entropy(allocations: Allocations) -> np.ndarray:
 
 
 def divergence(allocations: Allocations, permutations: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """``Σ_n p_nj log (p_nj / q_nk) + q_nk - p_nj``, q the average under the present naming (Stephens 2000, section 4.1)."""
+    """``Σ_n p_nj log (p_nj / q_nk) + q_nk - p_nj`` (Stephens 2000, section 4.1).
+
+    q is the mean of the class probabilities under the current permutations.
+    """
     size, num = permutations.shape
     costs = np.repeat(own[:, None, :], num, axis=1)
     for average, block in mean_probabilities(allocations, permutations):
         logs = np.log(np.maximum(average, TINY))
-        cross = (block.reshape(size * num, -1) @ logs.T).reshape(size, num, num)  # [draw, component, name]
+        cross = (block.reshape(size * num, -1) @ logs.T).reshape(size, num, num)  # [draw, component, label]
         costs += average.sum(axis=1)[:, None] - cross.swapaxes(1, 2)
     return np.maximum(costs, 0.0)  # rounding
 
 
 def sums_by_class(allocations: Allocations, draws: Draws) -> np.ndarray:
-    """Number of rows, sums and sums of squares of the standardised features of each class, (draw, component, 1 + 2 D)."""
+    """Count, sums and sums of squares of the standardised features of each class, (draw, component, 1 + 2 D)."""
     assert draws.table is not None
     x = draws.frame.rows(draws.table.values)
     features = np.concatenate([np.ones((len(x), 1)), x, x**2], axis=1)
@@ -77,9 +83,10 @@ def sums_by_class(allocations: Allocations, draws: Draws) -> np.ndarray:
 
 
 def misfit(sums: np.ndarray, permutations: np.ndarray) -> np.ndarray:
-    """Minus twice the log density of each component's rows under each name's Gaussian, less what their own Gaussian gives.
+    """Excess of minus twice the log density of the rows of each component, under the Gaussian of each label.
 
-    A name's Gaussian is fitted to all rows that bear the name, over all draws; features are independent in it.
+    The excess is measured against a Gaussian fitted to these rows alone. The Gaussian of a label is fitted to all rows
+    with that label, over all draws. Its features are independent.
     """
     named = np.take_along_axis(sums, permutations[..., None], axis=1).sum(axis=0)
     costs = _minus_twice_log_density(sums[:, None], *_gaussian(named))
@@ -88,7 +95,7 @@ def misfit(sums: np.ndarray, permutations: np.ndarray) -> np.ndarray:
 
 
 def _gaussian(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centres and variances of classes, from `sums_by_class`."""
+    """Centres and variances of classes, computed from `sums_by_class`."""
     dim = sums.shape[-1] // 2
     counts = np.maximum(sums[..., :1], TINY)
     centres = sums[..., 1 : dim + 1] / counts
@@ -96,7 +103,7 @@ def _gaussian(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _minus_twice_log_density(sums: np.ndarray, centres: np.ndarray, variances: np.ndarray) -> np.ndarray:
-    """``Σ_n |x_n - centre|² / variance + log variance`` over a class's rows; a name's axis comes before the component's."""
+    """``Σ_n |x_n - centre|² / variance + log variance`` over the rows of a class. Axes: label before component."""
     dim = centres.shape[-1]
     if centres.ndim == 2:
         centres, variances = centres[:, None], variances[:, None]
@@ -106,5 +113,5 @@ def _minus_twice_log_density(sums: np.ndarray, centres: np.ndarray, variances: n
 
 
 def squares(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Squared distances of each draw's components (draw, component, number) from centres (name, number)."""
+    """Squared distances of the components of each draw (draw, component, number) from centres (label, number)."""
     return ((points[:, None] - centres[:, None]) ** 2).sum(axis=3)

@@ -1,25 +1,25 @@
-"""One naming for the components of all draws, by every method that the literature has.
+"""Relabelling methods: each finds one common labelling of the components of all draws.
 
-The posterior of a mixture does not know how its components are numbered, so that draws bear one of K! numberings each.
-Every method here gives the draw's components names by an assignment problem, and differs in what a name costs:
+The posterior of a mixture is invariant to permutations of the components. Each draw has one of K! labellings.
+Each method finds the permutation of each draw by an assignment problem. The methods differ in the cost of a label:
 
-=================  ==================================================================  ==============================
-function           calling the draw's component j by the name k costs                  looks at
-=================  ==================================================================  ==============================
-`ecr`              rows in which it departs from class k of a pivot                    labels of rows
-`ecr_iterative_1`  the same; the pivot is each row's most frequent class, in turn      labels of rows
-`ecr_iterative_2`  the same; the pivot is each row's most probable class on average    labels and class probabilities
-`stephens`         the Kullback-Leibler divergence from the average class k            class probabilities
-`pra`              its squared distance from component k of a pivot                    parameters
-`data_based`       how badly its rows fit a Gaussian fitted to the rows of class k     labels of rows, data
-`ordering`         (nothing: components are sorted)                                    one parameter
-`point_process`    its squared distance from the centre of cluster k                   parameters
-=================  ==================================================================  ==============================
+=================  ===================================================================  ==============================
+function           cost of giving label k to component j of the draw                    uses
+=================  ===================================================================  ==============================
+`ecr`              number of rows that differ from class k of a pivot partition         labels of rows
+`ecr_iterative_1`  the same; the pivot is each row's most frequent class, iterated      labels of rows
+`ecr_iterative_2`  the same; the pivot is each row's most probable class on average     labels and class probabilities
+`stephens`         Kullback-Leibler divergence from the average class k                 class probabilities
+`pra`              squared distance from component k of a pivot                         parameters
+`data_based`       lack of fit of its rows to a Gaussian fitted to the rows of class k  labels of rows, data
+`ordering`         (none: components are sorted)                                        one parameter
+`point_process`    squared distance from the centre of cluster k                        parameters
+=================  ===================================================================  ==============================
 
-All take a `Posterior`, a DataTree of any program, or arrays; see `as_draws` for what it can be told of them
-(``component_dim``, ``names``, ``x``, ``labels``, ``probabilities``). Names are in the order of the first parameter's
-mean, unless a pivot decides. Nothing depends on the numbering that the draws come with, and the user's draws are never
-changed.
+All methods take a `Posterior`, a DataTree of any program, or arrays. `as_draws` describes the further arguments
+(``component_dim``, ``names``, ``x``, ``labels``, ``probabilities``). Labels follow the mean of the first parameter in
+increasing order, unless a given pivot array fixes them. The result does not depend on the initial numbering of the
+components. The given draws are never changed.
 
 Sources: Papastamoulis & Iliopoulos (2010) for ECR; Rodríguez & Walker (2014) for its iterative forms and the data-based
 method; Stephens (2000); Marin, Mengersen & Robert (2005) for PRA; Frühwirth-Schnatter (2006, 2011) for the point
@@ -50,27 +50,27 @@ from bayesgmm.relabelling.result import Relabelling, iterate, name_by, result_of
 from bayesgmm.results.draws import Source, as_draws
 
 NAMES_IN_DOUBT = 0.01
-"""Share of draws with two neighbours out of place from which on `ordering` warns."""
+"""`ordering` warns if more than this share of draws is in doubt."""
 
 Pivot = tuple[int, int] | np.ndarray | None
-"""A draw as (chain, draw), or what the method takes for one; None: the draw of the highest log posterior."""
+"""A draw as (chain, draw), or an array in the form that the method takes. None: the draw of highest log posterior."""
 
 
 def ecr(source: Source, pivot: Pivot = None, **about: Any) -> Relabelling:
-    """Equivalence classes representatives: the naming under which a draw's classes of rows agree most with a pivot's.
+    """Equivalence classes representatives (ECR): maximise the agreement of the row labels with a pivot partition.
 
     Parameters
     ----------
     source, about
-        Draws, and what `as_draws` is to be told of them. Where labels were not kept, each row's most probable class
-        under each draw stands for them.
+        Draws, and arguments of `as_draws`. Without stored labels, the method uses the most probable class of each row
+        under each draw.
     pivot
-        A partition, integers (N,) from 0 to K - 1, whose numbers become the names; a draw as (chain, draw); or None.
+        A partition, integers (N,) from 0 to K - 1, whose numbers become the labels; a draw as (chain, draw); or None.
 
     Raises
     ------
     DrawsError
-        If the draws cannot be read, or say nothing of rows.
+        If the draws cannot be read, or do not determine the classes of the rows.
     ArgumentError
         If the pivot has the wrong length or other numbers.
     """
@@ -82,7 +82,7 @@ def ecr(source: Source, pivot: Pivot = None, **about: Any) -> Relabelling:
 
 
 def ecr_iterative_1(source: Source, **about: Any) -> Relabelling:
-    """ECR whose pivot is each row's most frequent class under the present naming, until that stands still."""
+    """ECR whose pivot is each row's most frequent class under the current permutations, iterated to convergence."""
     draws = as_draws(source, **about)
     allocations = Allocations(draws)
 
@@ -93,7 +93,7 @@ def ecr_iterative_1(source: Source, **about: Any) -> Relabelling:
 
 
 def ecr_iterative_2(source: Source, **about: Any) -> Relabelling:
-    """ECR whose pivot is each row's most probable class on average over draws, under the present naming."""
+    """ECR whose pivot is each row's most probable class on average over draws, under the current permutations."""
     draws = as_draws(source, **about)
     allocations = Allocations(draws)
 
@@ -104,18 +104,16 @@ def ecr_iterative_2(source: Source, **about: Any) -> Relabelling:
 
 
 def stephens(source: Source, **about: Any) -> Relabelling:
-    """Stephens' method: the Kullback-Leibler divergence of each draw's class probabilities from their average is least.
+    """Stephens' method: minimise the Kullback-Leibler divergence of the class probabilities from their average.
 
-    Averages and permutations are found in turn, from the naming by ECR; the divergence, summed over draws and rows, never rises
-    (Stephens 2000, algorithm 2). Costs carry the terms ``q - p``, which add nothing to a whole naming and make each cost
-    a divergence.
+    The method alternates averages and permutations, and starts from the permutations of ECR. The divergence, summed
+    over draws and rows, never increases (Stephens 2000, algorithm 2). Costs include the terms ``q - p``. These sum to 0
+    over a permutation and make each cost a divergence.
     """
     draws = as_draws(source, **about)
     allocations = Allocations(draws)
     if not allocations.have_probabilities:
-        raise DrawsError(
-            "Stephens' method needs class probabilities: hand over probabilities=, or parameters and data."
-        )
+        raise DrawsError("Stephens' method needs class probabilities. Pass probabilities=, or parameters and data.")
     own = own_entropy(allocations)
     return iterate(draws, "Stephens", allocations, lambda p: divergence(allocations, p, own))
 
@@ -123,7 +121,7 @@ def stephens(source: Source, **about: Any) -> Relabelling:
 def pra(
     source: Source, pivot: Pivot = None, *, variables: list[str] | None = None, scale: bool = True, **about: Any
 ) -> Relabelling:
-    """Pivotal reordering: the draw's components lie as near as can be to those of a pivot, in the space of parameters.
+    """Pivotal reordering (PRA): minimise the distance of the components from those of a pivot, in parameter space.
 
     Parameters
     ----------
@@ -132,10 +130,10 @@ def pra(
     pivot
         A draw as (chain, draw), its parameters as an array (K, numbers), or None.
     variables
-        Those to be looked at: ``means`` by default, or all that have components where nothing is called so.
+        Variables to use. Default: ``means``, or all variables with components if there is no such variable.
     scale
-        Whether each parameter is divided by its standard deviation over draws and components, so that units do not matter;
-        False is the canonical scalar product of Marin, Mengersen & Robert (2005).
+        Whether each parameter is divided by its standard deviation over draws and components, so that units do not
+        matter. False is the canonical scalar product of Marin, Mengersen & Robert (2005).
     """
     draws = as_draws(source, **about)
     points = points_of(draws, variables, scale)
@@ -151,14 +149,15 @@ def pra(
 
 
 def data_based(source: Source, **about: Any) -> Relabelling:
-    """Name components by the rows they hold: each name has a centre and a scale per feature, found in turn with the permutations.
+    """Data-based method: match each component to a label by its rows.
 
-    A component's cost is minus twice the log density of its rows under the name's Gaussian (independent features), so
-    that the sum over draws never rises. (Rodríguez & Walker 2014 leave the scale's determinant out.)
+    Each label has a centre and a scale per feature. The method alternates these with the permutations. The cost of a
+    component is minus twice the log density of its rows under the Gaussian of the label (independent features), so the
+    sum over draws never increases. Rodríguez & Walker (2014) omit the determinant of the scale.
     """
     draws = as_draws(source, **about)
     if draws.table is None:
-        raise DrawsError("The data-based method needs the data: hand over x=.")
+        raise DrawsError("The data-based method needs the data. Pass x=.")
     allocations = Allocations(draws)
     sums = sums_by_class(allocations, draws)
     return iterate(draws, "data-based", allocations, lambda p: misfit(sums, p))
@@ -167,20 +166,20 @@ def data_based(source: Source, **about: Any) -> Relabelling:
 def ordering(source: Source, by: str = "means", index: int = 0, **about: Any) -> Relabelling:
     """Sort components by one parameter of each draw.
 
-    This does not find which component of one draw is which of another: where two components come near each other in that
-    parameter their draws are cut at the crossing, whatever the other parameters say, and vector means are not identified
-    by one coordinate. The density of sorted draws is K! times the posterior's on the sorted region. Use it where the
-    order is what you ask about, and one of the other methods to name components.
+    Sorting does not match the components of different draws. Where two components are close in that parameter, sorting
+    cuts their draws at the crossing, whatever the other parameters say. One coordinate does not identify vector means.
+    The density of sorted draws is K! times the posterior density on the sorted region. Use this method if the order
+    itself is of interest; otherwise use another method.
 
     Parameters
     ----------
     by, index
-        The variable, and which of its numbers (row-major over its remaining dimensions).
+        The variable, and the index of one of its numbers (row-major over its remaining dimensions).
 
     Warns
     -----
     IdentifiabilityWarning
-        If neighbours in the order overlap, so that sorting cuts their draws.
+        If neighbours in the order overlap, because sorting then cuts their draws.
     """
     draws = as_draws(source, **about)
     values = variable_of(draws, by)
@@ -193,8 +192,9 @@ def ordering(source: Source, by: str = "means", index: int = 0, **about: Any) ->
     found = result_of(draws, "ordering", costs, permutations, [cost_of(costs, permutations).sum()])
     if found.share_in_doubt > NAMES_IN_DOUBT:
         warnings.warn(
-            f"In {found.share_in_doubt:.0%} of draws two neighbours lie nearly in each other's place: sorting by {by}[{index}] "
-            "cuts their draws where they cross, and does not tell one from the other. Use stephens or ecr_iterative_1.",
+            f"In {found.share_in_doubt:.0%} of draws two neighbours fit almost as well if exchanged. "
+            f"Sorting by {by}[{index}] cuts their draws at the crossing and does not separate the components. "
+            "Use stephens or ecr_iterative_1.",
             IdentifiabilityWarning, stacklevel=2,
         )  # fmt: skip
     return found
@@ -203,18 +203,20 @@ def ordering(source: Source, by: str = "means", index: int = 0, **about: Any) ->
 def point_process(
     source: Source, *, variables: list[str] | None = None, seed: int = 0, num_starts: int = 8, **about: Any
 ) -> Relabelling:
-    """Cluster the components of all draws by k-means, and name each by its cluster (the point-process representation).
+    """Cluster the components of all draws by k-means, and label each by its cluster (point-process representation).
 
-    A draw whose K components do not fall into K clusters has no naming of its own: the share of such draws is
-    ``about["non_permutation_rate"]``, ``about["is_permutation"]`` tells which are whole; the others get the cheapest naming.
-    A high rate says that K clusters are not there: K is too large, or the variables do not tell components apart.
+    If the K components of a draw do not fall into K clusters, the clusters define no permutation. The share of such
+    draws is ``about["non_permutation_rate"]``; ``about["is_permutation"]`` marks the others. Draws without a
+    permutation get the cheapest one. A high rate means that there are no K clusters: K is too large, or the variables
+    do not separate the components.
 
     Parameters
     ----------
     variables
-        What is clustered, standardised: ``means`` by default, or all that have components where nothing is called so.
+        Variables to cluster, standardised. Default: ``means``, or all variables with components if there is no such
+        variable.
     seed, num_starts
-        k-means starts from the pivot draw and from so many more draws taken at random; the best is kept.
+        k-means starts from the draw of highest log posterior and from `num_starts` random draws. The best run is kept.
     """
     from scipy.cluster.vq import kmeans2
 
@@ -225,7 +227,7 @@ def point_process(
     runs = []
     for start in (draw_of(None, draws, least=0), *others):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a cluster that runs empty: another start does better
+            warnings.simplefilter("ignore")  # an empty cluster: another start does better
             centres, _ = kmeans2(cloud, points[start], iter=50, minit="matrix")
         distances = squares(points, centres)
         runs.append((distances.min(axis=1).sum(), centres, distances))
@@ -237,33 +239,34 @@ def point_process(
 
 
 METHODS: dict[str, Callable[..., Relabelling]] = {
-    "ecr": ecr, "ecr-iterative-1": ecr_iterative_1, "ecr-iterative-2": ecr_iterative_2, "stephens": stephens, "pra": pra,
-    "data-based": data_based, "ordering": ordering, "point-process": point_process,
+    "ecr": ecr, "ecr-iterative-1": ecr_iterative_1, "ecr-iterative-2": ecr_iterative_2, "stephens": stephens,
+    "pra": pra, "data-based": data_based, "ordering": ordering, "point-process": point_process,
 }  # fmt: skip
 
 
 def relabel(source: Source, method: str = "stephens", **options: Any) -> Relabelling:
-    """Give the components of all draws one naming.
+    """Give the components of all draws one common labelling.
 
     Parameters
     ----------
     source
         A `Posterior`, an ArviZ DataTree of any program, or a mapping of arrays (chain, draw, component, …).
     method
-        ``"ecr"``, ``"ecr-iterative-1"``, ``"ecr-iterative-2"``, ``"stephens"``, ``"pra"``, ``"data-based"``, ``"ordering"`` or
-        ``"point-process"``: the functions of `bayesgmm.relabelling`, which say what each looks at.
+        ``"ecr"``, ``"ecr-iterative-1"``, ``"ecr-iterative-2"``, ``"stephens"``, ``"pra"``, ``"data-based"``,
+        ``"ordering"`` or ``"point-process"``. Each is a function of `bayesgmm.relabelling.methods`, which lists what it
+        uses.
     options
-        What the method, and `as_draws`, can be told: ``component_dim``, ``names``, ``x``, ``labels``, ``probabilities``, …
+        Arguments of the method and of `as_draws`: ``component_dim``, ``names``, ``x``, ``labels``, ``probabilities``, …
 
     Returns
     -------
     Relabelling
-        ``permutations``, ``datatree`` (relabelled; yours is never changed), ``ambiguity`` per draw, ``overall_ambiguity``.
+        ``permutations``, ``datatree`` (a relabelled copy), ``ambiguity`` per draw, ``overall_ambiguity``.
 
     Raises
     ------
     DrawsError, ArgumentError
-        If the draws cannot be read, or the method does not find what it looks at.
+        If the draws cannot be read, or lack what the method uses.
     """
     if method not in METHODS:
         raise ArgumentError(f"Unknown method {method!r}. Choose from {', '.join(METHODS)}.")

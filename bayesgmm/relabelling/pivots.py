@@ -1,4 +1,4 @@
-"""Where a relabelling starts from: a pivot draw, its partition of the rows, and components as points."""
+"""Inputs of a relabelling: a pivot draw, its partition of the rows, and components as points."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from bayesgmm.results.draws import Draws
 
 
 def draw_of(pivot: Any, draws: Draws, least: int | None = None) -> int:
-    """Place of a draw in the line of all chains; by default that of the highest log posterior, or `least` if none is known."""
+    """Index of a draw in the concatenated chains. Default: the highest log posterior, or `least` if it is unknown."""
     if pivot is None:
         if draws.log_posteriors is not None:
             return int(np.argmax(draws.log_posteriors))
         if least is not None:
             return least
-        raise ArgumentError("The draws hold no log posterior to choose a pivot by. Give pivot=(chain, draw).")
+        raise ArgumentError("The draws hold no log posterior, so there is no default pivot. Give pivot=(chain, draw).")
     try:
         chain, draw = map(int, pivot)
         return int(np.ravel_multi_index((chain, draw), draws.shape))
@@ -27,7 +27,7 @@ def draw_of(pivot: Any, draws: Draws, least: int | None = None) -> int:
 
 
 def partition_of(pivot: Any, draws: Draws, allocations: Allocations, least: int | None = None) -> np.ndarray:
-    """A partition of the rows for ECR to agree with."""
+    """The pivot partition of the rows for ECR."""
     if not isinstance(pivot, np.ndarray):
         place = draw_of(pivot, draws, least)
         return np.concatenate([labels[place] for _, labels in allocations.labels()]).astype(int)
@@ -37,12 +37,12 @@ def partition_of(pivot: Any, draws: Draws, allocations: Allocations, least: int 
             f"The pivot must be {allocations.num_rows} integers, one per row; got shape {pivot.shape} of {pivot.dtype}."
         )
     if pivot.min() < 0 or pivot.max() >= num:
-        raise ArgumentError(f"The pivot's classes must be 0 to {num - 1}, got {pivot.min()} to {pivot.max()}.")
+        raise ArgumentError(f"The classes of the pivot must be 0 to {num - 1}, got {pivot.min()} to {pivot.max()}.")
     return pivot.astype(int)
 
 
 def variable_of(draws: Draws, name: str) -> np.ndarray:
-    """A variable of that name as (draw, component, number)."""
+    """The variable `name` as (draw, component, number)."""
     if name == "means" and draws.means_name:
         name = draws.means_name
     if name not in draws.variables:
@@ -51,7 +51,7 @@ def variable_of(draws: Draws, name: str) -> np.ndarray:
 
 
 def points_of(draws: Draws, variables: list[str] | None, scale: bool) -> np.ndarray:
-    """Each draw's components as points, (draw, component, number)."""
+    """Components of each draw as points, (draw, component, number)."""
     if variables is None:
         variables = [draws.means_name] if draws.means_name else list(draws.variables)
     points = np.concatenate([variable_of(draws, name) for name in variables], axis=2)
@@ -59,6 +59,6 @@ def points_of(draws: Draws, variables: list[str] | None, scale: bool) -> np.ndar
 
 
 def scales_of(draws: Draws, variables: list[str] | None) -> np.ndarray:
-    """Standard deviation of each number over draws and components, by which `points_of` divides."""
+    """Standard deviation of each number over draws and components; `points_of` divides by it."""
     spread = points_of(draws, variables, scale=False).std(axis=(0, 1))
     return np.where(spread > 0, spread, 1.0)

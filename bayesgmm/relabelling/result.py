@@ -1,4 +1,4 @@
-"""What a relabelling leaves: one name for each component of each draw, and how far it may be believed."""
+"""The result of a relabelling: a permutation of the components of each draw, and its ambiguity."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
 MOST_ITERATIONS = 100
 IN_DOUBT = 0.5
-"""A draw is in doubt if an exchange of two names would cost at most twice what its naming costs."""
+"""A draw is in doubt if the exchange of two labels costs less than twice the present cost of these two labels."""
 
 
 @dataclass(frozen=True, repr=False)
 class Relabelling:
-    """A common naming of the components of all draws."""
+    """A common labelling of the components of all draws."""
 
     method: str
     permutations: np.ndarray
-    """Integers (chain, draw, K): component ``permutations[…, k]`` of the draw is called k."""
+    """Integers (chain, draw, K): component ``permutations[…, k]`` of the draw gets label k."""
     exchange_ratios: np.ndarray
-    """For each draw and pair of names, (chain, draw, K, K): the cost of the naming over that of exchanging the two, 0 to 1."""
+    """Cost of each pair of labels divided by its cost after an exchange of the two, (chain, draw, K, K); 0 to 1."""
     objective: np.ndarray
-    """What was minimised, after each iteration."""
+    """The objective, minimised, after each iteration."""
     draws: Draws
     about: Mapping[str, Any] = field(default_factory=dict)
-    """What else the method found, such as ``non_permutation_rate``."""
+    """Further results of the method, such as ``non_permutation_rate``."""
 
     @property
     def ambiguity(self) -> np.ndarray:
-        """Of each draw, (chain, draw): the largest ratio over pairs of names. 0: no doubt; 1: an exchange fits as well."""
+        """Largest exchange ratio over pairs of labels, (chain, draw). 0: no doubt; 1: an exchange fits as well."""
         return self.exchange_ratios.max(axis=(-2, -1))
 
     @property
@@ -60,31 +60,31 @@ class Relabelling:
 
     @property
     def pair_ambiguity(self) -> np.ndarray:
-        """For each pair of names, (K, K): the share of draws in which an exchange of the two is in doubt."""
+        """Share of draws in doubt about each pair of labels, (K, K)."""
         return (self.exchange_ratios > IN_DOUBT).mean(axis=(0, 1))
 
     @property
     def num_switches(self) -> int:
-        """Times that the naming changed from one draw of a chain to the next."""
+        """Number of times that the permutation changes from one draw of a chain to the next."""
         return int((np.diff(self.permutations, axis=1) != 0).any(axis=2).sum())
 
     @cached_property
     def variables(self) -> dict[str, np.ndarray]:
-        """Every variable that has components, in the common naming, (chain, draw, component, …)."""
+        """Every variable that has components, relabelled, (chain, draw, component, …)."""
         return self.draws.renumbered(self.permutations)
 
     @cached_property
     def posterior(self) -> Posterior:
-        """The relabelled `Posterior`, where the draws came from one; the old one is as it was.
+        """The relabelled `Posterior`, if the draws come from one. The original does not change.
 
         Raises
         ------
         DrawsError
-            If the draws came from elsewhere; use `datatree`.
+            If the draws do not come from a `Posterior`; use `datatree`.
         """
         source = self.draws.source
         if not isinstance(source, Posterior):
-            raise DrawsError("These draws come from no engine of bayesgmm. Their relabelled DataTree is .datatree.")
+            raise DrawsError("These draws do not come from an engine of bayesgmm. Use .datatree instead of .posterior.")
         params = Params(*(renumber(np.asarray(part), self.permutations, 2) for part in source.params))
         means = Params(*(np.asarray(part).mean(axis=(0, 1)) for part in (*params[:2], params.covariances)))
         usual = Params.of(*means)
@@ -94,9 +94,9 @@ class Relabelling:
 
     @cached_property
     def datatree(self) -> "xr.DataTree":
-        """The relabelled DataTree: a copy, in which every variable that has components is in the common naming.
+        """The relabelled DataTree: a copy in which every variable that has components is relabelled.
 
-        Labels of rows that were named as a variable of the tree are not renamed; `labels` are.
+        A variable of the tree that holds labels of rows is not relabelled; `labels` is.
         """
         import xarray as xr
 
@@ -118,14 +118,14 @@ class Relabelling:
 
     @property
     def labels(self) -> np.ndarray | None:
-        """The rows' classes in the common naming, (chain, draw, N), where labels were handed in."""
+        """Relabelled classes of the rows, (chain, draw, N), if labels were given."""
         if self.draws.labels is None:
             return None
         return np.take_along_axis(np.argsort(self.permutations, axis=2), self.draws.labels.astype(int), axis=2)
 
     @cached_property
     def convergence(self) -> "pd.DataFrame":
-        """Mean, sd, R-hat and ESS of each component's parameters: to be read after the label-invariant ones."""
+        """Mean, sd, R-hat and ESS of the parameters of each component. Read label-invariant quantities first."""
         import xarray as xr
 
         arrays = {}
@@ -139,7 +139,7 @@ class Relabelling:
         return convergence_table(dataset.assign_coords({dim: range(size) for dim, size in dataset.sizes.items()}))
 
     def summary(self) -> "pd.DataFrame":
-        """Mean ± sd of each component's parameters, with R-hat and ESS; see `convergence`."""
+        """Mean ± sd of the parameters of each component, with R-hat and ESS; see `convergence`."""
         return self.convergence
 
     def _title(self) -> str:
@@ -170,7 +170,7 @@ def _renamed(dataset: "xr.Dataset", dim: str, permutations: np.ndarray) -> "xr.D
 def iterate(
     draws: Draws, method: str, allocations: Allocations, costs_of: Callable[[np.ndarray], np.ndarray]
 ) -> Relabelling:
-    """Costs under the present naming, and the naming that is cheapest under these costs, in turn until neither changes."""
+    """Alternate costs under the current permutations and the cheapest permutations until neither changes."""
     partition = partition_of(None, draws, allocations, least=0)
     permutations = assign(disagreement(allocations, partition))
     objective: list[float] = []
@@ -178,7 +178,7 @@ def iterate(
         costs = costs_of(permutations)
         objective.append(float(cost_of(costs, permutations).sum()))
         better = assign(costs)
-        # Namings that cost the same (two components alike) must not take turns for ever.
+        # Permutations of equal cost (two equal components) must not alternate for ever.
         stays = cost_of(costs, better) >= cost_of(costs, permutations) * (1.0 - 1e-12)
         better[stays] = permutations[stays]
         if stays.all() or len(objective) == MOST_ITERATIONS:
@@ -196,7 +196,7 @@ def name_by(
     objective: list[float] | None = None,
     about: dict[str, Any] | None = None,
 ) -> Relabelling:
-    """The cheapest naming, its names in order unless they were given."""
+    """The cheapest permutations. Labels are sorted by `_order` unless the pivot fixes them."""
     permutations = assign(costs) if permutations is None else permutations
     objective = [float(cost_of(costs, permutations).sum())] if objective is None else objective
     about = dict(about or {})
@@ -211,7 +211,7 @@ def name_by(
 def result_of(
     draws: Draws, method: str, costs: np.ndarray, permutations: np.ndarray, objective: list[float], about: Any = None
 ) -> Relabelling:
-    """Costs and a naming of all draws in one line, as a `Relabelling` by chains."""
+    """A `Relabelling` by chains, from the costs and permutations of the concatenated draws."""
 
     def by_chain(values: np.ndarray) -> np.ndarray:
         return values.reshape(*draws.shape, *values.shape[1:])
@@ -221,7 +221,7 @@ def result_of(
 
 
 def _order(draws: Draws, permutations: np.ndarray) -> np.ndarray:
-    """Names by the mean of the first number of ``means``, or of the first variable."""
+    """Order of the labels by the mean of the first number of ``means``, or of the first variable."""
     if draws.params is not None:
         first = draws.params.means[..., 0].reshape(draws.size, -1)
     else:

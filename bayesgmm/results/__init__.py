@@ -1,1 +1,1 @@
-"""What engines return: fits, posteriors and their DataTrees; draws of other software; what results support, in words."""
+"""Results of engines: fits, posteriors and DataTrees; draws made by other software; verdict sentences."""

@@ -1,4 +1,4 @@
-"""A posterior approximated by independent draws, with the importance ratios that say how far to trust them."""
+"""A posterior approximated by independent draws, with Pareto k-hat as a measure of their reliability."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ class ApproximatePosterior(Posterior):
     """Independent draws from an approximation of the posterior."""
 
     pareto_k: float
-    """PSIS k-hat of the draws as an importance sample of the posterior: above 0.7, they are not to be trusted."""
+    """PSIS k-hat of the draws as an importance sample of the posterior: above 0.7, they are not reliable."""
 
     @property
     def trusted(self) -> bool:
@@ -27,4 +27,4 @@ class ApproximatePosterior(Posterior):
     def _trust(self) -> str:
         if np.isnan(self.pareto_k):
             return "too few draws for Pareto k-hat"
-        return f"Pareto k-hat {self.pareto_k:.2f}" + ("" if self.trusted else ": not to be trusted")
+        return f"Pareto k-hat {self.pareto_k:.2f}" + ("" if self.trusted else ": above 0.7, not reliable")

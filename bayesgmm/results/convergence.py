@@ -1,4 +1,4 @@
-"""Have the chains mixed? Asked of quantities that do not depend on how components are numbered."""
+"""Convergence diagnostics of chains, from quantities that do not depend on the labelling."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,14 @@ GOOD_ESS = 100
 
 
 GOOD_BFMI = 0.3
-"""E-BFMI below which the momentum's refreshing is too small to explore the tails (Betancourt 2016)."""
+"""Threshold for E-BFMI. Below it, momentum resampling explores the tails too slowly (Betancourt 2016)."""
 
 
 def convergence_table(quantities: "xr.Dataset") -> "pd.DataFrame":
     """Mean, sd, R-hat, bulk and tail ESS and Monte Carlo error of each quantity (Vehtari et al. 2021).
 
-    R-hat compares chains and halves of chains by rank; with fewer than four draws it is not defined, and the table
-    holds NaN, shown as a dash.
+    R-hat is rank-normalised split R-hat. With fewer than four draws it is not defined, and the table holds NaN, shown
+    as a dash.
     """
     import numpy as np
     import pandas as pd
@@ -44,7 +44,7 @@ def passes(table: "pd.DataFrame", num_chains: int) -> bool:
 
 
 def smallest_bfmi(energy: "np.ndarray | None") -> float:
-    """Smallest E-BFMI over chains of energies (chain, draw) (Betancourt 2016); NaN without them, or with too few draws."""
+    """Smallest E-BFMI over chains, from energies (chain, draw) (Betancourt 2016); NaN if there are too few."""
     import numpy as np
 
     if energy is None or energy.shape[1] < 4:
@@ -60,7 +60,7 @@ def _figures(draws: "np.ndarray", array_stats: Any) -> dict[str, float]:
     if draws.shape[1] < 4 or np.ptp(draws) == 0:
         return figures | dict.fromkeys(("mcse", "ess_bulk", "ess_tail", "r_hat"), np.nan)
     axes = {"chain_axis": 0, "draw_axis": 1}
-    with np.errstate(divide="ignore", invalid="ignore"):  # a chain that stands still has no within-chain variance
+    with np.errstate(divide="ignore", invalid="ignore"):  # a constant chain has no within-chain variance
         return figures | {
             "mcse": float(array_stats.mcse(draws, **axes)),
             "ess_bulk": float(array_stats.ess(draws, method="bulk", **axes)),

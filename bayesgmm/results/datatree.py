@@ -1,18 +1,19 @@
-"""The only builder of ArviZ objects: fits and draws as DataTrees with one set of names and dims.
+"""The only module that builds ArviZ objects: fits and draws as DataTrees with the same variables and dims.
 
 ==========================  ===========================================================================
 group                       variables
 ==========================  ===========================================================================
 ``posterior``               ``weights[component]``, ``means[component, feature]``,
                             ``covariances[component, feature, feature_bis]``
-``sample_stats``            ``lp`` (log posterior density, constants included), ``permutation[component]`` and the sampler's own
-``log_likelihood``          ``x[obs]``: the **marginal** log density of each row, z summed out
+``sample_stats``            ``lp`` (log posterior density, constants included), ``permutation[component]``, and
+                            statistics of the sampler
+``log_likelihood``          ``x[obs]``: the **marginal** log density of each row, z integrated out
 ``log_prior``               ``weights`` and ``components``: the two factors of ``log p(θ)``, constants included
 ``posterior_predictive``    ``x[obs, feature]``: a new data set per draw, one z per row
 ``prior``                   as ``posterior``, drawn from the prior
 ``prior_predictive``        ``x[obs, feature]``
 ``observed_data``           ``x[obs, feature]``
-``label_invariant``         quantities that do not depend on how components are numbered
+``label_invariant``         quantities that do not depend on the labelling
 ==========================  ===========================================================================
 """
 
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MOST_VALUES = 2**25
-"""Most numbers (268 MB) that a per-row group may hold; beyond it the group is thinned, and says so in its attributes."""
+"""Largest number of values (268 MB) in a per-row group. Larger groups are thinned; their attributes say so."""
 FEWEST_DRAWS = 400
-"""With fewer draws than this a per-row group would serve no purpose, and is left out."""
+"""A per-row group with fewer draws than this after thinning is omitted."""
 PRIOR_DRAWS = 500
 FIXED_POINTS = 5
 
@@ -104,7 +105,7 @@ def posterior_tree(
 
 
 def _log_prior(params: Params, prior: Belief, total: np.ndarray) -> dict[str, np.ndarray]:
-    """``log p(θ)`` by its factors: whatever the belief about the components, that about the weights stands apart from it."""
+    """``log p(θ)`` split into its two independent factors, weights and components."""
     with scope("float64"):
         belief = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), prior.weights)
         logs = jnp.log(jnp.asarray(params.weights).reshape(-1, params.weights.shape[-1]))
@@ -126,7 +127,7 @@ def fit_tree(params: Params, table: Table, frame: Frame, objective: float, attrs
 
 
 def prior_tree(keys: Any, prior: Belief, table: Table, num: int) -> "xr.DataTree":
-    """Groups ``prior``, ``prior_predictive`` and ``observed_data``; every few draws only where all would not fit in memory."""
+    """Groups ``prior``, ``prior_predictive`` (thinned if it exceeds `MOST_VALUES`) and ``observed_data``."""
     draws = sample_prior(keys[0], prior, num)
     step = _thinning(1, num, table.num_rows * table.dim)
     groups = {"prior": _theta(draws), "observed_data": {"x": table.values.copy()}}
@@ -142,7 +143,7 @@ def prior_tree(keys: Any, prior: Belief, table: Table, num: int) -> "xr.DataTree
 def label_invariant(
     params: Params, table: Table, frame: Frame, log_likelihood: np.ndarray, log_prior: np.ndarray
 ) -> "xr.Dataset":
-    """Quantities on which R-hat and ESS mean what they say, whatever the labels do."""
+    """Quantities that do not depend on the labelling, so R-hat and ESS are valid under label switching."""
     weights, means = np.asarray(params.weights), np.asarray(params.means)
     mean = np.einsum("cdk,cdkf->cdf", weights, means)
     variances = np.diagonal(params.covariances, axis1=-2, axis2=-1)
@@ -157,7 +158,7 @@ def label_invariant(
         "log_density": log_densities(params, points, frame),
     }
     if weights.shape[-1] == 1:
-        del quantities["sorted_weights"]  # a single weight is 1 in every draw, and says nothing of mixing
+        del quantities["sorted_weights"]  # a single weight is 1 in every draw: no information on mixing
     return _dataset("label_invariant", quantities, table, weights.shape[-1])
 
 
@@ -165,8 +166,12 @@ def _theta(params: Params) -> dict[str, np.ndarray]:
     weights, means = (
         np.array(params.weights),
         np.array(params.means),
-    )  # copies: writing to a tree must not reach the draws
-    return {"weights": weights, "means": means, "covariances": np.asarray(params.covariances)}  # pyright: ignore[reportReturnType]
+    )  # copies: writing to a tree must not change the draws
+    return {  # pyright: ignore[reportReturnType]
+        "weights": weights,
+        "means": means,
+        "covariances": np.asarray(params.covariances),
+    }
 
 
 def _tree(groups: dict, table: Table, num_components: int, attrs: dict[str, Any]) -> "xr.DataTree":
@@ -185,7 +190,7 @@ def _dataset(group: str, variables: dict[str, np.ndarray], table: Table, num_com
         "feature": features, "feature_bis": features, "point": _fixed_points(table),
     }  # fmt: skip
     per_row = {"x": ["obs"] if group == "log_likelihood" else ["obs", "feature"]}
-    named = {} if group == "log_prior" else DIMS  # a factor's log density has no component
+    named = {} if group == "log_prior" else DIMS  # the log density of a factor has no component axis
     dims = {name: per_row.get(name, named.get(name, [])) for name in variables}
     used = {dim for dim_names in dims.values() for dim in dim_names}
     kept = {name: values for name, values in coords.items() if name in used}
@@ -193,14 +198,14 @@ def _dataset(group: str, variables: dict[str, np.ndarray], table: Table, num_com
 
 
 def _fixed_points(table: Table) -> np.ndarray:
-    """Indices of rows spread over the first feature, at which the density is followed."""
+    """Indices of rows spread over the first feature, at which the density is monitored."""
     order = np.argsort(table.values[:, 0], kind="stable")
     share = (np.arange(FIXED_POINTS) + 0.5) / FIXED_POINTS
     return order[(share * table.num_rows).astype(int)]
 
 
 def _thinning(num_chains: int, num_draws: int, size: int) -> int:
-    """Keep every so-manieth draw of a group with `size` numbers per draw; 0 if too few would be left."""
+    """The n for which a group with `size` values per draw keeps every n-th draw; 0 if too few would be left."""
     step = max(1, -(-num_chains * num_draws * size // MOST_VALUES))
     left = num_chains * -(-num_draws // step)
     return step if step == 1 or left >= min(FEWEST_DRAWS, num_chains * num_draws) else 0

@@ -1,4 +1,4 @@
-"""Draws of a mixture in one form, whoever made them: our samplers, or any DataTree whose component dimension the user names."""
+"""Draws of a mixture in one format: from our samplers, or from any DataTree with a component dimension."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Draws:
-    """Draws with leading axes (chain, draw), their components as yet without a common naming."""
+    """Draws with leading axes (chain, draw), before a common relabelling."""
 
     variables: dict[str, np.ndarray]
     """Every variable that has components, (chain, draw, component, …)."""
     params: Params | None
-    """θ, where weights, means and covariances are there to be had."""
+    """θ, if weights, means and covariances are available."""
     table: Table | None
     """The data, if known."""
     labels: np.ndarray | None
-    """Each row's class in each draw, (chain, draw, N), if they were kept."""
+    """Component of each row in each draw, (chain, draw, N), if stored."""
     probabilities: np.ndarray | None
-    """``p(z_n = k | θ, x)`` of each draw, (chain, draw, N, K), if they were handed in."""
+    """Responsibilities ``p(z_n = k | θ, x)`` of each draw, (chain, draw, N, K), if given."""
     recorded: np.ndarray | None
-    """Log posterior density of each draw, if it was recorded."""
+    """Log posterior density of each draw, if recorded."""
     source: "Posterior | xr.DataTree | None"
     component_dim: str
     means_name: str | None
-    """What the means are called, if there are any."""
+    """Name of the variable that holds the means, if there is one."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -47,7 +47,7 @@ class Draws:
 
     @property
     def size(self) -> int:
-        """Draws in all."""
+        """Total number of draws."""
         return self.shape[0] * self.shape[1]
 
     @property
@@ -57,13 +57,13 @@ class Draws:
 
     @property
     def num_rows(self) -> int | None:
-        """N, if anything here knows it."""
+        """N, if known."""
         per_row = self.labels if self.labels is not None else self.probabilities
         return per_row.shape[2] if per_row is not None else self.table.num_rows if self.table is not None else None
 
     @cached_property
     def frame(self) -> Frame:
-        """Coordinates in which densities are worked out."""
+        """Coordinates in which densities are computed."""
         if isinstance(self.source, Posterior):
             return self.source.frame
         assert self.table is not None
@@ -72,7 +72,7 @@ class Draws:
 
     @cached_property
     def log_posteriors(self) -> np.ndarray | None:
-        """Log posterior density of each draw, or the log-likelihood where only that can be had; None without either."""
+        """Log posterior density of each draw, or the log-likelihood if only that is available; None without either."""
         if self.recorded is not None or self.params is None or self.table is None:
             return self.recorded
         size = max(1, 2**24 // self.size)
@@ -80,17 +80,17 @@ class Draws:
         return sum((log_densities(self.params, part, self.frame).sum(axis=2) for part in parts), np.zeros(self.shape))
 
     def flat(self, name: str) -> np.ndarray:
-        """A variable as (draw, component, number)."""
+        """A variable as an array (draw, component, value)."""
         values = self.variables[name]
         return values.reshape(self.size, self.num_components, -1)
 
     def renumbered(self, permutations: np.ndarray) -> dict[str, np.ndarray]:
-        """The variables in the order of names: component k is ``permutations[…, k]`` of the draw."""
+        """The relabelled variables: component k is component ``permutations[…, k]`` of the draw."""
         return {name: renumber(values, permutations, 2) for name, values in self.variables.items()}
 
 
 Source = Any
-"""A `Posterior`, a DataTree (or its ``posterior`` Dataset), a mapping of arrays (chain, draw, component, …), or `Draws`."""
+"""A `Posterior`, DataTree, ``posterior`` Dataset, mapping of arrays (chain, draw, component, …), or `Draws`."""
 
 
 def as_draws(
@@ -103,32 +103,33 @@ def as_draws(
     probabilities: Any = None,
     fewest_components: int = 2,
 ) -> Draws:
-    """Read draws of any engine or program.
+    """Read draws of any engine or software.
 
     Parameters
     ----------
     source
-        A `Posterior`; an ArviZ DataTree or its ``posterior`` Dataset, of whatever program; or a mapping of names to arrays
-        (chain, draw, component, …).
+        A `Posterior`; an ArviZ DataTree or its ``posterior`` Dataset, from any software; or a mapping of names to
+        arrays (chain, draw, component, …).
     component_dim
-        The dimension along which components are numbered, in the source's own words.
+        Name of the component dimension in the source.
     names
-        What the source calls ``weights``, ``means`` and one of ``covariances``, ``scale_trils``, ``variances``, ``sds``,
-        if it has other names for them. Methods that look at rows work their class probabilities out from these.
+        Names in the source of ``weights``, ``means`` and one of ``covariances``, ``scale_trils``, ``variances``,
+        ``sds``, if they differ from these. Methods that use rows compute responsibilities from these variables.
     x
-        The data (N, D), where the source has no ``observed_data`` of one variable.
+        The data (N, D), if the source has no ``observed_data`` with exactly one variable.
     labels
-        Each row's class in each draw: integers (chain, draw, N), counted from 0 or from 1, or the variable's name.
+        Component of each row in each draw: integers (chain, draw, N), counted from 0 or from 1, or the name of the
+        variable.
     probabilities
-        Each row's class probabilities in each draw, (chain, draw, N, K), or the variable's name.
+        Responsibilities of each row in each draw, (chain, draw, N, K), or the name of the variable.
     fewest_components
-        1 where nothing depends on there being names to give.
+        Smallest number of components allowed; 1 if the caller does not relabel.
 
     Raises
     ------
     DrawsError
-        If there is no such dimension, a single component, a value that is not finite, chains of unequal length, or what is
-        called weights or covariances is not that.
+        If there is no such dimension, if there are fewer than `fewest_components` components, if a value is not finite,
+        if chains differ in length, or if weights or covariances are not valid.
     """
     if isinstance(source, Draws):
         return source
@@ -162,13 +163,13 @@ def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest
             variables, tree = {str(name): as_chains(str(name), values) for name, values in source.items()}, None
         else:
             raise DrawsError(
-                f"Draws must be a Posterior, an ArviZ DataTree or a mapping of arrays, got {type(source).__name__}. A fit "
-                "of EM has no draws; sample_gibbs and sample_nuts do."
+                f"Draws must be a Posterior, an ArviZ DataTree or a mapping of arrays, got {type(source).__name__}. An "
+                "EM fit has no draws. Use sample_gibbs or sample_nuts."
             )
         recorded, table = None, None if x is None else as_table(x)
     for ours, theirs in names.items():
         if theirs not in variables:
-            raise DrawsError(f"names says that {ours} is called {theirs!r}, but there are only {', '.join(variables)}.")
+            raise DrawsError(f"names maps {ours} to {theirs!r}, but the source has only {', '.join(variables)}.")
     means_name = names.get("means", "means")
     draws = Draws(
         variables, None, table, None, None, recorded, tree, component_dim,
@@ -182,19 +183,20 @@ def _check(draws: Draws, fewest_components: int) -> None:
     for name, values in draws.variables.items():
         if values.shape[:3] != (*draws.shape, draws.num_components):
             raise DrawsError(
-                f"{name} has {values.shape[:3]} chains, draws and components where the first variable has "
-                f"{(*draws.shape, draws.num_components)}. All must have the same: cut chains to one length, and keep to one K."
+                f"{name} has {values.shape[:3]} chains, draws and components, but the first variable has "
+                f"{(*draws.shape, draws.num_components)}. All must have the same. Cut chains to one length and "
+                "use one K."
             )
         bad = ~np.isfinite(values.reshape(*draws.shape, -1)).all(axis=2)
         if bad.any():
             chain, draw = np.argwhere(bad)[0]
             tail = " to its end: was that chain shorter?" if bad[chain, draw:].all() else "."
             raise DrawsError(
-                f"{name} is not finite in {bad.sum()} of {bad.size} draws, first in chain {chain} from draw {draw}{tail} "
-                "Drop those draws, and cut all chains to one length."
+                f"{name} is not finite in {bad.sum()} of {bad.size} draws, first in chain {chain} from draw "
+                f"{draw}{tail} Drop those draws, and cut all chains to one length."
             )
     if draws.num_components < fewest_components:
-        raise DrawsError("There is a single component: it has but one name, and nothing can switch.")
+        raise DrawsError("There is a single component, so labels cannot switch.")
 
 
 def _with_rows(draws: Draws, labels: Any, probabilities: Any) -> Draws:
@@ -219,7 +221,7 @@ def _named_variable(draws: Draws, value: Any) -> np.ndarray:
 
     tree = draws.source
     if not isinstance(tree, xr.DataTree) or value not in tree["posterior"].data_vars:
-        raise DrawsError(f"The draws have no variable {value!r} in a group posterior.")
+        raise DrawsError(f"The draws have no variable {value!r} in the group posterior.")
     return tree["posterior"][value].transpose("chain", "draw", ...).values
 
 

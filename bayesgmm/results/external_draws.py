@@ -1,4 +1,4 @@
-"""What another program's draws hold: its variables as arrays, and θ by what they are called."""
+"""Draws made by other software: variables as arrays, and θ from the names of variables."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SPREADS = ("covariances", "scale_trils", "variances", "sds")
-"""What a tree may hold of Σ_k: matrices, their Cholesky factors, variances, or standard deviations."""
+"""Forms in which draws may hold Σ_k: matrices, Cholesky factors, variances, or standard deviations."""
 
 
 def from_dataset(dataset: "xr.Dataset", component_dim: str) -> dict[str, np.ndarray]:
-    """Every variable that has the dimensions chain, draw and component, in this order, whatever follows."""
+    """Every variable with the dimensions chain, draw and component, transposed to this order; others follow."""
     found = {
         str(name): array.transpose("chain", "draw", component_dim, ...).values
         for name, array in dataset.data_vars.items()
@@ -25,8 +25,8 @@ def from_dataset(dataset: "xr.Dataset", component_dim: str) -> dict[str, np.ndar
     if not found:
         told = "; ".join(f"{name}{list(map(str, array.dims))}" for name, array in dataset.data_vars.items())
         raise DrawsError(
-            f"No variable has the dimensions chain, draw and {component_dim!r}. There are: {told}. Name the dimension "
-            "along which components are numbered by component_dim=."
+            f"No variable has the dimensions chain, draw and {component_dim!r}. The variables are: {told}. Give the "
+            "name of the component dimension as component_dim=."
         )
     return found
 
@@ -38,7 +38,8 @@ def as_chains(name: str, values: Any) -> np.ndarray:
     except (TypeError, ValueError):
         lengths = [len(chain) for chain in values] if hasattr(values, "__len__") else []
         raise DrawsError(
-            f"{name} cannot be read as (chain, draw, component, …): its chains hold {lengths} draws. Cut them to one length."
+            f"{name} cannot be read as (chain, draw, component, …): its chains have {lengths} draws. Cut them to "
+            "one length."
         ) from None
     if array.ndim < 3:
         raise DrawsError(f"{name} has shape {array.shape}; it must be (chain, draw, component, …).")
@@ -46,7 +47,7 @@ def as_chains(name: str, values: Any) -> np.ndarray:
 
 
 def observed(tree: "xr.DataTree") -> Table | None:
-    """The data, if the tree holds one variable of numbers that can be they."""
+    """The data, if ``observed_data`` holds exactly one variable, and it is numeric with 1 or 2 dimensions."""
     if "observed_data" not in tree.children:
         return None
     arrays = list(tree["observed_data"].to_dataset().data_vars.values())
@@ -55,7 +56,7 @@ def observed(tree: "xr.DataTree") -> Table | None:
 
 
 def params_of(variables: dict[str, np.ndarray], names: dict[str, str]) -> Params | None:
-    """θ from what the variables are called; None if a part of it is not there."""
+    """θ from the names of the variables; None if a part of it is missing."""
     found = {ours: variables.get(names.get(ours, ours)) for ours in ("weights", "means", *SPREADS)}
     weights, means = found["weights"], found["means"]
     spread = next((name for name in SPREADS if found[name] is not None), None)
@@ -71,12 +72,12 @@ def params_of(variables: dict[str, np.ndarray], names: dict[str, str]) -> Params
     each = (1, dim) if spread in ("variances", "sds") else (dim**2,)
     if values.size // weights.size not in each:
         raise DrawsError(
-            f"{name} holds {values.size // weights.size} numbers for each component; with {dim} features {spread} must hold "
-            f"{' or '.join(map(str, dict.fromkeys(each)))}. Say in names which of {', '.join(SPREADS)} they are."
+            f"{name} holds {values.size // weights.size} numbers for each component; with {dim} features {spread} must "
+            f"hold {' or '.join(map(str, dict.fromkeys(each)))}. Say in names which of {', '.join(SPREADS)} it is."
         )
     if spread in ("variances", "sds"):
         if values.min() <= 0.0:
-            raise DrawsError(f"{name} must be above 0, but there is a draw with {values.min():.3g}.")
+            raise DrawsError(f"{name} must be above 0, but its smallest value is {values.min():.3g}.")
         sds = np.sqrt(values) if spread == "variances" else values
         # One number per component is a spherical covariance.
         trils = sds.reshape(*weights.shape, -1, 1) * np.eye(dim)
@@ -87,7 +88,7 @@ def params_of(variables: dict[str, np.ndarray], names: dict[str, str]) -> Params
             trils = np.linalg.cholesky(values.reshape(*weights.shape, dim, dim))
         except np.linalg.LinAlgError:
             raise DrawsError(
-                f"{name} has a matrix that is not positive definite: no covariance. If these are precisions, invert them; if "
-                "they are Cholesky factors, call them scale_trils in names."
+                f"{name} has a matrix that is not positive definite, so it is not a covariance. If these are "
+                "precisions, invert them. If they are Cholesky factors, give them as scale_trils in names."
             ) from None
     return Params(weights, means, trils)  # pyright: ignore[reportArgumentType]

@@ -1,4 +1,4 @@
-"""A point fit: what EM returns. `Posterior` answers to the same names."""
+"""A point fit, the result of EM. `Posterior` has the same methods."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,7 +32,7 @@ class Basin:
 
     objective: float
     hits: int
-    """How many starts ended there."""
+    """Number of starts that ended there."""
     mean_iterations: float
     status: str
 
@@ -45,21 +45,21 @@ class MixtureFit:
     log_likelihood: float
     """``Σ_n log p(x_n | θ)``."""
     objective: float
-    """What was maximised, with its constants: log-likelihood + log prior density (CEM: classification log-likelihood)."""
+    """The maximised log-likelihood + log prior density, constants included (CEM: classification log-likelihood)."""
     converged: bool
     status: str
     n_iter: int
-    """M-steps behind the estimate."""
+    """Number of M-steps that led to the estimate."""
     trace: np.ndarray
-    """Objective after each M-step, the start first."""
+    """Objective at the start and after each M-step."""
     basins: tuple[Basin, ...]
     algorithm: str
     model: Model
     """The model and the data that were fitted."""
     settings: dict[str, Any]
-    """Keyword arguments of the engine, besides model, prior and seed, with which the fit can be made again."""
+    """Keyword arguments of the engine that reproduce the fit, besides model, prior and seed."""
     interrupted: bool
-    """Ctrl-C was pressed before every start had ended."""
+    """Whether Ctrl-C was pressed before all starts had ended."""
     clock: Stopwatch
     seed: Any
 
@@ -75,7 +75,7 @@ class MixtureFit:
 
     @property
     def family(self) -> Family:
-        """What is equal, varies or is the identity in the covariances: volume, shape, orientation."""
+        """The covariance family: whether volume, shape and orientation are equal, variable or the identity."""
         return self.model.family
 
     @property
@@ -93,11 +93,14 @@ class MixtureFit:
         return -2.0 * self.log_likelihood + 2.0 * self.n_parameters
 
     def bic(self) -> float:
-        """``-2 log L + p log N``: smaller is better, as in scikit-learn; mclust prints its negative (Schwarz 1978)."""
+        """``-2 log L + p log N``: smaller is better, as in scikit-learn; mclust prints the negative (Schwarz 1978)."""
         return -2.0 * self.log_likelihood + self.n_parameters * np.log(self.table.num_rows)
 
     def icl(self) -> float:
-        """``BIC - 2 Σ_n log max_k r_nk``: smaller is better; minus mclust's (Biernacki, Celeux & Govaert 2000)."""
+        """``BIC - 2 Σ_n log max_k r_nk`` (Biernacki, Celeux & Govaert 2000).
+
+        Smaller is better; mclust prints the negative.
+        """
         blocks = per_row.responsibilities(self._as_draws(), self.table, self.model.frame)
         certainty = sum(np.log(block[0].max(axis=0)).sum() for block in blocks)
         return self.bic() - 2.0 * float(certainty)
@@ -115,7 +118,7 @@ class MixtureFit:
         return self._averages(x)[1]
 
     def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:
-        """Draw `n` new rows: their classes (n,), and the rows themselves (n, D)."""
+        """Draw `n` new rows; returns their components (n,) and the rows (n, D)."""
         check_count("n", n)
         with scope("float64"):
             z, x = mixture.sample(as_key(seed), Params(*map(jnp.asarray, self.params)), n)
@@ -123,11 +126,11 @@ class MixtureFit:
 
     @cached_property
     def datatree(self) -> "xr.DataTree":
-        """The same as `to_datatree()`: fits and posteriors answer to one name."""
+        """The same as `to_datatree()`; posteriors have both too."""
         return self.to_datatree()
 
     def to_datatree(self) -> "xr.DataTree":
-        """ArviZ DataTree of one chain with one draw: the same names and dims as a posterior."""
+        """ArviZ DataTree with one chain of one draw, with the same variables and dims as a posterior."""
         attrs = {"engine": self.algorithm, "n_components": self.n_components, "status": self.status}
         return fit_tree(self.params, self.table, self.model.frame, self.objective, attrs)
 
@@ -160,7 +163,8 @@ class MixtureFit:
         family = self.family.label(self.table.dim)
         return (
             f"{self.algorithm.upper()}, {target}: {self.n_components} components, {family} covariances, "
-            f"log-likelihood {self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, BIC {self.bic():.1f}"
+            f"log-likelihood {self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, "
+            f"BIC {self.bic():.1f}"
         )
 
     def __repr__(self) -> str:

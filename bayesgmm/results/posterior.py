@@ -1,4 +1,4 @@
-"""Draws of θ: what every sampler and approximation returns, with the names that fits have."""
+"""Draws of θ, the result of every sampler and approximation. Fits have the same methods."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,32 +40,32 @@ class Posterior:
     model: Model
     """The model and the data that were fitted."""
     settings: dict[str, Any]
-    """Keyword arguments of the engine, besides model, prior and seed, with which the draws can be made again."""
+    """Keyword arguments of the engine that reproduce the draws, besides model, prior and seed."""
     reference: Params
-    """What the labelling refers to: the mode that EM reaches from the highest draw, or the estimate given."""
+    """Reference of the labelling: the mode that EM reaches from the draw of highest density, or a given estimate."""
     permutations: np.ndarray
-    """Relabelling of the engine's draws, (chain, draw, K): its component ``permutations[…, k]`` has number k here."""
+    """Relabelling of the draws, (chain, draw, K): component ``permutations[…, k]`` of the engine has label k here."""
     num_warmup: int
     interrupted: bool
     clock: Stopwatch
     seed: Any
     continuation: Callable[["Posterior", int, Progress], "Posterior"] | None
-    """How the chains go on; None for draws that come from no chain."""
+    """Continues the chains; None if the draws do not come from chains."""
 
     def extend(self, num_samples: int, progress_bar: Progress = None) -> "Posterior":
-        """The same chains with `num_samples` more draws each, as one longer run would have made them.
+        """The same chains with `num_samples` more draws each, identical to those of one longer run.
 
-        The components keep the numbering they have. Ctrl-C keeps the draws so far.
+        The labelling does not change. Ctrl-C keeps the draws so far.
 
         Raises
         ------
         ArgumentError
-            If `num_samples` is no number of draws, or the draws come from no chain.
+            If `num_samples` is not a valid number of draws, or the draws do not come from chains.
         """
         check_count("num_samples", num_samples)
         if self.continuation is None:
             raise ArgumentError(
-                f"Draws of {self.algorithm} are no chain that could go on. Ask for more of them at once."
+                f"Draws of {self.algorithm} cannot be extended: there is no chain. Fit again with a larger num_samples."
             )
         return self.continuation(self, num_samples, progress_bar)
 
@@ -86,7 +86,7 @@ class Posterior:
 
     @property
     def family(self) -> Family:
-        """What is equal, varies or is the identity in the covariances."""
+        """The covariance family."""
         return self.model.family
 
     @property
@@ -97,33 +97,34 @@ class Posterior:
 
     @property
     def num_chains(self) -> int:
-        """Chains."""
+        """Number of chains."""
         return self.params.weights.shape[0]
 
     @property
     def num_samples(self) -> int:
-        """Draws kept per chain."""
+        """Number of draws per chain, after warm-up."""
         return self.params.weights.shape[1]
 
     @cached_property
     def datatree(self) -> "xr.DataTree":
-        """ArviZ DataTree: posterior, sample_stats, log_likelihood (marginal, per row), predictive groups, observed data.
+        """ArviZ DataTree of posterior, sample_stats, log_likelihood (marginal, per row), predictions and data.
 
-        The extra group ``label_invariant`` holds quantities that do not depend on how components are numbered.
+        The extra group ``label_invariant`` holds quantities that do not depend on the labelling.
         """
         stats = {"permutation": self.permutations, **self.sample_stats}
         key = split_seed(self.seed).tree
         return posterior_tree(self.params, self.model, self.invariants, stats, key, self._attrs())
 
     def _attrs(self) -> dict[str, Any]:
-        """What the tree's root says of the run."""
+        """Attributes of the root of the DataTree."""
         return {
             "engine": self.algorithm, "n_components": self.n_components, "num_warmup": self.num_warmup,
-            "interrupted": int(self.interrupted), "sampling_time": self.clock.run_seconds, "inference_library": "bayesgmm",
+            "interrupted": int(self.interrupted), "sampling_time": self.clock.run_seconds,
+            "inference_library": "bayesgmm",
         }  # fmt: skip
 
     def to_datatree(self) -> "xr.DataTree":
-        """The same as `datatree`: fits and posteriors answer to one name."""
+        """The same as `datatree`; fits have both too."""
         return self.datatree
 
     def predict_proba(self, x) -> np.ndarray:
@@ -141,12 +142,12 @@ class Posterior:
     def draw_labels(self, x, seed) -> np.ndarray:
         """One z per row for each draw of θ, (chain, draw, N), as small integers: draws from the posterior of z.
 
-        For the rows that were fitted these are what Gibbs draws in its sweeps, which keep none.
+        For the fitted rows, Gibbs draws such z in its sweeps and does not store them.
         """
         return per_row.draw_labels(as_key(seed), self.params, same_features(x, self.table), self.frame)
 
     def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:
-        """Draw `n` rows from the posterior predictive, each under a θ of its own: classes (n,), and rows (n, D)."""
+        """Draw `n` rows from the posterior predictive, each under a new draw of θ: components (n,), rows (n, D)."""
         check_count("n", n)
         rng = host_generator(as_key(seed))
         chosen = rng.integers(self.num_chains * self.num_samples, size=n)
@@ -161,17 +162,17 @@ class Posterior:
 
     @cached_property
     def convergence(self) -> "pd.DataFrame":
-        """R-hat and ESS of the label-invariant quantities: judge on these first."""
+        """R-hat and ESS of the label-invariant quantities. Check these first."""
         return convergence_table(self.invariants)
 
     @cached_property
     def invariants(self) -> "xr.Dataset":
-        """Quantities that do not depend on how components are numbered, with dims (chain, draw, …)."""
+        """Quantities that do not depend on the labelling, with dims (chain, draw, …)."""
         return label_invariant(self.params, self.table, self.frame, self.log_likelihood, self.log_prior)
 
     @property
     def worst_rhat(self) -> float:
-        """Largest R-hat over the label-invariant quantities; NaN where there are too few draws to tell."""
+        """Largest R-hat over the label-invariant quantities; NaN if there are too few draws."""
         return float(self.convergence["r_hat"].to_numpy().max())
 
     @property
@@ -191,7 +192,7 @@ class Posterior:
 
     @property
     def smallest_bfmi(self) -> float:
-        """Smallest E-BFMI over chains (Betancourt 2016): below 0.3 NUTS does not explore the tails; NaN for other samplers."""
+        """Smallest E-BFMI over chains (Betancourt 2016); below 0.3 tails are poorly explored. NaN if not NUTS."""
         return smallest_bfmi(self.sample_stats.get("energy"))
 
     def summary(self, **kwargs) -> Any:

@@ -1,4 +1,4 @@
-"""Draws from a prior, and data sets drawn under draws of θ."""
+"""Draws from a prior, and data sets simulated from draws of θ."""
 
 import jax
 import jax.numpy as jnp

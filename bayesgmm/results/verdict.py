@@ -1,4 +1,4 @@
-"""What results support, in words: sentences with the figures they rest on."""
+"""Verdict sentences on results, with the numbers that support them."""
 
 import numpy as np
 
@@ -10,30 +10,33 @@ from bayesgmm.results.posterior import Posterior
 
 
 def mixing_line(name: str, posterior: Posterior) -> str:
-    """Whether one sampler's chains agree, and what to do if not."""
+    """Whether the chains of one sampler agree, and what to do if not."""
     cut = " It was interrupted." if posterior.interrupted else ""
     if not np.isfinite(posterior.worst_rhat):
-        return f"{name}: too few draws, or chains that do not move, to tell whether they have mixed. Draw more.{cut}"
+        return f"{name}: too few draws, or constant chains, so mixing cannot be assessed. Draw more.{cut}"
     if posterior.num_divergences:
         cut += f" {posterior.num_divergences} transitions diverged."
     if posterior.smallest_bfmi < GOOD_BFMI:
-        cut += f" E-BFMI {posterior.smallest_bfmi:.2f} in a chain: its tails are explored too slowly; draw more, or use Gibbs."
+        cut += (
+            f" E-BFMI {posterior.smallest_bfmi:.2f} in a chain: it explores the tails too slowly. "
+            "Draw more, or use Gibbs."
+        )
     figures = f"worst R-hat {posterior.worst_rhat:.3f}, smallest ESS {posterior.smallest_ess:.0f}"
     if posterior.mixed:
         return f"{name}: the chains agree on label-invariant quantities ({figures}).{cut}"
     return (
-        f"{name}: the chains have not mixed ({figures}); they sit in different modes, or are too short. Do not read its "
-        f"column as the posterior: run longer, let Gibbs temper (tempering=12), look at the traces, or try fewer components."
-        f"{cut}"
+        f"{name}: the chains have not mixed ({figures}). They are in different modes, or are too short. Do not use "
+        "its draws as the posterior. Run longer, use tempered Gibbs (tempering=12), inspect the traces, or try fewer "
+        f"components.{cut}"
     )
 
 
 def trust_line(name: str, approximation: ApproximatePosterior, other: str | None, sampled: Posterior | None) -> str:
-    """Whether an approximation may be believed, and how its spreads compare with those of a sampler that has mixed."""
+    """Whether an approximation is acceptable, and how its sds compare with those of a sampler that has mixed."""
     if np.isnan(approximation.pareto_k):
-        return f"{name}: too few draws for Pareto k-hat, and so for a word on whether to trust it. Draw more."
-    verdict = "k-hat allows to trust it" if approximation.trusted else "not to be trusted (k-hat above 0.7)"
-    line = f"{name}: {verdict}, Pareto k-hat {approximation.pareto_k:.2f}"
+        return f"{name}: too few draws for Pareto k-hat, so the approximation cannot be assessed. Draw more."
+    verdict = "acceptable (at most 0.7)" if approximation.trusted else "above 0.7, not reliable"
+    line = f"{name}: Pareto k-hat {approximation.pareto_k:.2f}, {verdict}"
     if sampled is None or not sampled.mixed:
         return f"{line}."
     ours, theirs = (
@@ -43,7 +46,7 @@ def trust_line(name: str, approximation: ApproximatePosterior, other: str | None
     if not moving.any():
         return f"{line}."
     ratios = ours[moving] / theirs[moving]
-    return f"{line}; its standard deviations of weights and means are {ratios.min():.2f} to {ratios.max():.2f} times {other}'s."
+    return f"{line}; its sds of weights and means are {ratios.min():.2f} to {ratios.max():.2f} times those of {other}."
 
 
 def agreement_line(first: str, one: Posterior, second: str, two: Posterior) -> str:
@@ -55,7 +58,10 @@ def agreement_line(first: str, one: Posterior, second: str, two: Posterior) -> s
         return f"{first} and {second}: too few draws to compare them."
     worst, quantity = np.nanmax(z), a.index[np.nanargmax(z)]
     if worst < 4:
-        return f"{first} and {second} agree on every label-invariant quantity within Monte Carlo error (largest z {worst:.1f})."
+        return (
+            f"{first} and {second} agree on every label-invariant quantity within Monte Carlo error "
+            f"(largest z {worst:.1f})."
+        )
     return (
         f"{first} and {second} disagree: {quantity} differs by {worst:.1f} Monte Carlo standard errors. "
         "At least one of them has not mixed."
@@ -75,13 +81,13 @@ def point_line(name: str, fit: MixtureFit, other: str, posterior: Posterior) -> 
     if not posterior.mixed:
         return f"{name}: no comparison with {other}, whose chains have not mixed."
     return (
-        f"{name} lies within {z[worst]:.2f} posterior sd of {other}'s means in every weight and mean; the largest gap is in "
-        f"{names[worst]}."
+        f"{name} is within {z[worst]:.2f} posterior sd of the posterior means of {other} in every weight and mean. "
+        f"The largest difference is in {names[worst]}."
     )
 
 
 def fit_line(name: str, fit: MixtureFit) -> str:
-    """How a point estimate was come by."""
+    """Log-likelihood, status and starts of a point estimate."""
     starts, optima = sum(basin.hits for basin in fit.basins), len(fit.basins)
     return (
         f"{name}: log-likelihood {fit.log_likelihood:.3f}, {fit.status} after {fit.n_iter} M-steps; "
@@ -106,7 +112,7 @@ def flatten(parts: tuple) -> np.ndarray:
 
 
 def parameter_names(table: Table, num: int) -> list[str]:
-    """Names of the scalar parameters, as ArviZ writes them."""
+    """Names of the scalar parameters, in the notation of ArviZ."""
     names = table.features
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i:]]
     return [

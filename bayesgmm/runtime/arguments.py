@@ -1,4 +1,4 @@
-"""Arguments that many functions take, checked at the boundary: counts, seeds and the keys that follow from them."""
+"""Checks of arguments that many functions take (counts and seeds), and the random keys that follow from a seed."""
 
 from typing import Any, NamedTuple
 
@@ -13,15 +13,15 @@ from bayesgmm.runtime.dtypes import scope
 
 
 def check_count(name: str, value: Any, least: int = 1) -> None:
-    """Refuse a count that is no integer or is below `least`."""
+    """Raise `ArgumentError` if a count is not an integer or is below `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}.")
 
 
 def as_key(seed) -> PRNGKeyArray:
-    """A JAX key from an int, or the key itself (typed, or raw of two words)."""
+    """A JAX key from an int, or the given key (typed, or raw with two words)."""
     if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
-        with scope("float64"):  # or all but 32 bits of the seed would be lost
+        with scope("float64"):  # otherwise only 32 bits of the seed would be kept
             return jr.key(int(seed) % 2**63)
     if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
         return seed
@@ -31,7 +31,7 @@ def as_key(seed) -> PRNGKeyArray:
 
 
 def host_generator(key: PRNGKeyArray) -> np.random.Generator:
-    """A NumPy generator that follows from a JAX key."""
+    """A NumPy generator with its seed from a JAX key."""
     return np.random.default_rng(np.asarray(jr.key_data(key)))
 
 
@@ -47,5 +47,5 @@ class Keys(NamedTuple):
 
 
 def split_seed(seed: Any) -> Keys:
-    """The keys that follow from a seed."""
+    """Split a seed into the keys of one call."""
     return Keys(*jr.split(as_key(seed), 3))

@@ -1,14 +1,18 @@
-"""A run on disk: what it is, where its chains stand, and the draws so far; enough to go on after any end, bit for bit.
+"""Checkpoints on disk: the settings of a run, the state of its chains, and the draws so far.
 
-====================  ============================================================================================
-file                  holds
-====================  ============================================================================================
-``run.json``          what was asked: a run goes on only under the same question
-``state.npz``         the state of the chains after so many steps (``done``)
-``draws-0000000.npz`` draws from that step on, arrays by name with leading axes (chain, draw), standardised coordinates
-====================  ============================================================================================
+A run resumes bit for bit after any interruption.
 
-Every file is written aside and renamed, draws before the state that counts them in, so that no end can leave half a file.
+=====================  ======================================================================================
+file                   contents
+=====================  ======================================================================================
+``run.json``           the settings (the ``question``): a run resumes only under the same settings
+``state.npz``          the state of the chains after ``done`` steps
+``draws-0000000.npz``  draws from this number on: arrays by name, leading axes (chain, draw), standardised
+                       coordinates
+=====================  ======================================================================================
+
+Each file is written to a temporary file and then renamed, so that no interruption leaves a partial file. Draws are
+written before the state that counts them.
 """
 
 import hashlib
@@ -29,32 +33,32 @@ import numpy as np
 from bayesgmm.errors import CheckpointError, CheckpointWarning
 
 SECONDS = 2.0
-"""Least time between two savings."""
+"""Least time between two saves, in seconds."""
 
 
 class Checkpoint:
     """The folder of one run."""
 
     def __init__(self, folder: str | os.PathLike, question: dict[str, Any]):
-        """Open the folder, making it if it is not there.
+        """Open the folder; create it if it does not exist.
 
         Raises
         ------
         CheckpointError
-            If the folder holds a run of another question, something else, or cannot be written.
+            If the folder holds a run with other settings or other files, or cannot be written.
         """
         self.folder = Path(folder)
         self._pending: list[dict[str, np.ndarray]] = []
         self._counted = 0
         self._last = time.monotonic()
         self.failed: str | None = None
-        """Why saving ended, if it did."""
+        """Why saving stopped; None if it did not."""
         path = self.folder / "run.json"
         try:
             if path.exists():
                 _compare(self.folder, json.loads(path.read_text()), question)
             elif self.folder.exists() and any(file.suffix != ".part" for file in self.folder.iterdir()):
-                raise CheckpointError(f"{self.folder} is not empty, and holds no run. Choose another folder.")
+                raise CheckpointError(f"{self.folder} is not empty and holds no run. Choose another folder.")
             else:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 _replace(path, json.dumps(question, indent=1, default=_plain_number).encode())
@@ -64,7 +68,7 @@ class Checkpoint:
             raise CheckpointError(f"{path} cannot be used ({error}). Choose another folder.") from None
 
     def load(self, state: Any) -> tuple[Any, int, list[dict[str, np.ndarray]]]:
-        """The saved state, the steps behind it and the draws kept; `state` itself, as it starts, if there is none.
+        """The saved state, its number of steps and the saved draws; the given `state` and no draws if nothing is saved.
 
         Raises
         ------
@@ -86,16 +90,16 @@ class Checkpoint:
                         blocks.append(dict(saved))
             kept = sum(_length(block) for block in blocks)
             if kept != self._counted:
-                raise ValueError(f"{kept} draws where {self._counted} were counted")
+                raise ValueError(f"it holds {kept} draws, but {self._counted} were counted")
             restored = [_as(leaf, array) for leaf, array in zip(leaves, found, strict=True)]
         except Exception as error:
-            raise CheckpointError(f"{self.folder} is damaged ({error}). Remove it, and start again.") from None
+            raise CheckpointError(f"{self.folder} is damaged ({error}). Remove it and start again.") from None
         return jax.tree.unflatten(structure, restored), done, blocks
 
     def add(self, state: Any, done: int, draws: dict[str, np.ndarray] | None, now: bool = False) -> None:
-        """Take note of a block; write it if the last writing is some time ago, or `now`.
+        """Record a block of draws. Write it to disk if the last save is at least `SECONDS` ago, or `now`.
 
-        A disk that is full ends the saving, not the run: a `CheckpointWarning` says so.
+        A full disk stops the saving, not the run. A `CheckpointWarning` reports it.
         """
         if self.failed is not None:
             return
@@ -126,7 +130,7 @@ class _Key:
 
 
 def freeze(state: Any) -> Any:
-    """A state as host arrays, which can be pickled and keep their digits outside our precision."""
+    """The state as host arrays. They can be pickled, and keep double precision outside `scope`."""
 
     def host(leaf: Any) -> Any:
         return (
@@ -139,7 +143,7 @@ def freeze(state: Any) -> Any:
 
 
 def thaw(state: Any) -> Any:
-    """The state that was frozen, on the device."""
+    """The inverse of `freeze`: the state on the device."""
     return jax.tree.map(
         lambda leaf: (
             jr.wrap_key_data(jnp.asarray(leaf.words), impl=leaf.kind) if isinstance(leaf, _Key) else jnp.asarray(leaf)
@@ -149,12 +153,12 @@ def thaw(state: Any) -> Any:
 
 
 def fingerprint(*trees: Any) -> str:
-    """A short hash of arrays, their shapes and dtypes, and of functions and classes by their names.
+    """A short hash of arrays (values, shapes and dtypes), and of functions and classes (names).
 
     Raises
     ------
     CheckpointError
-        If a part is neither, and another process could not know it again.
+        If a part is neither, because another process could not identify it.
     """
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(trees):
@@ -163,14 +167,16 @@ def fingerprint(*trees: Any) -> str:
             continue
         array = np.ascontiguousarray(_plain(leaf))
         if array.dtype.hasobject:
-            raise CheckpointError(f"A checkpoint cannot know a {type(leaf).__name__} again. Run without a checkpoint.")
+            raise CheckpointError(
+                f"A checkpoint cannot identify an object of type {type(leaf).__name__}. Run without a checkpoint."
+            )
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()[:16]
 
 
 def full_name(function: Callable) -> str:
-    """Where a function or class is to be found, by which another process knows it again.
+    """Module and qualified name of a function or class, so that another process can identify it.
 
     Raises
     ------
@@ -180,25 +186,27 @@ def full_name(function: Callable) -> str:
     name = getattr(function, "__qualname__", None)
     if name is None or "<lambda>" in name:
         raise CheckpointError(
-            f"A checkpoint must know {function!r} again by name, and it has none. Give it one with def or class."
+            f"A checkpoint must identify {function!r} by name, and it has none. Define it with def or class."
         )
     return f"{function.__module__}.{name}"
 
 
 def read_lines(path: Path, question: dict[str, Any]) -> list[Any]:
-    """Lines that `append_line` wrote under the same question, which is the first; the file is made if it is not there.
+    """Read the lines that `append_line` wrote under the same settings; create the file if it does not exist.
+
+    The first line of the file holds the settings. It is not returned.
 
     Raises
     ------
     CheckpointError
-        If the file holds the lines of another question, or cannot be used.
+        If the file was written under other settings, or cannot be used.
     """
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             _replace(path, (json.dumps(question, default=_plain_number) + "\n").encode())
         text = path.read_text()
-        if not text.endswith("\n"):  # cut off in the middle of a line
+        if not text.endswith("\n"):  # the last line is incomplete
             text = text[: text.rfind("\n") + 1]
             _replace(path, text.encode())
         found, *lines = [json.loads(line) for line in text.splitlines()]
@@ -209,7 +217,7 @@ def read_lines(path: Path, question: dict[str, Any]) -> list[Any]:
 
 
 def append_line(path: Path, line: Any) -> bool:
-    """Add one line of JSON; a disk that is full is a `CheckpointWarning`, and False."""
+    """Append one line of JSON. If the disk is full, warn with `CheckpointWarning` and return False."""
     try:
         with open(path, "a") as file:
             file.write(json.dumps(line) + "\n")
@@ -221,8 +229,8 @@ def append_line(path: Path, line: Any) -> bool:
 
 def _warn(place: Path, error: OSError) -> None:
     warnings.warn(
-        f"{place} can no longer be written ({error}); the run goes on in memory, and its result will be returned. Make room, "
-        "and save it.",
+        f"{place} can no longer be written ({error}). The run continues in memory and returns its result. "
+        "Free disk space, and save the result.",
         CheckpointWarning, stacklevel=3,
     )  # fmt: skip
 
@@ -232,14 +240,15 @@ def _compare(place: Path, found: Any, question: dict[str, Any]) -> None:
         raise CheckpointError(f"{place} holds no run. Choose another folder.")
     other = [name for name in {**found, **question} if found.get(name) != question.get(name)]
     if other:
-        told = "; ".join(f"{name}: there {found.get(name)!r}, now {question.get(name)!r}" for name in other)
+        told = "; ".join(f"{name}: saved {found.get(name)!r}, now {question.get(name)!r}" for name in other)
         raise CheckpointError(
-            f"{place} holds another run ({told}). Choose another folder, or ask for the same run to go on with it."
+            f"{place} holds a run with other settings ({told}). "
+            "Choose another folder, or resume with the saved settings."
         )
 
 
 def _plain_number(value: Any) -> Any:
-    """NumPy's numbers as JSON knows them."""
+    """A NumPy number as a Python number, for JSON."""
     return value.item()
 
 
@@ -257,7 +266,7 @@ def _as(like: Any, array: np.ndarray) -> jax.Array:
     if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
         return jr.wrap_key_data(jnp.asarray(array), impl=jr.key_impl(like))
     if array.shape != like.shape or array.dtype != like.dtype:
-        raise ValueError(f"an array of shape {array.shape} where {like.shape} was expected")
+        raise ValueError(f"an array has shape {array.shape}, expected {like.shape}")
     return jnp.asarray(array)
 
 

@@ -1,4 +1,4 @@
-"""Double precision inside our calls, without touching the user's JAX configuration."""
+"""Double precision inside the package, without changing the user's JAX configuration."""
 
 import functools
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from bayesgmm.errors import ArgumentError
 def scope(dtype: str | type | np.dtype = "float64") -> AbstractContextManager:
     """Open a scope in which JAX computes in `dtype` (``"float64"`` or ``"float32"``).
 
-    The scope ends with the ``with`` block; ``jax.config`` outside it is untouched. Compiled functions
-    are keyed on the scope, so neither precision evicts the other.
+    The scope ends with the ``with`` block; ``jax.config`` outside it does not change. Compiled functions are cached
+    separately for each precision, so neither evicts the other.
     """
     name = np.dtype(dtype).name
     if name not in ("float64", "float32"):
@@ -24,12 +24,12 @@ def scope(dtype: str | type | np.dtype = "float64") -> AbstractContextManager:
 
 
 def to_numpy(tree):
-    """Hand a pytree of JAX arrays to the host, so that doubles survive the end of the scope."""
+    """Move a pytree of JAX arrays to the host, so that doubles keep their precision after the scope ends."""
     return jax.tree.map(np.asarray, tree)
 
 
 def on_device(tree, dtype: str):
-    """A pytree on the device: floating-point leaves in `dtype`, others as they are."""
+    """A pytree on the device: floating-point leaves in `dtype`, others unchanged."""
 
     def put(leaf):
         leaf = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
@@ -39,10 +39,10 @@ def on_device(tree, dtype: str):
 
 
 def double_on_host[**P, R](function: Callable[P, R]) -> Callable[P, R]:
-    """Let a pure JAX function serve NumPy callers in double precision.
+    """Make a pure JAX function compute in double precision for NumPy arguments.
 
-    Called with JAX arrays (or under ``jit``, ``grad``, ``vmap``) the function runs as written, in the caller's own
-    precision. Called with NumPy arrays or lists only, it runs in double and returns NumPy arrays.
+    With JAX arrays (or under ``jit``, ``grad``, ``vmap``), the function runs unchanged, in the precision of its
+    arguments. With NumPy arrays or lists only, it runs in double precision and returns NumPy arrays.
     """
 
     @functools.wraps(function)

@@ -1,4 +1,4 @@
-"""Tables for terminals and notebooks, from one pandas DataFrame."""
+"""Tables for terminals and notebooks from a pandas DataFrame, and the rounding of numbers."""
 
 from collections.abc import Callable
 from html import escape
@@ -21,7 +21,7 @@ def as_html(title: str, frame: "pd.DataFrame") -> str:
 
 
 def significant(value: float, digits: int = 4) -> str:
-    """A number at `digits` significant digits, without an exponent where a plain figure will do."""
+    """A number with `digits` significant digits; with an exponent only below 1e-4 and from 1e7 on."""
     if value != value:
         return "–"
     if value == 0:
@@ -43,7 +43,7 @@ def array_words(values: Any) -> str:
 
 
 def plus_minus(estimates, sds) -> list[str]:
-    """Estimates with their standard deviations at two digits; without, where there are none."""
+    """Estimates with their standard deviations to two digits; only the estimate where the deviation is NaN."""
     return [
         significant(mean) if sd != sd else f"{significant(mean)} ± {significant(sd, 2)}"
         for mean, sd in zip(estimates, sds, strict=True)
@@ -51,7 +51,7 @@ def plus_minus(estimates, sds) -> list[str]:
 
 
 def shown_as(figure: str) -> Callable[[float], str]:
-    """How a row of costs is rounded for reading."""
+    """The function that rounds one row of a table of costs."""
     decimals = {"worst R-hat": 3, "smallest ESS": 0, "divergences": 0}.get(figure)
     if decimals is None:
         return lambda value: significant(value, 3)

@@ -1,4 +1,4 @@
-"""Ctrl-C as a flag, so that long work can end in good order."""
+"""Ctrl-C as a flag, so that long runs stop cleanly."""
 
 import signal
 import threading
@@ -11,10 +11,10 @@ _STOP: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag, the second into the usual KeyboardInterrupt.
+    """Turn the first Ctrl-C into a flag; the second raises KeyboardInterrupt as usual.
 
-    Inside another such block the flag is that block's, so that a caller of several engines learns of a Ctrl-C wherever it fell.
-    Outside the main thread Ctrl-C is not ours to take.
+    Nested blocks share the flag of the outer block, so a caller of several engines sees every Ctrl-C. Outside the main
+    thread, Ctrl-C cannot be caught.
     """
     outer = _STOP.get()
     if outer is not None:
@@ -25,7 +25,7 @@ def interruptible() -> Iterator[threading.Event]:
         yield stop
         return
 
-    previous = signal.getsignal(signal.SIGINT) or signal.SIG_DFL  # None: set outside Python, and not ours to restore
+    previous = signal.getsignal(signal.SIGINT) or signal.SIG_DFL  # None: set outside Python, cannot be restored
 
     def handle(number, frame):
         stop.set()

@@ -1,4 +1,4 @@
-"""Compiled programs, and the clock that tells compiling from running."""
+"""Compiled programs, and a clock that separates compile time from run time."""
 
 import time
 from collections import OrderedDict
@@ -15,14 +15,14 @@ import jax
 
 @dataclass
 class Stopwatch:
-    """Wall seconds of a run, with the seconds spent compiling (or reading the compilation cache) apart."""
+    """Wall-clock seconds of a run; seconds spent compiling (or reading the compilation cache) are separate."""
 
     compile_seconds: float = 0.0
     total_seconds: float = 0.0
 
     @property
     def run_seconds(self) -> float:
-        """Seconds spent on anything but compiling (none, where threads compiled at the same time)."""
+        """Seconds not spent compiling; at least 0, because the compile times of parallel threads add up."""
         return max(self.total_seconds - self.compile_seconds, 0.0)
 
 
@@ -31,7 +31,7 @@ _WATCHES: ContextVar[tuple[Stopwatch, ...]] = ContextVar("watches", default=())
 
 @contextmanager
 def stopwatch() -> Iterator[Stopwatch]:
-    """Time a block; every `Program` that compiles inside it adds to ``compile_seconds``."""
+    """Time a block. Every `Program` that compiles inside it adds to ``compile_seconds``."""
     watch, start = Stopwatch(), time.perf_counter()
     token = _WATCHES.set((*_WATCHES.get(), watch))
     try:
@@ -42,11 +42,12 @@ def stopwatch() -> Iterator[Stopwatch]:
 
 
 class Program:
-    """A jitted function that is compiled ahead of its first run, so that compile time is a figure of its own.
+    """A jitted function that is compiled before its first run, so that compile time is measured separately.
 
-    Positional arguments are arrays, keyword arguments are static. One compilation per combination of shapes, dtypes
-    and static arguments; ``num_compilations`` counts them. Of all programs together the `KEPT` last used are kept: each takes
-    some hundreds of the 65,530 memory maps that Linux grants a process, and at the end of them LLVM fails.
+    Positional arguments are arrays; keyword arguments are static. Each combination of shapes, dtypes and static
+    arguments is compiled once; ``num_compilations`` counts the compilations. The `KEPT` most recently used programs of
+    the process are kept. Each takes some hundreds of the 65,530 memory maps that Linux grants a process, and LLVM fails
+    when none are left.
     """
 
     KEPT = 64
@@ -61,7 +62,7 @@ class Program:
         self.__doc__ = function.__doc__
 
     def _fresh(self):
-        """A jitted function of its own for each compilation: JAX's caches keep its program only as long as it lives."""
+        """A new jitted function for each compilation: JAX keeps a program only as long as its function exists."""
 
         @wraps(self._function)
         def function(*args, **static):
@@ -70,11 +71,17 @@ class Program:
         return jax.jit(function, static_argnames=self._static)
 
     def __call__(self, *args, **static):
-        """Run the program, compiling it first if these shapes are new."""
+        """Run the program. Compile it first if these shapes are new."""
         leaves, structure = jax.tree.flatten(args)
         shapes = tuple(jax.typeof(leaf) for leaf in leaves)
-        key = (self, shapes, structure, tuple(sorted(static.items())), jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
-        with self._compiling:  # or two threads would compile the same
+        key = (
+            self,
+            shapes,
+            structure,
+            tuple(sorted(static.items())),
+            jax.config.jax_enable_x64,  # pyright: ignore[reportAttributeAccessIssue]
+        )
+        with self._compiling:  # otherwise two threads would compile the same program
             program = self._kept.get(key)
             if program is None:
                 start = time.perf_counter()

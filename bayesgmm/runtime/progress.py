@@ -1,4 +1,4 @@
-"""Progress of long work: a rich bar at a terminal or in Jupyter, or whatever callable the caller hands in."""
+"""Progress of long runs: a rich bar at a terminal or in Jupyter, or a callable of the user."""
 
 import importlib.util
 import sys
@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Listener = Callable[[str, int, int, str], None]
-"""Called with the engine's label, steps done, steps in all, and a few words (such as a count of divergences)."""
+"""Called with the label of the engine, steps done, total steps, and a short note (such as a count of divergences)."""
 
 Progress = bool | Listener | None
-"""True: a bar; False: silence; None: a bar if someone is there to see it; or a `Listener`."""
+"""True: a bar; False: no output; None: a bar at a terminal or in Jupyter only; or a `Listener`."""
 
 
 @contextmanager
 def listening(progress: Progress) -> Iterator[Listener]:
-    """Turn what the caller asked for into a `Listener` for the length of a run."""
+    """Turn the argument of the user into a `Listener` for the duration of a run."""
     if progress is None:
         progress = _someone_is_watching()
     if callable(progress):
@@ -41,7 +41,7 @@ def bars() -> Iterator[Listener]:
 
     columns = (
         TextColumn("{task.description:<6}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("gone, about"), TimeRemainingColumn(), TextColumn("left"), TextColumn("{task.fields[note]}"),
+        TextColumn("elapsed, about"), TimeRemainingColumn(), TextColumn("left"), TextColumn("{task.fields[note]}"),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as display:
         tasks = {}

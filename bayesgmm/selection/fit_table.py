@@ -1,8 +1,6 @@
-"""The table of fits: covariance families × numbers of components, judged by an information criterion."""
+"""The table of fits: covariance families × numbers of components, ranked by an information criterion."""
 
-import contextvars
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -25,15 +23,14 @@ from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.formatting import as_html, as_text
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Stopwatch, stopwatch
-from bayesgmm.runtime.progress import Listener, Progress, listening
-from bayesgmm.selection.grid_search import CONTAINS, GridSearch, Row
+from bayesgmm.runtime.progress import Progress, listening
+from bayesgmm.selection.grid_search import GridSearch, Row
+from bayesgmm.selection.schedule import search_families
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CRITERIA = ("bic", "icl", "aic")
-WORKERS = 2
-"""Families searched at a time: small data leave a core idle otherwise, and compiling takes longer than running."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class Cell:
     """None if every start failed."""
     status: str
     spurious: bool
-    """A component rests on no more rows than its own part of the covariance needs: its likelihood is not to be trusted."""
+    """A component has no more rows than its part of the covariance needs: the likelihood is unreliable."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,13 +53,13 @@ class FitTable:
     cells: tuple[Cell, ...]
     criterion: str
     interrupted: bool
-    """Ctrl-C came before every family had been searched; the others are left out."""
+    """Whether Ctrl-C ended the search early; families that were not yet searched are left out."""
     clock: Stopwatch
     seed: Any
 
     @cached_property
     def best(self) -> MixtureFit:
-        """The fit with the smallest criterion among those that rest on enough rows; else among all."""
+        """The fit with the smallest criterion among cells that are not spurious, else among all cells."""
         return self._ranked[0].fit  # pyright: ignore[reportReturnType]
 
     @cached_property
@@ -79,20 +76,20 @@ class FitTable:
         Raises
         ------
         ArgumentError
-            If the table has no such cell, or all its starts failed.
+            If the table has no such cell, or all starts of the cell failed.
         """
         name = resolve_family(covariance_type, self.best.table.dim).label(self.best.table.dim)
         cell = next((c for c in self.cells if (c.family, c.n_components) == (name, n_components)), None)
         if cell is None or cell.fit is None:
-            why = "it was not asked for" if cell is None else cell.status
+            why = "it was not requested" if cell is None else cell.status
             raise ArgumentError(f"There is no fit of {covariance_type} with {n_components} components: {why}.")
         return cell.fit
 
     def frame(self, figure: str | None = None) -> "pd.DataFrame":
-        """A figure of every cell, number of components × family; NaN where no start led to a fit.
+        """One statistic of all cells, number of components × family; NaN if no start led to a fit.
 
-        ``figure`` is the criterion by default, or ``"bic"``, ``"icl"``, ``"aic"``, ``"log_likelihood"``, ``"n_parameters"``,
-        ``"n_iter"``, ``"status"`` or ``"spurious"``.
+        ``figure`` is the criterion by default, or ``"bic"``, ``"icl"``, ``"aic"``, ``"log_likelihood"``,
+        ``"n_parameters"``, ``"n_iter"``, ``"status"`` or ``"spurious"``.
         """
         import pandas as pd
 
@@ -113,7 +110,7 @@ class FitTable:
         return pd.DataFrame(rows, index=pd.Index(sizes, name="n_components"), columns=families)
 
     def ranking(self, num: int = 5) -> "pd.DataFrame":
-        """The best models, best first; those flagged as spurious come last."""
+        """The `num` best models, best first; spurious cells come last."""
         import pandas as pd
 
         ranked = self._ranked[:num]
@@ -125,16 +122,16 @@ class FitTable:
         return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="rank"))
 
     def notes(self) -> list[str]:
-        """What a reader of the table should know: cells without a fit, and flagged cells that beat the best."""
+        """Notes on the table: spurious cells that beat the best, cells without a fit, fits that did not converge."""
         lines = []
         best = self._value(self._ranked[0])
         better = [c for c in self._ranked if c.spurious and self._value(c) < best]
         if better:
             names = ", ".join(f"{c.family} {c.n_components}" for c in better[:6]) + (", …" if len(better) > 6 else "")
             lines.append(
-                f"{len(better)} cells have a smaller {self.criterion.upper()} than the best, but a component of theirs rests "
-                f"on too few rows for its covariance ({names}): likely spurious modes of the likelihood. "
-                "prior='default' bounds it."
+                f"{len(better)} cells have a smaller {self.criterion.upper()} than the best, but a component with too "
+                f"few rows for its covariance ({names}): likely spurious modes of the likelihood. "
+                "prior='default' bounds the likelihood."
             )
         failed = [cell for cell in self.cells if cell.fit is None]
         if failed:
@@ -143,11 +140,9 @@ class FitTable:
         slow = [c for c in self.cells if c.fit is not None and not c.fit.converged and not c.fit.interrupted]
         if slow:
             names = ", ".join(f"{c.family} {c.n_components}" for c in slow[:6])
-            lines.append(
-                f"Stopped before their objective settled: {names}{', …' if len(slow) > 6 else ''}. Raise max_iter."
-            )
+            lines.append(f"Stopped before convergence: {names}{', …' if len(slow) > 6 else ''}. Raise max_iter.")
         if self.interrupted:
-            lines.append("Interrupted: the table holds what was fitted before.")
+            lines.append("Interrupted: the table contains the fits made before.")
         return lines
 
     def _title(self) -> str:
@@ -191,9 +186,10 @@ def fit_table(
 ) -> FitTable:
     """Fit every covariance family with every number of components by EM, and rank them (Fraley & Raftery 2002).
 
-    All cells share data and starts; a family starts, besides, from the best θ of the families inside it, so that a richer
-    family never ends below a simpler one. Each start gets a short run; the best of each cell goes on until it settles. Then
-    every cell tries once more from its neighbours: other families, one component fewer (split) or more (left out).
+    All cells share data and starts. A family also starts from the best θ of the families that it contains, so that a
+    richer family never ends below a simpler one. Each start gets a short run; the best start of each cell continues to
+    convergence. Then every cell starts again from its neighbours: other families, one component fewer (one is split)
+    and one more (one is dropped).
 
     Parameters
     ----------
@@ -202,7 +198,7 @@ def fit_table(
     n_components
         One K, or several, such as ``range(1, 10)``.
     families
-        ``"all"`` (fourteen; E and V for one feature), or some of mclust's codes or scikit-learn's names.
+        ``"all"`` (fourteen; E and V for one feature), or a selection of mclust codes or scikit-learn names.
     prior
         None (maximum likelihood), ``"default"`` (scaled to each K) or a conjugate `Prior` that fits every K.
     criterion
@@ -215,12 +211,12 @@ def fit_table(
     Returns
     -------
     FitTable
-        Its fits keep only the last value of their trace.
+        Its fits keep only the last value of the trace.
 
     Raises
     ------
     DataError, PriorError, ArgumentError
-        Before the run, if an input cannot be used.
+        Before the run, if an input is invalid.
     CollapseError
         If no cell has a fit.
     """
@@ -236,67 +232,18 @@ def fit_table(
         check_conjugacy("fit_table", Conjugacy.JOINT, prior)
         check_has_mode(prior)
         grid = GridSearch(as_key(seed), problem, sizes, names, prior, n_init, tol, max_iter)
-        done, cut = _in_order(grid, names, stop, dtype, listener)
+        done, cut = search_families(grid, names, stop, dtype, listener)
         settings = {"n_init": n_init, "max_iter": max_iter, "tol": tol, "dtype": dtype}
         cells = tuple(
             _cell(row, clock, seed, cut, settings) for name in names if name in done for row in grid.rows(name)
         )
         if not cells:
-            raise SamplingInterrupted("Stopped before the first family had been searched. Nothing can be returned.")
+            raise SamplingInterrupted("Stopped before the search of the first family ended. Nothing can be returned.")
     if all(cell.fit is None for cell in cells):
         raise CollapseError(
-            "No cell of the table has a fit: in all of them a component closes in on too few points. Use prior='default'."
+            "No cell of the table has a fit: in each, a component collapses onto too few points. Use prior='default'."
         )
     return FitTable(cells, criterion, cut, clock, seed)
-
-
-def _in_order(grid: GridSearch, names: list[str], stop, dtype: str, listener: Listener) -> tuple[set[str], bool]:
-    """Search the families, each as soon as those inside it are done, `WORKERS` at a time; then again from their neighbours.
-
-    Returns the families that were searched, and whether Ctrl-C cut the work short.
-    """
-    done: list[str] = []
-
-    def report(name: str) -> None:
-        done.append(name)
-        listener("fit", len(done), 2 * len(names), name)
-
-    with ThreadPoolExecutor(WORKERS) as pool:
-        cut = _all(pool, grid.run, names, CONTAINS, stop, dtype, report)
-        found = [name for name in names if name in grid.found]
-        # Families are refined in turn, so that each profits from those before it; those of one turn read one snapshot,
-        # so that it does not matter which of them ends first.
-        for i in range(0, len(found), WORKERS):
-            grid.freeze()
-            cut |= _all(pool, grid.refine, found[i : i + WORKERS], {}, stop, dtype, report)
-    return set(found), cut
-
-
-def _all(
-    pool: Executor, search: Callable[[str], bool], names: list[str], needs: Mapping[str, Sequence[str]], stop, dtype: str,
-    report: Callable[[str], None],
-) -> bool:  # fmt: skip
-    """Search every family, each once those it needs are done; whether Ctrl-C cut the work short.
-
-    What a search finds depends on the families it needs only, and not on the order in which the others end.
-    """
-
-    def work(name: str) -> bool:
-        with scope(dtype):  # JAX's scopes belong to a thread
-            return search(name)
-
-    waiting, running, cut = list(names), {}, False
-    while running or (waiting and not stop.is_set()):
-        held = {*waiting, *running.values()}
-        ready = [name for name in waiting if not stop.is_set() and not held.intersection(needs.get(name, ()))]
-        for name in ready[: WORKERS - len(running)]:
-            waiting.remove(name)
-            running[pool.submit(contextvars.copy_context().run, work, name)] = name
-        future = next(as_completed(running))
-        name = running.pop(future)
-        cut |= future.result()
-        report(name)
-    return cut or bool(waiting)
 
 
 def _cell(row: Row, clock: Stopwatch, seed: Any, interrupted: bool, settings: dict[str, Any]) -> Cell:
@@ -323,5 +270,5 @@ def _check(n_components, families, criterion: str, dim: int) -> tuple[list[int],
         families = (FAMILIES if dim > 1 else ("E", "V")) if families == "all" else families.split(",")
     wanted = {resolve_family(name.strip(), dim).name for name in families}
     if not wanted:
-        raise ArgumentError("families is empty. Use 'all', or name some.")
+        raise ArgumentError("families is empty. Use 'all', or list some families.")
     return sorted({int(size) for size in sizes}), [name for name in FAMILIES if name in wanted]

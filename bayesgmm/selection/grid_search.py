@@ -1,8 +1,8 @@
-"""Many numbers of components and many covariance families at once: the search behind the table of fits.
+"""The search behind the table of fits, over covariance families and numbers of components.
 
-All families and all numbers of components share one compiled program: θ is padded to the largest K, and the places beyond
-its own are not active. Families go from the simplest to the richest, and each family starts, besides from divisions of the
-rows, from the best θ of the families that it contains; so a richer family never ends below a simpler one.
+All families and all numbers of components share one compiled program: θ is padded to the largest K, and the padded
+components are inactive. Families are searched from the simplest to the richest. Each family starts from divisions of
+the rows and from the best θ of the families that it contains, so that a richer family never ends below a simpler one.
 """
 
 from dataclasses import replace
@@ -40,6 +40,7 @@ from bayesgmm.priors.within_family import restrict
 from bayesgmm.problem import Model, Problem
 from bayesgmm.runtime.dtypes import on_device, to_numpy
 from bayesgmm.runtime.programs import Program
+from bayesgmm.selection.neighbours import resized
 from bayesgmm.sweep.rows import Rows, to_rows
 
 CONTAINS = {
@@ -47,14 +48,14 @@ CONTAINS = {
     "EEE": ("EEI",), "VEE": ("EEE", "VEI"), "EVE": ("EEE", "EVI"), "VVE": ("EVE", "VEE", "VVI"), "EEV": ("EEE",),
     "VEV": ("EEV", "VEE"), "EVV": ("EVE", "EEV"), "VVV": ("VVE", "VEV", "EVV"),
 }  # fmt: skip
-"""The largest families inside each family; the order is from simple to rich."""
+"""For each family, the largest families that it contains, in order from simple to rich."""
 
 SHORT = 16
 """Iterations of the short run."""
 
 
 class Row(NamedTuple):
-    """What one family's search found for one number of components, θ without padding."""
+    """Result of the search for one family and one number of components, with θ without padding."""
 
     problem: Problem
     ascents: Ascent
@@ -90,7 +91,7 @@ class GridSearch:
             self.few = to_rows(subsample(key_rows, problem.table.values), problem.frame, problem.dtype)
 
     def _starts(self, divisions: Divisions, num_starts: int) -> Params:
-        """(starts, sizes) θ, padded, on the host."""
+        """Padded θ with leading axes (starts, sizes), on the host."""
         stats, priors = [], []
         for size in self.sizes:
             some = divisions.stats(size, num_starts)
@@ -102,18 +103,18 @@ class GridSearch:
         return jax.tree.map(lambda leaf: leaf.reshape(len(self.sizes), -1, *leaf.shape[1:]).swapaxes(0, 1), params)
 
     def _pad(self, leaf: np.ndarray) -> np.ndarray:
-        """Components on the second axis, padded to the largest K."""
+        """Pad the second axis (components) to the largest K."""
         widths = [(0, 0)] * np.ndim(leaf)
         widths[1] = (0, self.widest - np.shape(leaf)[1])
         return np.pad(leaf, widths)
 
     def _padded_prior(self, problem: Problem) -> Belief:
-        """The standardised prior of one size, padded to the largest K, as one of all families."""
+        """The standardised prior of one size, padded to the largest K, in the form that all families share."""
         padded = problem.standard_prior.padded(self.widest)
         return padded._replace(components=padded.components.among(self.families))
 
     def _problems(self, name: str) -> list[Problem]:
-        """The problem of each size, made once for a family."""
+        """The problem of each size, built once per family."""
         if name not in self.problems:
             models = [_restricted_model(self.problem.model, FAMILIES[name], size, self.prior) for size in self.sizes]
             self.problems[name] = [
@@ -123,24 +124,24 @@ class GridSearch:
         return self.problems[name]
 
     def run(self, name: str) -> bool:
-        """Search one family for every number of components; whether Ctrl-C cut it short."""
+        """Search one family for every number of components; return whether Ctrl-C ended the search early."""
         inside = [self._best(self.found[inner]) for inner in CONTAINS[name] if inner in self.found]
         self.found[name], interrupted = self._search(name, inside)
         return interrupted
 
     def freeze(self) -> None:
-        """Take what was found so far as what `refine` reads, in whatever order families are then refined."""
+        """Take a snapshot of the results for `refine`, so that the order of refinement does not matter."""
         self.before = dict(self.found)
 
     def refine(self, name: str) -> bool:
-        """Search a family again from what its neighbours had found at `freeze`; whether Ctrl-C cut it short.
+        """Search a family again from its neighbours at `freeze`; return whether Ctrl-C ended the search early.
 
-        Neighbours are the other families with as many components, the same family with one fewer (each of its
-        heaviest components split in turn) and with one more (its lightest left out).
+        Neighbours are the other families with the same number of components, the same family with one component fewer
+        (one of the heaviest is split), and with one more (one of the lightest is dropped).
         """
         before = self.before[name]
         others = [self._best(found) for other, found in self.before.items() if other != name]
-        after, interrupted = self._search(name, [*_resized(self._best(before), self.sizes), *others])
+        after, interrupted = self._search(name, [*resized(self._best(before), self.sizes), *others])
         higher = ~np.asarray(usable(before)) | (after.objective > before.objective)
         better = np.flatnonzero(usable(after) & higher)
         self.found[name] = _put_back(before, better, jax.tree.map(lambda leaf: leaf[better], after))
@@ -148,19 +149,22 @@ class GridSearch:
 
     @staticmethod
     def _best(found: Ascent) -> Params:
-        """The best θ of a family for each size; NaN where none was found."""
+        """The best θ of a family for each size; NaN if none was found."""
         good = np.asarray(usable(found))
         return jax.tree.map(
             lambda leaf: np.where(good.reshape(-1, *(1,) * (leaf.ndim - 1)), leaf, np.nan), found.params
         )
 
     def rows(self, name: str) -> list[Row]:
-        """What was found for a family, a row for each number of components."""
+        """The results of a family, one row for each number of components."""
         found, problems = self.found[name], self._problems(name)
         return [Row(problem, _without_padding(found, i, problem.num_components)) for i, problem in enumerate(problems)]
 
     def _search(self, name: str, made: list[Params]) -> tuple[Ascent, bool]:
-        """Ascend from what was made for the family, then from divisions: as many starts for any family, NaN where none is."""
+        """Ascend from `made` and from divisions of the rows.
+
+        The number of starts is the same for every family; missing starts are NaN.
+        """
         room = len(self.starts.weights) + self.extra
         blank = jax.tree.map(lambda leaf: np.full((self.extra, *leaf.shape[1:]), np.nan, leaf.dtype), self.starts)
         stacked = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:room], *_expanded(made), self.starts, blank)
@@ -176,7 +180,7 @@ class GridSearch:
             failed = np.isin(found.status, FAILED) & allowed.any(axis=0)
             if not failed.any():
                 break
-            # What ended in a collapse is struck out, and the next best goes on in its place.
+            # Exclude starts that failed, and continue from the next best.
             allowed[scouts.winner[failed], failed] = False
         if self.small:
             return found, False
@@ -187,55 +191,8 @@ class GridSearch:
         return to_numpy(found), interrupted
 
 
-SPLITS, DROPS = 3, 2
-
-
-def _resized(best: Params, sizes: list[int]) -> list[Params]:
-    """θ for each size made from that of the size before (a component split) and after (one left out); NaN where none is."""
-    made = []
-    for turn in range(SPLITS + DROPS):
-        step = -1 if turn < SPLITS else 1
-        theta = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), best)
-        for i, size in enumerate(sizes):
-            if size + step not in sizes:
-                continue
-            neighbour = sizes.index(size + step)
-            source = Params(*(np.array(leaf[neighbour]) for leaf in best))
-            if np.isnan(source.weights).any():
-                continue
-            ranked = np.argsort(source.weights[: size + step])
-            if step < 0 and turn < size - 1:
-                _split(source, int(ranked[::-1][turn]), size - 1)
-            elif step > 0:
-                _drop(source, int(ranked[turn - SPLITS]), size)
-            else:
-                continue
-            for whole, part in zip(theta, source, strict=True):
-                whole[i] = part
-        made.append(theta)
-    return made
-
-
-def _split(theta: Params, k: int, new: int) -> None:
-    """Component `k` becomes two halves, apart along its longest axis, in places `k` and `new`."""
-    tril = theta.scale_trils[k]
-    values, vectors = np.linalg.eigh(tril @ tril.T)
-    offset = 0.7 * np.sqrt(values[-1]) * vectors[:, -1]
-    theta.weights[[k, new]] = 0.5 * theta.weights[k]
-    theta.means[new], theta.means[k] = theta.means[k] + offset, theta.means[k] - offset
-    theta.scale_trils[new] = tril
-
-
-def _drop(theta: Params, k: int, last: int) -> None:
-    """Component `k` is left out, and the last one takes its place."""
-    for part in theta:
-        part[k] = part[last]
-    theta.weights[last], theta.means[last], theta.scale_trils[last] = 0.0, 0.0, np.eye(theta.means.shape[1])
-    theta.weights[:] /= theta.weights.sum()
-
-
 class Scouts(NamedTuple):
-    """How the short runs ended, (starts, sizes), and which of them was carried on."""
+    """Objective and status of the short runs, (starts, sizes), and the start that continues for each size."""
 
     objective: Float[Array, "S M"]
     status: Int[Array, "S M"]
@@ -243,9 +200,9 @@ class Scouts(NamedTuple):
 
 
 def _search(key, starts: Params, allowed, priors: Belief, rows: Rows, tol, max_iter, short) -> tuple[Ascent, Scouts]:
-    """A short run from each row of starts, one for every size; then on from the best of each size.
+    """Short runs from each row of starts (one start per size), then a long run from the best start of each size.
 
-    One loop does both, so that an iteration is compiled once: its last round is the long run.
+    One loop does both, so that an iteration is compiled once. The last round of the loop is the long run.
     """
     num_starts, num_sizes = allowed.shape
     keys = jr.split(key, num_sizes)
@@ -273,7 +230,7 @@ def _search(key, starts: Params, allowed, priors: Belief, rows: Rows, tol, max_i
 
 
 def _nothing(starts: Params, priors: Belief, num_sizes: int) -> Ascent:
-    """Ascents that hold nothing, in the shape of those that will."""
+    """Placeholder ascents of zeros, with status collapsed."""
     first = jax.tree.map(lambda leaf: leaf[0], starts)
     shapes = jax.eval_shape(partial(start_ascents, size=1, accelerate=True), first, priors)
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
@@ -289,7 +246,7 @@ _SEARCH = Program(_search)
 
 
 def _without_padding(ascents: Ascent, lane: int, size: int) -> Ascent:
-    """One lane's ascent, on a leading axis of 1, with the components of its own size."""
+    """The ascent of one lane, with a leading axis of 1, without the padded components."""
     mine = jax.tree.map(lambda leaf: leaf[lane : lane + 1], ascents)
 
     def cut(params: Params) -> Params:
@@ -301,7 +258,7 @@ def _without_padding(ascents: Ascent, lane: int, size: int) -> Ascent:
 
 
 def _put_back(ascents: Ascent, lanes: np.ndarray, new: Ascent) -> Ascent:
-    """The ascents, with some of them replaced."""
+    """The ascents, with those in `lanes` replaced by `new`."""
 
     def put(all_, some):
         out = np.array(all_)
@@ -312,7 +269,7 @@ def _put_back(ascents: Ascent, lanes: np.ndarray, new: Ascent) -> Ascent:
 
 
 def _restricted_model(model: Model, family: Family, size: int, prior: Belief | str | None) -> Model:
-    """The model of one family and size, its prior always in the family's own form, so that all share a program."""
+    """The model of one family and size. Its prior is always in the form of the family, so that all share a program."""
     dim = model.table.dim
     if prior is None:
         flat = restricted(flat_prior(size, dim), family)

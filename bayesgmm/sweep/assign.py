@@ -1,4 +1,4 @@
-"""z given θ: averaged (responsibilities), maximised, or drawn, from the scores of a block of rows."""
+"""z given θ, from the scores of a block of rows: averaged (responsibilities), maximised, or drawn."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from jaxtyping import Float, PRNGKeyArray
 from bayesgmm.numerics.arrays import Array
 
 Assign = Callable[[PRNGKeyArray, Float[Array, "K n"]], tuple[Float[Array, "K n"], Float[Array, "n"]]]
-"""Scores → (assignments z, the row's share of the objective)."""
+"""Scores → (assignments z, contribution of each row to the objective)."""
 
 
 def average(key: PRNGKeyArray, scores: Float[Array, "K n"]) -> tuple[Float[Array, "K n"], Float[Array, "n"]]:
@@ -21,14 +21,14 @@ def average(key: PRNGKeyArray, scores: Float[Array, "K n"]) -> tuple[Float[Array
 
 
 def maximise(key: PRNGKeyArray, scores: Float[Array, "K n"]) -> tuple[Float[Array, "K n"], Float[Array, "n"]]:
-    """The most probable z, with the classification log-likelihood of each row (Celeux & Govaert 1992)."""
+    """The most probable z, and the classification log-likelihood of each row (Celeux & Govaert 1992)."""
     del key
     best = jnp.argmax(scores, axis=0)
     return jax.nn.one_hot(best, scores.shape[0], axis=0, dtype=scores.dtype), jnp.max(scores, axis=0)
 
 
 def draw(key: PRNGKeyArray, scores: Float[Array, "K n"]) -> tuple[Float[Array, "K n"], Float[Array, "n"]]:
-    """A draw of z from its conditional, by one uniform number per row, with the log density of each row."""
+    """A draw of z from its conditional (one uniform number per row), and the log density of each row."""
     probabilities, log_density = _normalise(scores)
     upper = jnp.cumsum(probabilities, axis=0)
     threshold = jr.uniform(key, scores.shape[1:], scores.dtype) * upper[-1]

@@ -1,7 +1,8 @@
 """The marginal log-likelihood by one pass over the rows, and its derivative by Fisher's identity.
 
 The gradient of ``log p(x | θ)`` is the gradient of the expected complete-data log-likelihood with the statistics held
-fixed (Fisher's identity; Dempster, Laird & Rubin 1977). So NUTS, SVI and Laplace pay one pass for value and gradient.
+fixed (Fisher's identity; Dempster, Laird & Rubin 1977). NUTS, SVI and Laplace therefore need one pass for value and
+gradient.
 """
 
 from functools import partial
@@ -21,7 +22,7 @@ from bayesgmm.sweep.statistics import sweep
 
 @jax.custom_jvp
 def log_likelihood(params: Params, rows: Rows) -> Float[Array, ""]:
-    """Marginal log-likelihood ``Σ_n log p(x_n | θ)``, by one pass; its derivative with respect to θ takes the same pass."""
+    """Marginal log-likelihood ``Σ_n log p(x_n | θ)``. One pass gives the value and its derivative in θ."""
     return expected_statistics(params, rows).value
 
 
@@ -34,16 +35,19 @@ def _fisher_identity(primals, tangents):
 
 
 def expected_statistics(params: Params, rows: Rows) -> Stats:
-    """Sufficient statistics of the responsibilities at θ, with the log-likelihood: EM's E-step."""
+    """Sufficient statistics of the responsibilities at θ, and the log-likelihood: the E-step of EM."""
     return sweep(jr.key(0), log_joint_scorer(params), rows, average)
 
 
 def complete_data(params: Params, rows: Rows) -> tuple[Belief, Float[Array, ""]]:
-    """The expected complete-data log-likelihood at θ, as the ``log_kernel`` of a `Belief`, and the marginal log-likelihood."""
+    """The expected complete-data log-likelihood at θ and the marginal log-likelihood.
+
+    The first is the ``log_kernel`` of the returned `Belief`.
+    """
     stats = expected_statistics(params, rows)
     return flat_prior(*params.means.shape).update(stats), stats.value
 
 
 def log_posterior(params: Params, prior: Belief, rows: Rows) -> Float[Array, ""]:
-    """``log p(x | θ) + log p(θ)`` up to the prior's constant, in the coordinates (weights, means, covariances)."""
+    """``log p(x | θ) + log p(θ)`` up to the constant of the prior, in coordinates (weights, means, covariances)."""
     return log_likelihood(params, rows) + prior.log_kernel(params)

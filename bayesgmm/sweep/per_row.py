@@ -1,7 +1,7 @@
-"""The pass for each row: what one θ, or many draws of θ, say about each row, old or new.
+"""The pass for each row: quantities of each row, old or new, given one θ or many draws of θ.
 
-Every function here reads rows through `_blocks` and scores them through `_scores`, so that a new kind of row is added in
-two places. Draws have leading axes (chain, draw) and the user's units; rows are standardised block by block.
+Every function reads rows through `_blocks` and scores them through `_scores`. A new kind of row needs changes in these
+two functions only. Draws have leading axes (chain, draw) and the user's units. Rows are standardised block by block.
 """
 
 from collections.abc import Iterator
@@ -25,17 +25,17 @@ from bayesgmm.runtime.programs import Program
 from bayesgmm.sweep.assign import average, draw
 
 BLOCK = 4096
-"""Rows held at a time."""
+"""Rows held in memory at a time."""
 BLOCK_VALUES = 2**22
-"""Residuals (component, feature, row) held at a time by `log_densities`."""
+"""Residuals (component, feature, row) held in memory at a time by `log_densities`."""
 MOST_LABELS = 2**31
-"""Most labels (bytes) that are returned at once."""
+"""Largest number of labels (bytes) that are returned at once."""
 
 
 def average_over_draws(params: Params, table: Table, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
     """``P(z_n = k | x)``, (N, K), and ``log p(x_n | data)``, (N,): averages over the draws.
 
-    The first is the mean of the responsibilities, the second the log of the mean density, in the user's units.
+    The first is the mean of the responsibilities. The second is the log of the mean density, in the user's units.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def log_densities(params: Params, table: Table, frame: Frame) -> np.ndarray:
 
 
 def draw_labels(key: PRNGKeyArray, params: Params, table: Table, frame: Frame) -> np.ndarray:
-    """One z per row for each draw, (chain, draw, N), as small integers, from ``p(z | θ, x)`` as Gibbs draws it.
+    """Draw one z per row for each draw of θ, from ``p(z | θ, x)`` as in Gibbs: small integers, (chain, draw, N).
 
     Raises
     ------
@@ -74,8 +74,8 @@ def draw_labels(key: PRNGKeyArray, params: Params, table: Table, frame: Frame) -
     chains, draws, num = params.weights.shape
     if chains * draws * table.num_rows > MOST_LABELS or num > 256:
         raise ArgumentError(
-            f"{chains} × {draws} draws of {table.num_rows} labels of {num} components are too many to return at once. Ask "
-            "for fewer rows, or thin the draws."
+            f"{chains} × {draws} draws of {table.num_rows} labels of {num} components are too many to return "
+            "at once. Use fewer rows, or thin the draws."
         )
     keys = jr.split(key, chains * draws)
     labels = np.empty((chains * draws, table.num_rows), np.uint8)
@@ -86,7 +86,7 @@ def draw_labels(key: PRNGKeyArray, params: Params, table: Table, frame: Frame) -
 
 
 def responsibilities(params: Params, table: Table, frame: Frame, size: int = BLOCK) -> Iterator[np.ndarray]:
-    """``p(z_n = k | θ, x)`` under every draw, block of at most `size` rows by block of rows: each (draw, K, rows)."""
+    """``p(z_n = k | θ, x)`` under every draw, in blocks of at most `size` rows: each block (draw, K, rows)."""
     left = table.num_rows
     for block in _over_blocks(_RESPONSIBILITIES, params, table, frame, size=size):
         yield np.asarray(block)[:, :, :left]
@@ -94,7 +94,7 @@ def responsibilities(params: Params, table: Table, frame: Frame, size: int = BLO
 
 
 def best_labels(params: Params, table: Table, frame: Frame) -> Iterator[np.ndarray]:
-    """Each row's most probable class under every draw, block of rows by block of rows: each (draw, rows), small integers."""
+    """The most probable class of each row under every draw, in blocks of rows: small integers, each (draw, rows)."""
     left = table.num_rows
     for block in _over_blocks(_BEST, params, table, frame):
         yield np.asarray(block)[:, :left]
@@ -104,7 +104,10 @@ def best_labels(params: Params, table: Table, frame: Frame) -> Iterator[np.ndarr
 def entropy_and_occupation(
     key: PRNGKeyArray, params: Params, table: Table, frame: Frame
 ) -> tuple[np.ndarray, np.ndarray]:
-    """``-Σ_n Σ_k r_nk log r_nk / N`` of each draw, (chain, draw), and which components a drawn z occupies, (chain, draw, K)."""
+    """Entropy of z under each draw, and the components that a draw of z occupies.
+
+    The entropy ``-Σ_n Σ_k r_nk log r_nk / N`` has shape (chain, draw). The second array has shape (chain, draw, K).
+    """
     chains, draws, num = params.weights.shape
     keys = jr.split(key, chains * draws)
     entropy, held = np.zeros(chains * draws), np.zeros((chains * draws, num), bool)
@@ -118,9 +121,9 @@ def entropy_and_occupation(
 def distribution_functions(
     params: Params, table: Table, frame: Frame, weights: Float[np.ndarray, "S N"]
 ) -> Float[np.ndarray, "N D"]:
-    """``Σ_s w_ns Σ_k π_k Φ((x_nd - μ_kd) / σ_kd)``: each feature's predictive distribution function at each row.
+    """Predictive distribution function of each feature at each row: ``Σ_s w_ns Σ_k π_k Φ((x_nd - μ_kd) / σ_kd)``.
 
-    Draws ``s`` have one leading axis, and each row has its own weights over them.
+    Draws ``s`` have one leading axis. The weights of the draws differ between rows.
     """
     parts = []
     with scope("float64"):
@@ -137,7 +140,7 @@ def shares_and_entropy(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Shares of the rows by most probable class, (B, K), and mean entropy of the classes, (B,), under each of B draws.
 
-    First for the rows x under every draw, then for the replicate that belongs to each draw.
+    The first pair is for the rows x under every draw; the second pair is for the replicate of each draw.
     """
     with scope("float64"):
         flat = _flat(frame.standardise(params), 1)
@@ -146,7 +149,7 @@ def shares_and_entropy(
 
 
 def _over_blocks(program: Program, params: Params, table: Table, frame: Frame, *more, size: int = BLOCK):
-    """The results of ``program(draws, x, number of the block, *more)``, block of rows by block of rows."""
+    """The results of ``program(draws, x, index of the block, *more)`` for each block of rows."""
     with scope("float64"):
         flat = _flat(frame.standardise(params), params.weights.ndim - 1)
         for i, (x, _, _) in enumerate(_blocks(table, frame, size)):
@@ -154,9 +157,9 @@ def _over_blocks(program: Program, params: Params, table: Table, frame: Frame, *
 
 
 def _blocks(table: Table, frame: Frame, size: int) -> Iterator[tuple[Float[Array, "D n"], int, int]]:
-    """Standardised rows, feature-major, with the number of the first and their count.
+    """Blocks of standardised rows, feature-major, each with the index of its first row and its number of rows.
 
-    The last block is padded, so that all blocks have one shape.
+    The last block is padded, so that all blocks have the same shape.
     """
     size = min(size, table.num_rows)
     for i, block in enumerate(table.chunks(size)):
@@ -166,7 +169,7 @@ def _blocks(table: Table, frame: Frame, size: int) -> Iterator[tuple[Float[Array
 
 
 def _flat(params: Params, axes: int) -> Params:
-    """Draws with so many leading axes → with one."""
+    """Draws with `axes` leading axes → draws with one leading axis."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf.reshape(-1, *leaf.shape[axes:])), params)
 
 

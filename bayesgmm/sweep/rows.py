@@ -1,4 +1,4 @@
-"""How rows are read: copied into blocks once, or left where the user's array holds them."""
+"""How rows are read: copied once into blocks, or read in place from the user's array."""
 
 import math
 from typing import NamedTuple
@@ -13,11 +13,11 @@ from bayesgmm.model.types import Frame
 from bayesgmm.numerics.arrays import Array
 
 VIEW_BYTES = 2**26
-"""Data larger than this are read where they lie, if they can be, rather than copied into blocks."""
+"""Data larger than this are read in place if possible, and not copied into blocks."""
 
 
 def chunk_rows(dim: int) -> int:
-    """Rows per block: few enough for the products φ of a block to stay in cache, enough of them to hide the loop."""
+    """Rows per block: few enough to keep the products φ of a block in cache, enough to hide the loop overhead."""
     products = (dim + 1) * (dim + 2) // 2
     return min(max(2 ** round(math.log2(2**21 / products)), 256), 4096)
 
@@ -26,16 +26,16 @@ class Blocks(NamedTuple):
     """Rows copied once into feature-major blocks, in standardised coordinates."""
 
     x: Float[Array, "C D1 n"]
-    """Each block is x̃: a first line of 1 for a row (0 for the padding of the last block), then the features."""
+    """Each block is x̃: the first line is 1 for a row and 0 for padding of the last block; then come the features."""
 
     @property
     def num_blocks(self) -> int:
-        """Blocks in all."""
+        """Number of blocks."""
         return self.x.shape[0]
 
     @property
     def capacity(self) -> int:
-        """Rows in all, padding included."""
+        """Number of rows, padding included."""
         return self.x.shape[0] * self.x.shape[2]
 
     @property
@@ -54,16 +54,16 @@ class Blocks(NamedTuple):
 
 
 class View(NamedTuple):
-    """Rows left where the user's array holds them, standardised as each block is read.
+    """Rows left in the user's array. Each block is standardised when it is read.
 
-    JAX adopts host memory only from a 64-byte boundary on, so the rows that begin before the first boundary (eight at most)
-    are kept apart in ``head``, and ``flat`` starts in the middle of a row.
+    JAX uses host memory without a copy only from a 64-byte boundary on. The rows that begin before the first boundary
+    (at most eight) are therefore in ``head``, and ``flat`` may start in the middle of a row.
     """
 
     flat: Float[Array, "M"]
     head: Float[Array, "H D"]
     start: Array
-    """Where in ``flat`` the first whole row begins."""
+    """Index in ``flat`` where the first whole row begins."""
     center: Float[Array, "D"]
     scale: Float[Array, "D"]
 
@@ -74,12 +74,12 @@ class View(NamedTuple):
 
     @property
     def num_blocks(self) -> int:
-        """Blocks in all: the head, then blocks of `chunk_rows`."""
+        """Number of blocks: the head, then blocks of `chunk_rows`."""
         return 1 + -(-self.num_rows // chunk_rows(self.head.shape[1]))
 
     @property
     def capacity(self) -> int:
-        """Rows in all."""
+        """Number of rows."""
         return self.num_rows + self.head.shape[0]
 
     @property
@@ -88,7 +88,10 @@ class View(NamedTuple):
         return self.flat.dtype
 
     def block(self, index) -> Float[Array, "D1 n"]:
-        """x̃ of block `index`: block 0 is the head; the last block overlaps the one before, and masks what that one saw."""
+        """x̃ of block `index`.
+
+        Block 0 is the head. The last block overlaps the block before it, and masks the rows that both contain.
+        """
         num_head, dim = self.head.shape
         width = chunk_rows(dim)
         first = jnp.minimum((index - 1) * width, self.num_rows - width)
@@ -111,11 +114,14 @@ class View(NamedTuple):
 
 
 Rows = Blocks | View
-"""The data as the sweep reads them: a pytree with ``num_blocks``, ``capacity``, ``dtype``, ``block(i)`` and ``take(rows)``."""
+"""The data as a pass reads them.
+
+A pytree with ``num_blocks``, ``capacity``, ``dtype``, ``block(i)`` and ``take(rows)``.
+"""
 
 
 def to_rows(x: np.ndarray, frame: Frame, dtype: str | type = np.float64, chunk: int | None = None) -> Rows:
-    """(N, D) host data as `Rows` in standardised coordinates: a `View` if they are large and allow it, else `Blocks`."""
+    """(N, D) host data as `Rows` in standardised coordinates: a `View` if large and possible, otherwise `Blocks`."""
     adoptable = x.flags.c_contiguous and x.dtype == np.dtype(dtype) and len(x) >= 2 * chunk_rows(x.shape[1])
     if x.nbytes > VIEW_BYTES and adoptable:
         return _to_view(x, frame)

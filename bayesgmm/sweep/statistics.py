@@ -1,13 +1,14 @@
-"""The one pass over the data. Everything that touches rows happens here, and only here.
+"""The pass over the data that computes sufficient statistics.
 
-A block of rows becomes scores, scores become assignments, and assignments are added up into statistics, so that an
-N × K array never exists. There are two routes through a block, with one answer:
+Each block of rows gives scores, the scores give assignments, and the assignments are summed into statistics. No N × K
+array is ever held. Two routes give the same result:
 
-- *moments*: with x̃ = (1, x), every score is linear in the products φ = x̃_i x̃_j, and so are the statistics; one matrix
-  product each way. Half the work, but digits are lost when a cluster is much tighter than its distance from the centre.
-- *residuals*: rows are whitened by each component before they are squared. Always accurate.
+- *moments*: with x̃ = (1, x), the scores and the statistics are linear in the products φ = x̃_i x̃_j. Each is one
+  matrix product. This is half the work, but it loses digits if a cluster is much tighter than its distance from the
+  centre.
+- *residuals*: each component whitens the rows before they are squared. This is always accurate.
 
-`conditioning` measures the digits at stake, and each sweep takes the first route only while they are few.
+`conditioning` measures the loss of digits. Each pass takes the first route only if the loss is small.
 """
 
 from collections.abc import Callable
@@ -25,15 +26,13 @@ from bayesgmm.model.mixture import Scorer
 from bayesgmm.model.types import Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import matmul, matvec, outer, transposed
+from bayesgmm.sweep.assign import Assign
 from bayesgmm.sweep.rows import Rows
-
-Assign = Callable[[PRNGKeyArray, Float[Array, "K n"]], tuple[Float[Array, "K n"], Float[Array, "n"]]]
-"""Scores → (assignments z, the row's share of the objective)."""
 
 
 @partial(jax.jit, static_argnames="assign")
 def sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, assign: Assign) -> Stats:
-    """One pass: rows → scores → assignments → statistics of each component, and the pass's objective."""
+    """One pass: rows → scores → assignments → statistics of each component, and the objective of the pass."""
     routes = partial(_by_moments, assign=assign), partial(_by_residuals, assign=assign)
 
     @custom_vmap
@@ -42,7 +41,7 @@ def sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, assign: Assign) -> Stat
 
     @route.def_vmap
     def _(axis_size, in_batched, key, scorer, rows):
-        # One choice for all lanes: a choice of each would run both routes.
+        # One choice for all lanes: with one choice per lane, both routes would run.
         axes = jax.tree.map(lambda batched: 0 if batched else None, in_batched)
         lanes = [jax.vmap(route, in_axes=axes, axis_size=axis_size) for route in routes]
         safe = jnp.all(jax.vmap(_few_digits_at_stake, in_axes=(axes[1],), axis_size=axis_size)(scorer))
@@ -63,17 +62,17 @@ def sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, assign: Assign) -> Stat
 
 
 def conditioning(scorer: Scorer) -> Float[Array, ""]:
-    """How much larger than a score the terms are that cancel in it, by the moments route, on average over the rows.
+    """Size of the terms that cancel in a score of the moments route, relative to the score, on average over the rows.
 
-    Rows are standardised: a feature's second moment is 1, so that Σ_d P_dd (1 + μ_d²) / D is the size of the terms of
-    (x - μ)ᵀ P (x - μ).
+    Rows are standardised, so the second moment of a feature is 1. Then Σ_d P_dd (1 + μ_d²) / D is the size of the
+    terms of (x - μ)ᵀ P (x - μ).
     """
     precisions = jnp.sum(scorer.whiteners**2, axis=-2)
     return jnp.max(jnp.mean(precisions * (1.0 + scorer.locs**2), axis=-1))
 
 
 def _few_digits_at_stake(scorer: Scorer) -> Bool[Array, ""]:
-    """At most a quarter of the digits: twelve of double precision's sixteen remain."""
+    """Whether at most a quarter of the digits is lost: in double precision, twelve of sixteen remain."""
     return conditioning(scorer) < jnp.finfo(scorer.locs.dtype).eps ** -0.25
 
 
@@ -93,7 +92,7 @@ def _by_moments(key: PRNGKeyArray, scorer: Scorer, rows: Rows, *, assign: Assign
         products = x[left] * x[right]
         scores = jnp.matmul(coefficients, products, precision=lax.Precision.HIGHEST)
         z, value = assign(jr.fold_in(key, index), scores)
-        # In this order: the long, thin product is twice as fast with the products of features on its left.
+        # Keep this order: the long, thin product is twice as fast with the feature products on the left.
         return jnp.matmul(products, z.T, precision=lax.Precision.HIGHEST), jnp.vdot(value, x[0])
 
     moments, value = _total(block_sums, rows.num_blocks)
@@ -113,11 +112,11 @@ def _by_residuals(key: PRNGKeyArray, scorer: Scorer, rows: Rows, *, assign: Assi
         z = z * x[0]
         weighted = z[:, None, :] * y
         second = jnp.einsum("kdn,ken->kde", weighted, y, precision=lax.Precision.HIGHEST)
-        # where, not a product: the objective of a padded row may be -inf.
+        # Use where, not a product: the objective of a padded row may be -inf.
         return z.sum(1), weighted.sum(2), second, jnp.sum(jnp.where(x[0] > 0, value * x[0], 0.0))
 
     counts, first, second, value = _total(block_sums, rows.num_blocks)
-    # Sums of whitened residuals, carried back to the coordinates of the data.
+    # Transform the sums of whitened residuals back to the coordinates of the data.
     mean = first / jnp.where(counts > 0, counts, 1.0)[:, None]
     centred = second - counts[:, None, None] * outer(mean)
     means = scorer.locs + matvec(scorer.trils, mean)

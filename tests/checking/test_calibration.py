@@ -1,4 +1,4 @@
-"""Simulation-based calibration: it passes what is right, finds what is wrong, and loses nothing."""
+"""Simulation-based calibration: it passes a correct sampler, finds a wrong one, and resumes without loss."""
 
 import json
 import os
@@ -19,7 +19,7 @@ SHORT = {"prior": PRIOR, "num_warmup": 60, "num_samples": 150}
 
 
 def wrong_prior(x, n_components, **settings):
-    """An engine that believes in a prior of a third of the spread."""
+    """An engine whose prior scale is a third of the stated one."""
     components = settings["prior"].components
     settings["prior"] = settings["prior"]._replace(components=components._replace(scale=components.scale / 3))
     return bg.sample_gibbs(x, n_components, **settings)
@@ -41,9 +41,9 @@ def test_gibbs_passes_and_a_wrong_prior_does_not():
 def test_p_values_of_uniformity_are_uniform_and_see_departures(rng):
     p = np.array([uniformity(rng.random(60)) for _ in range(200)])
     assert kstest(p, "uniform").pvalue > 1e-3
-    assert uniformity(rng.beta(0.6, 0.6, 150)) < 0.01  # too narrow
-    assert uniformity(rng.beta(2.0, 2.0, 150)) < 0.01  # too wide
-    assert uniformity(rng.beta(1.0, 1.6, 150)) < 0.01  # too high
+    assert uniformity(rng.beta(0.6, 0.6, 150)) < 0.01  # posterior too narrow
+    assert uniformity(rng.beta(2.0, 2.0, 150)) < 0.01  # posterior too wide
+    assert uniformity(rng.beta(1.0, 1.6, 150)) < 0.01  # posterior too high
 
 
 def test_holm_is_the_textbooks():
@@ -60,13 +60,13 @@ def test_goes_on_from_its_folder_and_keeps_what_ctrl_c_leaves(tmp_path):
     assert cut.num_sims == 3
     assert "too few simulations" in repr(cut)
     file = tmp_path / "ranks.jsonl"
-    file.write_text(file.read_text() + '{"pit": {"log')  # killed in the middle of a line
+    file.write_text(file.read_text() + '{"pit": {"log')  # the process was killed in the middle of a line
     resumed = bg.calibrate(X, 2, n_sims=6, checkpoint=tmp_path, **SHORT)
     whole = bg.calibrate(X, 2, n_sims=6, **SHORT)
     assert not resumed.interrupted
     np.testing.assert_array_equal(resumed.pit, whole.pit)
     assert len(file.read_text().splitlines()) == 7
-    with pytest.raises(CheckpointError, match="n_components: there 2, now 3"):
+    with pytest.raises(CheckpointError, match="n_components: saved 2, now 3"):
         bg.calibrate(X, 3, n_sims=6, checkpoint=tmp_path, **SHORT)
     file.write_text(json.dumps("nothing")[:3])
     with pytest.raises(CheckpointError, match="cannot be used"):
@@ -78,7 +78,7 @@ def test_any_callable_that_returns_a_posterior_serves_and_is_known_again_by_name
     found = bg.calibrate(X, 1, engine=bg.fit_laplace, n_sims=2, num_samples=40, prior=PRIOR, checkpoint=tmp_path)
     assert found.engine == "fit_laplace"
     assert found.num_sims == 2
-    with pytest.raises(CheckpointError, match=r"calibrate: there 'bayesgmm.laplace.fit_laplace'"):
+    with pytest.raises(CheckpointError, match=r"calibrate: saved 'bayesgmm.engines.variational.laplace.fit_laplace'"):
         bg.calibrate(X, 1, engine=bg.fit_cavi, n_sims=2, num_samples=40, prior=PRIOR, checkpoint=tmp_path)
     with pytest.raises(ArgumentError, match="by name"):
         bg.calibrate(X, 1, engine=lambda *a, **o: None, n_sims=2, prior=PRIOR, checkpoint=tmp_path)
@@ -86,7 +86,7 @@ def test_any_callable_that_returns_a_posterior_serves_and_is_known_again_by_name
 
 @pytest.mark.slow
 def test_ties_are_broken_at_random():
-    """Weights stick at the smallest number above 0 under a tiny concentration, in θ and in the draws alike."""
+    """Under a tiny concentration, weights equal the smallest positive number both in θ and in the draws."""
     sparse = bg.Prior(bg.Dirichlet(0.001), PRIOR.components)
     found = bg.calibrate(X, 3, n_sims=60, prior=sparse, num_warmup=40, num_samples=80)
     assert found.summary().loc["sorted_weights[2]", "p"] > 0.01

@@ -1,4 +1,4 @@
-"""Model checking: closed forms of leave-one-out, PITs and priors; checks that pass what is right and find what is wrong."""
+"""Model checking: against closed forms; the checks pass a correct model and find a wrong one."""
 
 import os
 import signal
@@ -19,14 +19,12 @@ import bayesgmm as bg
 from bayesgmm.checking import loo as crossvalidation
 from bayesgmm.checking import predictive as replicates
 from bayesgmm.checking import refits
-from bayesgmm.checking.check import sensitivity_of_noise
 from bayesgmm.checking.moment_matching import _half_moved, to_cloud
+from bayesgmm.checking.sensitivity import sensitivity_of_noise
 from bayesgmm.engines import coordinates
-from bayesgmm.engines.chains import to_posterior
-from bayesgmm.engines.mcmc.chain_loop import Collected
-from bayesgmm.engines.mcmc.gibbs import GIBBS
 from bayesgmm.engines.mcmc.gibbs import gibbs as tempered_gibbs
 from bayesgmm.engines.mcmc.nuts import Recipe, nuts
+from bayesgmm.engines.to_posterior import Collected, Origin, to_posterior
 from bayesgmm.errors import ArgumentError, LooWarning, SamplingInterrupted
 from bayesgmm.model.types import Frame, Stats
 from bayesgmm.numerics.importance import bridge
@@ -40,7 +38,7 @@ SHORT = {"num_warmup": 100, "num_samples": 500, "num_chains": 2, "seed": 1}
 
 
 def gibbs(x, labels=None, **settings):
-    """A short run from a given start: to look for one takes longer than all else here."""
+    """A short run from a given start; a search for a start would take longer than the run."""
     rows = np.asarray(x)
     labels = np.zeros(len(rows), int) if labels is None else labels
     parts = [rows[labels == k] for k in range(labels.max() + 1)]
@@ -50,22 +48,22 @@ def gibbs(x, labels=None, **settings):
 
 
 def from_belief(x, k, prior, family="full"):
-    """Independent draws of a belief as a posterior, without a sampler to compile: given all rows if there is one component."""
+    """Independent draws as a `Posterior`, without a sampler: from the posterior if k = 1, else from the prior."""
     with scope("float64"):
         problem = prepare(x, k, prior, "float64", family)
-        table, belief = problem.table, problem.penalty
+        table, belief = problem.table, problem.model.family_prior
         if k == 1:
             mean, covariance = table.moments()
             n = float(table.num_rows)
             belief = to_numpy(belief.update(Stats(np.array([n]), mean[None], n * covariance[None], np.zeros(()))))
-        chains = [datatree.sample_prior(jr.key(i), belief, datatree.PRIOR_DRAWS) for i in range(4)]
+        chains = [simulate.sample_prior(jr.key(i), belief, datatree.PRIOR_DRAWS) for i in range(4)]
         draws = bg.Params(*(np.concatenate(parts) for parts in zip(*chains, strict=True)))
         density = per_row.log_densities(draws, table, problem.frame).sum(axis=-1) + problem.log_volume
         posterior = to_posterior(
             problem, Collected(None, (problem.frame.standardise(draws), density, {}), False), Stopwatch(),
-            algorithm="gibbs", num_warmup=50, seed=0, reference=bg.Params(*(part[0, 0] for part in draws)),
+            Origin("gibbs", 50, 0, bg.Params(*(part[0, 0] for part in draws)), {"num_warmup": 50, "dtype": "float64"}),
         )  # fmt: skip
-    return replace(posterior, continuation=partial(print, GIBBS, None, "float64"))
+    return posterior
 
 
 def one_cluster(rng, rows=100):
@@ -79,7 +77,7 @@ def two_clusters():
 
 @pytest.fixture(scope="module")
 def outlier():
-    """One component and a row six standard deviations out, which no weights on the posterior's draws can take away."""
+    """One component and a row six standard deviations out; importance weights cannot remove its influence."""
     x = one_cluster(np.random.default_rng(3))
     x[0] = [24.0, -6.0]
     return from_belief(x, 1, PRIOR)
@@ -93,13 +91,13 @@ def faithful(reference_data):
 
 @pytest.fixture(scope="module")
 def heavy():
-    """Student-t rows, to which one Gaussian is fitted."""
+    """Rows from a Student-t; the model is one Gaussian."""
     return from_belief(np.random.default_rng(0).standard_t(2.0, size=(100, 2)), 1, "default")
 
 
 @pytest.fixture(scope="module")
 def stubborn(faithful):
-    """Old Faithful under a prior that wants equal weights."""
+    """Old Faithful under a prior that strongly favours equal weights."""
     x = faithful.table.values
     prior = faithful.prior._replace(weights=bg.Dirichlet(np.array([300.0, 290.0])))
     return gibbs(x, (x[:, 0] > 3).astype(int), prior=prior)
@@ -107,7 +105,7 @@ def stubborn(faithful):
 
 @pytest.fixture(scope="module")
 def tied():
-    """One covariance, whose prior does not know of the means."""
+    """One shared covariance, whose prior is independent of the means."""
     components = bg.NormalTimesInverseWishart(5.0, np.diag([90.0, 9.0]), 5.0, np.diag([4.0, 2.0]))
     return from_belief(two_clusters(), 2, bg.Prior(bg.Dirichlet(2.0), components), "tied")
 
@@ -146,15 +144,15 @@ def test_moment_matching_finds_the_closed_form_where_weights_do_not(outlier):
     assert not matched.warning
     assert matched.elpd == pytest.approx(float(matched.elpd_i.sum()))
     assert matched.p == pytest.approx(float(matched.p_loo_i.sum()))
-    np.testing.assert_allclose(plain.elpd + plain.p, matched.elpd + matched.p)  # both are the density under all rows
+    np.testing.assert_allclose(plain.elpd + plain.p, matched.elpd + matched.p)  # both: log density given all rows
     weightless = np.isnan(matched.log_weights.transpose("obs", ...).values).all(axis=(1, 2))
-    assert np.flatnonzero(weightless).tolist() == [0]  # they would belong to other draws
+    assert np.flatnonzero(weightless).tolist() == [0]  # the weights of row 0 belong to the transformed draws
     assert az.compare({"matched": matched, "plain": plain}).shape[0] == 2
     assert not jax.config.jax_enable_x64
 
 
 def test_any_affine_move_of_half_the_draws_gives_the_same_answer(outlier):
-    """Shift, scale and shear: only if inverse and volume of the map are right do the weights undo it."""
+    """Half of the draws are shifted and scaled; the weights correct this only if the inverse and volume are right."""
     x, row = outlier.table.values, 7
     flat = bg.Params(*(part.reshape(-1, *part.shape[2:]) for part in outlier.params))
     cloud = to_cloud(outlier, flat, 1.0)
@@ -170,13 +168,13 @@ def test_any_affine_move_of_half_the_draws_gives_the_same_answer(outlier):
     rest, weights = predictive_without(x, row), np.exp(found.log_weights)
     mean = weights @ found.params.means[:, 0]
     np.testing.assert_allclose(mean, rest.loc, atol=0.04)
-    strength = PRIOR.components.strength + len(x) - 1  # a new row varies strength + 1 times as much as the mean
+    strength = PRIOR.components.strength + len(x) - 1  # a new row has strength + 1 times the variance of the mean
     variances = np.diagonal(rest.shape) / (strength + 1) * rest.df / (rest.df - 2)
     np.testing.assert_allclose(weights @ (found.params.means[:, 0] - mean) ** 2, variances, rtol=0.06)
 
 
 def test_refits_find_the_closed_form(outlier):
-    x = outlier.table.values[:51]  # with one row less, as many as half of the folds below: one program serves both
+    x = outlier.table.values[:51]  # 50 rows without one, as in a fold below: one program for both
     refitted = bg.loo(from_belief(x, 1, PRIOR), moment_match=False, refit=True, seed=2)
     assert refitted.elpd_i[0] == pytest.approx(predictive_without(x, 0).logpdf(x[0]), abs=0.3)
     assert refitted.influence_pareto_k[0] > 0.7
@@ -185,7 +183,7 @@ def test_refits_find_the_closed_form(outlier):
 
 
 def test_bridge_is_a_ratio_of_normalising_constants(rng):
-    """Mean of a Gaussian under a flat prior: ``p(x_i | x_-i)`` is N(x̄, 1 + 1/n), here at 4 standard deviations."""
+    """The mean of a Gaussian has a flat prior: ``p(x_i | x_-i)`` is N(x̄, 1 + 1/n), evaluated at x̄ + 4."""
     n, far = 10, 4.0
     without = rng.normal(0.0, n**-0.5, 20_000)
     with_row = rng.normal(far / (n + 1), (n + 1) ** -0.5, 20_000)
@@ -197,7 +195,7 @@ def test_bridge_is_a_ratio_of_normalising_constants(rng):
     "name", ["faithful", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tied", "diagonal"))]
 )
 def test_clouds_have_the_posterior_density_of_each_family(name, request):
-    """Up to one constant, log posterior plus log Jacobian; and θ comes back from the coordinates."""
+    """The log density is the log posterior plus the log Jacobian, up to a constant; the inverse map recovers θ."""
     posterior = request.getfixturevalue(name)
     draws = bg.Params(*(part[:, ::20].reshape(-1, *part.shape[2:]) for part in posterior.params))
     cloud = to_cloud(posterior, draws, 1.0)
@@ -228,7 +226,7 @@ def test_kfold_is_that_of_the_closed_form(outlier, monkeypatch):
     exact = np.empty(100)
     for fold in folds:
         exact[fold] = predictive_without(x, fold).logpdf(x[fold])
-    np.testing.assert_allclose(found.elpd_i[1:], exact[1:], atol=0.1)  # in row 0 few draws dominate
+    np.testing.assert_allclose(found.elpd_i[1:], exact[1:], atol=0.1)  # for row 0 a few draws dominate the average
     assert (found.n_folds, found.n_samples, found.n_data_points) == (2, 2000, 100)
     np.testing.assert_allclose(found.elpd + found.p, outlier.score_samples(x).sum())
     monkeypatch.setattr(crossvalidation, "STUCK", 0.5)
@@ -252,7 +250,7 @@ def test_refits_have_the_settings_of_the_run(outlier, monkeypatch):
     tempered = replace(outlier, continuation=partial(print, tempered_gibbs(5, 50), None, "float64"))
     refits.refitter(tempered)(outlier.table, jr.key(1))
     assert seen["tempering"] == 5
-    with pytest.raises(ArgumentError, match="do not say how they were made"):
+    with pytest.raises(ArgumentError, match="Refits are not possible"):
         bg.loo(replace(outlier, continuation=None), refit=True)
 
 
@@ -282,7 +280,7 @@ def test_pits_are_those_of_the_closed_form(outlier):
         rest = predictive_without(x, i)
         exact = stats.t.cdf((x[i] - rest.loc) / np.sqrt(np.diagonal(rest.shape)), rest.df)
         np.testing.assert_allclose(pit.values[i], exact, atol=0.012)
-        # A far value's share of the tail, in which the weights of row 0 show.
+        # The relative error of the tail probability tests the weights of row 0.
         np.testing.assert_allclose(
             np.minimum(pit.values[i], 1 - pit.values[i]), np.minimum(exact, 1 - exact), rtol=0.35
         )
@@ -324,7 +322,7 @@ def test_check_finds_heavy_tails(heavy):
     summary = found.summary()["sound"]
     assert (summary["LOO-PIT"], summary["predictive checks"]) == ("no", "no")
     words = "\n".join(found.verdict())
-    assert "the predictive margin is too wide" in words
+    assert "the marginal predictive distribution is too wide" in words
     assert "effective parameters of 5. That is more than there are" in words
     assert "excess kurtosis" in words
     figures = found.plot()
@@ -351,7 +349,7 @@ def test_statistics_are_the_textbooks(faithful):
 
 
 def test_discrepancies_are_those_of_each_draw(faithful):
-    """With as many replicates as draws, in any order: shares and entropies of the data under every θ."""
+    """With one replicate per draw, in any order: cluster shares and entropies of the data under each θ."""
     x = faithful.table.values
     checks = bg.predictive_checks(faithful, num=1000)
     flat = bg.Params(*(part.reshape(-1, *part.shape[2:]) for part in faithful.params))
@@ -383,7 +381,7 @@ def test_predictive_checks_find_tails_and_wrong_correlations(heavy, rng):
     found = bg.predictive_checks(heavy, num=200)
     assert "excess kurtosis [x0]" in found.surprising.index
     assert found.surprising.loc["excess kurtosis [x0]", "above"] == 0.0
-    assert "does not make such data" in found.verdict()
+    assert "does not reproduce the data" in found.verdict()
     full = from_belief(rng.multivariate_normal([0, 0], [[1.0, 0.8], [0.8, 1.0]], 100), 1, "default")
     trils = np.sqrt(np.diagonal(full.params.covariances, axis1=-2, axis2=-1))[..., None] * np.eye(2)
     assert "correlation [x0, x1]" not in bg.predictive_checks(full, num=100).surprising.index
@@ -415,7 +413,7 @@ def test_a_strong_prior_is_told_and_a_weak_one_is_not(rng):
 
 
 def test_noise_is_not_taken_for_sensitivity(outlier):
-    """A log prior that varies wildly makes weights vary, and so whatever stands beside them."""
+    """Noise in the log prior makes the importance weights noisy, and so the sensitivity of every quantity."""
     wild = replace(outlier, log_prior=outlier.log_prior + np.random.default_rng(1).normal(0.0, 20.0, (4, 500)))
     table, noise = bg.prior_sensitivity(wild), sensitivity_of_noise(wild)
     assert table["prior"].max() > 0.05
@@ -430,7 +428,7 @@ def test_parts_of_the_prior_are_scaled_apart(stubborn):
 
 
 def test_log_prior_is_the_sum_of_its_factors(stubborn, tied):
-    """Against SciPy: a conjugate prior of free covariances, and means apart from one covariance."""
+    """Against SciPy: a conjugate prior with free covariances, and independent means with one shared covariance."""
     own, apart = stubborn.prior.components, tied.prior.components
 
     def conjugate(means, matrices):
@@ -470,7 +468,7 @@ def test_thinned_draws_serve_and_omitted_ones_are_told(faithful, monkeypatch):
     for check in (bg.loo, bg.loo_pit, bg.check):
         with pytest.raises(ArgumentError, match=r"272 rows .* does not fit in memory"):
             check(replace(faithful))
-    assert len(bg.prior_sensitivity(replace(faithful))) == 17  # which needs no density of single rows
+    assert len(bg.prior_sensitivity(replace(faithful))) == 17  # this check needs no pointwise densities
 
 
 def test_an_approximation_that_fails_is_told(faithful):
@@ -478,7 +476,7 @@ def test_an_approximation_that_fails_is_told(faithful):
 
     fields = {name: getattr(faithful, name) for name in faithful.__dataclass_fields__}
     rough = ApproximatePosterior(**fields | {"algorithm": "laplace", "continuation": None}, pareto_k=1.2)
-    with pytest.warns(LooWarning, match="draws of laplace are not to be trusted"):
+    with pytest.warns(LooWarning, match="draws of laplace are not an acceptable approximation"):
         bg.loo(rough)
 
 
@@ -494,7 +492,7 @@ def test_an_approximation_that_fails_is_told(faithful):
     ],
 )
 def test_bad_input(faithful, call, words, monkeypatch):
-    monkeypatch.setattr(crossvalidation, "leave_one_out", None)  # nothing long may have begun
+    monkeypatch.setattr(crossvalidation, "leave_one_out", None)  # bad input is refused before this call
     with pytest.raises(ArgumentError, match=words):
         call(faithful)
 

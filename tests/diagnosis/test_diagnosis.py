@@ -1,4 +1,4 @@
-"""The verdict on draws: modes told from labels, missed modes found, K that is too large named."""
+"""The diagnosis of draws: distinct modes against label switching, missed modes, and K larger than the data support."""
 
 import warnings
 from dataclasses import replace
@@ -32,7 +32,7 @@ def test_modes_are_those_of_a_fine_grid(rng):
     density = (w / s * np.exp(-0.5 * ((grid - m) / s) ** 2)).sum(axis=1)
     humps = ((density[:, 1:-1] > density[:, :-2]) & (density[:, 1:-1] > density[:, 2:])).sum(axis=1)
     found = count_modes(params, Frame(np.zeros(1), np.ones(1)))[0]
-    assert (found == humps).mean() > 0.98  # two humps a tenth of an sd apart may count as one
+    assert (found == humps).mean() > 0.98  # two modes 0.1 sd apart may count as one
     assert set(found) == {1, 2, 3}
 
 
@@ -50,7 +50,7 @@ def test_the_view_is_its_textbook_twin_and_blind_to_labels(rng):
     view = bg.label_invariant_view(variables, x=x)
     order = rng.permuted(np.broadcast_to(np.arange(3), (2, 40, 3)), axis=-1)
     again = bg.label_invariant_view({name: renumber(v, order, 2) for name, v in variables.items()}, x=x)
-    for name in set(view.data_vars) - {"occupied"}:  # drawn, and so the same in distribution only
+    for name in set(view.data_vars) - {"occupied"}:  # random, so the same in distribution only
         np.testing.assert_allclose(view[name].values, again[name].values, rtol=1e-9, err_msg=str(name))
     for place in ((0, 3), (1, 17)):
         theta = bg.Params.of(*(variables[name][place] for name in ("weights", "means", "covariances")))
@@ -60,7 +60,7 @@ def test_the_view_is_its_textbook_twin_and_blind_to_labels(rng):
 
 
 def test_occupied_is_drawn_from_the_posterior_of_z(rng):
-    """A component that two rows may hold: P(it is empty) = Π (1 - r_n)."""
+    """The probability that a component is empty is Π (1 - r_n)."""
     theta = bg.Params.of([0.85, 0.15], [[0.0], [0.6]], [[[1.0]], [[1.0]]])
     x = np.array([[0.1], [0.9], [-0.4]])
     many = {name: np.broadcast_to(part, (2, 1000, *np.shape(part))) for name, part in
@@ -76,14 +76,14 @@ def test_chains_are_grouped_by_place(rng):
 
     level = np.array([0.0, 0.2, 4.0, 0.1])[:, None]
     values = level + rng.normal(size=(4, 400))
-    values[3, 200:] += 5.0  # a chain that moves
+    values[3, 200:] += 5.0  # this chain moves
     view = xr.Dataset({"q": (("chain", "draw"), values), "occupied": (("chain", "draw"), np.zeros((4, 400)))})
     apart, drift = separations(view, [np.zeros((4, 400, 2))])
     assert apart[0, 1] < 0.5 < 3 < apart[0, 2]
     assert drift[:3].max() < 0.5
     assert drift[3] == pytest.approx(5.0, abs=0.5)
     assert group_chains(apart[:3, :3]) == [(0, 1), (2,)]
-    # Each is near the next, but the ends are far apart: not one place.
+    # Neighbours are close, but the two ends are far apart: the three are not one group.
     places = np.array([0.0, 1.2, 2.4])
     assert group_chains(np.abs(places[:, None] - places)) != [(0, 1, 2)]
 
@@ -96,13 +96,13 @@ def corners():
 
 
 def test_modes_are_told_from_labels(corners):
-    """Chains in two modes that differ little in anything but how the rows are divided."""
+    """Chains in two modes that differ mainly in the partition of the rows."""
     found = bg.diagnose(corners, search=False)
     assert found.status == "stuck"
     assert found.groups == ((0, 1), (2, 3))
     assert found.stacking.sum() == pytest.approx(1.0, abs=1e-3)
     text = " ".join(found.verdict())
-    assert "2 different places" in text
+    assert "2 different modes" in text
     assert "not shares of the posterior" in text
     assert list(found.by_group()["chains"]) == [2, 2]
     assert "log_posterior" in repr(found)
@@ -110,14 +110,14 @@ def test_modes_are_told_from_labels(corners):
 
 
 def test_all_chains_in_one_wrong_mode(corners):
-    """R-hat is fine; EM finds the mode that three quarters of the posterior are in."""
+    """R-hat is below 1.02; EM finds the mode that holds three quarters of the posterior."""
     two = replace(corners, params=bg.Params(*(part[:2] for part in corners.params)), permutations=corners.permutations[:2],
                   log_likelihood=corners.log_likelihood[:2], log_prior=corners.log_prior[:2])  # fmt: skip
     found = bg.diagnose(two)
     assert found.worst_rhat < 1.02
     assert found.status == "missed mode"
     assert found.missed.matters
-    odds = np.exp(found.missed.log_mass_ratio)  # 0.75 / 0.25 by enumeration in test_tempering
+    odds = np.exp(found.missed.log_mass_ratio)  # exact: 0.75 / 0.25, by enumeration in test_tempering
     assert 1.5 < odds < 6
     assert "wrong mode" in " ".join(found.verdict())
 
@@ -155,7 +155,7 @@ def test_components_that_overlap_are_not_to_be_read_one_by_one(rng):
 
 
 def test_too_large_a_k_is_named(reference_data):
-    """Six components for a sparse prior to fill, on the galaxies."""
+    """Six components under a sparse prior, on the galaxies."""
     x = reference_data["galaxy_corrected"]
     prior = bg.default_prior(x, 6)._replace(weights=bg.Dirichlet(0.05))
     gibbs = bg.sample_gibbs(x, 6, prior=prior, num_warmup=500, num_samples=1500, seed=3)
@@ -163,7 +163,7 @@ def test_too_large_a_k_is_named(reference_data):
     assert found.too_many
     assert found.occupied.idxmax() < 6
     text = " ".join(found.verdict())
-    assert "K = 6 is more than these data fill" in text
+    assert "K = 6 is too large for these data" in text
     assert "read K₊" in text
 
 
@@ -177,7 +177,7 @@ def test_too_few_draws_and_approximations(rng):
 
 
 def test_a_file_says_what_its_posterior_says(corners):
-    """Numbering, divergences, energies and k-hat are in the tree; only the search for other modes takes the posterior."""
+    """The tree holds permutations, divergences, energies and k-hat; only the search for modes needs the posterior."""
     diverging, energy = np.zeros((4, 500), bool), np.cumsum(np.ones((4, 500)), axis=1)
     diverging[1, :3] = True
     nuts = replace(corners, algorithm="nuts", sample_stats={"diverging": diverging, "energy": energy})
@@ -210,7 +210,7 @@ def test_plots(corners):
 
 
 def test_ranks_of_slow_but_equal_chains_raise_no_alarm(rng):
-    """ArviZ's test is for independent draws: of autocorrelated chains that have one distribution it would reject nearly all."""
+    """ArviZ's test assumes independent draws; it would reject most autocorrelated chains of equal distribution."""
     import matplotlib.pyplot as plt
     import xarray as xr
 
@@ -224,7 +224,7 @@ def test_ranks_of_slow_but_equal_chains_raise_no_alarm(rng):
     assert len(p) == 5
     with pytest.raises(ArgumentError, match="four chains"):
         plots.plot_ranks(view.isel(chain=[0]))
-    assert min(p) >= 0.01  # as it is printed; without thinning all are 0.00
+    assert min(p) >= 0.01  # as printed; without thinning all are 0.00
     plt.close("all")
 
 

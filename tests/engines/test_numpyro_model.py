@@ -25,7 +25,7 @@ def _double():
 
 @pytest.mark.parametrize("dim", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_marginal_and_enumerated_potentials_are_one_function(rng, dim):
-    """Same density and same gradient, constants aside from the prior's normaliser, at random points."""
+    """Same density up to the normalising constant of the prior, and same gradient, at random points."""
     k = 3
     prior = bg.Prior(bg.Dirichlet(1.3), bg.NormalInverseWishart(0.5, 0.7, dim + 2.5, 1.4)).expand(k, dim)
     prior = jax.tree.map(jnp.asarray, prior)
@@ -42,7 +42,7 @@ def test_marginal_and_enumerated_potentials_are_one_function(rng, dim):
 
 @pytest.mark.parametrize("name", CONJUGATE)
 def test_jacobian_is_the_determinant(name):
-    """Over weights, means and what is free in the covariances; there and back again."""
+    """For the weights, means and free entries of the covariances; the inverse map recovers θ."""
     prior = bg.Prior(bg.Dirichlet(1.3), bg.NormalInverseWishart(0.5, 0.7, 5.0, 1.4)).expand(2, 2)
     prior = jax.tree.map(jnp.asarray, within_family(prior, FAMILIES[name], 2, 2)[0])
     params = prior.sample(jr.key(3))

@@ -1,4 +1,4 @@
-"""Covariance families: the M-step against independent mathematics, mclust's fits, invariances and bad input."""
+"""Covariance families: the M-step against independent formulas, fits of mclust, invariances and bad input."""
 
 import contextlib
 from functools import partial
@@ -20,7 +20,7 @@ FEW_FIRST = [
     name if name in ("EII", "VEI", "EVE", "VEV", "VVV") else pytest.param(name, marks=pytest.mark.slow)
     for name in NAMES
 ]
-"""Each kind of read-out in the default suite, all families in the slow one."""
+"""One family for each type of covariance update in the default suite; all families in the slow suite."""
 READ_OUT = jax.jit(read_out, static_argnums=0)
 
 
@@ -31,13 +31,13 @@ def scatters(rng, k=3, d=3, n=40):
 
 
 def m_step_objective(counts, scatter, covariances):
-    """``-½ Σ n_k log|Σ_k| + tr(Σ_k⁻¹ W_k)``, written out."""
+    """``-½ Σ n_k log|Σ_k| + tr(Σ_k⁻¹ W_k)``, term by term."""
     triples = zip(counts, covariances, scatter, strict=True)
     return -0.5 * sum(n * np.linalg.slogdet(s)[1] + np.trace(np.linalg.solve(s, w)) for n, s, w in triples)
 
 
 def solve(name, counts, scatter, start=None, turns=60):
-    """The read-out, repeated until it rests."""
+    """Repeat the covariance update until it converges; return the path."""
     with jax.enable_x64(True):
         trils = np.linalg.cholesky(scatter / counts[:, None, None]) if start is None else start
         step = partial(
@@ -67,12 +67,12 @@ def member(name, rng, k=3, d=3):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_read_out_is_in_the_family_and_best_in_it(rng, name):
-    """No random member of the family, near or far, has a larger M-step objective (each is scaled to its own best volume)."""
+    """No random member of the family has a larger M-step objective (each is scaled to its best volume)."""
     counts, scatter = scatters(rng)
     found = solve(name, counts, scatter)[-1]
     best = m_step_objective(counts, scatter, found)
     again = solve(name, counts, found * counts[:, None, None])[-1]
-    np.testing.assert_allclose(again, found, rtol=1e-6, atol=1e-9)  # a member is its own read-out
+    np.testing.assert_allclose(again, found, rtol=1e-6, atol=1e-9)  # a member of the family is a fixed point
     for _ in range(300):
         other = member(name, rng)
         dim = len(other[0])
@@ -90,7 +90,7 @@ def test_read_out_is_in_the_family_and_best_in_it(rng, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_read_out_is_stationary_within_the_family(rng, name):
-    """A step from the read-out towards any neighbour, projected back into the family, does not gain to first order."""
+    """A small step from the update, projected back into the family, does not raise the objective."""
     counts, scatter = scatters(rng)
     found = solve(name, counts, scatter)[-1]
     best = m_step_objective(counts, scatter, found)
@@ -131,7 +131,7 @@ def test_parameters_are_counted_as_mclust_counts_them(truth, reference_data):
 
 @pytest.mark.parametrize(("name", "model", "size"), some_and_slow(mclust_estimates(), 16))
 def test_mclusts_estimates_are_fixed_points(truth, reference_data, name, model, size):
-    """From mclust's estimate at tolerance 1e-12 our EM stays there, in every family; or it climbs, and then mclust had not."""
+    """Started at mclust's estimate (tolerance 1e-12), EM stays there or improves on it, in every family."""
     x = reference_data[name].to_numpy()
     dim = x.shape[1]
     theirs = next(p for p in truth("mclust_families")["data"][name]["params"] if (p["model"], p["G"]) == (model, size))
@@ -147,10 +147,11 @@ def test_mclusts_estimates_are_fixed_points(truth, reference_data, name, model, 
 
 @pytest.mark.parametrize("theirs", [*prior_entries(strict=True)[::2], *some_and_slow(prior_entries(strict=False), 0)])
 def test_map_is_mclusts_conjugate_prior(reference_data, theirs):
-    """Fraley & Raftery's prior, as mclust applies it: its estimate is the mode of our stated objective.
+    """Fraley & Raftery's prior as mclust applies it: the estimate of mclust is the mode of our objective.
 
-    Not so for EII and EEI, where mclust's own estimate is no fixed point of the published update (its EEI leaves the priors of
-    the means out of the denominator), nor for EVI, VEI, EEV and VEV, where its penalty is another: there we must only climb.
+    There are exceptions. For EII and EEI the estimate of mclust is not a fixed point of the published update (for EEI
+    mclust omits the priors of the means from the denominator). For EVI, VEI, EEV and VEV mclust uses another penalty.
+    In these families EM must only raise the objective.
     """
     x = reference_data[theirs["dataset"]].to_numpy()
     size, dim = theirs["G"], x.shape[1]
@@ -171,7 +172,7 @@ def test_map_is_mclusts_conjugate_prior(reference_data, theirs):
 @pytest.mark.parametrize("name", ["EII", "VEE", "EVE", "VEV", "EVV"])
 @pytest.mark.parametrize("prior", [None, "default"])
 def test_change_of_units_changes_nothing_where_the_family_allows_it(rng, name, prior):
-    """Shift and one common scale for all; for scale-free families a unit for each feature."""
+    """All families: a shift and one common scale. Scale-free families: also a separate unit for each feature."""
     x = np.concatenate([rng.normal(size=(80, 3)), rng.normal(size=(80, 3)) * [0.5, 1.5, 1.0] + 3])
     units = np.array([1e3, 1e-2, 7.0]) if FAMILIES[name].scale_free else np.full(3, 40.0)
     start = {"labels_init": np.repeat([0, 1], 80)}
@@ -192,7 +193,7 @@ def test_scikit_learns_names_are_aliases(rng):
     "kind", ["spherical", *(pytest.param(k, marks=pytest.mark.slow) for k in ("full", "tied", "diag"))]
 )
 def test_limits_are_scikit_learns(truth, reference_data, kind):
-    """From its start, in all four of its covariance types, to tolerance 1e-12."""
+    """Started at scikit-learn's estimate (tolerance 1e-12), EM stays there, for all four covariance types."""
     entries = [entry for entry in truth("sklearn")["gmm_families"] if entry["covariance_type"] == kind]
     assert entries
     for entry in entries:
@@ -243,7 +244,7 @@ def test_unknown_families_are_refused(rng):
 
 @pytest.mark.parametrize("name", FEW_FIRST)
 def test_a_collapse_is_an_error_or_a_flag_in_every_family(rng, name):
-    """Ten copies of one row beside a cloud: the likelihood is unbounded wherever volumes or shapes are a component's own."""
+    """Ten copies of one row beside a cluster: the likelihood is unbounded if volumes or shapes vary by component."""
     x = np.concatenate([rng.normal(size=(40, 2)), np.full((10, 2), 8.0)])
     labels = np.repeat([0, 1], [40, 10])
     if FAMILIES[name].volume == "E":

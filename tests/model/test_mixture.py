@@ -24,7 +24,7 @@ def test_log_joint_is_the_textbooks(rng):
 
 
 def test_sum_over_all_labelings_is_the_likelihood(rng):
-    """Oracle by enumeration: p(x) is the sum of p(x, z) over K^N labelings, and r_nk the share of those with z_n = k."""
+    """Exact by enumeration: p(x) sums p(x, z) over K^N labelings; r_nk is the share of those with z_n = k."""
     x = rng.normal(size=(6, 2)) * 2
     joint = twins.log_joint(PARAMS.weights, PARAMS.means, PARAMS.covariances, x)
     labelings = np.array(list(itertools.product(range(3), repeat=6)))

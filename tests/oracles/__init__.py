@@ -1,6 +1,6 @@
-"""What tests compare with: textbook twins, exact posteriors, outside references, Monte Carlo comparisons."""
+"""Oracles for the tests: reference implementations, exact posteriors, other software, Monte Carlo comparisons."""
 
 from pathlib import Path
 
 TRUTH = Path(__file__).parent / "truth"
-"""Outside references: fits, draws and tables of other software, with the data that they rest on."""
+"""External references: fits, draws and tables of other software, with their data."""

@@ -1,4 +1,4 @@
-"""Monte Carlo comparisons gated by effective sample size."""
+"""Monte Carlo comparisons that require a minimum effective sample size."""
 
 import numpy as np
 from arviz_stats.base import array_stats
@@ -10,7 +10,7 @@ def mean_and_error(draws):
 
 
 def assert_same_mean(draws, mean, error, name="", most=4.0):
-    """|difference| < 4 standard errors, ours and theirs together; our ESS must be worth the question."""
+    """|difference| < 4 (`most`) combined standard errors; the ESS of our draws must exceed 300."""
     ess = float(array_stats.ess(draws, chain_axis=0, draw_axis=1, method="mean"))
     assert ess > 300, f"{name}: ESS {ess:.0f} is too small to compare"
     ours, our_error = mean_and_error(draws)

@@ -1,4 +1,4 @@
-"""Draws of a mixture whose true numbering is known."""
+"""Draws of a known mixture, with permuted labels."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ K, DIM, ROWS = 3, 2, 40
 
 
 def made(rng, apart, k=K, dim=DIM, rows=ROWS, chains=2, draws=50):
-    """Draws about K centres that lie `apart` standard deviations from each other, numbered at random; and data."""
+    """Draws around K centres `apart` standard deviations from each other, with randomly permuted labels; and data."""
     centres = apart * np.arange(k)[:, None] * np.ones(dim)
     x = centres[np.arange(rows) % k] + rng.normal(size=(rows, dim))
     weights = rng.dirichlet(np.full(k, 20.0), (chains, draws))

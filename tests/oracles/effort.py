@@ -1,4 +1,4 @@
-"""How much of the slow suite is run: BAYESGMM_EFFORT is 1 for all of it; .ci/run takes less."""
+"""Size of the slow suite: BAYESGMM_EFFORT=1 runs all of it; .ci/run uses less."""
 
 import os
 from collections import defaultdict
@@ -7,12 +7,12 @@ import pytest
 
 EFFORT = float(os.environ.get("BAYESGMM_EFFORT", "1"))
 SOME = pytest.mark.slow(some=True)
-"""Marks slow variants of one question, such as its covariance families: with less effort every third of them is run."""
+"""Marks slow variants of one test, such as its covariance families: with less effort, every third variant runs."""
 EVERY = 3
 
 
 def left_out(items):
-    """Of each test's `SOME` variants, those that less effort leaves out."""
+    """The `SOME` variants of each test that do not run with less effort."""
     variants = defaultdict(list)
     for item in items:
         mark = item.get_closest_marker("slow")
@@ -22,7 +22,7 @@ def left_out(items):
 
 
 def some_and_slow(cases, every):
-    """Every n-th case in the default suite (none, if 0); the others are marked slow, as many as the effort asks for."""
+    """Every n-th case for the default suite (none if 0); the others are marked slow, and BAYESGMM_EFFORT thins them."""
     first = cases[::every] if every else []
     rest = [case for case in cases if case not in first][:: round(1 / EFFORT)]
     return [*first, *(slow_case(case) for case in rest)]

@@ -1,4 +1,4 @@
-"""Estimates of R's mclust, stored in ``truth/``, and how a fit is started from one."""
+"""Estimates of R's mclust, stored in ``truth/``, and fits that start at them."""
 
 import json
 import warnings
@@ -11,7 +11,7 @@ from bayesgmm.errors import SpuriousComponentWarning
 from oracles import TRUTH
 
 STRICT = ("VII", "VVI", "EEE", "VVV")
-"""Families whose estimates under a prior mclust takes where the published update has them."""
+"""Families in which the MAP estimate of mclust is a fixed point of the published update."""
 
 
 def column_major(values, *shape):

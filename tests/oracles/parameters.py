@@ -1,4 +1,4 @@
-"""Parameters and a prior to test with, drawn or written down."""
+"""Parameters and a prior for the tests, random or fixed."""
 
 import numpy as np
 from scipy.stats import invwishart

@@ -1,4 +1,4 @@
-"""Small data sets with priors under which the posterior is known by enumeration of all labelings."""
+"""Small data sets and priors; enumeration of all labelings gives the exact posterior."""
 
 import numpy as np
 
@@ -15,6 +15,6 @@ RECTANGLE_PRIOR = bg.Prior(
 
 
 def rectangle():
-    """Three rows at each corner of a rectangle: two classes, side by side or one above the other."""
+    """Three rows at each corner of a rectangle: two clusters, side by side or one above the other."""
     corners = np.array([[1.0 * i, 0.9 * j] for i in (-1, 1) for j in (-1, 1)])
     return np.repeat(corners, 3, axis=0) + 0.05 * np.random.default_rng(0).normal(size=(12, 2))

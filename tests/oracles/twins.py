@@ -1,4 +1,4 @@
-"""Slow NumPy twins, written from the textbook and sharing no code with the package."""
+"""Slow NumPy reference implementations, written from textbooks; they share no code with the package."""
 
 import itertools
 
@@ -67,8 +67,9 @@ def enumerate_labelings(x, num_components, concentration, loc, strength, df, sca
 
 
 def log_evidence_family(x, z, num_components, family, loc, strength, df, scale):
-    """log p(x | z) with means and covariances of a conjugate family integrated out, each group of rows that shares a Σ at once.
+    """log p(x | z) of a conjugate family, with means and covariances integrated out.
 
+    It integrates each Σ once, over all rows that share it.
     Free: IW(df, scale). Diagonal: IG(df/2, scale_jj/2). Spherical: IG(df/2, s/2), s the mean of the diagonal of scale.
     """
     dim = x.shape[1]

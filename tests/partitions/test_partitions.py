@@ -1,4 +1,4 @@
-"""Partitions: distances, the search against every partition there is, what is said of rows and pairs, and the ball."""
+"""Partitions: distances, the search against all partitions, probabilities of rows and pairs, credible balls."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ QUIET = {"progress_bar": False}
 
 
 def noisy_draws(rng, num_draws, truth, num_classes, doubt):
-    """Draws that differ from the truth in a share of the rows, each under a numbering of its own."""
+    """Draws that differ from the truth in a share of the rows, each with randomly permuted labels."""
     other = rng.integers(num_classes, size=(num_draws, len(truth)))
     z = np.where(rng.random(other.shape) < doubt, other, truth)
     return shuffled(rng, z, num_classes)
@@ -48,12 +48,12 @@ def pairs_apart(a, b):
 
 
 def together(z):
-    """The N × N matrix itself."""
+    """The N × N co-clustering matrix."""
     return np.mean([labels[:, None] == labels for labels in z], axis=0)
 
 
 def set_partitions(n):
-    """Every partition of n rows, as labels that rise by at most one above what came before."""
+    """Every partition of n rows, as labels at most one above the largest label before."""
     found = np.zeros((1, 1), int)
     for _ in range(n - 1):
         found = np.concatenate([np.column_stack([np.repeat(row[None], row.max() + 2, 0), np.arange(row.max() + 2)])
@@ -62,7 +62,7 @@ def set_partitions(n):
 
 
 def every_expected_loss(candidates, z, loss):
-    """Mean loss of each candidate over the draws by the textbook formulas, all tables at once."""
+    """Mean loss of each candidate over the draws, by the textbook formulas."""
     n = z.shape[1]
     of_c = candidates[:, :, None] == np.arange(n)
     of_z = z[:, :, None] == np.arange(z.max() + 1)
@@ -79,7 +79,7 @@ def every_expected_loss(candidates, z, loss):
 
 @pytest.fixture(scope="module")
 def separated():
-    """Two-dimensional data in three far clusters, the truth, a fit, and the draws of Gibbs."""
+    """Two-dimensional data in three distant clusters, the truth, a fit, and Gibbs draws."""
     rng = np.random.default_rng(3)
     truth = np.sort(rng.integers(3, size=120))
     x = rng.normal(size=(120, 2)) + 9.0 * truth[:, None] * [1.0, -1.0]
@@ -87,7 +87,7 @@ def separated():
     true = bg.Params(np.full(3, 1 / 3), centres, np.tile(np.eye(2), (3, 1, 1)))
     chain = {"num_warmup": 50, "num_samples": 200, "num_chains": 1, "init": true, "reference": true, **QUIET}
     post = bg.sample_gibbs(x, 3, seed=1, **chain)
-    # What EM would return; compiling EM takes longer than all else here.
+    # The result that EM would return; to compile EM takes longer than the rest of this fixture.
     fit = bg.MixtureFit(true, 0.0, 0.0, True, "converged", 1, np.zeros(1), (), "em", post.family, None, post.table, post.frame,
                         False, post.clock, 0)  # fmt: skip
     return x, truth, fit, post
@@ -121,7 +121,7 @@ def test_distances_are_the_textbooks_and_metrics(rng):
         assert distance(three[0], near) > 0
     assert bg.variation_of_information(np.zeros(50, int), np.arange(50)) == pytest.approx(np.log(50))
     assert bg.binder_distance(np.zeros(50, int), np.arange(50)) == pytest.approx(1.0)
-    many = rng.permutation(3000), rng.permutation(3000) // 2  # more pairs of classes than a table has room for
+    many = rng.permutation(3000), rng.permutation(3000) // 2  # more pairs of classes than a contingency table can hold
     assert bg.variation_of_information(*many) == pytest.approx(np.log(2))
 
 
@@ -137,11 +137,11 @@ def test_distances_refuse_what_is_no_pair_of_partitions():
 @pytest.mark.parametrize("loss", ["vi", "binder"])
 def test_search_finds_the_best_of_all_partitions(loss):
     candidates = set_partitions(8)
-    assert len(candidates) == 4140  # Bell's number
+    assert len(candidates) == 4140  # Bell number
     for number in range(6):
         rng = np.random.default_rng(number)
         z = noisy_draws(rng, 30, rng.integers(3, size=8), 3, (0.2, 0.5, 0.8)[number % 3])
-        z[0, :3] = 0, 1, 2  # three classes in each set: one program serves all
+        z[0, :3] = 0, 1, 2  # three classes in each set: one compiled program
         expected = every_expected_loss(candidates, z, loss)
         found = bg.partition(z, loss=loss, seed=number, **QUIET)
         assert found.expected_loss == pytest.approx(expected.min(), abs=1e-12)
@@ -167,13 +167,13 @@ def test_a_row_goes_where_the_expected_loss_is_least(rng, loss):
             assert moved == (before != state.labels).any() == (after < trials[before[row]] - 1e-12)
         fresh = search.state(np.array(state.labels), 8)
         assert search.value(state) == pytest.approx(search.value(fresh), abs=1e-12)
-        order = np.argsort(-np.asarray(state.sizes), kind="stable")  # a fresh state numbers its clusters by size
+        order = np.argsort(-np.asarray(state.sizes), kind="stable")  # a new state numbers its clusters by size
         np.testing.assert_array_equal(np.asarray(state.counts)[:, :, order], fresh.counts)
         np.testing.assert_array_equal(np.asarray(state.gains)[:, :, order], fresh.gains)
 
 
 def test_taking_clusters_apart_leaves_a_poor_optimum(rng):
-    z = noisy_draws(rng, 60, rng.integers(4, size=400), 4, 0.35)  # so much doubt that all rows together are nearer
+    z = noisy_draws(rng, 60, rng.integers(4, size=400), 4, 0.35)  # so noisy that one cluster has a smaller loss
     found = bg.partition(z, num_starts=1, **QUIET)
     assert found.excess[0] > 0.1
     assert found.num_clusters == 1
@@ -191,7 +191,7 @@ def test_search_respects_a_limit_and_finds_the_best_within():
 
 
 def test_room_is_made_for_as_many_clusters_as_are_best(rng):
-    z = np.stack([rng.permutation(np.arange(12) % 3) for _ in range(300)])  # any two rows are together in 3/11 of draws
+    z = np.stack([rng.permutation(np.arange(12) % 3) for _ in range(300)])  # each pair: P(same cluster) = 3/11
     assert (together(z) < 0.5).sum() == 12 * 11
     assert bg.partition(z, loss="binder", num_starts=2, **QUIET).num_clusters == 12
 
@@ -204,7 +204,7 @@ def test_numbering_of_the_draws_does_not_matter(rng):
         assert one.expected_loss == pytest.approx(other.expected_loss, abs=1e-12)
         np.testing.assert_allclose(one.uncertainty, other.uncertainty, atol=1e-12)
     np.testing.assert_array_equal(np.argsort(-np.bincount(one.labels), kind="stable"), np.arange(one.num_clusters))
-    for labels in ([3, 3, 7, 5, 5, 7], [9, 9, 1, 2, 2, 1]):  # of one size: in the order of their first rows
+    for labels in ([3, 3, 7, 5, 5, 7], [9, 9, 1, 2, 2, 1]):  # equal sizes: in the order of their first rows
         np.testing.assert_array_equal(numbered(np.array(labels), None), [0, 0, 1, 2, 2, 1])
 
 
@@ -256,7 +256,7 @@ def test_separated_clusters_are_found_and_told(separated):
     before = jax.config.jax_enable_x64
     for loss in DISTANCES:
         found = bg.partition(posterior, loss=loss, num_starts=4, **QUIET)
-        np.testing.assert_array_equal(found.labels, truth)  # numbered by the first feature's mean
+        np.testing.assert_array_equal(found.labels, truth)  # numbered by the mean of the first feature
         assert found.expected_loss < 1e-3
         assert found.uncertainty.max() < 0.01
     assert jax.config.jax_enable_x64 == before
@@ -322,7 +322,7 @@ def test_data_of_a_tree_serve_where_labels_are_named(rng):
 
 
 def test_one_component_is_one_cluster(rng):
-    """Nothing here depends on there being names to give."""
+    """A partition needs no relabelling, so one component is allowed."""
     variables = {"weights": np.ones((2, 30, 1)), "means": rng.normal(size=(2, 30, 1, 1)), "sds": np.ones((2, 30, 1, 1))}
     found = bg.partition(variables, x=rng.normal(size=(20, 1)))
     assert found.num_clusters == 1
@@ -363,7 +363,7 @@ def test_engines_are_set_side_by_side(separated, rng):
     wrong = np.where(np.arange(120) < 30, 0, truth)
     spread = bg.partition(noisy_draws(rng, 100, truth, 3, 0.2), num_starts=1, **QUIET)
     results = {"em": fit, "gibbs": posterior, "wrong": wrong, "spread": spread}
-    few = replace(spread, draws=spread.draws[:, :3])  # three draws: whether a draw is paired with itself matters
+    few = replace(spread, draws=spread.draws[:, :3])  # with three draws, a pair of a draw with itself would matter
     found = bg.partition_distances(bg.Comparison(fit.table, 3, fit.prior, 0, fit.family, results))
     np.testing.assert_array_equal(found.partitions["em"], truth)
     for table in (found.adjusted_rand, found.vi, found.expected_vi):

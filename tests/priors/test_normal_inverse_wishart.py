@@ -30,7 +30,7 @@ def test_log_density_is_scipys():
 
 
 def test_chibs_identity_on_a_conjugate_block(rng):
-    """log p(θ) + log p(x, z | θ) - log p(θ | x, z) is the evidence, at whatever θ."""
+    """log p(θ) + log p(x, z | θ) - log p(θ | x, z) is the log evidence for every θ."""
     x = rng.normal(size=(9, D))
     z = np.array([0, 1, 0, 0, 1, 1, 0, 1, 0])
     prior = PRIOR.expand(K, D)
@@ -76,7 +76,7 @@ def test_draws_have_the_moments_of_the_distributions():
     )
     np.testing.assert_allclose(np.cov(whitened[..., 0].T) * HYPER["strength"], np.eye(D), atol=0.03)
     np.testing.assert_allclose(draws.weights.var(axis=0), 0.25 / (2 * 1.7 + 1), atol=0.003)
-    # The precision of one direction is chi-square: all its moments, not only the mean, tell a wrong number of degrees.
+    # The precision of one direction is chi-square: its quantiles test the degrees of freedom.
     precision = 1.0 / np.linalg.inv(covariance)[:, 0, 0]
     marginal = invwishart.rvs(HYPER["df"] - 0, SCALE, size=40_000, random_state=2)
     other = 1.0 / np.linalg.inv(marginal)[:, 0, 0]
@@ -132,7 +132,7 @@ def test_prior_of_wrong_dimension_is_refused():
 
 
 def test_occupied_components_are_those_of_all_labelings():
-    """Oracle by enumeration of all labelings, and by simulation with many rows."""
+    """Against enumeration of all labelings, and against simulation with many rows."""
     alpha, k, n = 0.7, 3, 6
     chances = np.zeros(k + 1)
     for z in itertools.product(range(k), repeat=n):

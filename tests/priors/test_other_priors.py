@@ -1,4 +1,4 @@
-"""Priors beyond the conjugate one: constants by quadrature and SciPy, published evidence, posteriordb, NumPyro's story."""
+"""Other priors: constants by quadrature and SciPy, published evidence, posteriordb, NumPyro's model."""
 
 import json
 
@@ -21,7 +21,7 @@ import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, PriorError, SpuriousComponentWarning
 from bayesgmm.model.families import resolve_family
 from bayesgmm.priors import lkj as separated
-from bayesgmm.priors.prior import within_family, unbounded_because
+from bayesgmm.priors.prior import within_family
 from bayesgmm.problem import prepare
 
 POSTERIORDB = json.loads((TRUTH / "posteriordb.json").read_text())
@@ -36,7 +36,7 @@ def with_flat_weights(components):
 
 
 def log_prior(components, params, family="full"):
-    """The package's log density of (means, what is free in the covariances), constants included."""
+    """The package's log density of the means and the free entries of the covariances, constants included."""
     num, dim = params.means.shape
     prior = bg.Prior(bg.Dirichlet(1.0), components).expand(num, dim)
     with jax.enable_x64(True):
@@ -46,7 +46,7 @@ def log_prior(components, params, family="full"):
 
 
 def test_the_scale_is_summed_out():
-    """K = 2 covariances of one feature, their common scale integrated numerically."""
+    """K = 2 variances of one feature; quadrature integrates out their common scale."""
     params = random_params(np.random.default_rng(0), 2, 1)
     df, hyper_df, hyper_scale = 4.0, 0.7, 1.3
     prior = bg.HierarchicalInverseWishart(0.2, 3.0, df, hyper_df, hyper_scale)
@@ -62,7 +62,7 @@ def test_the_scale_is_summed_out():
 
 
 def test_published_evidence_of_one_component(reference_data):
-    """Richardson & Green's hierarchical prior on galaxies, K = 1: -247.543 (recomputed, shared/truth/bayes/published.json)."""
+    """Richardson & Green's prior on galaxies, K = 1: -247.543 (recomputed, shared/truth/bayes/published.json)."""
     x = reference_data["galaxy_corrected"].to_numpy()[:, 0]
     span = np.ptp(x)
     middle = x.min() + span / 2
@@ -84,14 +84,14 @@ def test_published_evidence_of_one_component(reference_data):
 
 @pytest.mark.slow
 def test_scales_and_correlations_integrate_to_one():
-    """The density over 2 × 2 covariances, against quadrature of its own kernel, and the volume of correlations."""
+    """The density over 2 × 2 covariances, by quadrature, and the volume of the correlation matrices."""
     for eta, dim in ((0.7, 2), (2.5, 3), (1.0, 5)):
         correlation = numpyro.distributions.LKJ(dim, eta)
         identity = float(correlation.log_prob(jnp.eye(dim)))
         assert -separated.log_volume_of_correlations(dim, eta) == pytest.approx(identity, rel=1e-5)
     prior = bg.NormalTimesLKJ(0.0, 1.0, 2.0, bg.LogNormal(0.1, 0.4))
 
-    def density(r, log_s):  # s_2 = 1.2 fixed; its own density divided out below
+    def density(r, log_s):  # s_2 = 1.2 is fixed; its density is divided out below
         s = np.array([np.exp(log_s), 1.2])
         matrix = np.outer(s, s) * np.array([[1.0, r], [r, 1.0]])
         params = bg.Params(np.ones(1), np.zeros((1, 2)), np.linalg.cholesky(matrix)[None])
@@ -104,7 +104,7 @@ def test_scales_and_correlations_integrate_to_one():
 
 @pytest.mark.parametrize("scales", [bg.HalfNormal(np.array([1.0, 2.0])), bg.LogNormal(np.array([0.0, 0.5]), 0.6)])
 def test_lkj_is_numpyros_story(scales):
-    """Log density of (weights, means, s, R's factor) by NumPyro's model, carried over to covariances by autodiff's Jacobian."""
+    """NumPyro's log density of (weights, means, s, factor of R); autodiff gives the Jacobian to covariances."""
     prior = bg.Prior(bg.Dirichlet(1.0), bg.NormalTimesLKJ(np.array([0.3, 1.0]), np.diag([2.0, 3.0]), 1.7, scales))
     params = random_params(np.random.default_rng(3), 2, 2)
     x = np.random.default_rng(4).normal(size=(5, 2))
@@ -131,7 +131,7 @@ def test_lkj_is_numpyros_story(scales):
 
 @pytest.mark.slow
 def test_posteriordb_is_reproduced():
-    """low_dim_gauss_mix: reference draws of Stan under half-normal scales, 10 chains × 1,000."""
+    """low_dim_gauss_mix: reference draws of Stan with half-normal scales, 10 chains × 1,000."""
     x = np.array(POSTERIORDB["y"])[:, None]
     prior = bg.Prior(bg.Dirichlet(5.0), bg.NormalTimesLKJ(0.0, 4.0, 1.0, bg.HalfNormal(2.0)))
     draws = bg.sample_nuts(x, 2, prior=prior, num_warmup=400, num_samples=1000, seed=2)
@@ -150,10 +150,10 @@ def test_posteriordb_is_reproduced():
 
 @pytest.mark.slow
 def test_hierarchical_engines_agree(reference_data):
-    """EM's objective never falls and no draw is above it; Gibbs (C drawn) and NUTS (C summed out) have one posterior."""
+    """EM's objective never falls and exceeds every draw; Gibbs (C drawn) and NUTS (C integrated out) agree."""
     x = reference_data["faithful"]
     prior = with_flat_weights(HIERARCHICAL)
-    with pytest.warns(SpuriousComponentWarning, match="local mode"):  # many rows waited the same number of minutes
+    with pytest.warns(SpuriousComponentWarning, match="local mode"):  # many waiting times are equal
         mode, run = bg.fit_em(x, 2, prior=prior), bg.fit_em(x, 2, prior=prior, n_init=2, accelerate=False)
     assert mode.objective == pytest.approx(mode.log_likelihood + log_prior(HIERARCHICAL, mode.params), rel=1e-10)
     assert (np.diff(run.trace) > -1e-9 * np.abs(run.trace[1:])).all()
@@ -181,7 +181,7 @@ def test_lkj_draws_carry_the_stated_density(reference_data, family):
 
 @pytest.mark.slow
 def test_inverse_gamma_is_what_the_families_say(reference_data):
-    """Variances of a diagonal family: scipy's inverse-gamma at a draw; spherical ones share the mean scale."""
+    """Variances of a diagonal family have SciPy's inverse-gamma density at a draw; full covariances are refused."""
     x = reference_data["faithful"]
     prior = bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseGamma(np.array([3.5, 70.0]), 0.5, 2.5, np.array([0.4, 60.0])))
     draws = bg.sample_gibbs(x, 2, covariance_type="diag", prior=prior, num_warmup=10, num_samples=10, num_chains=1)
@@ -194,7 +194,7 @@ def test_inverse_gamma_is_what_the_families_say(reference_data):
 
 
 def test_prior_predictive(reference_data):
-    """Moments of the prior's own draws, and one z per row."""
+    """Moments of the prior draws, and one z per row."""
     tree = bg.sample_prior(
         reference_data["faithful"], 2, prior=with_flat_weights(HIERARCHICAL), num_samples=4000, seed=1
     )
@@ -234,7 +234,7 @@ def test_what_cannot_be_is_refused_with_the_reason(reference_data, call, error, 
 
 
 def collapsing(x, covariances, which):
-    """θ with a component at each of the points `which`, of these covariances, and one for all other rows."""
+    """θ with components at the points `which`, with these covariances, and one component for all other rows."""
     num = len(which) + 1
     rest = 4.0 * np.eye(x.shape[1])
     return bg.Params.of(np.full(num, 1 / num), [*which, x.mean(axis=0)], [*covariances, rest])
@@ -245,9 +245,10 @@ def collapsing(x, covariances, which):
     [(1, 3.0, 2.5, False), (1, 3.0, 1.5, True), (1, 2.5, 2.4, True), (6, 4.0, 4.0, True), (6, 5.0, 4.5, False)],
 )
 def test_where_the_hierarchical_density_has_no_highest_mode(repeats, df, hyper_df, rises):
-    """A component that goes flat on a line with 2 of the rows, or with all that share a value: up and up, or down, as told.
+    """One component collapses onto a line: its density rises without bound, or falls, as the rule predicts.
 
-    K = D = 2: two rows lie on a line, so that it takes ``hyper_df + df < (K - 1)(D + 1) + 2 = 5``, or with six rows, 9.
+    The line holds 2 rows, or all rows that share a value. For K = D = 2 the density is unbounded if
+    ``hyper_df + df < (K - 1)(D + 1) + 2 = 5`` with two rows on the line; with six rows the limit is 9.
     """
     x = np.random.default_rng(0).normal(size=(30, 2))
     x[:repeats, 1] = 0.3
@@ -261,22 +262,22 @@ def test_where_the_hierarchical_density_has_no_highest_mode(repeats, df, hyper_d
         heights.append(log_prior(prior, params) + float(bg.log_likelihood(params, x)))
     assert (heights[1] > heights[0]) == rises
     full = with_flat_weights(prior).expand(2, 2)
-    assert (unbounded_because(full, resolve_family("full", 2), x) is not None) == rises
-    assert unbounded_because(full, resolve_family("tied", 2), x) is None
-    assert unbounded_because(with_flat_weights(prior).expand(1, 2), resolve_family("full", 2), x) is None
+    assert (full.components.unbounded_because(resolve_family("full", 2), x) is not None) == rises
+    assert full.components.unbounded_because(resolve_family("tied", 2), x) is None
+    assert with_flat_weights(prior).expand(1, 2).components.unbounded_because(resolve_family("full", 2), x) is None
 
 
 def test_em_says_that_its_mode_is_a_local_one(reference_data):
-    """Richardson & Green's own prior, from K = 3 on."""
+    """Richardson & Green's prior, for K of at least 3."""
     x = reference_data["galaxy_corrected"]
     prior = with_flat_weights(bg.HierarchicalInverseWishart(21.7, 625.0, 4.0, 0.4, 62.5))
     with pytest.warns(SpuriousComponentWarning, match=r"local mode"):
         bg.fit_em(x, 3, prior=prior, init="k-means++", n_init=1)
-    assert unbounded_because(prior.expand(2, 1), resolve_family("full", 1), x.to_numpy()) is None
+    assert prior.expand(2, 1).components.unbounded_because(resolve_family("full", 1), x.to_numpy()) is None
 
 
 def test_variances_ask_for_less_than_matrices(rng):
-    """``IG(1, 1)`` is proper in any number of dimensions; what is not is refused in the words of the prior."""
+    """``IG(1, 1)`` is proper in any dimension; errors about improper priors use the parameter names of the prior."""
     x = np.concatenate([rng.normal(size=(20, 4)), rng.normal(size=(20, 4)) + 5])
     gamma = bg.NormalInverseGamma(0.0, 0.01, shape=1.0, scale=1.0)
     wishart = bg.NormalInverseWishart(0.0, 0.01, 2.0, 2.0)
@@ -284,7 +285,8 @@ def test_variances_ask_for_less_than_matrices(rng):
     assert fit.converged
     with jax.enable_x64(True):
         one, two = (
-            prepare(x, 2, with_flat_weights(prior), covariance_type="diag").penalty for prior in (gamma, wishart)
+            prepare(x, 2, with_flat_weights(prior), covariance_type="diag").model.family_prior
+            for prior in (gamma, wishart)
         )
     jax.tree.map(np.testing.assert_array_equal, one, two)
     for bad, family, words in (
@@ -299,7 +301,7 @@ def test_variances_ask_for_less_than_matrices(rng):
 
 
 def test_every_prior_has_the_methods_that_are_documented():
-    """Densities at draws are those within the family; modes are modes; what has no closed form is told."""
+    """Densities at draws equal those within the family; modes have zero gradient; other methods raise an error."""
     lkj = bg.NormalTimesLKJ(0.0, 2.0, 1.5, bg.HalfNormal(1.0))
     gamma = bg.NormalInverseGamma(0.5, 2.0, 3.0, np.array([1.0, 4.0]))
     apart = bg.NormalTimesInverseWishart(0.5, 2.0, 6.0, 1.5)
@@ -307,7 +309,7 @@ def test_every_prior_has_the_methods_that_are_documented():
         for own, family in ((lkj, "full"), (gamma, "diag"), (apart, "full"), (HIERARCHICAL, "full")):
             prior = with_flat_weights(own).expand(2, 2)
             params = prior.sample(jax.random.key(1))
-            density = jax.jit(prior.log_density) if own is lkj else prior.log_density  # the constant can be traced too
+            density = jax.jit(prior.log_density) if own is lkj else prior.log_density  # JAX can trace the constant too
             found = density(params) - prior.weights.log_normaliser()
             assert float(found) == pytest.approx(log_prior(own, params, family), rel=1e-10)
         for own in (gamma, apart):
@@ -317,7 +319,7 @@ def test_every_prior_has_the_methods_that_are_documented():
 
             def height(means, scales, prior=prior):
                 trils = scales[:, :, None] * jnp.eye(2)
-                return prior.log_kernel(bg.Params(jnp.ones(1), means, trils))  # of both, the covariances are diagonal
+                return prior.log_kernel(bg.Params(jnp.ones(1), means, trils))  # both modes have diagonal covariances
 
             for gradient in jax.grad(height, (0, 1))(mode.means, scales):
                 np.testing.assert_allclose(gradient, 0.0, atol=1e-10)

@@ -1,4 +1,4 @@
-"""The prior under which means do not know of covariances: against scipy, JAGS, NumPyro's enumeration, and by simulation."""
+"""Independent priors for means and covariances: against SciPy, JAGS, NumPyro's enumeration, and by simulation."""
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +38,7 @@ def log_prior(params, family):
 
 @pytest.mark.parametrize("family", ["full", pytest.param("tied", marks=pytest.mark.slow)])
 def test_log_prior_and_map_are_the_stated_ones(reference_data, family):
-    """scipy's densities at draws and at the mode; the objective never falls, and nothing near the mode is higher."""
+    """SciPy's densities at draws and at the mode; the objective never falls, and no θ near the mode is higher."""
     x = reference_data["faithful"]
     mode = bg.fit_em(x, 2, covariance_type=family, prior=PRIOR)
     assert mode.objective == pytest.approx(mode.log_likelihood + log_prior(mode.params, family), rel=1e-10)
@@ -68,7 +68,7 @@ def test_log_prior_and_map_are_the_stated_ones(reference_data, family):
     )],
 )  # fmt: skip
 def test_posteriors_are_jagss(truth, reference_data, which, engine):
-    """Galaxies with own and with one variance (Chib's prior), waiting times, and Old Faithful in two dimensions."""
+    """Galaxies with free and with tied variances (Chib's prior), waiting times, Old Faithful in two dimensions."""
     reference = truth("posterior")["jags_independent"][which]
     p, summary = reference["prior"], reference["summary"]
     data = reference_data[("galaxy_corrected", "galaxy_corrected", "waiting", "faithful")[which]]
@@ -154,7 +154,7 @@ def test_report_states_the_prior(reference_data, tmp_path):
         (lambda x: bg.fit_table(x, [2], "VVI", prior=PRIOR), "fit_table does not take a NormalTimesInverseWishart"),
         (
             lambda x: bg.fit_em(x, 2, prior=prior_of(1.0, LOC, -1.0, 5.0, SCALE)),
-            "mean's prior is not positive",
+            "covariance of the means is not positive",
         ),
         (lambda x: bg.fit_em(x, 2, prior=prior_of(1.0, LOC, SPREAD, 0.5, SCALE)), "df > D - 1"),
         (lambda x: bg.fit_em(x, 2, prior=prior_of(1.0, np.zeros(3), SPREAD, 5.0, SCALE)), "loc has shape"),

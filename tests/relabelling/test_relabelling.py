@@ -1,4 +1,4 @@
-"""Relabelling: every method against a slow textbook twin, R's label.switching, and draws renumbered at random."""
+"""Relabelling: every method against a slow reference, R's label.switching, and randomly permuted draws."""
 
 import itertools
 
@@ -15,7 +15,7 @@ from bayesgmm.relabelling import methods as rl
 
 
 def sources(rng, apart, **sizes):
-    """The same draws, numbered in two ways."""
+    """The same draws under two permutations, and data."""
     variables, x = made(rng, apart, **sizes)
     shape = variables["weights"].shape
     order = rng.permuted(np.broadcast_to(np.arange(shape[2]), shape), axis=-1)
@@ -27,7 +27,7 @@ def run(method, draws, x, **options):
 
 
 def probabilities(variables, x):
-    """p(z_n = k) of each draw, by SciPy's densities: (draw, N, K)."""
+    """p(z_n = k) for each draw, from SciPy's densities, (draw, N, K)."""
     from scipy.stats import multivariate_normal
 
     flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in variables.items()}
@@ -62,11 +62,11 @@ def test_exchange_ratios_are_what_they_say(rng):
         assert ratios[s, k, j] == pytest.approx(expected)
 
 
-# --- Textbook twins: loops over draws and over all K! permutations ---
+# --- Reference implementations: loops over draws and over all K! permutations ---
 
 
 def cheapest(cost):
-    """Of all permutations of one draw; ``cost[k, j]``."""
+    """The cheapest of all permutations of one draw, under ``cost[k, j]``."""
     return min(itertools.permutations(range(len(cost))), key=lambda p: sum(cost[k, j] for k, j in enumerate(p)))
 
 
@@ -117,7 +117,7 @@ def twin_stephens(z, p):
 
 
 def same_up_to_names(found, twin):
-    """Whether two permutations of all draws differ by one renumbering of the names only."""
+    """Whether the permutations of all draws are equal up to one common permutation."""
     return any((found == twin[:, list(order)]).all() for order in itertools.permutations(range(found.shape[1])))
 
 
@@ -197,7 +197,7 @@ def test_point_process_is_scikit_learns_k_means(rng):
     assert same_up_to_names(found.permutations.reshape(-1, K)[both], np.argsort(labels[both], axis=1))
 
 
-# --- What must hold of every method ---
+# --- Properties of every method ---
 
 
 @pytest.mark.parametrize("method", rl.METHODS)
@@ -270,7 +270,7 @@ def theirs():
 
 @pytest.fixture(scope="module")
 def galaxy(theirs):
-    """R's draws of galaxies as another program might store them: other names, another dimension, labels from 1."""
+    """R's draws of galaxies as other software might store them: other names, another dimension, labels from 1."""
     mu, s2, w = (theirs["galaxy_draws"][None, :, i : i + 3] for i in (0, 3, 6))
     dims = ["chain", "draw", "group"]
     posterior = xr.Dataset(
@@ -307,13 +307,13 @@ def test_pra_and_ordering_as_in_r(theirs, galaxy):
     pivot = theirs["galaxy_draws"][int(theirs["galaxy_map"]) - 1].reshape(3, 3).T
     found = rl.pra(galaxy, pivot, variables=["mu", "s2", "w"], scale=False, **OUTSIDE)
     np.testing.assert_array_equal(found.permutations[0], theirs["galaxy_pra"] - 1)
-    with pytest.warns(IdentifiabilityWarning, match="does not tell one from the other"):
+    with pytest.warns(IdentifiabilityWarning, match="does not separate the components"):
         sorted_ = rl.ordering(galaxy, by="mu", **OUTSIDE)
     assert same_up_to_names(sorted_.permutations[0], theirs["galaxy_aic"].astype(int) - 1)
 
 
 def test_rs_toy_example(theirs):
-    """Five rows, two components: many ties, so costs are compared where permutations may differ."""
+    """Five rows, two components: permutations may differ because of many ties, so the test compares costs."""
     mu, var, w = (part[None] for part in theirs["toy_draws"])
     source = {"weights": w, "means": mu, "variances": var}
     z = theirs["toy_z"].astype(int) - 1
@@ -330,7 +330,7 @@ def test_rs_toy_example(theirs):
     np.testing.assert_array_equal(found.permutations[0], theirs["toy_pra"] - 1)
 
 
-# --- What a user meets ---
+# --- The interface for users ---
 
 
 def test_an_outside_tree_is_relabelled_and_left_as_it_was(galaxy):

@@ -1,4 +1,4 @@
-"""Fits and posteriors as the user meets them: DataTrees that ArviZ takes unaided, one labelling, diagnostics."""
+"""Fits and posteriors for users: DataTrees that ArviZ reads directly, one labelling, diagnostics."""
 
 import os
 import signal
@@ -64,7 +64,7 @@ def test_arviz_works_unaided(runs, name):
 
 
 def test_loo_uses_the_marginal_likelihood(runs):
-    """Pointwise values are log densities with z summed out, not those of a drawn class."""
+    """Pointwise values are log densities with z summed out, not log densities given a drawn z."""
     tree = runs["gibbs"].datatree
     theta = bg.Params(*(part[2, 11] for part in runs["gibbs"].params))
     expected = bg.log_density(theta, tree["observed_data"]["x"].values)
@@ -72,7 +72,7 @@ def test_loo_uses_the_marginal_likelihood(runs):
 
 
 def test_predictive_draws_one_class_per_row():
-    """With one class per draw the rows of a draw would share a cluster; with one per row they mix within it."""
+    """With one class per draw, all rows of a draw would share a cluster; with one class per row, they do not."""
     import jax
 
     params = bg.Params.of([0.5, 0.5], [[-50.0], [50.0]], [[[1.0]], [[1.0]]])
@@ -114,7 +114,7 @@ def test_alignment_undoes_any_renumbering():
 
 
 def test_alignment_is_the_cheapest_of_all_namings():
-    """Against brute force over K! permutations, on draws so close that names are in doubt."""
+    """Against brute force over K! permutations, on draws with ambiguous labels."""
     import itertools
 
     rng = np.random.default_rng(6)
@@ -133,7 +133,7 @@ def test_alignment_is_the_cheapest_of_all_namings():
 
 
 def test_rhat_does_not_fall_for_label_switching(reference_data):
-    """Chains started in opposite numberings: per-component R-hat of raw draws would be huge, ours is fine either way."""
+    """Chains start under opposite labels: R-hat of the raw components would be huge; after alignment it is not."""
     x = reference_data["faithful"]
     mode = bg.fit_em(x, 2)
     flipped = labels.permute(mode.params, np.array([1, 0]))
@@ -145,7 +145,7 @@ def test_rhat_does_not_fall_for_label_switching(reference_data):
 
 
 def test_chains_in_different_modes_are_told(reference_data):
-    """Two tight clusters and K = 1 too few ways to leave: chains held in different modes must not be called mixed."""
+    """Four tight clusters and K = 2: chains stay in different modes and do not count as mixed."""
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(m, 0.05, size=(150, 2)) for m in ([0, 0], [10, 0], [0, 10], [10, 10])])
     covariances = [np.eye(2) * 0.01, np.eye(2) * 30]
@@ -223,7 +223,7 @@ def test_few_draws_give_dashes_not_errors(reference_data):
 
 @pytest.mark.slow
 def test_energy_that_barely_moves_is_told():
-    """E-BFMI against ArviZ's, and the verdict's word on a small one."""
+    """E-BFMI against its formula, and the warning in the verdict if it is small."""
     posterior = bg.sample_nuts(bg.load_dataset("faithful"), 2, num_warmup=200, num_samples=300, num_chains=2, seed=1)
     energy = posterior.sample_stats["energy"]
     ours = [(np.diff(chain) ** 2).sum() / ((chain - chain.mean()) ** 2).sum() for chain in energy]

@@ -1,4 +1,4 @@
-"""Long runs: nothing is lost, and what goes on is what would have been."""
+"""Long runs: an interrupted, killed or extended run gives the draws of one uninterrupted run."""
 
 import os
 import pickle
@@ -45,7 +45,7 @@ def test_extended_is_as_if_it_had_been_longer(engine, reference_data):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_same_call_goes_on_where_it_stood(engine, reference_data, tmp_path, monkeypatch):
-    """Stopped in warm-up, stopped among the draws, and asked for more: always the draws of one run."""
+    """Interrupted in warm-up, interrupted while sampling, and extended: always the draws of one run."""
     monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
     monkeypatch.setattr(blocks, "_next_size", lambda *args: 7)
     x = reference_data["faithful"]
@@ -63,14 +63,14 @@ def test_same_call_goes_on_where_it_stood(engine, reference_data, tmp_path, monk
             x, 2, num_samples=num_samples, checkpoint=tmp_path / "run", progress_bar=stop_after(steps), **arguments
         )
 
-    with pytest.raises(SamplingInterrupted, match="the same call goes on"):
+    with pytest.raises(SamplingInterrupted, match="the same call resumes"):
         run(steps=5)
     cut = run(steps=35)
     assert cut.interrupted
     assert cut.num_samples < 60
     whole = engine(x, 2, num_samples=60, **arguments)
     assert_same_draws(run(), whole)
-    assert_same_draws(run(), whole)  # all of it from the disk
+    assert_same_draws(run(), whole)  # all draws are read from disk
     longer = run(num_samples=80)
     np.testing.assert_array_equal(longer.params.means[:, :60], whole.params.means)
     with pytest.raises(CheckpointError, match="holds 80 draws per chain, more than the 10 asked for"):
@@ -79,8 +79,8 @@ def test_same_call_goes_on_where_it_stood(engine, reference_data, tmp_path, monk
 
 
 def test_a_killed_run_goes_on_bit_for_bit(reference_data, tmp_path, clean_environment):
-    """``kill -9`` among the draws, in a process of its own."""
-    environment = clean_environment | {"XLA_FLAGS": os.environ["XLA_FLAGS"]}  # bits are those of one compiler
+    """``kill -9`` during sampling, in a separate process."""
+    environment = clean_environment | {"XLA_FLAGS": os.environ["XLA_FLAGS"]}  # identical bits need the same compiler
     code = f"""
 import bayesgmm as bg
 from bayesgmm.runtime import checkpoint
@@ -108,13 +108,13 @@ def test_another_question_is_refused(reference_data, tmp_path):
     arguments = {"num_warmup": 2, "num_samples": 2, "num_chains": 1, "checkpoint": tmp_path / "run"}
     bg.sample_gibbs(x, 2, **arguments)
     for change, word in [
-        ({"n_components": 3}, "n_components: there 2, now 3"), ({"seed": 1}, "seed"), ({"x": x + 1.0}, "data"),
-        ({"num_chains": 2}, "num_chains: there 1, now 2"), ({"prior": bg.default_prior(x * 2.0, 2)}, "prior"),
-        ({"covariance_type": "tied"}, "covariance_type: there 'VVV', now 'EEE'"), ({"init": "em"}, "init"),
+        ({"n_components": 3}, "n_components: saved 2, now 3"), ({"seed": 1}, "seed"), ({"x": x + 1.0}, "data"),
+        ({"num_chains": 2}, "num_chains: saved 1, now 2"), ({"prior": bg.default_prior(x * 2.0, 2)}, "prior"),
+        ({"covariance_type": "tied"}, "covariance_type: saved 'VVV', now 'EEE'"), ({"init": "em"}, "init"),
     ]:  # fmt: skip
         with pytest.raises(CheckpointError, match=word):
             bg.sample_gibbs(**({"x": x, "n_components": 2} | arguments | change))
-    with pytest.raises(CheckpointError, match="algorithm: there 'gibbs', now 'nuts'"):
+    with pytest.raises(CheckpointError, match="algorithm: saved 'gibbs', now 'nuts'"):
         bg.sample_nuts(x, 2, **arguments)
 
 
@@ -174,13 +174,13 @@ def test_a_posterior_survives_pickling(reference_data):
 
 
 def test_numpy_integers_are_integers(tmp_path):
-    """Beside our tests nothing keeps callers from ``n_components=np.int64(2)``."""
+    """Outside the tests nothing prevents callers from passing ``n_components=np.int64(2)``."""
     question = {"n_components": np.int64(2), "dense_mass": np.bool_(True)}
     checkpoint.Checkpoint(tmp_path / "run", question)
     checkpoint.Checkpoint(tmp_path / "run", {"n_components": 2, "dense_mass": True})
     checkpoint.read_lines(tmp_path / "ranks.jsonl", question)
     assert checkpoint.read_lines(tmp_path / "ranks.jsonl", {"n_components": 2, "dense_mass": True}) == []
-    with pytest.raises(CheckpointError, match="there 2, now"):
+    with pytest.raises(CheckpointError, match="saved 2, now"):
         checkpoint.Checkpoint(tmp_path / "run", question | {"n_components": np.int64(3)})
 
 
@@ -192,7 +192,7 @@ def test_a_key_of_another_kind_goes_on(reference_data):
 
 
 def test_a_fingerprint_is_of_what_can_be_known_again():
-    """A class is at another address in another process, as one made anew is in this one."""
+    """A class has another address in another process, as a second copy has in this process."""
 
     def guide():
         class Guide:
@@ -203,5 +203,5 @@ def test_a_fingerprint_is_of_what_can_be_known_again():
     assert checkpoint.fingerprint(guide()) == checkpoint.fingerprint(guide())
     assert checkpoint.fingerprint(bg.fit_cavi) != checkpoint.fingerprint(bg.fit_svi)
     for nameless in (lambda: None, partial(bg.fit_cavi), object()):
-        with pytest.raises(CheckpointError, match="again"):
+        with pytest.raises(CheckpointError, match="identify"):
             checkpoint.fingerprint(nameless)

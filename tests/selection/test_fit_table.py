@@ -1,4 +1,8 @@
-"""The table of fits: against mclust's, its order, its flags, its files."""
+"""The table of fits: its values against mclust, its order, flags and files."""
+
+from concurrent.futures import Executor, Future
+from functools import partial
+from threading import Lock, Timer
 
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ import bayesgmm as bg
 from bayesgmm import plots
 from bayesgmm.cli import app
 from bayesgmm.errors import ArgumentError, DataError, PriorError
-from bayesgmm.selection import grid_search as panel
+from bayesgmm.selection import grid_search, schedule
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,7 @@ def test_table_is_no_worse_than_mclust_and_picks_its_model(truth, diabetes):
 
 @pytest.mark.slow
 def test_cells_are_fits_of_the_whole_package(reference_data, diabetes):
-    """A cell's θ has the log-likelihood that the cell says, and is where `fit_em` stays."""
+    """The θ of a cell has the stated log-likelihood, and `fit_em` stays there."""
     x = reference_data["diabetes"]
     for family, size in (("VVI", 3), ("VEV", 2), ("EEE", 4)):
         fit = diabetes.fit(family, size)
@@ -55,9 +59,9 @@ def test_one_feature_has_two_families(truth, reference_data):
 def test_a_second_table_compiles_nothing_and_is_the_same(reference_data):
     x = reference_data["diabetes"]
     first = bg.fit_table(x, [2, 3], "VVI,EEE", n_init=4)
-    before = panel._SEARCH.num_compilations
+    before = grid_search._SEARCH.num_compilations
     second = bg.fit_table(x, [2, 3], "VVI,EEE", n_init=4)
-    assert panel._SEARCH.num_compilations == before
+    assert grid_search._SEARCH.num_compilations == before
     np.testing.assert_array_equal(first.frame().to_numpy(), second.frame().to_numpy())
 
 
@@ -132,8 +136,59 @@ def test_bad_input_is_refused(reference_data):
 
 
 def test_a_start_that_fails_ends_the_search_of_its_cell(rng):
-    """With one start, and K so large that it collapses, the cell has no fit; it once had no end."""
+    """With one start, and K so large that it collapses, the cell has no fit; an old search did not end here."""
     x = np.round(rng.normal(size=(30, 2)), 1)
     table = bg.fit_table(x, [1, 12], "VVV", n_init=1)
     assert table.frame("status").loc[1, "VVV"] == "converged"
     assert np.isnan(table.frame().loc[12, "VVV"]) or table.frame("spurious").loc[12, "VVV"]
+
+
+class Shuffled(Executor):
+    """An executor that runs waiting work in random order, one at a time, so that families end in a random order."""
+
+    def __init__(self, workers=None, seed=0):
+        self.rng = np.random.default_rng(seed)
+        self.waiting, self.lock = [], Lock()
+
+    def submit(self, function, /, *args, **kwargs):
+        future = Future()
+        with self.lock:
+            self.waiting.append((future, partial(function, *args, **kwargs)))
+        Timer(0.02, self._run_one).start()  # wait until other work is submitted
+        return future
+
+    def _run_one(self):
+        with self.lock:
+            future, work = self.waiting.pop(self.rng.integers(len(self.waiting)))
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - the caller of result() receives it
+                future.set_exception(error)
+
+
+def tables_under_shuffling(x, monkeypatch):
+    """Log-likelihoods of the same call, where families end in different orders."""
+    found = []
+    for seed in range(4):
+        monkeypatch.setattr(schedule, "ThreadPoolExecutor", partial(Shuffled, seed=seed))
+        found.append(bg.fit_table(x, range(1, 6), ["EVE", "VVE", "EEV", "VEV", "EVV", "VVV"], n_init=4, seed=0))
+    return [table.frame("log_likelihood").to_numpy() for table in found]
+
+
+def test_same_seed_same_table_in_whatever_order_families_end(reference_data, monkeypatch):
+    first, *others = tables_under_shuffling(reference_data["diabetes"], monkeypatch)
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+
+
+def test_a_search_that_reads_unfinished_results_would_be_caught(reference_data, monkeypatch):
+    """Negative control: each family is refined from the results that are ready at that moment."""
+    frozen = grid_search.GridSearch.refine
+
+    def refine(self, name):
+        self.freeze()
+        return frozen(self, name)
+
+    monkeypatch.setattr(grid_search.GridSearch, "refine", refine)
+    first, *others = tables_under_shuffling(reference_data["diabetes"], monkeypatch)
+    assert any((first != other).any() for other in others)

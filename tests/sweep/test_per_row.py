@@ -1,4 +1,4 @@
-"""The posterior of z and of new rows, from draws of θ."""
+"""The posterior of z and the predictions of new rows, from draws of θ."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def new(rng):
 
 
 def joint(posterior, x):
-    """(draw, N, K), by the textbook twin."""
+    """Log joint by the reference implementation, (draw, N, K)."""
     parts = (part.reshape(-1, *part.shape[2:]) for part in (*posterior.params[:2], posterior.params.covariances))
     return np.array([twins.log_joint(*theta, x) for theta in zip(*parts, strict=True)])
 
@@ -51,7 +51,7 @@ def test_labels_are_drawn_from_each_draws_conditional(posterior, new):
 
 
 def test_labels_of_the_fitted_rows_have_the_posterior_of_all_labelings():
-    """Oracle by enumeration: P(z_i = z_j | x) from label draws."""
+    """P(z_i = z_j | x) from drawn labels, against enumeration."""
     x = np.array([[-1.6], [-1.1], [0.2], [0.9], [1.3]])
     hyper = {"concentration": 1.5, "loc": np.array([0.3]), "strength": 0.5, "df": 4.0, "scale": np.array([[1.2]])}
     prior = bg.Prior(bg.Dirichlet(1.5), bg.NormalInverseWishart(0.3, 0.5, 4.0, 1.2))
@@ -82,7 +82,7 @@ def test_bad_input(posterior, new, monkeypatch):
     with pytest.raises(DataError, match="Row 1 is so far"):
         posterior.predict_proba(np.array([[3.0, 70.0], [1e200, 0.0]]))
     monkeypatch.setattr(predict, "MOST_LABELS", 100)
-    with pytest.raises(ArgumentError, match="too many to hand out"):
+    with pytest.raises(ArgumentError, match="too many to return"):
         posterior.draw_labels(new, seed=0)
     with pytest.raises(ArgumentError, match="n must be"):
         posterior.sample(0, seed=0)

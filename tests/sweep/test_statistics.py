@@ -69,7 +69,7 @@ def test_drawn_assignments_have_the_right_frequencies(rng):
 
 
 def test_fishers_identity_is_the_gradient(rng):
-    """The derivative from the statistics is what automatic differentiation of the marginal log-likelihood gives."""
+    """The gradient from the statistics equals automatic differentiation of the marginal log-likelihood."""
     x, params = rng.normal(size=(300, 3)), arrays(random_params(8))
     rows = to_rows(x, UNIT, chunk=128)
     ours = jax.grad(log_likelihood)(params, rows)
@@ -88,7 +88,7 @@ def test_second_derivatives_see_the_statistics_move(rng):
 
 
 def test_tight_cluster_far_from_the_centre_keeps_its_digits(rng):
-    """Relative width 1e-5: raw second moments would lose ten digits, whitened residuals none that the data have."""
+    """Relative width 1e-5: raw second moments would lose ten digits; whitened residuals lose none."""
     tight = 3.0 + 1e-5 * rng.normal(size=(200, 3))
     x = np.concatenate([tight, rng.normal(size=(200, 3)) * 2 - 3])
     z = np.repeat([0, 1], 200)
@@ -109,7 +109,7 @@ def test_single_precision_is_right(rng):
 
 
 def test_padding_never_touches_the_sums(rng):
-    """A padded row scores -inf or NaN for a singular component; its share must be exactly nothing."""
+    """A padded row scores -inf or NaN for a singular component; its contribution must be exactly zero."""
     x, params = rng.normal(size=(33, 3)), random_params(11)
     whole = sweep(jr.key(0), log_joint_scorer(arrays(params)), to_rows(x, UNIT, chunk=33), average)
     padded = sweep(jr.key(0), log_joint_scorer(arrays(params)), to_rows(x, UNIT, chunk=32), average)
@@ -119,7 +119,7 @@ def test_padding_never_touches_the_sums(rng):
 
 @pytest.mark.parametrize("offset", range(8))
 def test_large_data_are_read_where_they_lie(rng, monkeypatch, offset):
-    """Whatever the array's address and however N divides, a view of the user's memory gives what a copy gives."""
+    """For any address of the array and any N, a view of the user's memory gives the same sums as a copy."""
     monkeypatch.setattr(module, "chunk_rows", lambda dim: 64)
     num, frame = 301 + offset, Frame(np.array([0.5, -1.0, 2.0]), np.array([2.0, 0.5, 3.0]))
     memory = np.empty(3 * num + 8)
@@ -148,7 +148,7 @@ def test_both_routes_give_the_same_statistics(rng):
 
 
 def test_the_route_is_chosen_by_measured_conditioning():
-    """Wide clusters: few digits at stake; a width of 1e-3, or single precision and a width of 0.1: too many."""
+    """Wide clusters lose few digits; a width of 1e-3, or of 0.1 in single precision, would lose too many."""
     for width, dtype, moments in ((0.5, np.float64, True), (1e-3, np.float64, False), (0.1, np.float32, False)):
         params = bg.Params.of([1.0], np.zeros((1, 3)), [np.eye(3) * width**2])
         scorer = log_joint_scorer(jax.tree.map(lambda leaf, dtype=dtype: jnp.asarray(leaf, dtype), params))

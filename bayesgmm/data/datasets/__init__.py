@@ -1,4 +1,4 @@
-"""Classic data sets that ship with the package, each with its source."""
+"""Classic data sets included in the package, each with its source."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +12,7 @@ _HERE = Path(__file__).parent
 
 
 class Source(NamedTuple):
-    """What a built-in data set is and where it comes from."""
+    """Description and source of a built-in data set."""
 
     file: str
     rows: int
@@ -35,7 +35,7 @@ SOURCES: dict[str, Source] = {
     ),
     "galaxies_MASS": Source(
         "galaxies_MASS.csv", 82, ("velocity",), None,
-        "The same galaxies as R's MASS has them: the 78th value is mistyped as 26690. For comparisons only.",
+        "The same galaxies as in the R package MASS: the 78th value is mistyped as 26690. For comparisons only.",
         "Venables & Ripley, R package MASS.",
     ),
     "iris": Source(
@@ -54,12 +54,12 @@ def load_dataset(name: str, *, labels: bool = False) -> "pd.DataFrame":
     name
         One of ``bayesgmm.data.datasets.SOURCES``: ``"faithful"``, ``"galaxies"``, ``"galaxies_MASS"``, ``"iris"``.
     labels
-        Append the column of known classes where there is one (``iris``: ``Species``).
+        Append the column of known classes if there is one (``iris``: ``Species``).
 
     Raises
     ------
     ArgumentError
-        If there is no data set of that name, or no labels in it.
+        If no data set has that name, or it has no labels.
     """
     if name not in SOURCES:
         raise ArgumentError(f"There is no built-in data set {name!r}. Choose one of {', '.join(SOURCES)}.")

@@ -1,11 +1,13 @@
 """Quasi-Newton acceleration of EM (Jamshidian & Jennrich 1997), by limited-memory BFGS in its compact form.
 
-An EM step is already a preconditioned gradient: in the coordinates (weights, means, covariances) the gradient of the
-objective is ``I · step``, with I the complete-data information, block by block a function of counts and covariances
-(Dempster, Laird & Rubin 1977, section 3). In coordinates whitened by I the gradient is the whitened step itself, and EM is
-steepest ascent of length 1; L-BFGS there learns, from the last few turns, what the missing class labels add. It costs no
-sweep of its own, and all that it needs of the past are the inner products of a dozen vectors. Every proposal is projected
-onto its covariance family; one that lowers the objective is taken back.
+An EM step is a preconditioned gradient. In the coordinates (weights, means, covariances) the gradient of the objective
+is ``I · step``, where I is the complete-data information. Each block of I is a function of counts and covariances
+(Dempster, Laird & Rubin 1977, section 3). In coordinates whitened by I the gradient is the whitened step, and EM is
+steepest ascent of length 1. In these coordinates L-BFGS learns, from the last few iterations, what the missing class
+labels add.
+
+L-BFGS needs no extra pass over the data. From the past it needs only the inner products of a dozen vectors. Every
+proposal is projected onto its covariance family. A proposal that lowers the objective is rejected.
 """
 
 from typing import NamedTuple
@@ -19,31 +21,31 @@ from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, matmul, matve
 from bayesgmm.priors.prior import Belief
 
 DEPTH = 6
-"""Turns that a proposal looks back on."""
+"""Past iterations that a proposal uses."""
 SHORTEN = 0.25
 """Factor by which a proposal that lowered the objective is shortened."""
 SHORTEST = 0.01
-"""Below this share of its first length a proposal is given up for a plain EM step."""
+"""Below this share of its initial length, a plain EM step replaces a proposal."""
 
 
 class Memory(NamedTuple):
-    """Where the last accepted turn stood, where EM wanted to go from there, and the turns before it (latest first)."""
+    """The last accepted θ, the EM step from it, and the moves between the iterations before it (latest first)."""
 
     base: Float[Array, "p"]
     step: Float[Array, "p"]
-    """EM's own step from ``base``."""
+    """The EM step from ``base``."""
     direction: Float[Array, "p"]
     length: Float[Array, ""]
     moves: Float[Array, "m p"]
-    """From turn to turn, whitened where they ended; 0: none."""
+    """From iteration to iteration, whitened at their end points; 0 if there is none."""
     changes: Float[Array, "m p"]
-    """By how much EM's step shrank over each move: the change of the gradient, preconditioned."""
+    """Decrease of the EM step over each move: the preconditioned change of the gradient."""
     known: Bool[Array, ""]
-    """Whether ``base`` and ``step`` hold a turn."""
+    """Whether ``base`` and ``step`` hold an iteration."""
 
 
 def no_memory(params: Params, depth: int = DEPTH) -> Memory:
-    """A memory that holds nothing, of the size that θ needs."""
+    """An empty memory, of the size that θ needs."""
     point = jnp.zeros_like(_flat(params))
     many = jnp.zeros((depth, point.size), point.dtype)
     return Memory(point, point, point, jnp.zeros((), point.dtype), many, many, jnp.asarray(False))
@@ -52,11 +54,11 @@ def no_memory(params: Params, depth: int = DEPTH) -> Memory:
 def learn(
     memory: Memory, params: Params, plain: Params, posterior: Belief, back: Bool[Array, ""], live: Bool[Array, ""]
 ) -> tuple[Memory, Float[Array, ""]]:
-    """Take in a turn at θ, whose M-step leads to ``plain``, and choose the next direction.
+    """Record an iteration at θ, whose M-step leads to ``plain``, and choose the next direction.
 
-    Returns the memory, and an estimate of the objective still to be gained: ½ gradient · direction, exact for a quadratic.
-    If the turn is taken ``back``, the direction stays, shortened, and nothing is estimated (∞). If the climb is not
-    ``live``, the memory stays as it is.
+    Returns the memory, and an estimate of the remaining gain: ½ gradient · direction, exact for a quadratic. If the
+    iteration is rejected (``back``), the direction is kept and shortened, and the estimate is ∞. If the ascent is not
+    ``live``, the memory does not change.
     """
     hold = back | ~live
     metric = _Metric.at(params, posterior)
@@ -79,13 +81,13 @@ def learn(
 
 
 def emptied(memory: Memory, empty: Bool[Array, ""]) -> Memory:
-    """The memory without its turns, if ``empty``."""
+    """The memory, without its past iterations if ``empty``."""
     keep = ~empty
     return memory._replace(moves=memory.moves * keep, changes=memory.changes * keep, known=memory.known & keep)
 
 
 def propose(memory: Memory, belief: Belief) -> tuple[Params, Bool[Array, ""]]:
-    """θ at the end of the proposed step, in its covariance family; and whether it is a θ at all."""
+    """θ at the end of the proposed step, in its covariance family; and whether it is a valid θ."""
     num_components, dim = belief.components.loc.shape
     weights, means, covariances = _shaped(memory.base + memory.length * memory.direction, num_components, dim)
     trils = cholesky(0.5 * (covariances + transposed(covariances)))
@@ -98,9 +100,9 @@ def propose(memory: Memory, belief: Belief) -> tuple[Params, Bool[Array, ""]]:
 
 
 def _compact(products: Float[Array, "v v"]) -> Float[Array, "v"]:
-    """Shares of (moves, changes, step) in the direction (Nocedal & Wright 2006, eq. 7.24), from their inner products.
+    """Coefficients of (moves, changes, step) in the direction (Nocedal & Wright 2006, eq. 7.24).
 
-    Pairs without positive curvature take no part.
+    They follow from the inner products. Pairs without positive curvature are left out.
     """
     m = len(products) // 2
     curvatures, sizes = jnp.diagonal(products[:m, m : 2 * m]), jnp.diagonal(products)
@@ -109,9 +111,9 @@ def _compact(products: Float[Array, "v v"]) -> Float[Array, "v"]:
     across = jnp.where(both, products[:m, m : 2 * m], 0.0)
     among = jnp.where(both, products[m : 2 * m, m : 2 * m], 0.0)
     onto_move, onto_change = jnp.where(valid, products[:m, -1], 0.0), jnp.where(valid, products[m : 2 * m, -1], 0.0)
-    # Latest first, the moves not later than a change are below the diagonal.
+    # The order is latest first: moves not later than a change are on or below the diagonal.
     inverse = inverse_tril(jnp.tril(across) + jnp.diag(jnp.where(valid, 0.0, 1.0)))
-    # EM underestimates the step, for it takes the labels as known: the scale is never below 1.
+    # EM underestimates the step, because it takes the labels as known. So the scale is never below 1.
     scale = jnp.where(valid[0], jnp.maximum(curvatures[0] / jnp.where(valid[0], sizes[m], 1.0), 1.0), 1.0)
     first = matvec(inverse, onto_move)
     inner = jnp.diagonal(across) * first + scale * (matvec(among, first) - onto_change)
@@ -119,7 +121,7 @@ def _compact(products: Float[Array, "v v"]) -> Float[Array, "v"]:
 
 
 class _Metric(NamedTuple):
-    """Complete-data information at θ, with the prior's part: the factors that make it the identity."""
+    """Complete-data information at θ, including the prior: the factors that transform it to the identity."""
 
     weights: Float[Array, "K"]
     means: Float[Array, "K"]
@@ -140,7 +142,7 @@ class _Metric(NamedTuple):
         )
 
     def whiten(self, vectors: Float[Array, "v p"]) -> Float[Array, "v p"]:
-        """Vectors in coordinates where the information is the identity."""
+        """Vectors in the coordinates in which the information is the identity."""
         weights, means, covariances = _shaped(vectors, *self.trils.shape[:2])
         factors = jnp.broadcast_to(self.whiteners, covariances.shape)
         return _joined(

@@ -1,9 +1,9 @@
-"""The loop of every ascent: EM, plain or accelerated, CEM and SEM, until the objective settles."""
+"""The loop of EM (plain or accelerated), CEM and SEM, until the objective settles."""
 
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,11 +34,11 @@ STATUS = (
     "pruned",
 )
 FAILED = (COLLAPSED, EMPTY, NON_FINITE)
-"""Ends that are not a fit."""
+"""End states without a usable fit."""
 STILL = 4
-"""Iterations in a row that must meet the stopping criterion, with no real gain between them."""
+"""Iterations that must meet the stopping criterion, with no real gain between them."""
 BATCHED_ROWS = 20_000
-"""With more rows the starts run one after another: side by side, all would wait for the slowest."""
+"""With more rows the starts run one after another. In a batch, all would wait for the slowest."""
 
 
 class Best(NamedTuple):
@@ -48,31 +48,31 @@ class Best(NamedTuple):
     objective: Float[Array, ""]
     counts: Float[Array, "K"]
     plain: Params
-    """Where the M-step from it leads."""
+    """θ after one M-step from ``params``."""
 
 
 class AscentState(NamedTuple):
     """What the next iteration needs."""
 
     params: Params
-    """The candidate θ, whose objective is not known yet."""
+    """The candidate θ. Its objective is not known yet."""
     leap: Bool[Array, ""]
-    """Whether the acceleration proposed it, and not the M-step."""
+    """Whether the candidate comes from the acceleration, not from the M-step."""
     best: Best
     last: Float[Array, ""]
-    """Objective of the iteration before."""
+    """Objective of the previous iteration."""
     gain: Float[Array, ""]
-    """Gain of the iteration before."""
+    """Gain of the previous iteration."""
     still: Int[Array, ""]
     """Iterations that met the stopping criterion since the last real gain."""
     iteration: Int[Array, ""]
-    """M-steps behind the candidate."""
+    """M-steps up to the last evaluated θ; -1 before the first iteration."""
     status: Int[Array, ""]
     memory: Memory
 
 
 class AscentInfo(NamedTuple):
-    """What the reader wants to know."""
+    """Information for the user; the next iteration does not need it."""
 
     trace: Float[Array, "T"]
     """Objective after each M-step, the start first."""
@@ -90,61 +90,61 @@ class Ascent(NamedTuple):
         return self.state.best.params
 
     @property
-    def objective(self) -> Float[Array, "*b"]:
+    def objective(self) -> Any:
         """Objective of the best θ so far."""
         return self.state.best.objective
 
     @property
-    def counts(self) -> Float[Array, "*b K"]:
+    def counts(self) -> Any:
         """Expected number of rows in each component, at the best θ so far."""
         return self.state.best.counts
 
     @property
-    def iteration(self) -> Int[Array, "*b"]:
+    def iteration(self) -> Any:
         """M-steps so far."""
         return self.state.iteration
 
     @property
-    def status(self) -> Int[Array, "*b"]:
-        """How it stands: an index into `STATUS`."""
+    def status(self) -> Any:
+        """An index into `STATUS`."""
         return self.state.status
 
     @property
-    def trace(self) -> Float[Array, "*b T"]:
+    def trace(self) -> Any:
         """Objective after each M-step, the start first."""
         return self.info.trace
 
     def with_status(self, status: Array) -> "Ascent":
-        """The same with another status."""
+        """The same ascent with another status."""
         return self._replace(state=self.state._replace(status=status))
 
 
 class Limits(NamedTuple):
-    """When iterations end."""
+    """When iterations stop."""
 
     tol: Float[Array, ""]
-    """In units of the objective; 0 never stops."""
+    """Tolerance in units of the objective; 0 never stops."""
     max_iter: Int[Array, ""]
     until: Int[Array, ""]
-    """Iteration at which ascents are halted, still running."""
+    """Iteration at which ascents pause; they are still running."""
 
 
 class Proposal(NamedTuple):
-    """Where the next iteration goes."""
+    """The candidate for the next iteration."""
 
     params: Params
     leap: Bool[Array, ""]
     memory: Memory
     back: Bool[Array, ""]
-    """Whether the present θ was a leap that lowered the objective, and is taken back."""
+    """Whether the current θ is a leap that lowered the objective, and is rejected."""
     left: Array
-    """Estimate of the objective still to be gained; ∞ without one."""
+    """Estimate of the remaining gain of the objective; ∞ if there is none."""
 
 
 def _iterate(
     key: PRNGKeyArray, ascent: Ascent, prior: Belief, rows: Rows, limits: Limits, kernel: str, accelerate: bool
 ) -> Ascent:
-    """The ascent after one iteration; one that has ended, or has come to ``limits.until``, stays as it is."""
+    """The ascent after one iteration. It is unchanged if it has ended or has reached ``limits.until``."""
     state = ascent.state
     live = _live(state, limits)
     t = state.iteration + 1
@@ -164,7 +164,7 @@ def _iterate(
         proposal.params, proposal.leap, _choose(better, here, state.best), here.objective, gain, still, t, status,
         proposal.memory,
     )  # fmt: skip
-    # The best θ and the memory are held already where the ascent is not live.
+    # If the ascent is not live, the new best θ and memory already equal the old ones.
     old = state._replace(best=new.best, memory=new.memory)
     trace = jnp.asarray(ascent.trace).at[jnp.where(live, t, ascent.trace.shape[0])].set(here.objective, mode="drop")
     return Ascent(_choose(live, new, old), AscentInfo(trace))
@@ -173,9 +173,9 @@ def _iterate(
 def _accelerated(
     state: AscentState, here: Best, posterior: Belief, prior: Belief, live: Bool[Array, ""], noise: Array
 ) -> tuple[Proposal, Best]:
-    """The acceleration's proposal, and what is known of the present θ.
+    """The proposal of the acceleration, and the current θ with its objective, counts and M-step.
 
-    A leap that lowered the objective is taken back: next comes a shorter one, or the plain step that it replaced.
+    A leap that lowered the objective is rejected. A shorter leap follows, or the plain step that the leap replaced.
     """
     back = live & state.leap & ~(here.objective >= state.best.objective - noise)
     plain = _choose(back, state.best.plain, here.plain)
@@ -192,10 +192,10 @@ def _accelerated(
 def _iterations_still(
     state: AscentState, gain: Array, proposal: Proposal, tol: Array, noise: Array, accelerate: bool
 ) -> Int[Array, ""]:
-    """Iterations that met the stopping criterion since the last real gain, this one included.
+    """Iterations that met the stopping criterion since the last real gain, including this one.
 
-    An iteration can meet it by accident (a large gain, then a small one at a saddle), so `STILL` are needed. A leap
-    taken back is no evidence either way, unless nothing is left to try: where nothing gains, the ascent is over.
+    An iteration can meet it by accident (a large gain, then a small one at a saddle), so `STILL` are needed. A rejected
+    leap leaves the count unchanged, unless no shorter leap is left: if nothing gains, the ascent is over.
     """
     settled = _settled(gain, state.gain, proposal.left, tol, noise, accelerate)
     rest = jnp.where(proposal.back, (tol > 0.0) & ~proposal.leap, settled)
@@ -204,11 +204,12 @@ def _iterations_still(
 
 
 def _settled(gain, last_gain, left, tol, noise, accelerate: bool) -> Bool[Array, ""]:
-    """Whether what is left of the ascent is estimated to be below ``tol``, or the gain is below rounding.
+    """Whether the remaining gain is estimated to be below ``tol``, or the gain is below rounding.
 
-    The estimate is the acceleration's own, or Aitken's for plain EM. ``tol = 0`` never stops. NaN never settles.
+    The estimate comes from the acceleration, or from the Aitken rule for plain EM. With ``tol = 0`` or NaN the result
+    is False.
     """
-    # 10: the acceleration may not have learnt a flat direction yet.
+    # Factor 10: the acceleration may not have learnt a flat direction yet.
     small = (10.0 * left < tol) & (gain < tol) if accelerate else aitken_settled(gain, last_gain, tol)
     return (tol > 0.0) & (small | (jnp.abs(gain) <= noise))
 
@@ -230,7 +231,7 @@ def _choose(condition, yes, no):
 
 
 def _lost(params: Params, counts) -> Array:
-    """Status of a θ that no ascent can go on from: a component without rows, or one closing in on too few points."""
+    """Failure status of θ: a component without rows, or one that collapses onto too few points; 0 if neither."""
     eps = jnp.finfo(params.means.dtype).eps
     diagonal = jnp.diagonal(params.scale_trils, axis1=-2, axis2=-1)
     flat = diagonal**2 < 16.0 * eps * jnp.sum(params.scale_trils**2, axis=-1)  # no correct digit is left
@@ -243,7 +244,7 @@ def _lost(params: Params, counts) -> Array:
 def ascend(
     keys, ascents: Ascent, prior: Belief, rows: Rows, limits: Limits, kernel: str, batched: bool, accelerate: bool
 ) -> Ascent:
-    """Iterate each ascent (leading axis) to its end or to ``limits.until``; side by side if ``batched``."""
+    """Iterate each ascent (leading axis) to its end or to ``limits.until``; all in parallel if ``batched``."""
     iterate = partial(_iterate, rows=rows, limits=limits, kernel=kernel, accelerate=accelerate)
 
     def together(keys, ascents, prior):
@@ -263,7 +264,7 @@ def ascend(
 
 
 def start_ascents(starts: Params, prior: Belief, size: int, accelerate: bool) -> Ascent:
-    """The ascents (leading axis) before their first iteration, with room for a trace of `size`.
+    """The ascents (leading axis) before their first iteration, with space for a trace of length `size`.
 
     Each start is projected onto the covariance family.
     """
@@ -286,19 +287,19 @@ _START = Program(start_ascents, static=("size", "accelerate"))
 
 
 def usable(ascents: Ascent) -> Bool[Array, "*b"]:
-    """Which ascents hold a θ that may be returned or carried on."""
+    """Which ascents hold a θ that can be returned or iterated further."""
     return jnp.isfinite(ascents.objective) & ~jnp.isin(ascents.status, jnp.asarray(FAILED))
 
 
 def _for_each(prior: Belief, count: int) -> Belief:
-    """The prior with an axis of ascents, which it may have already."""
+    """The prior with a leading axis of ascents; unchanged if it has one."""
     if jnp.ndim(prior.weights.concentration) == 2:
         return prior
     return jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (count, *np.shape(leaf))), prior)
 
 
 def begin(starts: Params, prior: Belief, max_iter: int, accelerate: bool, traced: bool = True) -> Ascent:
-    """The ascent of each start (leading axis) before its first iteration, with room for its trace if ``traced``."""
+    """The ascent of each start (leading axis) before its first iteration, with space for its trace if ``traced``."""
     size = 1 << max(10, int(max_iter + 1).bit_length()) if traced else 1
     return _START(starts, _for_each(prior, len(starts.weights)), size=size, accelerate=accelerate)
 
@@ -316,10 +317,10 @@ def run_ascents(
 ) -> tuple[Ascent, bool]:
     """Run EM, CEM or SEM from each ascent (leading axis) until it settles, in one compiled program.
 
-    The prior is one for all, or one for each (a leading axis). ``tol`` is in units of log-likelihood: an ascent stops
-    when the estimate of what is left falls below it. Small data take one call; with many rows the program returns every
-    half second or so to report and to look for Ctrl-C, which keeps the best θ so far. Returns the ascents, and whether
-    Ctrl-C cut one short.
+    The prior is one for all ascents, or one for each (a leading axis). ``tol`` is in units of log-likelihood: an ascent
+    stops when the estimate of its remaining gain falls below it. Small data need one call. With many rows the program
+    returns about every half second, to report and to check for Ctrl-C; Ctrl-C keeps the best θ so far. Returns the
+    ascents, and whether Ctrl-C interrupted one.
     """
     small = rows.capacity <= BATCHED_ROWS
     prior = _for_each(prior, len(ascents.status))
@@ -341,6 +342,6 @@ def run_ascents(
 
 
 def _slowest(ascents: Ascent, end: int) -> int:
-    """Iterations of the running ascent that is furthest behind; ``end`` if none runs."""
+    """Fewest iterations among the running ascents; ``end`` if none is running."""
     iterations = np.asarray(ascents.iteration)[np.asarray(ascents.status) == RUNNING]
     return int(iterations.min()) if len(iterations) else end

@@ -67,11 +67,11 @@ def fit_em(
     dtype: str = "float64",
     progress_bar: Progress = None,
 ) -> MixtureFit:
-    """Fit a Gaussian mixture by EM (Dempster, Laird & Rubin 1977), the best of several starts.
+    """Fit a Gaussian mixture by EM (Dempster, Laird & Rubin 1977), and keep the best of several starts.
 
-    With ``prior=None`` the objective is the log-likelihood; with a prior it is log-likelihood + log prior density over
-    (weights, means, covariances), constants included, without a Jacobian. Nothing else is added: there is no hidden
-    regularisation of covariances.
+    With ``prior=None`` the objective is the log-likelihood. With a prior it is log-likelihood + log prior density over
+    (weights, means, covariances), with all constants and without a Jacobian. There is no other term: covariances have
+    no hidden regularisation.
 
     Parameters
     ----------
@@ -80,13 +80,14 @@ def fit_em(
     n_components
         K.
     covariance_type
-        mclust's codes (EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV, and E, V for one feature), or scikit-learn's
-        ``"full"`` (VVV), ``"tied"`` (EEE), ``"diag"`` (VVI), ``"spherical"`` (VII). See `bayesgmm.model.families`.
+        An mclust code (EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV, and E, V for one feature), or a
+        scikit-learn type: ``"full"`` (VVV), ``"tied"`` (EEE), ``"diag"`` (VVI), ``"spherical"`` (VII). See
+        `bayesgmm.model.families`.
     prior
         None (maximum likelihood), ``"default"`` (`default_prior`) or a `Prior`, in the user's units.
     n_init
-        Number of starts. Each gets a short run, and the best quarter (four at least) are carried on. A given start
-        replaces them.
+        Number of starts. Each gets a short run, and the best quarter (at least four) continue. A given start replaces
+        them.
     init
         ``"auto"``, ``"k-means++"``, ``"random"``, ``"hierarchical"`` (`bayesgmm.engines.starts.make_starts`), or a
         `MixtureFit` or `Params` to start from.
@@ -100,16 +101,17 @@ def fit_em(
     labels_init
         A start from a labelling (N,) with integers 0…K-1.
     max_iter
-        Most M-steps.
+        Maximum number of M-steps.
     tol
-        Stop when the log-likelihood still to be gained is estimated to be below this (by the acceleration's extrapolation, or
-        Aitken's without); 0 runs `max_iter` iterations.
+        Stop when the estimate of the remaining gain in log-likelihood falls below this. The estimate is extrapolated by
+        the acceleration; without it, by the rule of Aitken. 0 runs `max_iter` iterations.
     accelerate
-        Quasi-Newton acceleration, safeguarded: the objective never falls. False: plain EM. CEM and SEM are always plain.
+        Quasi-Newton acceleration with a safeguard: the objective never decreases. False: plain EM. CEM and SEM are
+        always plain.
     dtype
         ``"float64"`` or ``"float32"``.
     progress_bar
-        True, False, None (a bar if someone is watching and the data are large) or a callable.
+        True, False, None (a bar if the session is interactive and the data are large) or a callable.
 
     Returns
     -------
@@ -120,20 +122,20 @@ def fit_em(
     DataError, PriorError, ArgumentError
         Before the run, if an input cannot be used.
     CollapseError
-        If every start ran into the singularities of an unbounded likelihood.
+        If every start reached a singularity of the unbounded likelihood.
 
     Warns
     -----
     NotConvergedWarning
         If the best start stopped at `max_iter` (unless ``tol=0`` asked for that).
     SpuriousComponentWarning
-        If, without a prior, a component rests on no more rows than its own part of the covariance needs; or if under a
-        hierarchical prior the density has no highest mode.
+        If there is no prior and a component rests on no more rows than its part of the covariance needs. Also if the
+        density has no highest mode under a hierarchical prior.
     """
     _check_arguments(algorithm, max_iter, tol, n_init)
     settings = {
-        "n_init": n_init, "init": init, "algorithm": algorithm, "max_iter": max_iter, "tol": tol, "accelerate": accelerate,
-        "dtype": dtype,
+        "n_init": n_init, "init": init, "algorithm": algorithm, "max_iter": max_iter, "tol": tol,
+        "accelerate": accelerate, "dtype": dtype,
     }  # fmt: skip
     with scope(dtype), stopwatch() as clock:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
@@ -164,7 +166,7 @@ def _ascend(
     accelerate: bool,
     listener: Listener,
 ) -> tuple[Ascent, bool]:
-    """All ascents, on the host, and whether Ctrl-C cut one short."""
+    """All ascents, on the host, and whether Ctrl-C interrupted one."""
 
     def report(done: int) -> None:
         listener(algorithm, done, max_iter, "")
@@ -172,8 +174,8 @@ def _ascend(
     if accelerate and tol > 0 and len(starts.weights) > 1:
         return search(key, starts, problem, tol, max_iter, report)
     ascents, interrupted = run_ascents(
-        key, begin(starts, problem.standard_prior, max_iter, accelerate), problem.standard_prior, problem.rows, tol, max_iter,
-        algorithm, accelerate, report=report,
+        key, begin(starts, problem.standard_prior, max_iter, accelerate), problem.standard_prior, problem.rows, tol,
+        max_iter, algorithm, accelerate, report=report,
     )  # fmt: skip
     return to_numpy(ascents), interrupted
 
@@ -189,7 +191,7 @@ def check_has_mode(prior: Belief | str | None) -> None:
     check_conjugacy("em", Conjugacy.CONDITIONAL, prior)
     if isinstance(prior, Belief) and prior.unbounded_at_zero:
         raise PriorError(
-            "With a Dirichlet concentration below 1 the posterior density is unbounded at weight 0, so it has no mode. "
+            "With a Dirichlet concentration below 1 the posterior density is unbounded at weight 0. It has no mode. "
             "Use a concentration of at least 1 for MAP, or sample the posterior (sample_gibbs, sample_nuts)."
         )
 
@@ -197,7 +199,9 @@ def check_has_mode(prior: Belief | str | None) -> None:
 def _starts(key, problem: Problem, n_init: int, init: Any, labels: Any, given: dict[str, Any]) -> Params:
     ways = [labels is not None, any(part is not None for part in given.values()), not isinstance(init, str)]
     if sum(ways) > 1:
-        raise ArgumentError("Give one start: labels_init, or means_init with its companions, or a fit as init.")
+        raise ArgumentError(
+            "Give one start only: labels_init, or means_init (with weights_init, covariances_init), or a fit as init."
+        )
     if labels is not None:
         return starting.label_start(labels, problem)
     if ways[1]:
@@ -222,15 +226,15 @@ def _raise_failure(ascents: Ascent, problem: Problem) -> None:
     names = [STATUS[int(status)] for status in ascents.status]
     counted = ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
     advice = (
-        "Use prior='default' (MAP), which bounds it; or ask for fewer components, or more starts (n_init)."
+        "Use prior='default' (MAP), under which the density is bounded; or fewer components, or more starts (n_init)."
         if problem.prior is None
-        else "Ask for fewer components, or for a prior with a larger scale."
+        else "Use fewer components, or a prior with a larger scale."
     )
-    in_single = " float32 resolves less than float64: try that first." if problem.dtype == "float32" else ""
+    in_single = " float32 resolves less than float64: try float64 first." if problem.dtype == "float32" else ""
     if np.isin(ascents.status, (COLLAPSED, EMPTY)).any():
         raise CollapseError(
-            f"No start led to a fit ({counted} of {len(names)}): with free covariances the likelihood is unbounded where a "
-            f"component closes in on too few points. {advice}{in_single}"
+            f"No start led to a fit ({counted} of {len(names)}). With free covariances the likelihood is unbounded "
+            f"where a component collapses onto too few points. {advice}{in_single}"
         )
     raise FitError(f"No start led to a fit ({counted} of {len(names)}). Check the scale of the data. {advice}")
 
@@ -247,14 +251,14 @@ def _check_arguments(algorithm: str, max_iter: int, tol: float, n_init: int) -> 
 def _warn(fit: MixtureFit, counts: np.ndarray, tol: float) -> None:
     if fit.status == STATUS[MAX_ITER] and tol > 0:
         warnings.warn(
-            f"EM stopped at max_iter={fit.n_iter} before its objective settled. Raise max_iter, or loosen tol.",
+            f"EM stopped at max_iter={fit.n_iter} before its objective settled. Raise max_iter or tol.",
             NotConvergedWarning, stacklevel=3,
         )  # fmt: skip
     if fit.interrupted:
-        warnings.warn("EM was interrupted; this is the best θ so far.", NotConvergedWarning, stacklevel=3)
+        warnings.warn("EM was interrupted. This is the best θ so far.", NotConvergedWarning, stacklevel=3)
     elif fit.status == STATUS[ROUNDING]:
         warnings.warn(
-            "EM came to rest, but in this precision the log-likelihood cannot show gains as small as tol. "
+            "EM settled, but at this precision the log-likelihood cannot resolve gains as small as tol. "
             "Use dtype='float64', or a larger tol.",
             NotConvergedWarning, stacklevel=3,
         )  # fmt: skip
@@ -268,13 +272,13 @@ def _warn(fit: MixtureFit, counts: np.ndarray, tol: float) -> None:
     if fit.prior is None and counts.min() <= few:
         warnings.warn(
             f"A component rests on {counts.min():.1f} rows, no more than the {few} that its covariance ({family}) "
-            "needs: this is likely a spurious mode of the likelihood. Use prior='default', or fewer components.",
+            "needs. This is likely a spurious mode of the likelihood. Use prior='default', or fewer components.",
             SpuriousComponentWarning, stacklevel=3,
         )  # fmt: skip
 
 
 def _run(x: Any, n_components: int, *, reference: Any = None, **arguments: Any) -> MixtureFit:
-    """`fit_em`, with its components numbered as in ``reference``."""
+    """`fit_em`, with its components labelled as in ``reference``."""
     fit = fit_em(x, n_components, **arguments)
     if reference is None:
         return fit

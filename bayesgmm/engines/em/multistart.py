@@ -1,4 +1,4 @@
-"""Multi-start: many starts, few iterations each, the best carried on (Biernacki, Celeux & Govaert 2003)."""
+"""Multi-start: a few iterations from many starts, then full runs from the best (Biernacki, Celeux & Govaert 2003)."""
 
 from collections.abc import Callable
 
@@ -36,13 +36,13 @@ from bayesgmm.runtime.programs import Program
 from bayesgmm.sweep.rows import Rows, to_rows
 
 SHORT = 15
-"""Iterations of each start before the others are pruned."""
+"""Iterations of each start before pruning."""
 LANES = 16
-"""Starts that ascend side by side on small data: one shape, hence one compilation, whatever their number."""
+"""Starts that run in parallel on small data: one shape, hence one compilation, whatever the number of starts."""
 
 
 def carried_on(num_starts: int) -> int:
-    """How many starts go on after their short run."""
+    """Number of starts that continue after their short run."""
     return min(max(4, num_starts // 4), LANES, num_starts)
 
 
@@ -54,9 +54,10 @@ def search(
     max_iter: int,
     report: Callable[[int], None] = lambda done: None,
 ) -> tuple[Ascent, bool]:
-    """Short runs of EM from all starts, full runs from the best; all ascents, on the host, and whether Ctrl-C came.
+    """Short runs of EM from all starts, then full runs from the best.
 
-    With many rows the short runs use a subsample, and only those carried on use all the data.
+    With many rows the short runs use a subsample, and only the full runs use all the data. Returns all ascents, on the
+    host, and whether Ctrl-C interrupted the search.
     """
     key_rows, key_short, key_long = jr.split(key, 3)
     keep = carried_on(len(starts.weights))
@@ -70,7 +71,7 @@ def search(
 
 
 def _carry_on(key, scouts: Ascent, keep: int, problem: Problem, tol, max_iter: int, report) -> tuple[Ascent, bool]:
-    """Full runs on all rows from the best `keep` scouts; if all of them fail, from the next best."""
+    """Full runs on all rows from the best `keep` short runs (``scouts``); if all of them fail, from the next best."""
     ranked = np.argsort(np.where(usable(scouts), -scouts.objective, np.inf), kind="stable")
     tried: list[Ascent] = []
     interrupted = False
@@ -78,8 +79,8 @@ def _carry_on(key, scouts: Ascent, keep: int, problem: Problem, tol, max_iter: i
         chosen = ranked[first : first + keep]
         starts = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], scouts.params)
         ascents, interrupted = run_ascents(
-            key, begin(starts, problem.standard_prior, max_iter, True), problem.standard_prior, problem.rows, tol, max_iter,
-            "em", True, report=report,
+            key, begin(starts, problem.standard_prior, max_iter, True), problem.standard_prior, problem.rows, tol,
+            max_iter, "em", True, report=report,
         )  # fmt: skip
         tried.append(to_numpy(ascents))
         if interrupted or not np.isin(tried[-1].status, FAILED).all():
@@ -88,17 +89,17 @@ def _carry_on(key, scouts: Ascent, keep: int, problem: Problem, tol, max_iter: i
 
 
 def _restarts(key, starts: Params, rows: Rows, problem: Problem, tol, max_iter, short: int, keep: int):
-    """Short runs from every start, and long ones from the best `keep` (none, if 0), in one compiled program.
+    """Short runs from every start, and full runs from the best `keep` (none if 0), in one compiled program.
 
-    A start that has ended well in its short run counts among those carried on. If all of them fail, the next best take
-    their place. Returns the ascents, and whether Ctrl-C cut the work short.
+    A start that ended without failure in its short run counts as one of the `keep`. If all of these fail, the next best
+    replace them. Returns the ascents, and whether Ctrl-C interrupted the search.
     """
     num_starts = len(starts.weights)
     groups = -(-num_starts // LANES)
     lanes = np.minimum(np.arange(groups * LANES), num_starts - 1)
     filled = jax.tree.map(lambda leaf: np.asarray(leaf)[lanes], starts)
     ascents = begin(filled, problem.standard_prior, max_iter, True)
-    # Lanes that fill the last group take no part.
+    # Lanes that only fill up the last group do not run.
     ascents = ascents.with_status(jnp.asarray(np.where(np.arange(len(lanes)) < num_starts, RUNNING, COLLAPSED)))
     limits = np.asarray(tol, problem.dtype), np.asarray(max_iter), np.asarray(short), np.asarray(keep)
     first = 0
@@ -115,9 +116,9 @@ def _restarts(key, starts: Params, rows: Rows, problem: Problem, tol, max_iter, 
 
 
 def _short_and_long(key, ascents: Ascent, prior: Belief, rows: Rows, tol, max_iter, short, keep, first) -> Ascent:
-    """Rounds of `LANES` starts side by side, from round ``first`` on; the last round is the long run of the best.
+    """Rounds of `LANES` starts in parallel, from round ``first`` on. The last round is the full run of the best.
 
-    One loop does all rounds, so that an iteration is compiled once.
+    One loop runs all rounds, so that an iteration is compiled once.
     """
     groups = len(ascents.status) // LANES
     keys = jr.split(key, LANES)
@@ -140,7 +141,7 @@ _SHORT_AND_LONG = Program(_short_and_long)
 
 
 def _prune(ascents: Ascent, keep) -> tuple[Int[Array, "L"], Int[Array, "S"]]:
-    """The best lanes, best first, and the statuses once all but `keep` of them are marked as pruned."""
+    """The best `LANES` starts, best first; and the statuses, with all but `keep` of them marked as pruned."""
     ended = jnp.isin(ascents.status, jnp.asarray((CONVERGED, MAX_ITER, ROUNDING)))
     waiting = jnp.isin(ascents.status, jnp.asarray((RUNNING, PRUNED)))
     best = lax.top_k(jnp.where(ended | waiting, ascents.objective, -jnp.inf), LANES)[1]
@@ -149,6 +150,6 @@ def _prune(ascents: Ascent, keep) -> tuple[Int[Array, "L"], Int[Array, "S"]]:
 
 
 def subsample(key: PRNGKeyArray, values: np.ndarray) -> np.ndarray:
-    """As many rows as ascend side by side."""
+    """A random subsample of `BATCHED_ROWS` rows."""
     chosen = host_generator(key).choice(len(values), BATCHED_ROWS, replace=False)
     return values[np.sort(chosen)]

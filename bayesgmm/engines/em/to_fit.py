@@ -1,4 +1,4 @@
-"""From the end of an ascent to a fit in the user's units."""
+"""Convert the end of an ascent to a fit in the user's units."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def to_fit(
     ascents: Ascent, best: int, problem: Problem, algorithm: str, interrupted: bool, clock: Stopwatch, seed: Any,
     settings: dict[str, Any],
 ) -> MixtureFit:  # fmt: skip
-    """The fit at the end of ascent `best` of several (on the host)."""
+    """The fit from ascent `best` of several ascents (on the host)."""
     chosen = jax.tree.map(lambda leaf: leaf[best], ascents)
     objective = float(chosen.objective)
     restored = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), problem.frame.restore(chosen.params))
@@ -53,7 +53,7 @@ def _marginal(params: Params, problem: Problem) -> float:
 
 
 def _basins(ascents: Ascent, shift: float) -> tuple[Basin, ...]:
-    """Starts that ended within 1e-3 of one another in the objective are one basin; others are listed by kind."""
+    """Basins: starts whose final objectives differ by less than 1e-3. Failed and pruned starts group by status."""
     ended = np.asarray(usable(ascents)) & (ascents.status != PRUNED)
     order = np.lexsort((-np.where(np.isfinite(ascents.objective), ascents.objective, -np.inf), ~ended))
     groups: list[list[int]] = []

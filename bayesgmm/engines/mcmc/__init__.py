@@ -1,1 +1,1 @@
-"""Gibbs and NUTS: the loop over chains that they share, and what is particular to each."""
+"""Gibbs and NUTS: their shared loop over chains, and the parts specific to each."""

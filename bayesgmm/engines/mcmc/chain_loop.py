@@ -1,4 +1,4 @@
-"""The loop of every chain: draws in blocks, between which there is time for progress, Ctrl-C and the disk."""
+"""The loop of every chain: draws in blocks, with progress, Ctrl-C and checkpoints between the blocks."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from bayesgmm.runtime.checkpoint import Checkpoint
 from bayesgmm.runtime.interrupt import interruptible
 
 BLOCK = 256
-"""Most draws per chain between two looks at the outside world."""
+"""Maximum number of draws per chain in a block."""
 
 
 def collect(advance: Callable, state, num_steps: Int[Array, ""]):
@@ -35,7 +35,7 @@ def collect(advance: Callable, state, num_steps: Int[Array, ""]):
 
 
 Report = Callable[[int, Any], None]
-"""Called after each block with the number of steps done so far and the block's outputs (chain, draw, …)."""
+"""Called after each block with the number of steps so far and the outputs of the block (chain, draw, …)."""
 
 
 def run_chains(
@@ -46,11 +46,11 @@ def run_chains(
     report: Report,
     checkpoint: Checkpoint | None = None,
 ) -> Collected:
-    """Drive chains through warm-up and sampling, block by block.
+    """Run chains through warm-up and sampling, block by block.
 
-    ``block(state, n)`` advances every chain by n draws. The first block is short and the others aim at a quarter of a
-    second, so that the terminal stays alive; the draws do not depend on where the blocks end. Ctrl-C finishes the block
-    under way and keeps the draws so far; a second one stops at once. With a checkpoint the run begins where that stands.
+    ``block(state, n)`` advances every chain by n draws. The first block is short. The others aim at a quarter of a
+    second, so that the terminal stays responsive. The draws do not depend on where the blocks end. Ctrl-C finishes the
+    current block and keeps the draws so far; a second Ctrl-C stops at once. With a checkpoint the run resumes from it.
     """
     total, done, size = num_warmup + num_samples, 0, 1
     blocks = []
@@ -59,8 +59,8 @@ def run_chains(
         blocks = [_unnamed(draws) for draws in saved]
         if done > total:
             raise CheckpointError(
-                f"{checkpoint.folder} holds {done - num_warmup} draws per chain, more than the {num_samples} asked for. Ask "
-                "for at least as many, and drop what you do not need."
+                f"{checkpoint.folder} holds {done - num_warmup} draws per chain, more than the {num_samples} asked "
+                "for. Ask for at least as many, and drop those that you do not need."
             )
     with interruptible() as stop:
         while done < total and not stop.is_set():
@@ -84,7 +84,7 @@ def run_chains(
 
 
 def _next_size(size: int, per_second: float) -> int:
-    """Draws for a quarter of a second, coming near by steps."""
+    """Draws for a quarter of a second; at most four times the last size."""
     return int(np.clip(0.25 * per_second, 1, 4 * size))
 
 
@@ -100,11 +100,11 @@ def _unnamed(draws: dict[str, np.ndarray]) -> Any:
 
 
 def _refuse_singular(outputs: Any) -> None:
-    """Stop at draws that are not finite, or hold a covariance of which rounding has left no digit (as for EM's climbs)."""
+    """Refuse draws that are not finite, or with a covariance that has lost all digits to rounding (as in EM)."""
     own = np.diagonal(outputs[0].scale_trils, axis1=-2, axis2=-1) ** 2
     digit = 16 * np.finfo(own.dtype).eps * (outputs[0].scale_trils ** 2).sum(axis=-1)
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(outputs[:2])) or (own < digit).any():
         raise FitError(
-            "A chain reached a covariance that is singular to working precision, or a log-likelihood that is not finite. "
-            "Use dtype='float64', check for nearly collinear features, or give a prior with a larger scale."
+            "A chain reached a covariance that is singular to working precision, or a log-likelihood that is not "
+            "finite. Use dtype='float64', check for nearly collinear features, or use a prior with a larger scale."
         )

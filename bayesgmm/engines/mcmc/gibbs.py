@@ -1,4 +1,4 @@
-"""The Gibbs sampler: EM with both halves drawn instead of averaged and maximised."""
+"""The Gibbs sampler: EM with both updates drawn, instead of averaged and maximised."""
 
 import warnings
 from functools import partial
@@ -32,7 +32,7 @@ from bayesgmm.sweep.rows import Rows
 
 
 class GibbsState(NamedTuple):
-    """Where a chain is: its θ, its key, and the number of sweeps behind it (each sweep folds that number into the key)."""
+    """State of a chain: its θ, its key, and its number of sweeps. Each sweep folds that number into the key."""
 
     params: Params
     key: PRNGKeyArray
@@ -56,40 +56,40 @@ def sample_gibbs(
     dtype: str = "float64",
     progress_bar: Progress = None,
 ) -> Posterior:
-    """Sample the posterior by Gibbs: z given θ, then θ given z, both exactly (Diebolt & Robert 1994).
+    """Sample the posterior by Gibbs: draw z given θ, then θ given z, both exactly (Diebolt & Robert 1994).
 
     Parameters
     ----------
     x, n_components, dtype, progress_bar
         As for `fit_em`.
     covariance_type
-        ``"full"``, ``"tied"``, ``"diag"``, ``"spherical"``, or an mclust code with a conjugate belief: VVV, EEE, VVI, EEI, VII,
-        EII; E and V for one feature.
+        ``"full"``, ``"tied"``, ``"diag"``, ``"spherical"``, or an mclust code with a conjugate prior: VVV, EEE, VVI,
+        EEI, VII, EII; E and V for one feature.
     prior
         ``"default"`` (`default_prior`) or a proper conjugate `Prior`, in the user's units; None (flat) is refused.
     num_warmup, num_samples, num_chains
-        Sweeps dropped, sweeps kept, and chains (run side by side).
+        Warm-up sweeps (dropped), sweeps kept, and chains (run in parallel).
     seed
         int or JAX key.
     init
-        ``"dispersed"`` (a k-means++ start per chain), ``"em"`` (the best MAP mode), ``"basins"`` (a distinct mode each),
-        `Params` in the user's units, or a fit.
+        ``"dispersed"`` (a k-means++ start per chain), ``"em"`` (the best MAP mode), ``"basins"`` (a distinct mode for
+        each chain), `Params` in the user's units, or a fit.
     reference
-        Fit (or `Params`) whose component numbers the draws shall follow; by default the mode that EM reaches from the
-        highest draw.
+        Fit (or `Params`) that fixes the labelling of the components; by default the mode that EM reaches from the draw
+        of highest log posterior.
     tempering
-        Replicas per chain, on a ladder from the posterior to nearly the prior (parallel tempering, see `bayesgmm.engines.mcmc.tempering`),
-        for chains that stick in different modes. Each costs what a chain costs; 1 is plain Gibbs. ``sample_stats`` then holds
-        ``swap_acceptance`` (mean over neighbours) and ``round_trip`` (whether this draw's replica has come from the far end,
-        where it has forgotten its mode).
+        Replicas per chain (parallel tempering, see `bayesgmm.engines.mcmc.tempering`), on a ladder from the posterior
+        to nearly the prior. Use it if chains stay in different modes. Each replica costs as much as a chain; 1 is plain
+        Gibbs. With more, ``sample_stats`` holds ``swap_acceptance`` (mean over neighbours) and ``round_trip`` (whether
+        the replica of this draw has come from the far end, where it leaves its mode).
     checkpoint
-        A folder. The run is saved there every few seconds, and the same call goes on from what it finds, bit for bit, after
-        whatever end; asked for more draws, it makes only those that lack.
+        A folder. The run is saved there every few seconds. However it ended, the same call resumes it, bit for bit. If
+        more draws are requested, only the remaining draws are run.
 
     Returns
     -------
     Posterior
-        With Ctrl-C during sampling, the draws so far, and ``interrupted`` set. ``extend(n)`` draws more.
+        After Ctrl-C during sampling: the draws so far, with ``interrupted`` set. ``extend(n)`` draws more.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def sample_gibbs(
     Warns
     -----
     MixingWarning
-        If in some chain no replica came from the far end of the ladder to the posterior.
+        If in some chain no replica moved from the far end of the ladder to the posterior.
     """
     check_count("tempering", tempering)
     posterior = run_sampler(
@@ -112,15 +112,15 @@ def sample_gibbs(
     if tempering > 1 and not posterior.sample_stats["round_trip"].any(axis=1).all():
         barrier = (tempering - 1) * (1.0 - posterior.sample_stats["swap_acceptance"].mean())
         warnings.warn(
-            "In a chain no replica came from the far end of the ladder, where modes are forgotten, to the posterior. Draw "
-            f"more, or use tempering={max(round(2 * barrier) + 1, tempering + 2)}.",
+            "A chain has no round trip: no replica moved from the far end of the ladder to the posterior. Draw more, "
+            f"or use tempering={max(round(2 * barrier) + 1, tempering + 2)}.",
             MixingWarning, stacklevel=2,
         )  # fmt: skip
     return posterior
 
 
 def gibbs(tempering: int, num_warmup: int) -> Sampler:
-    """Gibbs as a `Sampler`: plain, or with so many replicas, whose ladder warm-up places."""
+    """Gibbs as a `Sampler`: plain, or with `tempering` replicas and a ladder that warm-up adapts."""
     if tempering == 1:
         return PLAIN
     settings = (("tempering", tempering),)
@@ -141,7 +141,7 @@ def _block(state: GibbsState, count: Int[Array, ""], prior: Belief, rows: Rows):
     def advance(state: GibbsState):
         key = jr.fold_in(state.key, state.sweeps)
         params, seen = step(KERNELS["gibbs"], key, state.params, prior, rows)
-        # The sweep that starts from θ is the one that knows θ's log-likelihood, so θ is recorded as it goes in.
+        # A sweep computes the log-likelihood of the θ that it starts from. So the chain records that θ.
         return GibbsState(params, state.key, state.sweeps + 1), (state.params, seen.stats.value, {})
 
     return jax.vmap(lambda state: collect(advance, state, count))(state)
@@ -152,7 +152,7 @@ PLAIN = Sampler("gibbs", _start, _advance)
 
 
 class TemperedState(NamedTuple):
-    """Where a tempered chain is: as `GibbsState`, with replicas."""
+    """State of a tempered chain: as `GibbsState`, with replicas."""
 
     replicas: Replicas
     key: PRNGKeyArray

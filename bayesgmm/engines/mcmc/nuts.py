@@ -1,4 +1,4 @@
-"""NUTS on the marginal posterior: NumPyro's sampler, with the derivative from the one pass over the data.
+"""NUTS on the marginal posterior: the sampler of NumPyro, with the gradient from one pass over the data.
 
 θ moves in the unconstrained coordinates of `bayesgmm.engines.coordinates`.
 """
@@ -38,11 +38,11 @@ from bayesgmm.sweep.likelihood import complete_data
 from bayesgmm.sweep.rows import Rows
 
 MANY_ROWS = 2000
-"""Rows from which on the mass matrix starts from EM's information: with fewer, compiling it costs more than it saves."""
+"""From this number of rows, the mass matrix starts from the EM information. Below, its compilation does not pay off."""
 
 
 class Recipe(NamedTuple):
-    """What is compiled into a run of NUTS."""
+    """Static settings, compiled into a run of NUTS."""
 
     num_warmup: int
     target_accept_prob: float
@@ -71,7 +71,7 @@ def sample_nuts(
     dtype: str = "float64",
     progress_bar: Progress = None,
 ) -> Posterior:
-    """Sample the posterior by NUTS (Hoffman & Gelman 2014) with z summed out.
+    """Sample the posterior by NUTS (Hoffman & Gelman 2014) with z integrated out.
 
     Parameters
     ----------
@@ -80,17 +80,18 @@ def sample_nuts(
     checkpoint, dtype, progress_bar
         As for `sample_gibbs`.
     likelihood
-        ``"marginal"``: log-likelihood and gradient from one sweep (Fisher's identity). ``"enumerated"``: NumPyro's own
-        enumeration of z in `gaussian_mixture`, the same density, slower. ``"labels"``: z kept as labels and drawn one by one
-        between moves of θ, by NumPyro's ``DiscreteHMCGibbs``; for few rows.
+        ``"marginal"``: log-likelihood and gradient from one pass over the data (Fisher's identity). ``"enumerated"``:
+        NumPyro enumerates z in `gaussian_mixture`; the density is the same, but slower. ``"labels"``: z is kept as
+        labels, drawn one by one between moves of θ by the ``DiscreteHMCGibbs`` of NumPyro; for few rows.
     target_accept_prob, max_tree_depth, dense_mass
         As in ``numpyro.infer.NUTS``.
 
     Returns
     -------
     Posterior
-        ``sample_stats`` holds ``diverging``, ``n_steps``, ``tree_depth``, ``acceptance_rate``, ``energy``, ``step_size``; with
-        ``likelihood="labels"`` not ``tree_depth`` and ``energy``, which NumPyro's ``DiscreteHMCGibbs`` does not keep.
+        ``sample_stats`` holds ``diverging``, ``n_steps``, ``tree_depth``, ``acceptance_rate``, ``energy``,
+        ``step_size``. With ``likelihood="labels"``, ``tree_depth`` and ``energy`` are missing, because
+        ``DiscreteHMCGibbs`` does not keep them.
 
     Raises
     ------
@@ -106,16 +107,16 @@ def sample_nuts(
     check_count("max_tree_depth", max_tree_depth)
     recipe = Recipe(num_warmup, target_accept_prob, max_tree_depth, dense_mass, likelihood)
     if likelihood != "marginal" and covariance_type not in ("full", "VVV", "V"):
-        raise ArgumentError(f"likelihood={likelihood!r} is the model with free covariances. Use likelihood='marginal'.")
+        raise ArgumentError(f"likelihood={likelihood!r} allows only free covariances. Use likelihood='marginal'.")
     if likelihood != "marginal" and isinstance(prior, Belief) and not prior.components.sites_are_theta:
         raise PriorError(
-            f"likelihood={likelihood!r} moves in other coordinates than a {type(prior.components).__name__} prior needs. Use "
-            "'marginal', which is the same density; or NumPyro's own NUTS on bayesgmm.gaussian_mixture."
+            f"likelihood={likelihood!r} uses other coordinates than a {type(prior.components).__name__} prior needs. "
+            "Use 'marginal', which has the same density, or the NUTS of NumPyro on bayesgmm.gaussian_mixture."
         )
     return run_sampler(
         nuts(recipe), x, n_components, covariance_type=covariance_type, prior=prior, num_warmup=num_warmup,
-        num_samples=num_samples, num_chains=num_chains, seed=seed, init=init, reference=reference, checkpoint=checkpoint,
-        dtype=dtype, progress_bar=progress_bar,
+        num_samples=num_samples, num_chains=num_chains, seed=seed, init=init, reference=reference,
+        checkpoint=checkpoint, dtype=dtype, progress_bar=progress_bar,
     )  # fmt: skip
 
 
@@ -126,10 +127,10 @@ def nuts(recipe: Recipe) -> Sampler:
 
 
 def potential(prior: Belief, data: Rows | Float[Array, "N D"]):
-    """Minus the log posterior density of unconstrained θ, up to the prior's constant, as a function of `Position`.
+    """Minus the log posterior density of unconstrained θ, up to the constant of the prior: a function of `Position`.
 
-    From `Rows` it is the marginal posterior by one sweep; from a plain matrix of standardised rows it is NumPyro's
-    enumeration of z. Both are one function.
+    With `Rows` it is the marginal posterior from one pass over the data. With a plain matrix of standardised rows,
+    NumPyro enumerates z. Both give the same function.
     """
     if isinstance(data, Rows):
         return lambda position: coordinates.potential(position, prior, data)
@@ -144,7 +145,7 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _kernel(recipe: Recipe, prior: Belief, data):
-    """NumPyro's NUTS as a pair (init, sample), bound to this posterior."""
+    """The NUTS of NumPyro as a pair (init, sample), for this posterior."""
     init_kernel, sample_kernel = hmc(potential_fn_gen=potential, algo="NUTS")
     start = partial(
         init_kernel, num_warmup=recipe.num_warmup, model_args=(prior, data), **_settings(recipe),
@@ -182,10 +183,11 @@ def _starts(keys: Key[Array, "C"], starts: Params, prior: Belief, data, recipe: 
 
 
 def _information(params: Params, prior: Belief, rows: Rows, dense: bool) -> Float[Array, "..."]:
-    """What warm-up takes for the posterior's variances at first: the inverse of EM's complete-data information.
+    """Initial posterior variances for warm-up: the inverse of the complete-data information of EM.
 
-    This is the curvature of ``E[log p(x, z, θ)]``, z averaged at the start (Dempster, Laird & Rubin 1977): a function of
-    K × D × D numbers. Where it is not positive, as it can be far from a mode, a coordinate has variance 1.
+    The information is the curvature of ``E[log p(x, z, θ)]``, with z averaged at the start (Dempster, Laird & Rubin
+    1977). It is a function of K × D × D numbers. Far from a mode it may not be positive; then a coordinate has
+    variance 1.
     """
     complete, _ = complete_data(params, rows)
     flat, rebuild = ravel_pytree(unconstrain(params, prior))
@@ -213,7 +215,7 @@ def _block(states, count: Int[Array, ""], prior: Belief, data, recipe: Recipe):
 
     def one(state):
         start, sample = _kernel(recipe, prior, data)
-        # NumPyro's sampler learns its settings when it is started; the compiler drops what the start would compute.
+        # The NumPyro sampler gets its settings from this call. The compiler drops the unused results.
         start(state.z, rng_key=state.rng_key)
 
         def advance(state):
@@ -242,4 +244,4 @@ def _note(outputs) -> str:
 
 _START = Program(_starts, static=("recipe",))
 _BLOCK = Program(_block, static=("recipe",))
-NUTS = Engine("nuts", "NUTS with z summed out", sample_nuts, CHAIN_SETTINGS, families=CONJUGATE)
+NUTS = Engine("nuts", "NUTS with z integrated out", sample_nuts, CHAIN_SETTINGS, families=CONJUGATE)

@@ -1,6 +1,7 @@
-"""The textbook's other route: z kept as labels, drawn one by one between NUTS moves of θ (NumPyro's ``DiscreteHMCGibbs``).
+"""The textbook alternative: z kept as labels, drawn one by one between NUTS moves of θ (``DiscreteHMCGibbs``).
 
-For teaching and for checks: it knows nothing of mixtures, so that each draw costs as many likelihoods as there are rows.
+It is for teaching and for checks. It does not use the structure of a mixture: to draw z, it evaluates the likelihood of
+all rows N (K - 1) times.
 """
 
 from typing import Any
@@ -21,16 +22,16 @@ SITES = ("weights", "means", "scale_trils")
 
 
 def start(key: Any, params: Params, prior: Belief, x: Any, num_warmup: int, settings: dict[str, Any]) -> Any:
-    """State of a chain, from θ and with z from the model."""
+    """State of a chain, from a given θ and with z drawn from the model."""
     return _kernel(params, settings).init(key, num_warmup, None, (prior, x), {})
 
 
 def block(state: Any, count: Any, prior: Belief, x: Any, num_warmup: int, settings: dict[str, Any]) -> tuple[Any, Any]:
-    """`count` draws on: the state, and (θ, log-likelihood, NUTS's statistics) of each."""
+    """The state after `count` more draws, and (θ, log-likelihood, NUTS statistics) of each draw."""
     num, dim = jnp.shape(prior.components.loc)
     trils = jnp.broadcast_to(jnp.eye(dim, dtype=x.dtype), (num, dim, dim))
     kernel = _kernel(Params(jnp.full(num, 1.0 / num, x.dtype), jnp.zeros((num, dim), x.dtype), trils), settings)
-    # NumPyro's sampler learns its settings when it is started; the compiler drops what the start would compute.
+    # The NumPyro sampler gets its settings from this call. The compiler drops the unused results.
     kernel.init(jr.key(0), num_warmup, None, (prior, x), {})
 
     def advance(state):

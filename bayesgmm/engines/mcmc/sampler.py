@@ -1,4 +1,4 @@
-"""One run of a sampler, whichever it is: from the user's call to a `Posterior` that can be extended."""
+"""One run of any sampler: from the user's call to a `Posterior` that can be extended."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -37,17 +37,17 @@ def _no_note(outputs: Any) -> str:
 
 
 class Sampler(NamedTuple):
-    """What is particular to an engine."""
+    """The parts specific to one sampler."""
 
     name: str
     start: Callable[[Any, Params, Problem], Any]
-    """State of the chains, from a key and a θ for each."""
+    """State of the chains, given a key and a θ for each."""
     block: Callable[[Any, Int[Array, ""], Problem], tuple[Any, Any]]
-    """State and outputs (params, log-likelihood, statistics by name) after so many draws."""
+    """State and outputs (params, log-likelihood, statistics by name) after the given number of draws."""
     settings: tuple[tuple[str, Any], ...] = ()
-    """What else decides on the draws."""
+    """Other settings that determine the draws."""
     note: Callable[[Any], str] = _no_note
-    """A few words on a block, for the progress bar."""
+    """A short note on a block, for the progress bar."""
 
 
 def run_sampler(
@@ -67,7 +67,7 @@ def run_sampler(
     dtype: str,
     progress_bar: Progress,
 ) -> Posterior:
-    """Check, start, draw and return: see `sample_gibbs` for the arguments."""
+    """Check the arguments, start the chains, draw, and return the posterior. See `sample_gibbs` for the arguments."""
     check_chain_arguments(num_warmup, num_samples, num_chains, prior)
     with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
@@ -86,7 +86,7 @@ def run_sampler(
         )  # fmt: skip
         if run.outputs is None and folder is not None and folder.failed is None:
             raise SamplingInterrupted(
-                f"{sampler.name} was stopped during warm-up. {folder.folder} holds where it stood: the same call goes on."
+                f"{sampler.name} was stopped during warm-up. Its state is in {folder.folder}: the same call resumes it."
             )
         settings = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains, "init": init}
         settings |= {"dtype": dtype, **dict(sampler.settings)}
@@ -95,7 +95,7 @@ def run_sampler(
 
 
 def to_report(listener: Listener, sampler: Sampler, num_warmup: int, num_samples: int) -> Report:
-    """A loop's report as a call of the listener, with the sampler's note on each block."""
+    """The report of a loop as a call of the listener, with the note of the sampler on each block."""
     total = num_warmup + num_samples
 
     def report(done: int, outputs: Any) -> None:
@@ -105,7 +105,7 @@ def to_report(listener: Listener, sampler: Sampler, num_warmup: int, num_samples
 
 
 def _go_on(sampler: Sampler, state: Any, posterior: Posterior, num_samples: int, progress_bar: Progress) -> Posterior:
-    """The posterior with `num_samples` more draws per chain, from the state in which the chains stand."""
+    """The posterior with `num_samples` more draws per chain, from the current state of the chains."""
     dtype = posterior.settings["dtype"]
     with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
         check_sampled(posterior.model, posterior.num_chains, posterior.num_samples + num_samples)
@@ -123,7 +123,7 @@ def _go_on(sampler: Sampler, state: Any, posterior: Posterior, num_samples: int,
 
 
 def _joined(first: Posterior, more: Posterior) -> Posterior:
-    """The draws of both, one after the other in each chain."""
+    """The draws of both, concatenated within each chain."""
 
     def joined(name: str) -> Any:
         return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), getattr(first, name), getattr(more, name))
@@ -137,7 +137,7 @@ def _joined(first: Posterior, more: Posterior) -> Posterior:
 def _question(
     sampler: Sampler, problem: Problem, num_warmup: int, num_chains: int, seed: Any, init: Init
 ) -> dict[str, Any]:
-    """All that the draws follow from, in few words."""
+    """Everything that determines the draws, in short form."""
     start = getattr(init, "params", init)
     return {
         "bayesgmm": __version__,

@@ -1,13 +1,14 @@
-"""Parallel tempering of Gibbs: replicas under weaker and weaker data, that trade places (Geyer 1991; Syed et al. 2022).
+"""Parallel tempering of Gibbs: replicas under weaker and weaker data exchange states (Geyer 1991; Syed et al. 2022).
 
-Replica r draws from ``p(θ) p(z | θ) p(x | z, θ)^β_r Π_k π_k^(c (1 - β_r))``, with β from 1, the posterior, down to where the
-data count for as much as K rows. The last factor keeps the classes from merging on the way: without it all rows fall into one
-class at some β (the evidence for fewer classes grows as data weaken), and few replicas find the way back across that
-step. c is N / K, what a class of average size counts.
+Replica r draws from ``p(θ) p(z | θ) p(x | z, θ)^β_r Π_k π_k^(c (1 - β_r))``. β decreases from 1 (the posterior)
+to a value at which the data count as much as K rows. The last factor keeps the classes from merging. Without it all
+rows fall into one class at some β, because the evidence for fewer classes grows as the data weaken. Few replicas then
+return across that step. c is N / K, the count of a class of average size.
 
-Each half of the dance stays what it was: scores with a share β of the log density of x, then a belief that has seen statistics
-of weight β. Two neighbours trade θ and z with probability ``min(1, exp((β_i - β_j) (e_j - e_i)))``, where e is
-``log p(x | z, θ) - c Σ_k log π_k``; in turn the even pairs and the odd ones.
+Both Gibbs updates keep their form. The update of z uses scores with β times the log density of x. The update of θ
+uses a posterior given statistics of weight β. Two neighbours exchange θ and z with probability
+``min(1, exp((β_i - β_j) (e_j - e_i)))``, where e is ``log p(x | z, θ) - c Σ_k log π_k``. Even and odd pairs
+alternate.
 """
 
 import math
@@ -28,37 +29,37 @@ from bayesgmm.priors.prior import Belief, flat_prior
 from bayesgmm.sweep.rows import Rows
 
 FIRST_PLACING = 32
-"""Sweeps of warm-up after which the ladder is placed anew for the first time; then after twice as many, and so on."""
+"""Warm-up sweeps before the ladder is adapted for the first time; then again after twice as many, and so on."""
 
 
 class Replicas(NamedTuple):
-    """One chain's replicas, the posterior's first."""
+    """The replicas of one chain. The first one samples the posterior (β = 1)."""
 
     params: Params
     betas: Float[Array, "R"]
     refusals: Float[Array, "R1"]
-    """Chance that a swap of neighbours was refused, added up since the ladder was placed."""
+    """Sum of the rejection probabilities of swaps between neighbours, since the ladder was last adapted."""
     refreshed: Bool[Array, "R"]
-    """Whether a replica has been at the far end since it was last at the posterior."""
+    """Whether a replica has visited the far end of the ladder since it was last at the posterior."""
 
 
 def replicate(params: Params, num: int, num_rows: int) -> Replicas:
-    """`num` replicas that start from one θ, on a ladder to begin with."""
+    """`num` replicas that start from one θ, on an initial ladder."""
     wide = jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf)[None], num, axis=0), params)
     hottest = min(params.weights.shape[-1] / num_rows, 0.5)
-    # The data's say is spread over orders of magnitude, so most of the ladder stands where β is small.
+    # The weight of the data spans orders of magnitude, so most of the ladder is at small β.
     betas = hottest + (1.0 - hottest) * jnp.linspace(1.0, 0.0, num, dtype=wide.means.dtype) ** 4
     return Replicas(wide, betas, jnp.zeros(num - 1, betas.dtype), jnp.zeros(num, bool))
 
 
 class Tempered(NamedTuple):
-    """A prior that sees the rows at weight β, and the weights' pseudo-prior of the module's text."""
+    """A prior that gives the rows weight β, with a pseudo-prior of the weights (last factor in the module text)."""
 
     prior: Belief
     beta: Float[Array, ""]
 
     def update(self, stats: Stats) -> Belief:
-        """The conditional of θ at β, given the statistics of z."""
+        """The conditional distribution of θ at β, given the statistics of z."""
         extra = _average_size(stats) * (1.0 - self.beta)
         weighed = stats._replace(counts=self.beta * stats.counts, scatters=self.beta * stats.scatters)
         return Belief(self.prior.weights.update(stats.counts + extra), self.prior.components.update(weighed))
@@ -67,7 +68,7 @@ class Tempered(NamedTuple):
 def tempered_step(
     key: PRNGKeyArray, params: Params, beta: Float[Array, ""], prior: Belief, rows: Rows
 ) -> tuple[Params, Float[Array, ""], Float[Array, ""]]:
-    """A Gibbs sweep at β: the new θ, the value of the pass (at β = 1 the log-likelihood), and e of the new θ and z."""
+    """A Gibbs sweep at β: the new θ, the value of the pass (log-likelihood if β = 1), and e of the new θ and z."""
     kernel = KERNELS["gibbs"]._replace(score=partial(_tempered_scorer, beta), prior_term=no_term)
     params, seen = step(kernel, key, params, Tempered(prior, beta), rows)
     pseudo = _average_size(seen.stats) * jnp.sum(jnp.log(params.weights))
@@ -89,9 +90,9 @@ def _tempered_scorer(beta: Float[Array, ""], params: Params) -> Scorer:
 def turn(
     key: PRNGKeyArray, replicas: Replicas, sweeps: Int[Array, ""], num_warmup: Int[Array, ""], prior: Belief, rows: Rows
 ) -> tuple[Replicas, tuple[Float[Array, ""], dict[str, Any]]]:
-    """A sweep of every replica, then swaps; in warm-up the ladder is placed anew from time to time.
+    """One sweep of every replica, then swaps. During warm-up the ladder is adapted from time to time.
 
-    Also the log-likelihood of the θ that the posterior's replica came with, and how the swaps went.
+    Also returns the log-likelihood of θ before the sweep in the first replica (β = 1), and statistics of the swaps.
     """
     num = replicas.betas.shape[0]
     key_sweep, key_swap = jr.split(key)
@@ -118,13 +119,13 @@ def _log_likelihood_given_z(params: Params, stats: Stats) -> Float[Array, ""]:
 
 
 def _place(betas: Array, refusals: Array, sweeps: Int[Array, ""], num_warmup: Int[Array, ""]) -> tuple[Array, Array]:
-    """Where neighbours refuse equally often, by the sum of refusals along the ladder (Syed et al. 2022, algorithm 2).
+    """The ladder with equal rejection rates, from the cumulative rejections along it (Syed et al. 2022, algorithm 2).
 
-    After `FIRST_PLACING` sweeps, and whenever their number has doubled, while warm-up lasts.
+    It changes after `FIRST_PLACING` sweeps, and whenever their number has doubled, during warm-up.
     """
     power = jnp.round(jnp.log2(sweeps / FIRST_PLACING)).astype(int)
     due = (sweeps == FIRST_PLACING * 2 ** jnp.maximum(power, 0)) & (sweeps <= num_warmup)
-    steps = refusals + 1e-3 * (1.0 + refusals.sum())  # a pair that never refuses must not stand still on the ladder
+    steps = refusals + 1e-3 * (1.0 + refusals.sum())  # positive, also for a pair that never rejects
     barrier = jnp.append(jnp.zeros(1, steps.dtype), jnp.cumsum(steps))
     even = jnp.linspace(0.0, 1.0, len(betas), dtype=betas.dtype) * barrier[-1]
     placed = jnp.interp(even, barrier, betas).at[0].set(1.0).at[-1].set(betas[-1])

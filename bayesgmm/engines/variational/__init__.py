@@ -1,1 +1,1 @@
-"""CAVI, SVI and Laplace: the run that they share, and what is particular to each."""
+"""CAVI, SVI and Laplace: their shared run, and the parts specific to each."""

@@ -1,4 +1,4 @@
-"""One run of an approximation, whichever it is: from the user's call to an `ApproximatePosterior`."""
+"""One run of any approximation: from the user's call to an `ApproximatePosterior`."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from bayesgmm.runtime.progress import Listener, Progress, listening
 
 
 class Task(NamedTuple):
-    """What an approximation works on."""
+    """The input of an approximation."""
 
     problem: Problem
     key_start: PRNGKeyArray
@@ -38,20 +38,20 @@ class Task(NamedTuple):
 
 
 class Approximated(NamedTuple):
-    """What an approximation found."""
+    """The output of an approximation."""
 
     params: Params
     """Independent draws (leading axis), standardised."""
     log_likelihoods: np.ndarray
     log_ratios: np.ndarray
-    """Log ratio of the posterior density to the approximation's, up to a constant, at each draw."""
+    """Log ratio of the posterior density to the density of the approximation, up to a constant, at each draw."""
     interrupted: bool
     fields: dict[str, Any]
-    """What its result has besides the fields of an `ApproximatePosterior`."""
+    """Fields of its result besides those of an `ApproximatePosterior`."""
 
 
 class Arguments(NamedTuple):
-    """What the public functions take alike; see `sample_gibbs`."""
+    """Arguments that the public functions share; see `sample_gibbs`."""
 
     x: Any
     n_components: int

@@ -1,7 +1,7 @@
-"""Coordinate-ascent variational inference: EM with θ kept as a distribution (Attias 2000; Bishop 2006, section 10.2).
+"""Coordinate-ascent variational inference: EM with a distribution of θ (Attias 2000; Bishop 2006, section 10.2).
 
-For many rows it can begin with stochastic steps, each on a batch of rows (Hoffman, Blei, Wang & Paisley 2013): the statistics
-that q rests on move a share of the way to those of the batch, counted as if it were all the rows.
+For many rows it can begin with stochastic steps, each on a batch of rows (Hoffman, Blei, Wang & Paisley 2013). A step
+moves the statistics of q a share of the way towards those of the batch, weighted as if the batch were all the rows.
 """
 
 import warnings
@@ -40,18 +40,18 @@ from bayesgmm.sweep.likelihood import log_likelihood
 from bayesgmm.sweep.rows import Rows
 
 BLOCK = 100
-"""Stochastic steps between two looks at the outside world."""
+"""Stochastic steps between two progress reports (and checks for Ctrl-C)."""
 
 
 @dataclass(frozen=True, repr=False)
 class VariationalPosterior(ApproximatePosterior):
-    """Independent draws from the best q(θ) of the family ``Dirichlet × Π normal-inverse-Wishart``, and q itself."""
+    """Independent draws from the best q(θ) of the family ``Dirichlet × Π normal-inverse-Wishart``, and q."""
 
     q: Belief
-    """The approximation, in the user's units, its components numbered as the approximation found them."""
+    """The approximation, in the user's units. Its components keep the labelling in which it was found."""
     elbo: float
-    """``E_q[log p(x, z, θ) - log q(z, θ)]``, all constants kept: a lower bound on ``log p(x)``. It covers one of the K!
-    numberings of the components; if the others are far, adding ``log K!`` counts them all."""
+    """``E_q[log p(x, z, θ) - log q(z, θ)]``, with all constants: a lower bound on ``log p(x)``. It covers one of the
+    K! labellings of the components. If the others are far from it, add ``log K!`` to count them all."""
     trace: np.ndarray
     """ELBO at each iteration of the best start."""
     converged: bool
@@ -64,8 +64,8 @@ class VariationalPosterior(ApproximatePosterior):
     def _title(self) -> str:
         end = "converged" if self.converged else "interrupted" if self.interrupted else "stopped at max_iter"
         return (
-            f"Variational Bayes (CAVI): {self.n_components} components, ELBO {self.elbo:.3f}, {end} after {self.n_iter} "
-            f"iterations; {self._trust()}"
+            f"Variational Bayes (CAVI): {self.n_components} components, ELBO {self.elbo:.3f}, "
+            f"{end} after {self.n_iter} iterations; {self._trust()}"
         )
 
 
@@ -74,7 +74,7 @@ class CaviState(NamedTuple):
 
     q: Belief
     elbo: Float[Array, ""]
-    """Bound of the iteration before."""
+    """Bound of the previous iteration."""
     gain: Float[Array, ""]
     iteration: Int[Array, ""]
     settled: Bool[Array, ""]
@@ -106,11 +106,11 @@ def fit_cavi(
     dtype: str = "float64",
     progress_bar: Progress = None,
 ) -> VariationalPosterior:
-    """Approximate the posterior by ``q(z) q(weights) Π q(means_k, covariances_k)``, the best of several starts.
+    """Approximate the posterior by ``q(z) q(weights) Π q(means_k, covariances_k)``: the best of several starts.
 
-    Each iteration is EM's, with expectations in both halves: z given q(θ), then q(θ) given q(z), which is conjugate. The bound
-    (ELBO) never falls. What q leaves out is the dependence between z and θ: spreads come out too small, and k-hat says by how
-    much that matters.
+    Each iteration is an EM iteration with expectations in both updates: q(z) given q(θ), then q(θ) given q(z), which
+    is conjugate. The bound (ELBO) never decreases. q ignores the dependence between z and θ, so its spreads are too
+    small. Pareto k-hat measures how much this matters.
 
     Parameters
     ----------
@@ -119,21 +119,21 @@ def fit_cavi(
     n_init
         Number of starts.
     batch_size, num_steps
-        Begin with so many steps on random batches of so many rows, from every start; then only the best goes on with all rows.
-        None: all rows in each iteration of each start.
+        Every start begins with `num_steps` steps on random batches of `batch_size` rows. Then only the best start
+        continues, with all rows. None: all rows in each iteration of each start.
     max_iter
-        Most iterations with all rows.
+        Maximum number of iterations with all rows.
     tol
-        Stop when Aitken's estimate of the bound still to be gained falls below this.
+        Stop when the Aitken estimate of the remaining gain of the bound falls below this.
     num_samples, num_chains
-        Independent draws from q, in the shape that the samplers have.
+        Independent draws from q, in the shape (chain, draw) of the samplers.
     seed
         int or JAX key.
 
     Returns
     -------
     VariationalPosterior
-        With Ctrl-C, from q as it stood, and ``interrupted`` set.
+        After Ctrl-C: draws from the current q, with ``interrupted`` set.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def fit_cavi(
     posterior = run_approximation("cavi", VariationalPosterior, partial(_approximate, **settings), arguments, settings)
     if not posterior.converged and not posterior.interrupted:
         warnings.warn(
-            f"CAVI stopped at max_iter={max_iter} before its bound settled. Raise max_iter, or loosen tol.",
+            f"CAVI stopped at max_iter={max_iter} before its bound settled. Raise max_iter or tol.",
             NotConvergedWarning, stacklevel=2,
         )  # fmt: skip
     return posterior
@@ -205,7 +205,7 @@ def _begin(
 ) -> CaviRun:
     """The starts (leading axis) before their first iteration with all rows.
 
-    After stochastic steps, only the best start; if Ctrl-C ended them, with its bound.
+    After stochastic steps: only the best start. If Ctrl-C ended these steps, it has its bound.
     """
     problem, size = task.problem, 1 << int(max_iter).bit_length()
     num_rows = problem.table.num_rows
@@ -222,14 +222,14 @@ def _begin(
         task.listener("cavi, batches", done, num_steps, "")
     runs, bounds = _AFTER_BATCHES(running.q, problem.standard_prior, problem.rows, size=size)
     best = int(np.nanargmax(bounds)) if np.isfinite(bounds).any() else 0
-    # Only after Ctrl-C: an iteration would find no gain over the bound of the q that it begins with, and settle.
+    # Only after Ctrl-C. Otherwise the first iteration would find no gain over the bound of its q, and settle.
     if stop.is_set():
         runs = runs._replace(state=runs.state._replace(elbo=bounds))
     return jax.tree.map(lambda leaf: leaf[best : best + 1], runs)
 
 
 def _run(runs: CaviRun, task: Task, tol: float, max_iter: int, stop: Event) -> tuple[CaviRun, bool]:
-    """Iterate with all rows, some at a time, until every start has settled or is cut off; whether Ctrl-C cut it."""
+    """Iterate with all rows, in blocks, until every start settles or reaches `max_iter`; whether Ctrl-C stopped it."""
     problem, limit, size = task.problem, 0, 16
     while limit < max_iter and not stop.is_set():
         limit, size = min(limit + size, max_iter), 2 * size
@@ -254,7 +254,7 @@ def _from_starts(starts: Params, prior: Belief, rows: Rows, size: int) -> CaviRu
 
 
 def _after_batches(q: Belief, prior: Belief, rows: Rows, size: int) -> tuple[CaviRun, Float[Array, "S"]]:
-    """Each start's q(θ), and its bound on all rows."""
+    """q(θ) of each start, and its bound on all rows."""
 
     def one(q):
         return _blank(q, rows, size), step(KERNELS["cavi"], jr.key(0), q, prior, rows)[1].objective
@@ -263,7 +263,7 @@ def _after_batches(q: Belief, prior: Belief, rows: Rows, size: int) -> tuple[Cav
 
 
 def _ascend(runs: CaviRun, prior: Belief, rows: Rows, tol, limit) -> CaviRun:
-    """CAVI from each start (leading axis), to its end or to the limit."""
+    """CAVI from each start (leading axis), until it settles or reaches the limit."""
 
     def iterate(run: CaviRun) -> CaviRun:
         state = run.state

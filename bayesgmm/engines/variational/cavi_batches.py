@@ -1,4 +1,4 @@
-"""CAVI's stochastic beginning: steps on random batches of rows (Hoffman, Blei, Wang & Paisley 2013)."""
+"""The stochastic phase of CAVI: steps on random batches of rows (Hoffman, Blei, Wang & Paisley 2013)."""
 
 from typing import NamedTuple
 
@@ -20,28 +20,28 @@ DELAY, FORGETTING = 10.0, 0.7
 """Step t moves the statistics by a share of ``(t + DELAY)^-FORGETTING``."""
 CAVI = KERNELS["cavi"]._replace(prior_term=no_term)
 FIRST = CAVI._replace(score=log_joint_scorer)
-"""The first q(θ) from a θ: z is averaged as in EM."""
+"""Gives the first q(θ) from a θ: z is averaged as in EM."""
 
 
 class Running(NamedTuple):
-    """q(θ), and the running average of statistics that it rests on."""
+    """q(θ), and the running average of the statistics behind it."""
 
     q: Belief
     stats: Stats
 
 
 class Averaged(NamedTuple):
-    """A prior whose posterior rests on a running average of the statistics of batches."""
+    """A prior whose posterior uses a running average of the batch statistics."""
 
     prior: Belief
     past: Stats
     move: Float[Array, ""]
     """How far the average moves towards the next batch."""
     share: Float[Array, ""]
-    """Rows in all per row of a batch."""
+    """Ratio of all rows to the rows of a batch."""
 
     def average(self, seen: Stats) -> Stats:
-        """The average after a batch, which counts as if it were all rows."""
+        """The average after a batch. The batch counts as if it were all rows."""
         return _pool(_weigh(self.past, 1.0 - self.move), _weigh(seen, self.move * self.share))
 
     def update(self, seen: Stats) -> Belief:
@@ -90,7 +90,7 @@ def _weigh(stats: Stats, weight) -> Stats:
 
 
 def _pool(one: Stats, two: Stats) -> Stats:
-    """Statistics of two sets of rows together (Chan, Golub & LeVeque 1983)."""
+    """Combined statistics of two sets of rows (Chan, Golub & LeVeque 1983)."""
     counts = one.counts + two.counts
     share = two.counts / jnp.where(counts > 0, counts, 1.0)
     apart = two.means - one.means

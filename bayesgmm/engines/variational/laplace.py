@@ -1,4 +1,4 @@
-"""Laplace's approximation: a Gaussian at the posterior's mode in unconstrained coordinates (Tierney & Kadane 1986)."""
+"""Laplace approximation: a Gaussian at the posterior mode in unconstrained coordinates (Tierney & Kadane 1986)."""
 
 import math
 from dataclasses import dataclass
@@ -32,15 +32,15 @@ from bayesgmm.sweep.likelihood import log_likelihood
 from bayesgmm.sweep.rows import Rows
 
 STATIONARY = 1e-3
-"""Square of Newton's decrement, twice what the log density has still to gain, below which a point is a mode."""
+"""Squared Newton decrement below which a point is a mode; it is twice the remaining gain of the log density."""
 
 
 @dataclass(frozen=True, repr=False)
 class LaplacePosterior(ApproximatePosterior):
-    """Independent draws from the Gaussian at the mode, taken back to θ."""
+    """Independent draws from the Gaussian at the mode, transformed back to θ."""
 
     log_evidence: float
-    """``log p(x)`` by Laplace's method, all constants kept, of one of the K! numberings of the components."""
+    """``log p(x)`` by Laplace's method, with all constants, for one of the K! labellings of the components."""
 
     def _title(self) -> str:
         return f"Laplace: {self.n_components} components, log evidence {self.log_evidence:.3f}; {self._trust()}"
@@ -59,19 +59,20 @@ def fit_laplace(
     dtype: str = "float64",
     progress_bar: Progress = None,
 ) -> LaplacePosterior:
-    """Approximate the posterior by a Gaussian at its mode, in the coordinates in which NUTS moves.
+    """Approximate the posterior by a Gaussian at its mode, in the coordinates of NUTS.
 
-    EM finds the mode's basin (the best of sixteen starts; a weak conjugate prior stands in for one that EM cannot climb under,
-    as with a Dirichlet concentration below 1); Newton's method, by SciPy's trust region, the mode of the density
-    over unconstrained coordinates, which is not EM's: a change of coordinates moves a mode. The Gaussian has minus the inverse
-    Hessian there as its covariance, from second derivatives of the one pass over the data.
+    EM finds the basin of the mode (the best of sixteen starts). If EM cannot ascend under the prior, as with a
+    Dirichlet concentration below 1, it uses a weak conjugate prior instead. Newton's method (trust region of SciPy)
+    then finds the mode of the density over unconstrained coordinates. It differs from the mode of EM, because a change
+    of coordinates moves a mode. The covariance of the Gaussian is minus the inverse Hessian there, from second
+    derivatives of the one pass over the data.
 
     Parameters
     ----------
     x, n_components, covariance_type, prior, reference, dtype, progress_bar
         As for `sample_gibbs`.
     num_samples, num_chains
-        Independent draws, in the shape that the samplers have.
+        Independent draws, in the shape (chain, draw) of the samplers.
     seed
         int or JAX key.
 
@@ -106,9 +107,9 @@ def _approximate(task: Task) -> Approximated:
 
 
 def log_mass(params: Params, problem: Problem) -> float:
-    """What Laplace's method gives for ``log p(x)`` from the mode that lies uphill of a θ (in the user's units) alone.
+    """``log p(x)`` by Laplace's method from a single mode: the one that Newton's method reaches from θ (user's units).
 
-    Call inside ``dtypes.scope``. The difference between two modes is the log ratio of their shares of the posterior.
+    Call it inside ``dtypes.scope``. The difference between two modes is the log ratio of their posterior shares.
 
     Raises
     ------
@@ -147,11 +148,12 @@ def _mode(template: Params, problem: Problem) -> tuple[np.ndarray, float, np.nda
             raise ValueError("the Hessian is not finite")
         decrement = np.linalg.solve(factor, gradient(found.x)[1])
         if not (decrement**2).sum() < STATIONARY:
-            raise ValueError(f"the slope is not 0 there: Newton's decrement is {np.sqrt((decrement**2).sum()):.2g}")
+            raise ValueError(f"the gradient is not 0: the Newton decrement is {np.sqrt((decrement**2).sum()):.2g}")
     except (np.linalg.LinAlgError, ValueError) as error:
         raise FitError(
-            f"No Gaussian fits the posterior at its mode ({error}): it is flat in some direction, or a covariance is singular "
-            "to working precision. Ask for fewer components, use dtype='float64', or sample the posterior (sample_gibbs)."
+            f"No Gaussian fits the posterior at its mode ({error}). The posterior is flat in some direction, or a "
+            "covariance is singular to working precision. Use fewer components, use dtype='float64', or sample the "
+            "posterior (sample_gibbs)."
         ) from None
     return found.x, float(found.fun), factor
 
@@ -183,4 +185,4 @@ _THETA = Program(_theta)
 _SLOPE = Program(lambda *args: jax.value_and_grad(_potential)(*args))
 _CURVATURE = Program(lambda *args: jax.hessian(_potential)(*args))
 _DRAWS = Program(_draws)
-LAPLACE = Engine("laplace", "Laplace's approximation at the mode", fit_laplace, DRAW_SETTINGS, families=CONJUGATE)
+LAPLACE = Engine("laplace", "Laplace approximation at the mode", fit_laplace, DRAW_SETTINGS, families=CONJUGATE)

@@ -1,7 +1,7 @@
-"""Stochastic variational inference with NumPyro's guides, over the coordinates in which NUTS moves.
+"""Stochastic variational inference with NumPyro guides, in the coordinates of NUTS.
 
-The target is the marginal posterior, z summed out by one pass over the rows, or over a random batch of them (Hoffman et
-al. 2013; Kucukelbir et al. 2017). Any guide of NumPyro that is a density over unconstrained coordinates serves.
+The target is the marginal posterior. One pass over the rows, or over a random batch of them, integrates z out (Hoffman
+et al. 2013; Kucukelbir et al. 2017). Any NumPyro guide that is a density over unconstrained coordinates can be used.
 """
 
 import math
@@ -47,19 +47,19 @@ GUIDES: dict[str, Callable] = {
     "dense": autoguide.AutoMultivariateNormal,
     "flow": autoguide.AutoIAFNormal,
 }
-"""From the poorest to the richest: independent coordinates, a few shared directions, all correlations, autoregressive flows."""
+"""By flexibility: independent coordinates, a few shared directions, all correlations, autoregressive flows."""
 BLOCK = 100
-"""Steps between two looks at the outside world."""
+"""Steps between two progress reports (and checks for Ctrl-C)."""
 FLOW_SPREAD = 0.1
-"""A flow begins at N(0, 1) in each of its coordinates; these count so much of θ's, as the other guides' first spread does."""
+"""Scale of flow coordinates in those of θ. A flow begins at N(0, 1), so this is the first spread of other guides."""
 
 
 class Recipe(NamedTuple):
-    """What is compiled into a run."""
+    """Static settings, compiled into a run."""
 
     guide: Callable
     spread: float
-    """What a guide's coordinate counts of θ's; both are 0 at the start."""
+    """Scale of the guide coordinates in those of θ; both are 0 at the start."""
     num_steps: int
     learning_rate: float
     num_particles: int
@@ -70,15 +70,15 @@ class Recipe(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class StochasticPosterior(ApproximatePosterior):
-    """Independent draws from the guide that the steps ended at."""
+    """Independent draws from the guide after the last step."""
 
     guide: str
     elbo: float
-    """``E_q[log p(x, θ) - log q(θ)]``, all constants kept: a lower bound on ``log p(x)``, estimated from the draws."""
+    """``E_q[log p(x, θ) - log q(θ)]``, with all constants: a lower bound on ``log p(x)``, estimated from draws."""
     elbo_error: float
-    """Its Monte Carlo standard error."""
+    """Monte Carlo standard error of ``elbo``."""
     trace: np.ndarray
-    """Estimates of the ELBO, one per step, noisy; up to the constants that ``elbo`` has."""
+    """Noisy estimates of the ELBO, one per step, without the constants in ``elbo``."""
 
     def _title(self) -> str:
         return (
@@ -108,38 +108,39 @@ def fit_svi(
 ) -> StochasticPosterior:
     """Approximate the posterior by stochastic gradient steps on the ELBO of a guide.
 
-    Adam, with a step size that falls to a hundredth by the end (``numpyro.optim.Adam``), from a guide around the start.
+    The steps use Adam (``numpyro.optim.Adam``), with a step size that falls to a hundredth by the end. The guide begins
+    around the start.
 
     Parameters
     ----------
     x, n_components, covariance_type, prior, reference, dtype, progress_bar
         As for `sample_nuts`.
     guide
-        ``"normal"``, ``"low_rank"``, ``"dense"``, ``"flow"`` (`GUIDES`), or a callable that makes a guide of a model, as
-        NumPyro's ``AutoContinuous`` classes do, takes ``init_loc_fn``, and whose posterior can be drawn from and has a density.
-        The model's coordinates are 0 at the start.
+        ``"normal"``, ``"low_rank"``, ``"dense"``, ``"flow"`` (`GUIDES`), or a callable that makes a guide from a model,
+        as the ``AutoContinuous`` classes of NumPyro do. It must take ``init_loc_fn``. Its posterior must allow draws
+        and have a density. The coordinates of the model are 0 at the start.
     batch_size
-        Rows of each step, drawn at random; None for all of them.
+        Rows of each step, drawn at random; None for all rows.
     num_steps, learning_rate, num_particles
-        Steps, the first step size, and draws from the guide per step.
+        Number of steps, initial step size, and draws from the guide per step.
     num_samples, num_chains
-        Independent draws from the guide, in the shape that the samplers have.
+        Independent draws from the guide, in the shape (chain, draw) of the samplers.
     seed
         int or JAX key.
     init
-        As for `sample_gibbs`, for one start.
+        As for `sample_gibbs`, with one start.
 
     Returns
     -------
     StochasticPosterior
-        With Ctrl-C, from the guide as it stood, and ``interrupted`` set.
+        After Ctrl-C: draws from the current guide, with ``interrupted`` set.
 
     Raises
     ------
     DataError, PriorError, ArgumentError
         Before the run, if an input cannot be used.
     FitError
-        If the steps led to an ELBO that is not finite.
+        If the ELBO becomes infinite or NaN.
     """
     _check_arguments(guide, num_steps, num_particles, batch_size, learning_rate)
     arguments = Arguments(
@@ -197,7 +198,7 @@ def _approximate(
 
 
 def _run(state: Any, arguments: tuple[Params, Belief, Rows], recipe: Recipe, listener: Listener) -> Any:
-    """The guide's state after its steps, and the estimates of the ELBO; Ctrl-C ends them early."""
+    """The state of the guide after its steps, and the estimates of the ELBO; Ctrl-C ends the steps early."""
     trace: list[float] = []
     with interruptible() as stop:
         while len(trace) < recipe.num_steps and not stop.is_set():
@@ -211,25 +212,25 @@ def _run(state: Any, arguments: tuple[Params, Belief, Rows], recipe: Recipe, lis
 
 
 def _standard_error(values: np.ndarray) -> float:
-    """Of the mean; NaN, shown as a dash, for a single value."""
+    """Standard error of the mean; NaN, shown as a dash, for a single value."""
     return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
 
 
 def _begin(key: Any, keys: Any, arguments: tuple[Params, Belief, Rows], recipe: Recipe, name: str) -> Any:
-    """The guide's first state, once it is known that the guide can be drawn from: the draws are traced, not made."""
+    """The initial state of the guide. Tracing the draws, without running them, checks that the guide allows draws."""
     try:
         state = _START(key, *arguments, recipe=recipe)
         jax.eval_shape(partial(_draws, recipe=recipe), keys, state, *arguments)
     except (AttributeError, NotImplementedError, TypeError) as error:
         raise ArgumentError(
-            f"The guide {name} cannot serve ({type(error).__name__}: {error}). It must be an AutoContinuous whose "
-            "get_posterior() can be drawn from and has a log density, such as AutoMultivariateNormal or AutoIAFNormal."
+            f"The guide {name} cannot be used ({type(error).__name__}: {error}). It must be an AutoContinuous. Its "
+            "get_posterior() must allow draws and have a log density. Try AutoMultivariateNormal or AutoIAFNormal."
         ) from None
     return state
 
 
 def _story(start: Position, spread: float, prior: Belief, rows: Rows, batch_size: int, num_rows: int) -> None:
-    """The marginal posterior as a NumPyro model of unconstrained θ, less the start's, in units of `spread`."""
+    """The marginal posterior as a NumPyro model of unconstrained θ minus the start, in units of `spread`."""
     sites: Any = {
         site: numpyro.sample(site, dist.ImproperUniform(dist.constraints.real, (), jnp.shape(value)))
         for site, value in start.items()
@@ -265,7 +266,7 @@ def _start(key, start: Params, prior: Belief, rows: Rows, recipe: Recipe):
 
 def _block(state, count: Int[Array, ""], start: Params, prior: Belief, rows: Rows, recipe: Recipe):
     svi = _svi(recipe, start, prior, rows)[0]
-    svi.init(jr.key(0))  # learns its settings; the compiler drops what it computes
+    svi.init(jr.key(0))  # gives the object its settings; the compiler drops the unused results
 
     def turn(i, carry):
         state, losses = carry
@@ -276,7 +277,7 @@ def _block(state, count: Int[Array, ""], start: Params, prior: Belief, rows: Row
 
 
 def _draws(keys, state, start: Params, prior: Belief, rows: Rows, recipe: Recipe):
-    """Draws of θ, their log-likelihoods, and the log ratios of posterior to guide, up to the prior's constant."""
+    """Draws of θ, their log-likelihoods, and the log ratios of posterior to guide, up to the constant of the prior."""
     svi, guide, position = _svi(recipe, start, prior, rows)
     svi.init(jr.key(0))
     fitted = svi.get_params(state)
@@ -298,7 +299,7 @@ _BLOCK = Program(_block, static=("recipe",))
 _DRAWS = Program(_draws, static=("recipe",))
 SVI_ENGINE = Engine(
     "svi",
-    "stochastic variational inference (a guide with all correlations)",
+    "stochastic variational inference (guide with all correlations)",
     fit_svi,
     DRAW_SETTINGS,
     families=CONJUGATE,

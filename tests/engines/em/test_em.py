@@ -6,7 +6,7 @@ import pytest
 from oracles import twins
 
 import bayesgmm as bg
-from bayesgmm.engines.em import ascent as drivers
+from bayesgmm.engines.em import ascent
 from bayesgmm.errors import (
     ArgumentError,
     CollapseError,
@@ -27,7 +27,7 @@ def two_clusters(rng, n=200):
 
 @pytest.mark.parametrize(("name", "k"), MCLUST)
 def test_mclusts_optimum_is_ours_from_its_own_estimate(truth, reference_data, name, k):
-    """From mclust's own estimate at tolerance 1e-12 our EM stays there: same log-likelihood, BIC, ICL and θ."""
+    """Started at mclust's estimate (tolerance 1e-12), EM stays there: same log-likelihood, BIC, weights and means."""
     entry = truth("mclust")["data"][name]
     theirs = next(p for p in entry["params"] if p["G"] == k)
     x = reference_data[name].to_numpy()
@@ -112,7 +112,7 @@ def test_objective_never_falls(reference_data, algorithm, prior):
 
 
 def test_map_is_the_maximum_of_the_stated_objective(reference_data):
-    """No Jacobian, constants included: the objective, recomputed by scipy, is highest at the fit."""
+    """The objective, recomputed with SciPy, is largest at the fit; it has no Jacobian and all constants."""
     x = reference_data["faithful"].to_numpy()
     prior = bg.Prior(bg.Dirichlet(2.0), bg.NormalInverseWishart([3.5, 70], 0.05, 5, [[0.3, 0], [0, 80]]))
     fit = bg.fit_em(x, 2, prior=prior, tol=1e-10)
@@ -162,7 +162,7 @@ def test_one_component_is_the_sample_mean_and_covariance(reference_data):
 
 @pytest.mark.slow
 def test_slow_convergence_is_not_taken_for_convergence():
-    """Overlapping clusters, where a one-step rule stops at 0.41/0.59 though the answer is near 0.25/0.75."""
+    """Overlapping clusters: a rule on one step stops at weights 0.41/0.59, but the optimum is near 0.25/0.75."""
     rng = np.random.default_rng(8)
     x = np.concatenate([rng.normal(0, 1, 500), rng.normal(2, 1, 1500)])[:, None]
     start = {"weights_init": [0.5, 0.5], "means_init": [[0.9], [1.6]], "covariances_init": [[[1.0]], [[1.0]]]}
@@ -191,9 +191,9 @@ def test_single_precision(rng):
 
 
 def test_many_rows_and_few_rows_take_the_same_road(rng):
-    """Above `BATCHED_ROWS` starts run one by one, in chunks and in blocks of iterations: the answer is the same."""
+    """Above `BATCHED_ROWS` starts run one by one, in chunks and in blocks of iterations; the estimate is the same."""
     x = np.concatenate([two_clusters(rng, 6000)] * 2)
-    assert len(x) > drivers.BATCHED_ROWS
+    assert len(x) > ascent.BATCHED_ROWS
     start = {"means_init": [[0.0, 0.0], [4.0, 1.0]]}
     fit = bg.fit_em(x, 2, **start, accelerate=False)
     params = (np.full(2, 0.5), np.array(start["means_init"]), np.array([np.cov(x.T, bias=True)] * 2))
@@ -235,7 +235,7 @@ def test_stopping_early_is_said(reference_data):
 
 
 def test_nan_is_never_converged():
-    settled = drivers._settled
+    settled = ascent._settled
     nan = np.float64(np.nan)
     for accelerate in (False, True):
         assert not settled(nan, nan, nan, 1e-6, 1e-16, accelerate)
@@ -259,11 +259,11 @@ def test_classification_em_states_both_likelihoods(reference_data):
 
 def test_a_second_fit_compiles_nothing(reference_data):
     bg.fit_em(reference_data["faithful"], 2)
-    before = drivers._CLIMB.num_compilations
+    before = ascent._ASCEND.num_compilations
     bg.fit_em(reference_data["faithful"].to_numpy() * 2, 2, max_iter=500, tol=1e-5, seed=9)
-    assert drivers._CLIMB.num_compilations == before
+    assert ascent._ASCEND.num_compilations == before
     bg.fit_em(reference_data["faithful"], 3)
-    assert drivers._CLIMB.num_compilations <= before + 1
+    assert ascent._ASCEND.num_compilations <= before + 1
 
 
 def test_same_seed_same_fit_and_keys_work_too(reference_data):
@@ -339,7 +339,7 @@ def test_counts_are_integers(value):
 
 
 def test_single_precision_does_not_claim_what_it_cannot_see(rng):
-    """Gains of 1e-6 are below the rounding of a float32 log-likelihood: at rest is not converged."""
+    """Gains of 1e-6 are below the rounding error of a float32 log-likelihood: zero gain is not convergence."""
     with pytest.warns(NotConvergedWarning, match="float64"):
         fit = bg.fit_em(two_clusters(rng), 2, dtype="float32", n_init=1)
     assert not fit.converged
@@ -353,7 +353,7 @@ def test_single_precision_resolves_a_tight_cluster(rng):
 
 @pytest.mark.parametrize("width", [1.0, 10.0, 100.0])
 def test_a_small_gain_after_a_large_one_is_not_convergence(reference_data, width):
-    """From a badly scaled start the first gain is huge and the next tiny, at a saddle: the climb must go on."""
+    """From a badly scaled start the first gain is huge and the next is tiny, at a saddle: EM must continue."""
     x = reference_data["faithful"].to_numpy()
     means = x.mean(axis=0) + np.array([[-0.05], [0.05]]) * x.std(axis=0)
     fit = bg.fit_em(x, 2, means_init=means, covariances_init=[np.cov(x.T) * width] * 2)
@@ -387,7 +387,7 @@ def test_default_prior_is_ready_for_use(reference_data):
 
 @pytest.mark.parametrize("name", ["EII", "VVI", "EEE", "VEV", "VVV"])
 def test_acceleration_ends_where_plain_em_ends_and_sooner(rng, name):
-    """Overlapping clusters, same start: no lower, to 1e-5, in fewer turns; and the objective never falls."""
+    """Overlapping clusters, same start: at most 1e-5 lower, in fewer iterations; the objective never falls."""
     x = np.concatenate([rng.normal(size=(300, 2)), rng.normal(size=(300, 2)) * [1.0, 0.6] + [1.6, 0.3]])
     start = {"covariance_type": name, "means_init": [[0.0, 0.0], [2.0, 0.5]]}
     quick = bg.fit_em(x, 2, **start)
@@ -403,7 +403,7 @@ def test_short_runs_keep_the_best_and_say_what_was_pruned(reference_data):
     assert table["hits"].sum() == 40
     assert "pruned" in set(table["status"])
     assert table["objective"].iloc[0] == pytest.approx(fit.objective)
-    assert fit.log_likelihood == pytest.approx(-180.185477, abs=1e-5)  # mclust's
+    assert fit.log_likelihood == pytest.approx(-180.185477, abs=1e-5)  # mclust's value
 
 
 @pytest.mark.parametrize("init", ["auto", "k-means++", "random", "hierarchical"])
@@ -425,7 +425,7 @@ def test_warm_start_from_a_fit(reference_data):
 
 
 def test_clusters_far_from_the_origin_and_tight_keep_their_digits(rng):
-    """Relative width 1e-5, then an offset of 1e8: as many digits as the data hold."""
+    """Relative width 1e-5, then an offset of 1e8: the estimates keep the digits that the data hold."""
     x = np.concatenate([rng.normal(size=(200, 2)) * 1e-5, rng.normal(size=(200, 2)) * 1e-5 + 1.0])
     fit = bg.fit_em(x, 2)
     for k, rows in enumerate((x[:200], x[200:])):
@@ -437,7 +437,7 @@ def test_clusters_far_from_the_origin_and_tight_keep_their_digits(rng):
 
 @pytest.mark.parametrize(("width", "offset"), [(1e-5, 0.0), (1.0, 1e8), (1e-2, 1e6)])
 def test_twelve_digits_are_kept_or_as_many_as_scikit_learn_keeps(rng, width, offset):
-    """Clusters far apart, labels known: the exact answer is each cluster's moments, in extended precision."""
+    """Distant clusters with known labels: the exact answer is each cluster's moments, in extended precision."""
     from sklearn.mixture import GaussianMixture
 
     labels = np.repeat([0, 1, 2], 1000)
@@ -454,11 +454,11 @@ def test_twelve_digits_are_kept_or_as_many_as_scikit_learn_keeps(rng, width, off
         warnings.simplefilter("ignore")
         peer.fit(x)
     ours, theirs = (np.abs(found - exact).max() / exact.max() for found in (fit.params.covariances, peer.covariances_))
-    assert ours < max(4 * theirs, 1e-12)  # the moments route promises twelve digits, and is left where it has fewer
+    assert ours < max(4 * theirs, 1e-12)  # the moments route is used only where it keeps twelve digits
 
 
 def test_agglomeration_merges_what_raises_the_criterion_least(rng):
-    """Against a slow twin that tries every pair at every turn (Banfield & Raftery 1993)."""
+    """Against a slow reference that tries every pair at every step (Banfield & Raftery 1993)."""
     from bayesgmm.engines.divisions import _agglomerate
 
     x = rng.normal(size=(25, 2)) @ [[1.0, 0.4], [0.0, 0.3]]
@@ -482,7 +482,7 @@ def test_agglomeration_merges_what_raises_the_criterion_least(rng):
 
 @pytest.mark.slow
 def test_programs_that_are_let_go_give_their_memory_back(monkeypatch):
-    """Linux grants a process 65,530 memory maps, a program takes hundreds, and LLVM dies without."""
+    """Linux allows 65,530 memory maps per process; a program takes hundreds, and LLVM crashes when none is left."""
     from pathlib import Path
 
     from bayesgmm.runtime.programs import Program

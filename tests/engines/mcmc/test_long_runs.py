@@ -1,4 +1,4 @@
-"""Heavier statistical runs: `make test-slow`. BAYESGMM_EFFORT scales their length; .ci/run uses a small one."""
+"""Longer statistical runs, for `make test-slow`. BAYESGMM_EFFORT scales their length; .ci/run uses a small value."""
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ def test_long_geweke():
 
 
 def calibration_ranks(kernel, replicates, num_draws=99, thin=8, num_rows=12, dim=2, k=2):
-    """Ranks of θ's label-invariant quantities among posterior draws (Talts et al. 2018), shape (replicate, quantity)."""
+    """Ranks of label-invariant quantities of θ among posterior draws (Talts et al. 2018), (replicate, quantity)."""
     prior = bg.Prior(bg.Dirichlet(2.0), bg.NormalInverseWishart(0.5, 0.5, dim + 3.0, 1.0)).expand(k, dim)
     with jax.enable_x64(True):
         belief = jax.tree.map(jnp.asarray, prior)
@@ -50,7 +50,7 @@ def calibration_ranks(kernel, replicates, num_draws=99, thin=8, num_rows=12, dim
                 params, _ = jax.lax.scan(lambda p, key: (step(kernel, key, p, belief, data)[0], None), params, keys)
                 return params, quantities(params, x)
 
-            # Starting at the truth is starting in the posterior: no warm-up is needed, and none can hide a fault.
+            # The true θ is an exact posterior draw: a chain from it needs no warm-up, which could hide an error.
             _, draws = jax.lax.scan(turn, truth, jr.split(key_chain, num_draws))
             return (draws < quantities(truth, x)).sum(axis=0)
 
@@ -82,7 +82,7 @@ def test_calibration_catches_a_wrong_kernel():
 @pytest.mark.parametrize("engine", ["gibbs", "nuts"])
 @pytest.mark.parametrize("family", CONJUGATE)
 def test_every_exact_engine_is_calibrated_in_every_family(family, engine):
-    """The public calls, from standardising to labelling, on few rows in unequal units: no posterior is less Gaussian."""
+    """The public calls, from standardising to relabelling, on few rows in unequal units: a non-Gaussian posterior."""
     x = np.random.default_rng(0).normal([0.0, 400.0], [1.0, 100.0], (8, 2))
     prior = bg.Prior(
         bg.Dirichlet(2.0), bg.NormalInverseWishart([0.0, 400.0], 0.5, 6.0, [[2.0, 80.0], [80.0, 20_000.0]])
@@ -123,9 +123,9 @@ def test_other_priors_and_tempering_are_calibrated(engine, components, family, o
 
 
 def test_engines_agree_on_iris(reference_data):
-    """Four features, two components, default prior: long runs of both samplers on every label-invariant quantity.
+    """Four features, two components, default prior: long runs of both samplers, every label-invariant quantity.
 
-    Three components are another matter: that posterior has several modes, and Gibbs crosses between them too seldom.
+    With three components the posterior has several modes, and Gibbs moves between them too seldom.
     """
     x = reference_data["iris"]
     gibbs = bg.sample_gibbs(x, 2, num_samples=int(20_000 * EFFORT), seed=1)

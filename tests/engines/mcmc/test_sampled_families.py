@@ -1,4 +1,4 @@
-"""Samplers of restricted covariances: against enumeration, against each other, and what stays restricted."""
+"""Samplers of restricted covariances: against enumeration and against each other; draws stay in the family."""
 
 import jax
 import numpy as np
@@ -20,7 +20,7 @@ RESTRICTED = [name for name in CONJUGATE if name != "VVV"]
 
 
 def coassignment(posterior, x):
-    """P(z_i = z_j | θ) for the pairs of rows, (chain, draw, pair)."""
+    """P(z_i = z_j | θ) for each pair of rows, (chain, draw, pair)."""
     weights, means, trils = posterior.params
     white = np.linalg.solve(trils[:, :, None], (x[:, None] - means[:, :, None])[..., None])[..., 0]
     log_scale = np.log(np.diagonal(trils, axis1=-2, axis2=-1)).sum(axis=-1)
@@ -31,7 +31,7 @@ def coassignment(posterior, x):
 
 
 def test_twin_of_the_evidence_is_the_free_familys():
-    """The twin's formula for VVV is the one that the other tests use."""
+    """The reference formula for VVV equals the normal-inverse-Wishart evidence of the other tests."""
     z = np.array([0, 0, 1, 0, 1, 1])
     parts = {name: HYPER[name] for name in ("loc", "strength", "df", "scale")}
     expected = sum(twins.log_evidence_niw(FEW[z == k], **parts) for k in range(2))
@@ -45,7 +45,7 @@ def test_twin_of_the_evidence_is_the_free_familys():
     + [pytest.param(bg.sample_nuts, name, marks=SOME) for name in RESTRICTED],
 )
 def test_posterior_of_z_is_that_of_all_labelings(engine, family):
-    """Units differ between the features, so that a family meant in standardised coordinates would be found out."""
+    """The features have different scales, so a family applied in standardised coordinates would fail."""
     labelings, probabilities, _ = twins.enumerate_labelings(FEW, 2, **HYPER, family=family)
     posterior = engine(FEW, 2, covariance_type=family, prior=PRIOR, num_warmup=500, num_samples=2500, seed=3)
     draws = coassignment(posterior, FEW)
@@ -56,7 +56,7 @@ def test_posterior_of_z_is_that_of_all_labelings(engine, family):
 
 @pytest.mark.parametrize("family", RESTRICTED)
 def test_prior_draws_have_the_stated_moments(family):
-    """E[σ²] = b / (a - 1) of the inverse-gamma, E[Σ] = scale / (df - D - 1) of the inverse-Wishart; μ | Σ as stated."""
+    """Inverse-gamma: E[σ²] = b / (a - 1). Inverse-Wishart: E[Σ] = scale / (df - D - 1). Normal: moments of μ | Σ."""
     prior = bg.Prior(bg.Dirichlet(2.0), PRIOR.components._replace(df=12.0)).expand(3, 2)
     with jax.enable_x64(True):
         belief = jax.tree.map(jax.numpy.asarray, within_family(prior, FAMILIES[family], 3, 2)[0])

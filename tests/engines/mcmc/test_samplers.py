@@ -1,4 +1,4 @@
-"""Gibbs and NUTS: against enumeration, against each other, against JAGS and bayesm, and against the forward simulator."""
+"""Gibbs and NUTS: against enumeration, each other, JAGS, bayesm and forward simulation."""
 
 import jax
 import jax.random as jr
@@ -24,7 +24,7 @@ from bayesgmm.sweep.likelihood import expected_statistics
 
 
 def coassignment(posterior, x):
-    """P(z_i = z_j | θ) for the pairs of rows, (chain, draw, pair)."""
+    """P(z_i = z_j | θ) for each pair of rows, (chain, draw, pair)."""
     weights, means, trils = posterior.params
     score = np.log(weights)[:, :, None] - 0.5 * ((x - means[:, :, None, :, 0]) / trils[:, :, None, :, 0, 0]) ** 2
     score = score - np.log(trils[:, :, None, :, 0, 0])
@@ -35,7 +35,7 @@ def coassignment(posterior, x):
 
 @pytest.mark.parametrize("engine", [bg.sample_gibbs, bg.sample_nuts])
 def test_posterior_of_z_is_that_of_all_labelings(engine):
-    """Oracle by enumeration: θ integrated out, all K^N labelings summed; compared on P(z_i = z_j | x)."""
+    """Exact by enumeration: θ is integrated out and all K^N labelings are summed; compare P(z_i = z_j | x)."""
     labelings, probabilities, _ = twins.enumerate_labelings(TINY, 2, **TINY_PRIOR)
     posterior = engine(TINY, 2, prior=prior_of(**TINY_PRIOR), num_warmup=500, num_samples=2500, seed=3)
     draws = coassignment(posterior, TINY)
@@ -45,13 +45,13 @@ def test_posterior_of_z_is_that_of_all_labelings(engine):
 
 
 def test_geweke_joint_distribution():
-    """Forward draws of (θ, x) and the chain that alternates θ | x with x | θ have one distribution (Geweke 2004)."""
+    """Forward draws of (θ, x) and a chain that alternates θ | x and x | θ have the same distribution (Geweke 2004)."""
     z_scores = geweke(KERNELS["gibbs"])
     assert np.abs(z_scores).max() < 4.0, z_scores
 
 
 def test_geweke_catches_a_wrong_kernel():
-    """The negative control: a kernel whose θ-step forgets part of the prior must fail, and clearly."""
+    """Negative control: a kernel that draws θ with wrong degrees of freedom must fail clearly."""
 
     def forgetful(key, belief, present):
         component = belief.components
@@ -97,7 +97,7 @@ def test_old_faithful_under_bayesms_prior(truth, reference_data, engine):
     + [pytest.param(*pair, marks=SOME) for pair in ((bg.sample_nuts, 0), (bg.sample_gibbs, 0), (bg.sample_nuts, 1))],
 )
 def test_univariate_posteriors_are_jagss(truth, reference_data, engine, which):
-    """Waiting times K = 2 and galaxies K = 3 under JAGS's conjugate prior: predictive density and weights, label-free."""
+    """Waiting times (K = 2), galaxies (K = 3), conjugate prior: label-invariant quantities and predictive density."""
     reference = truth("posterior")["jags"][which]
     x = {"waiting_K2_NIG": "waiting", "galaxy26960_K3_NIG": "galaxy_corrected"}[reference["id"]]
     p = reference["prior"]
@@ -118,7 +118,7 @@ def test_univariate_posteriors_are_jagss(truth, reference_data, engine, which):
 
 @pytest.mark.slow
 def test_gibbs_and_nuts_agree_on_galaxies(reference_data):
-    """Three components, one prior, label-invariant quantities, tolerance from ESS."""
+    """Three components, one prior, label-invariant quantities; the ESS sets the tolerance."""
     prior = prior_of(1.0, 20.0, 0.1, 6.0, [[12.0]])
     one = invariants(bg.sample_gibbs(reference_data["galaxy_corrected"], 3, prior=prior, num_samples=4000, seed=1))
     two = invariants(bg.sample_nuts(reference_data["galaxy_corrected"], 3, prior=prior, num_samples=4000, seed=2))
@@ -127,7 +127,7 @@ def test_gibbs_and_nuts_agree_on_galaxies(reference_data):
 
 
 def test_map_em_gibbs_and_nuts_agree_on_old_faithful(reference_data):
-    """EM's mode beats every draw of either sampler, and their means differ by no more than Monte Carlo error."""
+    """EM's mode has a higher density than every draw; the samplers' means agree up to Monte Carlo error."""
     x = reference_data["faithful"]
     mode = bg.fit_em(x, 2, prior="default")
     runs = [engine(x, 2, seed=4, reference=mode) for engine in (bg.sample_gibbs, bg.sample_nuts)]
@@ -186,7 +186,7 @@ def test_a_second_run_compiles_nothing(reference_data):
 
 
 def test_empty_components_are_drawn_from_the_prior():
-    """Six rows, five components: Gibbs must keep going, with finite draws and weights that sum to one."""
+    """Six rows, five components: the draws of Gibbs are finite, and the weights sum to one."""
     posterior = bg.sample_gibbs(TINY, 5, num_warmup=100, num_samples=500, seed=0)
     assert all(np.isfinite(part).all() for part in posterior.params)
     np.testing.assert_allclose(posterior.params.weights.sum(axis=-1), 1.0)
@@ -212,7 +212,7 @@ def test_starts(reference_data, init):
 
 @pytest.mark.slow
 def test_chains_from_distinct_basins(reference_data):
-    """Galaxies have several modes: each chain starts at one of its own, the highest first. One component has one."""
+    """Galaxies have several modes: each chain starts at a different one, the highest first. K = 1 has one mode."""
     x = reference_data["galaxy_corrected"]
     posterior = bg.sample_gibbs(x, 3, init="basins", num_warmup=0, num_samples=5, num_chains=3, seed=1)
     heights = (posterior.log_likelihood + posterior.log_prior)[:, 0]
@@ -283,7 +283,7 @@ def test_all_bits_of_a_seed_count():
 
 @pytest.mark.slow
 def test_labels_kept_give_the_same_posterior():
-    """z drawn one by one between moves of θ, by NumPyro: against enumeration on `TINY`."""
+    """NumPyro draws each z_n between updates of θ; against enumeration on `TINY`."""
     labelings, probabilities, _ = twins.enumerate_labelings(TINY, 2, **TINY_PRIOR)
     posterior = bg.sample_nuts(
         TINY, 2, prior=prior_of(**TINY_PRIOR), num_warmup=400, num_samples=2500, seed=3, likelihood="labels"
@@ -297,20 +297,20 @@ def test_labels_kept_give_the_same_posterior():
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["diag", "full"])
 def test_mass_matrix_starts_from_ems_information(rng, family):
-    """With one component nothing is missing: the complete-data information is the posterior's own curvature."""
+    """With one component z is known: the complete-data information is the curvature of the log posterior."""
     x = rng.normal(size=(50, 2)) * [1.0, 20.0]
     with jax.enable_x64(True):
         problem = prepare(x, 1, "default", covariance_type=family)
-        params = problem.belief.update(expected_statistics(random_params(rng, 1, 2), problem.rows)).mode(
+        params = problem.standard_prior.update(expected_statistics(random_params(rng, 1, 2), problem.rows)).mode(
             random_params(rng, 1, 2)
         )
-        params = problem.belief.components.project(params)
-        flat, rebuild = ravel_pytree(coordinates.unconstrain(params, problem.belief))
-        curvature = jax.hessian(lambda u: coordinates.potential(rebuild(u), problem.belief, problem.rows))(flat)
+        params = problem.standard_prior.components.project(params)
+        flat, rebuild = ravel_pytree(coordinates.unconstrain(params, problem.standard_prior))
+        curvature = jax.hessian(lambda u: coordinates.potential(rebuild(u), problem.standard_prior, problem.rows))(flat)
         exact = np.linalg.inv(np.asarray(curvature))
-        found = nuts._information(params, problem.belief, problem.rows, True)
+        found = nuts._information(params, problem.standard_prior, problem.rows, True)
         np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-10)
-        found = nuts._information(params, problem.belief, problem.rows, False)
+        found = nuts._information(params, problem.standard_prior, problem.rows, False)
         np.testing.assert_allclose(found, np.diag(exact), rtol=1e-6)
     draws = bg.sample_nuts(
         rng.normal(size=(2500, 2)), 1, covariance_type=family, num_warmup=50, num_samples=20, num_chains=2

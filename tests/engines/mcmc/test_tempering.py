@@ -1,4 +1,4 @@
-"""Parallel tempering: on a posterior with two known modes, against enumeration, with a wrong kernel that must fail."""
+"""Parallel tempering on a posterior with two known modes: against enumeration, and a wrong kernel must fail."""
 
 import itertools
 import warnings
@@ -21,7 +21,7 @@ from bayesgmm.sweep.rows import to_rows
 
 
 def pairs_together(posterior, x):
-    """P(z_i = z_j | θ) of two rows one above the other, and of two side by side, (chain, draw)."""
+    """P(z_i = z_j | θ) of two rows one above the other, and of two rows side by side, (chain, draw)."""
     with jax.enable_x64(True):
         three = jnp.asarray(x[[0, 3, 6]])
         r = np.asarray(jax.vmap(jax.vmap(lambda theta: bg.responsibilities(theta, three)))(
@@ -37,7 +37,7 @@ def exact(x):
 def test_plain_chains_disagree_and_tempered_ones_find_the_truth():
     x = rectangle()
     truth = exact(x)
-    assert 0.7 < truth[0] < 0.8  # both modes matter
+    assert 0.7 < truth[0] < 0.8  # both modes have mass
     plain = bg.sample_gibbs(x, 2, prior=RECTANGLE_PRIOR, num_samples=500, seed=1)
     shares = pairs_together(plain, x)[0].mean(axis=1)
     assert shares.max() > 0.99 and shares.min() < 0.01 and not plain.mixed  # noqa: PT018
@@ -50,7 +50,7 @@ def test_plain_chains_disagree_and_tempered_ones_find_the_truth():
 
 
 def rung_shares(num=6000):
-    """P(z_i = z_j | θ) of the pairs of `TINY` on a ladder of two rungs, (chain, draw, rung, pair), swaps included."""
+    """P(z_i = z_j | θ) of the pairs of `TINY` at two temperatures with swaps, (chain, draw, temperature, pair)."""
     rows, columns = np.triu_indices(len(TINY), 1)
     with jax.enable_x64(True):
         prior = jax.tree.map(jnp.asarray, prior_of(**TINY_PRIOR).expand(2, 1))
@@ -76,7 +76,7 @@ LADDER = (1.0, 0.3)
 
 
 def exact_rungs():
-    """P(z_i = z_j) on each rung by enumeration: conjugate normalisers with statistics of weight β."""
+    """P(z_i = z_j) at each temperature by enumeration: conjugate normalising constants, statistics weighted by β."""
     labelings = np.array(list(itertools.product(range(2), repeat=len(TINY))))
     size = len(TINY) / 2
     shares = []
@@ -99,16 +99,16 @@ def exact_rungs():
 
 
 def test_every_rung_is_its_own_posterior():
-    """Oracle by enumeration at β = 1 and β = 0.3, swaps included."""
+    """Exact by enumeration at β = 1 and β = 0.3, swaps included."""
     draws, truth = rung_shares(), exact_rungs()
-    assert np.abs(truth[0] - truth[1]).max() > 0.05  # the rungs differ
+    assert np.abs(truth[0] - truth[1]).max() > 0.05  # the two posteriors differ
     for rung, pair in np.ndindex(truth.shape):
         assert_same_mean(draws[:, :, rung, pair], truth[rung, pair], 0.0, f"rung {rung}, pair {pair}")
 
 
 def test_a_wrong_swap_is_caught(monkeypatch):
-    """The negative control: replicas that trade by half their energies are not where they should be."""
-    fit_of_z = tempering._fit_of_z
+    """Negative control: swaps that use half the energy difference give wrong posteriors."""
+    fit_of_z = tempering._log_likelihood_given_z
     monkeypatch.setattr(tempering, "_fit_of_z", lambda params, stats: 0.5 * fit_of_z(params, stats))
     draws, truth = rung_shares(), exact_rungs()
     z = [
@@ -123,7 +123,7 @@ def test_goes_on_bit_for_bit(tmp_path):
     x = rectangle()
     settings = {"prior": RECTANGLE_PRIOR, "num_warmup": 40, "num_chains": 2, "seed": 3, "tempering": 4}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MixingWarning)  # 30 draws are few for a round trip
+        warnings.simplefilter("ignore", MixingWarning)  # 30 draws are too few for a round trip
         whole = bg.sample_gibbs(x, 2, num_samples=30, **settings)
         half = bg.sample_gibbs(x, 2, num_samples=10, checkpoint=tmp_path / "run", **settings)
         resumed = bg.sample_gibbs(x, 2, num_samples=30, checkpoint=tmp_path / "run", **settings)

@@ -1,4 +1,4 @@
-"""Variational Bayes: exact where it can be, a bound where it cannot, and honest about the difference."""
+"""Variational Bayes: exact with one component, a lower bound otherwise; Pareto k-hat assesses the error."""
 
 import signal
 
@@ -32,7 +32,7 @@ def pieces(prior, k):
 
 @pytest.mark.slow
 def test_with_one_component_the_bound_is_the_evidence(faithful):
-    """Nothing is left out then: q is the posterior, the bound log p(x), and the importance ratios are all equal."""
+    """q is the posterior, the bound is log p(x), and the importance ratios are all equal."""
     fit = bg.fit_cavi(faithful, 1, num_samples=50)
     _, *niw = pieces(bg.default_prior(faithful, 1), 1)
     assert fit.elbo == pytest.approx(twins.log_evidence_niw(faithful.to_numpy(), *niw), abs=1e-6)
@@ -41,7 +41,7 @@ def test_with_one_component_the_bound_is_the_evidence(faithful):
 
 @pytest.mark.parametrize("apart", [0.5, 12.0])
 def test_bound_is_between_the_best_labelling_and_the_evidence(rng, apart):
-    """Against all 2^8 labelings: q with the best labelling for q(z) would reach log p(x, z), and no q exceeds log p(x)."""
+    """Against all 2^8 labelings: with q(z) at the best labelling, q reaches log p(x, z); no q exceeds log p(x)."""
     x = rng.normal(size=(8, 2)) + np.repeat([[0.0, 0.0], [apart, 0.0]], 4, axis=0)
     prior = bg.default_prior(x, 2)
     _, probabilities, evidence = twins.enumerate_labelings(x, 2, *pieces(prior, 2))
@@ -51,7 +51,7 @@ def test_bound_is_between_the_best_labelling_and_the_evidence(rng, apart):
 
 @pytest.mark.parametrize("family", ["EEE", *(pytest.param(name, marks=SOME) for name in ("VVI", "VII", "EII", "EEI"))])
 def test_the_bound_of_every_family(rng, family):
-    """One component: the evidence itself, exactly. Two: between the best labelling and the evidence, by enumeration."""
+    """One component: the evidence, exactly. Two: between the best labelling and the evidence, by enumeration."""
     x = rng.normal(size=(8, 2)) * [1.0, 30.0] + np.repeat([[0.0, 100.0], [2.0, 100.0]], 4, axis=0)
     hyper = [1.0, np.array([1.0, 90.0]), 0.5, 5.0, np.array([[2.0, 10.0], [10.0, 900.0]])]
     prior = bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(*hyper[1:]))
@@ -66,7 +66,7 @@ def test_the_bound_of_every_family(rng, family):
 
 @pytest.mark.slow
 def test_batches_lead_to_the_same_bound(rng):
-    """Stochastic steps on 200 of 20,000 rows come so near that a few iterations with all rows are left."""
+    """After stochastic steps on 200 of 20,000 rows, a few iterations with all rows reach the same bound."""
     x = rng.normal(size=(20_000, 2)) + 6.0 * rng.integers(0, 3, size=(20_000, 1))
     whole = bg.fit_cavi(x, 3, num_samples=20)
     batches = bg.fit_cavi(x, 3, num_samples=20, batch_size=200, num_steps=400)
@@ -86,7 +86,7 @@ def test_ctrl_c_keeps_q_as_it_stood(faithful):
 
 
 def test_updates_are_the_textbooks(faithful, fit):
-    """One more turn, written out row by row after Bishop (2006, eqs. 10.46-10.67), leaves q where it is."""
+    """One more iteration, row by row after Bishop (2006, eqs. 10.46-10.67), leaves q unchanged."""
     x = faithful.to_numpy()
     prior = bg.default_prior(faithful, 2)
     alpha0, m0, b0, v0, s0 = pieces(prior, 2)
@@ -119,7 +119,7 @@ def test_bound_never_falls(faithful):
 
 
 def test_divergence_is_what_draws_say(faithful):
-    """KL(q ‖ p) against the average of log q - log p over draws of q."""
+    """KL(q ‖ p) against the mean of log q - log p over draws of q."""
     import jax
     import jax.numpy as jnp
     import jax.random as jr
@@ -147,7 +147,7 @@ def test_draws_have_the_samplers_shape_and_agree_with_gibbs(faithful, fit):
     assert set(fit.datatree.children) == set(gibbs.datatree.children)
     ours, theirs = (result.params.means.reshape(-1, 2, 2) for result in (fit, gibbs))
     np.testing.assert_allclose(ours.mean(axis=0), theirs.mean(axis=0), rtol=0.01)
-    assert (ours.std(axis=0) < 1.1 * theirs.std(axis=0)).all()  # what q leaves out makes it narrow
+    assert (ours.std(axis=0) < 1.1 * theirs.std(axis=0)).all()  # q ignores dependence, so it is too narrow
     assert fit.pareto_k < 0.7
     assert az.summary(fit.datatree, var_names=["weights"]).shape[0] == 2
     assert "ELBO" in repr(fit)
@@ -156,12 +156,12 @@ def test_draws_have_the_samplers_shape_and_agree_with_gibbs(faithful, fit):
 
 @pytest.mark.parametrize("shape", [0.3, 0.9])
 def test_k_hat_is_the_shape_of_the_upper_tail(rng, shape):
-    """Pareto ratios of a known shape; what is far below the others does not count."""
+    """Pareto ratios of a known shape; ratios far below the others have no effect."""
     from bayesgmm.numerics.importance import pareto_k
 
     log_ratios = shape * rng.exponential(size=200_000)
     log_ratios[:100] = -50.0
-    error = (1 + shape) / np.sqrt(3 * np.sqrt(200_000))  # of the maximum-likelihood shape of a tail of 3 √S draws
+    error = (1 + shape) / np.sqrt(3 * np.sqrt(200_000))  # standard error of the shape's MLE from 3 √S draws
     assert pareto_k(log_ratios) == pytest.approx(shape, abs=3 * error)
 
 
@@ -169,7 +169,7 @@ def test_k_hat_is_the_shape_of_the_upper_tail(rng, shape):
 def test_overlapping_components_are_not_to_be_trusted(faithful):
     fit = bg.fit_cavi(faithful, 3)
     assert fit.pareto_k > 0.7
-    assert "not to be trusted" in repr(fit)
+    assert "not reliable" in repr(fit)
 
 
 def test_seed_and_units(faithful, fit):
@@ -195,7 +195,7 @@ def test_bad_input_is_refused_first(faithful):
 
 
 def test_ctrl_c_among_the_batches_keeps_the_best_q(faithful, fit):
-    """The stochastic beginning tells where it is, and a Ctrl-C there leaves q as it stood, with its bound."""
+    """The stochastic phase reports its progress; Ctrl-C during it returns the current q with its bound."""
     heard = []
 
     def press(label, done, total, note):

@@ -1,4 +1,4 @@
-"""Laplace's approximation: evidence with all constants, a Gaussian where the posterior is one, and honest where it is not."""
+"""Laplace's approximation: evidence with all constants, accurate for Gaussian posteriors, flagged where it is poor."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ PRIOR = bg.Prior(bg.Dirichlet(1.5), bg.NormalInverseWishart(**HYPER))
 
 @pytest.mark.parametrize("family", ["VVV"] + [pytest.param(name, marks=SOME) for name in CONJUGATE if name != "VVV"])
 def test_evidence_of_one_component_is_the_closed_form(rng, family):
-    """With many rows the posterior is all but Gaussian; the error of Laplace's method falls as 1/N."""
+    """With many rows the posterior is nearly Gaussian; the error of Laplace's method falls as 1/N."""
     x = rng.normal([400.0, 0.02], [90.0, 0.004], size=(1200, 2))
     scale = np.array([90.0, 0.004])
     hyper = HYPER | {"loc": np.array([400.0, 0.02]), "scale": HYPER["scale"] * np.outer(scale, scale)}
@@ -46,14 +46,14 @@ def test_agrees_with_gibbs_where_components_are_apart(reference_data):
         laplace.params.means[:, :, 0, 1], mean, max(error, 0.05 * gibbs.params.means[:, :, 0, 1].std()), "mean"
     )
     assert laplace.datatree["posterior"]["means"].shape == (4, 1000, 2, 2)
-    # one numbering's evidence: CAVI bounds it from below, and the bound is not far off
+    # the evidence of one of the K! symmetric modes: the bound of CAVI is lower, by less than 1
     bound = bg.fit_cavi(x, 2).elbo
     assert bound < laplace.log_evidence < bound + 1.0
 
 
 @pytest.mark.slow
 def test_mode_is_the_mode_in_its_own_coordinates(reference_data):
-    """No draw has a higher density over unconstrained coordinates than the mode that the evidence rests on."""
+    """In unconstrained coordinates the gradient is zero at the mode, and the Hessian matches finite differences."""
     from bayesgmm.engines import coordinates
     from bayesgmm.engines.variational.laplace import _mode, _potential
     from bayesgmm.problem import prepare
@@ -63,8 +63,8 @@ def test_mode_is_the_mode_in_its_own_coordinates(reference_data):
         problem = prepare(reference_data["waiting"], 2, "default", "float64")
         start = jax.tree.map(jnp.asarray, problem.frame.standardise(bg.fit_em(reference_data["waiting"], 2).params))
         mode, value, factor = _mode(start, problem)
-        flat, _ = jax.flatten_util.ravel_pytree(coordinates.unconstrain(start, problem.belief))
-        arguments = start, problem.belief, problem.rows
+        flat, _ = jax.flatten_util.ravel_pytree(coordinates.unconstrain(start, problem.standard_prior))
+        arguments = start, problem.standard_prior, problem.rows
         slope = jax.grad(_potential)(jnp.asarray(mode), *arguments)
         assert np.abs(slope).max() < 1e-5
         assert value <= float(_potential(flat, *arguments))
@@ -77,7 +77,7 @@ def test_mode_is_the_mode_in_its_own_coordinates(reference_data):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["conjugate", "independent"])
 def test_one_covariance_has_the_prior_of_the_average_hyperparameters(reference_data, kind):
-    """A prior of each component's own, under tied covariances, is one prior: the evidence tells if its constant is right."""
+    """Under tied covariances the components' priors reduce to one prior; the evidence tests its constant."""
     x = reference_data["faithful"]
     own = np.stack([np.diag([0.5, 60.0]), np.diag([0.1, 100.0])])
 

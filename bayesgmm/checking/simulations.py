@@ -1,0 +1,146 @@
+"""The simulations behind a calibration: draw θ and data, run the engine, and rank θ among its draws."""
+
+import inspect
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.random as jr
+import numpy as np
+
+from bayesgmm.data.table import Table
+from bayesgmm.engines.engine import Engine, find_engine
+from bayesgmm.errors import (
+    ArgumentError,
+    DataError,
+    FitError,
+    MixingWarning,
+    NotConvergedWarning,
+    SamplingInterrupted,
+)
+from bayesgmm.model import mixture
+from bayesgmm.model.types import Frame, Params
+from bayesgmm.problem import Model
+from bayesgmm.results.datatree import label_invariant
+from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.simulate import predictive, sample_prior
+from bayesgmm.runtime.arguments import as_key, host_generator
+from bayesgmm.runtime.checkpoint import fingerprint
+from bayesgmm.runtime.dtypes import scope
+from bayesgmm.version import __version__
+
+
+class Target(NamedTuple):
+    """What is calibrated: an engine of bayesgmm, or any callable with the signature of one."""
+
+    run: Callable[..., Posterior]
+    name: str
+    identity: str
+    """A name that is the same in every process."""
+    engine: Engine | None
+    settings: dict[str, int]
+
+
+def target_of(engine: str | Callable[..., Posterior], settings: dict[str, int]) -> Target:
+    """The engine of this name, or a callable, with those of the settings that it takes."""
+    if callable(engine):
+        name = getattr(engine, "__name__", type(engine).__name__)
+        parameters = inspect.signature(engine).parameters.values()
+        if not any(p.name == "num_warmup" or p.kind is p.VAR_KEYWORD for p in parameters):
+            settings = {part: value for part, value in settings.items() if part != "num_warmup"}
+        return Target(engine, name, f"{getattr(engine, '__module__', '')}.{name}", None, settings)
+    found = find_engine(engine)
+    if not found.draws:
+        raise ArgumentError(
+            f"{engine} returns a point estimate. Only draws can be calibrated. Choose an engine that draws, such as "
+            "gibbs, or a callable that returns a posterior."
+        )
+    return Target(found.run, engine, engine, found, found.select(settings))
+
+
+def run_identity(target: Target, model: Model, seed: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Everything that determines the ranks, in short form."""
+    if "<" in target.name:
+        raise ArgumentError(
+            f"A checkpoint identifies its engine by name, and {target.name} has no name. Define it with def."
+        )
+    return {
+        "calibrate": target.identity, "bayesgmm": __version__, "jax": jax.__version__,
+        "n_components": model.num_components, "covariance_type": model.family.name, "rows": model.table.num_rows,
+        "features": list(model.table.features), "prior": fingerprint(model.prior), "seed": fingerprint(as_key(seed)),
+        **target.settings, **{option: _option_identity(value) for option, value in options.items()},
+    }  # fmt: skip
+
+
+def _option_identity(value: Any) -> str:
+    """A short string that identifies an option in every process; for a fit it depends on θ only."""
+    return value if isinstance(value, str) else fingerprint(getattr(value, "params", value))
+
+
+class Simulations(NamedTuple):
+    """The simulations of one calibration; the number of a simulation determines its keys."""
+
+    target: Target
+    model: Model
+    covariance_type: str
+    key_prior: Any
+    key_data: Any
+    key_run: Any
+    key_rank: Any
+    options: dict[str, Any]
+
+    def run(self, number: int) -> dict[str, Any]:
+        """Draw θ and data, run the engine, and rank θ among its draws."""
+        model, table = self.model, self.model.table
+        drawn = sample_prior(jr.fold_in(self.key_prior, number), model.family_prior, 1)
+        values = predictive(jr.fold_in(self.key_data, number), drawn, table.num_rows)[0, 0]
+        truth, data = Params(*(np.asarray(part)[0, 0] for part in drawn)), replace(table, values=values)
+        arguments = {
+            "prior": model.prior, "covariance_type": self.covariance_type, "seed": jr.fold_in(self.key_run, number),
+            "reference": truth, **self.target.settings, **self.options,
+        }  # fmt: skip
+        try:
+            with warnings.catch_warnings():
+                for category in (MixingWarning, NotConvergedWarning):
+                    warnings.simplefilter("ignore", category)  # the ranks show these failures
+                x = data if self.target.engine is None else model.on_rows(data)
+                posterior = self.target.run(x, model.num_components, **arguments)
+        except (FitError, DataError, SamplingInterrupted) as error:
+            return {"failure": str(error).split(". ")[0]}
+        return _ranks(posterior, truth, data, model, host_generator(jr.fold_in(self.key_rank, number)))
+
+
+def _ranks(posterior: Posterior, truth: Params, data: Table, model: Model, rng: np.random.Generator) -> dict[str, Any]:
+    """Ranks of one θ among the draws from the posterior of its data."""
+    kept = thinned(posterior)
+    of_truth = _quantities_of(truth, data, posterior.frame, model)
+    pit = {}
+    for name, array in posterior.invariants.data_vars.items():
+        values = array.transpose("chain", "draw", ...).values
+        values = values.reshape(-1, *values.shape[2:])[kept]
+        here = of_truth[name].values[0, 0]
+        for i, index in enumerate(np.ndindex(values.shape[1:])):
+            rank = (values[(slice(None), *index)] < here[index]).sum()
+            ties = (values[(slice(None), *index)] == here[index]).sum()  # weights at the smallest positive number
+            label = f"{name}[{i}]" if values.ndim > 1 else str(name)
+            pit[label] = float((rank + rng.random() * (ties + 1)) / (len(kept) + 1))
+    return {"pit": pit, "effective": len(kept)}
+
+
+def _quantities_of(truth: Params, data: Table, frame: Frame, model: Model) -> "xr.Dataset":
+    """The label-invariant quantities of one θ, in the shape of one draw of one chain."""
+    log_likelihood = np.asarray(mixture.log_likelihood(truth, data.values)).reshape(1, 1)
+    with scope("float64"):
+        log_prior = np.asarray(model.log_prior(truth)).reshape(1, 1)
+    one = Params(*(part[None, None] for part in truth))
+    return label_invariant(one, data, frame, log_likelihood, log_prior)
+
+
+def thinned(posterior: Posterior) -> np.ndarray:
+    """Indices of a thinned set of draws, of all chains together: about as many as the effective sample size."""
+    total = posterior.num_chains * posterior.num_samples
+    least = posterior.convergence[["ess_bulk", "ess_tail"]].to_numpy().min()
+    count = int(np.clip(least, 1, total)) if np.isfinite(least) else 1
+    return np.linspace(0, total - 1, count).astype(int)

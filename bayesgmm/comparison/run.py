@@ -1,0 +1,144 @@
+"""One call: several engines on one model under one prior."""
+
+import warnings
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import jax.random as jr
+
+from bayesgmm.comparison.comparison import Comparison, save_result
+from bayesgmm.engines.checks import check_chain_arguments
+from bayesgmm.engines.engine import Engine, engine_names, find_engines
+from bayesgmm.errors import FitError, MixingWarning, SamplingInterrupted
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Problem, prepare
+from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.verdict import (
+    mixing_line,
+)
+from bayesgmm.runtime.arguments import as_key, check_count
+from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.interrupt import interruptible
+from bayesgmm.runtime.progress import Listener, Progress, listening
+
+
+def compare(
+    x: Any,
+    n_components: int,
+    *,
+    engines: Sequence[str] = ("em", "gibbs", "nuts"),
+    covariance_type: str = "full",
+    prior: Belief | str | None = "default",
+    num_warmup: int = 1000,
+    num_samples: int = 1000,
+    num_chains: int = 4,
+    tempering: int = 1,
+    n_init: int = 10,
+    seed: Any = 0,
+    save_to: str | Path | None = None,
+    progress_bar: Progress = None,
+) -> Comparison:
+    """Fit one mixture by several engines under one prior.
+
+    Parameters
+    ----------
+    x, n_components
+        Data (N, D) and K; see `fit_em`.
+    engines
+        Any of ``"mle"`` (EM without a prior), ``"em"`` (EM to the posterior mode), ``"cavi"``, ``"svi"``,
+        ``"laplace"``, ``"gibbs"``, ``"nuts"``.
+    covariance_type
+        As for `sample_gibbs`.
+    prior
+        The prior of all engines: ``"default"`` or a `Prior`. With None only ``"mle"`` and ``"em"`` can run.
+    num_warmup, num_samples, num_chains
+        For the samplers. Approximations return the same number of draws.
+    tempering
+        Replicas per chain of Gibbs; see `sample_gibbs`.
+    n_init
+        Starts of EM.
+    seed
+        int or JAX key; the seed and the name of an engine determine its key.
+    save_to
+        Directory for the results; each is written as soon as it is available.
+    progress_bar
+        True, False, None (a bar per engine in a terminal or notebook) or a callable.
+
+    Returns
+    -------
+    Comparison
+        An engine that fails is listed in ``failures``, and the others still run. Ctrl-C during sampling keeps the draws
+        so far and skips the remaining engines.
+
+    Raises
+    ------
+    ArgumentError, DataError, PriorError
+        Before any engine runs.
+    FitError
+        If no engine returned a result.
+    """
+    chosen = find_engines(engines)
+    if any(engine.draws for engine in chosen):
+        check_chain_arguments(num_warmup, num_samples, num_chains, prior)
+    check_count("tempering", tempering)
+    with scope("float64"):
+        problem = prepare(x, n_components, prior, "float64", covariance_type)
+    for engine in chosen:
+        engine.check(problem.prior, problem.family, problem.table.dim)
+    comparison = Comparison(problem.model, seed)
+    settings = {
+        "num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains, "tempering": tempering,
+        "n_init": n_init,
+    }  # fmt: skip
+    with listening(progress_bar) as listener, interruptible() as stop:
+        _run_all(comparison, problem, chosen, settings, listener, stop, save_to)
+    names = [engine.name for engine in chosen]
+    skipped = [name for name in names if name not in comparison.results and name not in comparison.failures]
+    comparison.failures.update({name: "not run: stopped by Ctrl-C before it started" for name in skipped})
+    if not comparison.results:
+        raise FitError("No engine returned a result. " + " ".join(f"{k}: {v}" for k, v in comparison.failures.items()))
+    comparison.results = {name: comparison.results[name] for name in names if name in comparison.results}
+    _warn(comparison)
+    return comparison
+
+
+def _run_all(
+    comparison: Comparison, problem: Problem, engines: Sequence[Engine], settings: dict[str, Any], listener: Listener,
+    stop: Event, save_to: str | Path | None,
+) -> None:  # fmt: skip
+    """Run the engines in the order of the registry; record an engine that fails, and run the others."""
+    order = engine_names()
+    for engine in sorted(engines, key=lambda engine: order.index(engine.name)):
+        if stop.is_set():
+            return
+        name = engine.name
+        try:
+            result = engine.run(
+                problem, problem.num_components, prior=problem.prior, covariance_type=problem.family.name,
+                seed=jr.fold_in(as_key(comparison.seed), zlib.crc32(name.encode())), reference=_reference(comparison),
+                progress_bar=listener, **engine.select(settings),
+            )  # fmt: skip
+        except SamplingInterrupted as cut:
+            comparison.failures[name] = str(cut)
+            return
+        except FitError as error:
+            comparison.failures[name] = str(error)
+            continue
+        comparison.results[name] = result
+        if save_to is not None:
+            save_result(name, result, Path(save_to))
+
+
+def _reference(comparison: Comparison) -> Any:
+    """The reference for the labelling of components: the first result."""
+    first = next(iter(comparison.results.values()), None)
+    return first.reference if isinstance(first, Posterior) else first
+
+
+def _warn(comparison: Comparison) -> None:
+    for name, posterior in comparison.samplers.items():
+        if not posterior.mixed:
+            warnings.warn(mixing_line(name, posterior), MixingWarning, stacklevel=3)

@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from bayesgmm.partitions.distance import adjusted_rand, binder_distance, variation_of_information
     from bayesgmm.partitions.partition import Partition, partition
     from bayesgmm.priors.dirichlet import Dirichlet
+    from bayesgmm.priors.hierarchical import HierarchicalInverseWishart
     from bayesgmm.priors.inverse_gamma import NormalInverseGamma
-    from bayesgmm.priors.lkj import HalfNormal, LogNormal, NormalTimesLKJ
+    from bayesgmm.priors.lkj import NormalTimesLKJ
     from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart
     from bayesgmm.priors.prior import Prior, default_prior
-    from bayesgmm.priors.semiconjugate import HierarchicalInverseWishart, NormalTimesInverseWishart
+    from bayesgmm.priors.scales import HalfNormal, LogNormal
+    from bayesgmm.priors.semiconjugate import NormalTimesInverseWishart
     from bayesgmm.relabelling.methods import relabel
     from bayesgmm.relabelling.result import Relabelling
     from bayesgmm.results.fit import MixtureFit
@@ -77,10 +79,12 @@ _HOME = {
     "checking.predictive": ("PredictiveChecks", "predictive_checks"),
     "results.fit": ("MixtureFit",),
     "selection.fit_table": ("FitTable", "fit_table"),
-    "priors.lkj": ("HalfNormal", "LogNormal", "NormalTimesLKJ"),
+    "priors.hierarchical": ("HierarchicalInverseWishart",),
+    "priors.lkj": ("NormalTimesLKJ",),
+    "priors.scales": ("HalfNormal", "LogNormal"),
     "engines.variational.svi": ("StochasticPosterior", "fit_svi"),
     "model.types": ("Params",),
-    "priors.semiconjugate": ("HierarchicalInverseWishart", "NormalTimesInverseWishart"),
+    "priors.semiconjugate": ("NormalTimesInverseWishart",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -66,7 +66,7 @@ def test_imports_point_down(module):
         assert ORDER.index(home(target)) <= ORDER.index(home(module)), f"{module} imports {target}, which comes later"
 
 
-def test_there_are_no_circles():
+def test_there_are_no_import_cycles():
     state: dict[str, str] = {}
 
     def visit(module: str, path: tuple[str, ...]) -> None:

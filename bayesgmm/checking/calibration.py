@@ -79,14 +79,14 @@ class Calibration:
 
     def verdict(self) -> str:
         """The conclusion from the ranks, in a sentence or two."""
-        told = [f"{self.num_sims} simulations"]
+        parts = [f"{self.num_sims} simulations"]
         if self.num_sims:
-            told[0] += f", {np.median(self.effective):.0f} effective draws in the median one"
+            parts[0] += f", {np.median(self.effective):.0f} effective draws in the median one"
         if self.failures:
-            told.append(f"{len(self.failures)} more failed ({self.failures[0]})")
+            parts.append(f"{len(self.failures)} more failed ({self.failures[0]})")
         if self.interrupted:
-            told.append("interrupted")
-        basis = "; ".join(told)
+            parts.append("interrupted")
+        basis = "; ".join(parts)
         if self.num_sims < FEWEST:
             return f"{self.engine}: too few simulations for a verdict ({basis})."
         summary = self.summary()

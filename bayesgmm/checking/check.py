@@ -14,7 +14,7 @@ from bayesgmm.checking.sensitivity import SENSITIVE, prior_sensitivity, sensitiv
 from bayesgmm.numerics.uniformity import direction, holm
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.results.verdict import mixing_line, trust_line
+from bayesgmm.results.verdict import khat_line, mixing_line
 from bayesgmm.runtime.arguments import as_key
 from bayesgmm.runtime.formatting import as_html, as_text
 from bayesgmm.runtime.progress import Progress, listening
@@ -82,8 +82,8 @@ class ModelCheck:
             "predictive checks": (f"p of {p.idxmin()}", p.min(), self.predictive.surprising.empty),
             "prior": (f"sensitivity of {prior.idxmax()}", prior.max(), not self._sensitive().any()),
         }
-        told = {part: (figure, value, "yes" if fine else "no") for part, (figure, value, fine) in rows.items()}
-        return pd.DataFrame.from_dict(told, orient="index", columns=["figure", "value", "sound"])
+        parts = {part: (figure, value, "yes" if fine else "no") for part, (figure, value, fine) in rows.items()}
+        return pd.DataFrame.from_dict(parts, orient="index", columns=["figure", "value", "sound"])
 
     def plot(self) -> dict[str, Any]:
         """Plot every check; return a figure for each: k-hat, LOO-PIT, tails, pairs, clusters, prior."""
@@ -93,22 +93,22 @@ class ModelCheck:
 
     def _loo_line(self) -> str:
         elpd, bad, parameters = self.loo, too_high(self.loo), self.posterior.model.num_parameters
-        told = [
+        parts = [
             f"Leave-one-out: elpd {elpd.elpd:.1f} ± {elpd.se:.1f}, {elpd.p:.1f} effective parameters of {parameters}."
         ]
         if elpd.p > 1.2 * parameters:
-            told.append("That is more than there are: the model does not fit some rows.")
+            parts.append("That is more than there are: the model does not fit some rows.")
         if moved := int((elpd.influence_pareto_k.values > elpd.good_k).sum()) - len(bad):
-            told.append(f"Moment matching was needed in {moved} {'row' if moved == 1 else 'rows'}.")
+            parts.append(f"Moment matching was needed in {moved} {'row' if moved == 1 else 'rows'}.")
         if not bad:
-            return " ".join([*told, "Pareto k-hat is good in every row."])
+            return " ".join([*parts, "Pareto k-hat is good in every row."])
         shown = ", ".join(map(str, bad[:5])) + (", …" if len(bad) > 5 else "")
-        told.append(
+        parts.append(
             f"Unreliable in {len(bad)} {'row' if len(bad) == 1 else 'rows'} ({shown}): Pareto k-hat up to "
             f"{elpd.pareto_k.values.max():.2f}. Such a row changes the posterior strongly: look at it. For a "
             "reliable elpd use loo(refit=True)."
         )
-        return " ".join(told)
+        return " ".join(parts)
 
     def _pit_line(self) -> str:
         p = self.uniformity
@@ -116,13 +116,13 @@ class ModelCheck:
         if not wrong:
             return f"LOO-PIT: no departure from uniformity in any feature (smallest adjusted p {p.min():.2g})."
         values = self.pit["loo_pit"].to_dataset()["x"]
-        told = [
+        parts = [
             f"{name}: the marginal predictive distribution is {_shape(values.sel(feature=name).values)}"
             for name in wrong[:3]
         ]
         more = f"; and {len(wrong) - 3} more features" if len(wrong) > 3 else ""
         return (
-            f"LOO-PIT: not uniform. {'; '.join(told)}{more} (smallest adjusted p {p.min():.2g}). Allow more "
+            f"LOO-PIT: not uniform. {'; '.join(parts)}{more} (smallest adjusted p {p.min():.2g}). Allow more "
             "components, or another covariance_type. Coarsely rounded data also have this effect."
         )
 
@@ -138,13 +138,13 @@ class ModelCheck:
         )
         if found.empty:
             return f"Prior: no quantity is sensitive to it (largest sensitivity {table['prior'].max():.2g}).{blind}"
-        told = [
+        parts = [
             f"{name} {row['prior']:.2g} ({str(row['diagnosis']).removeprefix('potential ')})"
             for name, row in found.head(3).iterrows()
         ]
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         return (
-            f"Prior: {len(found)} of {len(table)} quantities are sensitive to it: {'; '.join(told)}{more}. This is "
+            f"Prior: {len(found)} of {len(table)} quantities are sensitive to it: {'; '.join(parts)}{more}. This is "
             "expected of an informative prior. If it is the default prior, try weaker priors and report how the "
             f"results change.{blind}"
         )
@@ -198,7 +198,7 @@ def check(posterior: Posterior, *, seed: Any = 0, progress_bar: Progress = None)
 def _mixing(posterior: Posterior) -> str:
     name = posterior.algorithm
     line = (
-        trust_line(name, posterior, None, None)
+        khat_line(name, posterior, None, None)
         if isinstance(posterior, ApproximatePosterior)
         else mixing_line(name, posterior)
     )

@@ -83,7 +83,7 @@ def loo(
         elpd, _ = leave_one_out(posterior, moment_match, listener)
         if again is not None:
             _refit_rows(elpd, posterior, again, as_key(seed), listener)
-    tell_what_is_left(elpd, posterior)
+    warn_unreliable_rows(elpd, posterior)
     return elpd
 
 
@@ -169,7 +169,7 @@ def leave_one_out(
     efficiency = relative_efficiency(posterior, len(density))
     try:
         with warnings.catch_warnings():
-            # `tell_what_is_left` warns after moment matching and refits.
+            # `warn_unreliable_rows` warns after moment matching and refits.
             warnings.filterwarnings("ignore", message="Estimated shape parameter")
             found = az.loo(posterior.datatree, var_name="x", pointwise=True, reff=efficiency)
     except ValueError as error:
@@ -220,7 +220,7 @@ def too_high(elpd: ELPDDataLOO) -> list[int]:
     return np.flatnonzero(~(elpd.pareto_k.values <= elpd.good_k)).tolist()
 
 
-def tell_what_is_left(elpd: ELPDDataLOO, posterior: Posterior) -> None:
+def warn_unreliable_rows(elpd: ELPDDataLOO, posterior: Posterior) -> None:
     """Warn about rows with unreliable elpd, and about an approximation that is not acceptable."""
     bad = too_high(elpd)
     if bad:

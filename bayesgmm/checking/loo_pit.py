@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from arviz_stats.utils import ELPDDataLOO
 
-from bayesgmm.checking.loo import check_posterior, draws_kept, leave_one_out, tell_what_is_left
+from bayesgmm.checking.loo import check_posterior, draws_kept, leave_one_out, warn_unreliable_rows
 from bayesgmm.checking.moment_matching import Matched
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.progress import Progress, listening
@@ -48,7 +48,7 @@ def loo_pit(posterior: Posterior, *, moment_match: bool = True, progress_bar: Pr
     check_posterior(posterior)
     with listening(progress_bar) as listener:
         elpd, matched = leave_one_out(posterior, moment_match, listener)
-    tell_what_is_left(elpd, posterior)
+    warn_unreliable_rows(elpd, posterior)
     return pit_tree(posterior, elpd, matched)
 
 

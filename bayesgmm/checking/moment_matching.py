@@ -101,15 +101,15 @@ def match(cloud: Cloud, row: int) -> Matched | None:
         moves = () if best < GOOD_ENOUGH else _moves(here, np.exp(log_weights))
         for factor, mean in moves:
             moved = (here - here.mean(axis=0)) @ factor.T + mean
-            height, density = _densities(cloud, moved, row)
-            weights, k = psis(height - cloud.log_posterior - density, cloud.efficiency)
+            log_posterior, density = _densities(cloud, moved, row)
+            weights, k = psis(log_posterior - cloud.log_posterior - density, cloud.efficiency)
             if k < best:
                 here, log_weights, best = moved, weights, k
                 matrix, shift = factor @ matrix, mean - center
                 break
         else:
             break
-    matched = _half_moved(cloud, here, (matrix, shift, center), row) if best < first else None
+    matched = _half_transformed(cloud, here, (matrix, shift, center), row) if best < first else None
     return matched if matched is not None and matched.pareto_k < first else None
 
 
@@ -130,7 +130,7 @@ def _moves(here: np.ndarray, weights: np.ndarray):
         yield wanted @ np.linalg.inv(present), mean
 
 
-def _half_moved(cloud: Cloud, moved: np.ndarray, move: tuple[np.ndarray, ...], row: int) -> Matched | None:
+def _half_transformed(cloud: Cloud, moved: np.ndarray, move: tuple[np.ndarray, ...], row: int) -> Matched | None:
     """Transform every second draw, and weight the mixture of transformed and original draws.
 
     The proposal density of a draw θ is ``½ p(θ) + ½ p(T⁻¹ θ) / |T|``. The transformed draws alone might be too narrow
@@ -143,9 +143,9 @@ def _half_moved(cloud: Cloud, moved: np.ndarray, move: tuple[np.ndarray, ...], r
     odd = (np.arange(len(moved)) % 2 == 1)[:, None]
     back = (cloud.positions - center - shift) @ np.linalg.inv(matrix).T + center
     here, origin = np.where(odd, moved, cloud.positions), np.where(odd, cloud.positions, back)
-    height, density = _densities(cloud, here, row)
-    below = np.logaddexp(height, _densities(cloud, origin, row)[0] - log_volume)
-    log_weights, k = psis(height - below - density, cloud.efficiency)
+    log_posterior, density = _densities(cloud, here, row)
+    below = np.logaddexp(log_posterior, _densities(cloud, origin, row)[0] - log_volume)
+    log_weights, k = psis(log_posterior - below - density, cloud.efficiency)
     kept = np.isfinite(log_weights)  # the map may send a draw where the density is 0 or NaN
     with scope("float64"):
         params = to_numpy(_CONSTRAIN(jnp.asarray(here), cloud.template, cloud.problem.standard_prior))

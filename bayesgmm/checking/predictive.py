@@ -79,13 +79,13 @@ class PredictiveChecks:
         if found.empty:
             smallest = self.summary()["p"].min()
             return f"Predictive checks: the data look like the replicates ({basis}; smallest p {smallest:.2g})."
-        told = [
+        parts = [
             f"{name} is {row['observed']:.3g}, in replicates {row['5 %']:.3g} to {row['95 %']:.3g}"
             for name, row in found.head(3).iterrows()
         ]
         more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
         advice = " ".join(ADVICE[aspect] for aspect in dict.fromkeys(found["aspect"]))
-        return f"Predictive checks: the model does not reproduce the data. {'; '.join(told)}{more} ({basis}). {advice}"
+        return f"Predictive checks: the model does not reproduce the data. {'; '.join(parts)}{more} ({basis}). {advice}"
 
     @property
     def datatree(self) -> "xr.DataTree":

@@ -21,11 +21,11 @@ from bayesgmm.results.verdict import (
     agreement_line,
     fit_line,
     flatten,
+    khat_line,
     mixing_line,
     moments,
     parameter_names,
     point_line,
-    trust_line,
 )
 from bayesgmm.runtime.formatting import as_html, as_text, plus_minus, shown_as
 
@@ -148,7 +148,7 @@ class Comparison:
         if len(samplers) >= 2:
             lines.append(agreement_line(*samplers[0], *samplers[1]))
         for name, approximation in self._approximations.items():
-            lines.append(trust_line(name, approximation, *(measure or (None, None))))
+            lines.append(khat_line(name, approximation, *(measure or (None, None))))
         for name, fit in self.fits.items():
             lines.append(point_line(name, fit, *measure) if measure else fit_line(name, fit))
         return lines

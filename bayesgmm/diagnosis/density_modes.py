@@ -47,11 +47,11 @@ def _modes_of_one(theta: Params) -> Int[Array, ""]:
         shares = jax.nn.softmax(scorer.scores(scorer.residuals(x.T)), axis=0).T  # (start, component)
         return shares, jnp.einsum("sk,kde->sde", shares, precisions)
 
-    def climb(_, x: Float[Array, "K D"]) -> Float[Array, "K D"]:
+    def iterate(_, x: Float[Array, "K D"]) -> Float[Array, "K D"]:
         shares, total = curvature(x)
         return jnp.linalg.solve(total, (shares @ pulls)[..., None])[..., 0]
 
-    ends = lax.fori_loop(0, STEPS, climb, theta.means)
+    ends = lax.fori_loop(0, STEPS, iterate, theta.means)
     apart = ends[:, None] - ends[None]
     distances = jnp.einsum("std,sde,ste->st", apart, curvature(ends)[1], apart)
     earlier = jnp.tril(distances < SAME**2, -1)

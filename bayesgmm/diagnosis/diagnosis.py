@@ -9,13 +9,13 @@ import numpy as np
 from bayesgmm.data.table import Table
 from bayesgmm.diagnosis.chain_groups import APART, group_chains, separations, stacking_weights
 from bayesgmm.diagnosis.label_invariant_view import COUNTS, label_invariant_view
-from bayesgmm.diagnosis.missed_modes import MissedMode, look_for_more
+from bayesgmm.diagnosis.missed_modes import MissedMode, find_missed_mode
+from bayesgmm.diagnosis.run_facts import run_facts
 from bayesgmm.diagnosis.words import words
 from bayesgmm.numerics.importance import GOOD_K
 from bayesgmm.relabelling import methods as relabelling
 from bayesgmm.relabelling.result import Relabelling
-from bayesgmm.results.approximation import ApproximatePosterior
-from bayesgmm.results.convergence import convergence_table, passes, smallest_bfmi
+from bayesgmm.results.convergence import convergence_table, passes
 from bayesgmm.results.draws import Draws, Source, as_draws
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.formatting import as_html, as_text
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 2000
 """Most rows that are used to relabel the draws; more rows do not improve the relabelling."""
-TOLD = ("permutation", "diverging", "energy")
-"""Variables that are read from ``sample_stats`` of a DataTree, if present."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -249,40 +247,15 @@ def diagnose(source: Source, *, search: bool = True, seed: Any = 0, **about: Any
     apart, drift = separations(view, [values for name, values in found.variables.items() if name != "covariances"])
     diagnosis = Diagnosis(
         view=view, relabelling=found, groups=(tuple(range(draws.shape[0])),), separation=apart, drift=drift,
-        stacking=np.ones(1), missed=None, searched=search and posterior is not None, **_run(draws, found),
+        stacking=np.ones(1), missed=None, searched=search and posterior is not None, **run_facts(draws, found),
     )  # fmt: skip
     if diagnosis.pareto_k is None and np.isfinite(diagnosis.worst_rhat) and not diagnosis.mixed:
         groups = group_chains(apart)
         stacking = stacking_weights(draws, groups) if len(groups) > 1 else np.ones(1)
         diagnosis = replace(diagnosis, groups=tuple(groups), stacking=stacking)
     if diagnosis.searched and posterior is not None:
-        diagnosis = replace(diagnosis, missed=look_for_more(posterior, seed))
+        diagnosis = replace(diagnosis, missed=find_missed_mode(posterior, seed))
     return diagnosis
-
-
-def _run(draws: Draws, found: Relabelling) -> dict[str, Any]:
-    """Name, permutations, divergences, E-BFMI and k-hat of the run; of a DataTree, as far as it contains them."""
-    source = draws.source
-    if isinstance(source, Posterior):
-        approximate = isinstance(source, ApproximatePosterior)
-        return {
-            "name": source.algorithm, "permutations": source.permutations, "num_divergences": source.num_divergences,
-            "smallest_bfmi": source.smallest_bfmi, "pareto_k": source.pareto_k if approximate else None,
-        }  # fmt: skip
-    tree = source.children if source is not None else {}
-    stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree else {}
-    attrs = source.attrs if source is not None else {}
-    told = {name: stats[name].transpose("chain", "draw", ...).values for name in TOLD if name in stats}
-    permutations = told.get("permutation")
-    return {
-        "name": str(attrs.get("engine", "draws")),
-        "permutations": found.permutations
-        if permutations is None or permutations.shape != found.permutations.shape
-        else permutations,
-        "num_divergences": int(told["diverging"].sum()) if "diverging" in told else 0,
-        "smallest_bfmi": smallest_bfmi(told.get("energy")),
-        "pareto_k": float(attrs["pareto_k"]) if "pareto_k" in attrs else None,
-    }
 
 
 def _relabelled(draws: Draws) -> Relabelling:

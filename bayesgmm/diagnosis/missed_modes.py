@@ -39,7 +39,7 @@ class MissedMode:
         return not self.log_mass_ratio < np.log(LITTLE)
 
 
-def look_for_more(posterior: Posterior, seed: Any) -> MissedMode | None:
+def find_missed_mode(posterior: Posterior, seed: Any) -> MissedMode | None:
     """The highest mode that EM finds from `STARTS` starts, if EM from the highest draw of each chain does not reach it.
 
     None also if EM has no mode to find under the prior, or if it fails.
@@ -48,8 +48,8 @@ def look_for_more(posterior: Posterior, seed: Any) -> MissedMode | None:
         return None
     settings = {"covariance_type": posterior.family.name, "prior": posterior.prior, "progress_bar": False}
     with warnings.catch_warnings():
-        for told in (NotConvergedWarning, SpuriousComponentWarning):
-            warnings.simplefilter("ignore", told)
+        for category in (NotConvergedWarning, SpuriousComponentWarning):
+            warnings.simplefilter("ignore", category)
         try:
             best = fit_em(posterior.model, posterior.n_components, n_init=STARTS, seed=seed, **settings)
             known = _highest_known(posterior, settings)
@@ -67,8 +67,8 @@ def _highest_known(posterior: Posterior, settings: dict[str, Any]) -> MixtureFit
     chains = range(1 if isinstance(posterior, ApproximatePosterior) else posterior.num_chains)
     fits = []
     for chain in chains:
-        place = chain, int(log_posterior[chain].argmax())
-        start = Params(*(part[place] for part in posterior.params))
+        index = chain, int(log_posterior[chain].argmax())
+        start = Params(*(part[index] for part in posterior.params))
         fits.append(fit_em(posterior.model, posterior.n_components, init=start, **settings))
     return max(fits, key=lambda fit: fit.objective)
 

@@ -14,7 +14,7 @@ DOUBTFUL_PAIR = 0.05
 
 def words(found: Any) -> list[str]:
     """The sentences of the verdict, the most important first."""
-    lines = [_mixing(found), *_places(found)]
+    lines = [_mixing(found), *_modes(found)]
     if found.missed is not None:
         lines.append(_missed(found.missed))
     elif not found.searched and found.pareto_k is None and found.mixed:
@@ -56,15 +56,15 @@ def _mixing(found: Any) -> str:
     )
 
 
-def _places(found: Any) -> list[str]:
+def _modes(found: Any) -> list[str]:
     if not found.stuck:
         return []
     lines = []
-    heights = found.by_group()["log_posterior"] if "log_posterior" in found.view else None
+    log_posteriors = found.by_group()["log_posterior"] if "log_posterior" in found.view else None
     for i, (group, weight) in enumerate(zip(found.groups, found.stacking, strict=True)):
-        height = "" if heights is None else f": mean log posterior {heights.iloc[i]:.1f}"
+        log_posterior = "" if log_posteriors is None else f": mean log posterior {log_posteriors.iloc[i]:.1f}"
         share = "" if np.isnan(weight) else f", stacking weight {weight:.2f}"
-        lines.append(f"Mode {i + 1}, chain{'s' * (len(group) > 1)} {', '.join(map(str, group))}{height}{share}.")
+        lines.append(f"Mode {i + 1}, chain{'s' * (len(group) > 1)} {', '.join(map(str, group))}{log_posterior}{share}.")
     if np.isfinite(found.stacking).all():
         lines.append(
             "Stacking weights give the mixture of these modes that predicts best. They are not shares of the posterior."
@@ -103,21 +103,23 @@ def _labels(found: Any) -> str:
 
 
 def _components(found: Any) -> list[str]:
-    names, num = found.relabelling, found.relabelling.draws.num_components
-    told = f"mean ambiguity {names.overall_ambiguity:.2f}, {names.share_in_doubt:.1%} of draws in doubt"
-    pairs = [(k, j) for k in range(num) for j in range(k + 1, num) if names.pair_ambiguity[k, j] > DOUBTFUL_PAIR]
+    relabelling, num = found.relabelling, found.relabelling.draws.num_components
+    ambiguity = (
+        f"mean ambiguity {relabelling.overall_ambiguity:.2f}, {relabelling.share_in_doubt:.1%} of draws in doubt"
+    )
+    pairs = [(k, j) for k in range(num) for j in range(k + 1, num) if relabelling.pair_ambiguity[k, j] > DOUBTFUL_PAIR]
     if not pairs:
         rhat = found.component_rhat
         if found.mixed and rhat < 1.05:
             return [
-                f"Components are distinguishable in the draws ({told}). They can be read one by one "
+                f"Components are distinguishable in the draws ({ambiguity}). They can be read one by one "
                 f"(worst R-hat {rhat:.3f})."
             ]
-        return [f"Components are distinguishable in the draws ({told})."]
-    shown = ", ".join(f"{k} and {j} ({names.pair_ambiguity[k, j]:.0%})" for k, j in pairs[:4])
+        return [f"Components are distinguishable in the draws ({ambiguity})."]
+    shown = ", ".join(f"{k} and {j} ({relabelling.pair_ambiguity[k, j]:.0%})" for k, j in pairs[:4])
     more = f" and {len(pairs) - 4} more pairs" if len(pairs) > 4 else ""
     return [
-        f"Components {shown}{more} are not distinguishable in that share of draws ({told}): do not read them one by "
+        f"Components {shown}{more} are not distinguishable in that share of draws ({ambiguity}): do not read them one by "
         "one. Use label-invariant quantities, such as densities, partitions and the posterior of z."
     ]
 

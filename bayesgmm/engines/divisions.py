@@ -62,7 +62,9 @@ class Divisions:
             )
         found: list[np.ndarray] = []
         if init in ("auto", "hierarchical"):
-            found += [self._cut(tree, num_components) for tree in self.trees] + [self._third(num_components)]
+            found += [self._cut(tree, num_components) for tree in self.trees] + [
+                self._free_covariance_division(num_components)
+            ]
         if init == "random":
             found += [self.rng.dirichlet(np.ones(num_components), len(self.x)).T for _ in range(num_starts)]
         count = num_starts - len(found)
@@ -80,7 +82,7 @@ class Divisions:
         division[fcluster(tree, num_components, criterion="maxclust") - 1, self.chosen] = 1.0
         return division
 
-    def _third(self, num_components: int) -> np.ndarray:
+    def _free_covariance_division(self, num_components: int) -> np.ndarray:
         """The division by the criterion of free covariances; with one feature, into ordered classes of equal size."""
         if self.x.shape[1] == 1:
             ranks = np.empty(len(self.x), int)

@@ -153,11 +153,11 @@ def _variances(family: Family, parts: _Parts, spreads: Float[Array, "K D"], pres
             return spreads / sizes * pool(sizes) / parts.total
         case _:  # VE: equal shape, varying volumes
             # The shape need not have determinant 1: the volumes absorb the rest, and the product is the variance.
-            def turn(_, volumes):
+            def iterate(_, volumes):
                 shape = pool(spreads / volumes) / parts.total
                 return (spreads / shape).mean(axis=1, keepdims=True) / counts
 
-            volumes = lax.fori_loop(0, INNER, turn, _geometric_mean(present))
+            volumes = lax.fori_loop(0, INNER, iterate, _geometric_mean(present))
             return volumes * pool(spreads / volumes) / parts.total
 
 
@@ -189,11 +189,11 @@ def _one_matrix(family: Family, parts: _Parts) -> Array:
     if family.volume == "E":
         return jnp.broadcast_to(common(jnp.ones_like(parts.counts)), parts.scatters.shape)
 
-    def turn(_, volumes):
+    def iterate(_, volumes):
         whitener = inverse_tril(common(volumes))
         return jnp.sum(matmul(whitener.T, whitener) * parts.scatters, axis=(1, 2)) / (dim * parts.counts)
 
-    volumes = lax.fori_loop(0, INNER, turn, jnp.exp(2.0 / dim * log_diagonal_sum(parts.trils)))
+    volumes = lax.fori_loop(0, INNER, iterate, jnp.exp(2.0 / dim * log_diagonal_sum(parts.trils)))
     return jnp.sqrt(volumes)[:, None, None] * common(volumes)
 
 
@@ -218,7 +218,7 @@ def _common_axes(family: Family, parts: _Parts) -> Array:
     _, axes = jnp.linalg.eigh(parts.pool(gram(parts.trils) * shares[:, None, None]))
     first, second = np.triu_indices(dim, 1)
 
-    def turn(_, carry):
+    def iterate(_, carry):
         axes, variances = carry
         variances = _variances(family, parts, jnp.diagonal(_rotated(axes, parts.scatters), axis1=1, axis2=2), variances)
         rotate = partial(
@@ -228,7 +228,7 @@ def _common_axes(family: Family, parts: _Parts) -> Array:
         return axes, variances
 
     present = jnp.diagonal(_rotated(axes, gram(parts.trils)), axis1=1, axis2=2)
-    axes, variances = lax.fori_loop(0, INNER // 2, turn, (axes, present))
+    axes, variances = lax.fori_loop(0, INNER // 2, iterate, (axes, present))
     variances = _variances(family, parts, jnp.diagonal(_rotated(axes, parts.scatters), axis1=1, axis2=2), variances)
     return cholesky(matmul(axes * variances[:, None, :], jnp.broadcast_to(axes.T, parts.scatters.shape)))
 
@@ -239,10 +239,10 @@ def _rotate(first, second, precisions, plane, carry):
     excess = precisions[:, i] - precisions[:, j]
     p, q, r = (jnp.sum(excess * scatters[:, a, b]) for a, b in ((i, i), (i, j), (j, j)))
     angle = 0.5 * jnp.arctan2(-2.0 * q, r - p)
-    turn = jnp.eye(axes.shape[0], dtype=axes.dtype)
-    turn = turn.at[i, i].set(jnp.cos(angle)).at[j, j].set(jnp.cos(angle))
-    turn = turn.at[j, i].set(jnp.sin(angle)).at[i, j].set(-jnp.sin(angle))
-    return matmul(axes, turn), _rotated(turn, scatters)
+    rotation = jnp.eye(axes.shape[0], dtype=axes.dtype)
+    rotation = rotation.at[i, i].set(jnp.cos(angle)).at[j, j].set(jnp.cos(angle))
+    rotation = rotation.at[j, i].set(jnp.sin(angle)).at[i, j].set(-jnp.sin(angle))
+    return matmul(axes, rotation), _rotated(rotation, scatters)
 
 
 def _rotated(axes, matrices):

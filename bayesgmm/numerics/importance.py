@@ -59,7 +59,7 @@ def bridge(with_row: np.ndarray, without_row: np.ndarray) -> float:
     """
     n, m = len(with_row), len(without_row)
     value = float(logsumexp(without_row) - np.log(m))
-    for _ in range(MOST_TURNS):
+    for _ in range(MOST_ITERATIONS):
         below_with, below_without = (
             np.logaddexp(np.log(n / (n + m)) + density, np.log(m / (n + m)) + value)
             for density in (with_row, without_row)
@@ -71,4 +71,4 @@ def bridge(with_row: np.ndarray, without_row: np.ndarray) -> float:
     return value
 
 
-MOST_TURNS = 1000
+MOST_ITERATIONS = 1000

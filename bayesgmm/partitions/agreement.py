@@ -91,9 +91,9 @@ def partition_distances(results: Any, *, seed: Any = 0, loss: str = "vi") -> Par
     found = {str(name): _partition_of(one, loss, key) for (name, one), key in zip(results.items(), keys, strict=True)}
     sizes = {name: len(labels) for name, (labels, _) in found.items()}
     if len(set(sizes.values())) > 1:
-        told = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        sizes = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise ArgumentError(
-            f"The partitions have different numbers of rows ({told}). Compare results on the same data."
+            f"The partitions have different numbers of rows ({sizes}). Compare results on the same data."
         )
     points = {name: labels for name, (labels, _) in found.items()}
     rng = host_generator(key_pairs)

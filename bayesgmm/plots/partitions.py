@@ -75,8 +75,8 @@ def plot_uncertainty(partition: Any, ax: Any = None) -> Axes:
     ax.set_ylabel("uncertainty" if flat else table.features[1])
     if flat:
         ax.set_ylim(bottom=-0.03 * ax.get_ylim()[1])
-    told = "uncertainty" if flat else "larger and paler points have higher uncertainty,"
-    ax.set_title(f"{partition.num_clusters} clusters; {told} up to {doubt.max():.2g}")
+    note = "uncertainty" if flat else "larger and paler points have higher uncertainty,"
+    ax.set_title(f"{partition.num_clusters} clusters; {note} up to {doubt.max():.2g}")
     _name_clusters(partition, ax)
     return ax
 

@@ -46,10 +46,10 @@ from bayesgmm.relabelling.costs import (
     votes,
 )
 from bayesgmm.relabelling.pivots import draw_of, partition_of, points_of, scales_of, variable_of
-from bayesgmm.relabelling.result import Relabelling, iterate, name_by, result_of
+from bayesgmm.relabelling.result import Relabelling, iterate, relabelling_from, result_of
 from bayesgmm.results.draws import Source, as_draws
 
-NAMES_IN_DOUBT = 0.01
+MOST_IN_DOUBT = 0.01
 """`ordering` warns if more than this share of draws is in doubt."""
 
 Pivot = tuple[int, int] | np.ndarray | None
@@ -78,7 +78,7 @@ def ecr(source: Source, pivot: Pivot = None, **about: Any) -> Relabelling:
     allocations = Allocations(draws)
     partition = partition_of(pivot, draws, allocations)
     costs = disagreement(allocations, partition)
-    return name_by(draws, "ECR", costs, given=isinstance(pivot, np.ndarray), about={"pivot": partition})
+    return relabelling_from(draws, "ECR", costs, given=isinstance(pivot, np.ndarray), about={"pivot": partition})
 
 
 def ecr_iterative_1(source: Source, **about: Any) -> Relabelling:
@@ -145,7 +145,7 @@ def pra(
         centre = pivot / scales_of(draws, variables) if scale else pivot
     else:
         centre = points[draw_of(pivot, draws)]
-    return name_by(draws, "PRA", squares(points, centre), given=isinstance(pivot, np.ndarray))
+    return relabelling_from(draws, "PRA", squares(points, centre), given=isinstance(pivot, np.ndarray))
 
 
 def data_based(source: Source, **about: Any) -> Relabelling:
@@ -190,7 +190,7 @@ def ordering(source: Source, by: str = "means", index: int = 0, **about: Any) ->
     ranked = np.take_along_axis(key, permutations, axis=1)
     costs = squares(key[:, :, None], ranked.mean(axis=0)[:, None])
     found = result_of(draws, "ordering", costs, permutations, [cost_of(costs, permutations).sum()])
-    if found.share_in_doubt > NAMES_IN_DOUBT:
+    if found.share_in_doubt > MOST_IN_DOUBT:
         warnings.warn(
             f"In {found.share_in_doubt:.0%} of draws two neighbours fit almost as well if exchanged. "
             f"Sorting by {by}[{index}] cuts their draws at the crossing and does not separate the components. "
@@ -235,7 +235,7 @@ def point_process(
     clusters = costs.argmin(axis=1)
     whole = (np.sort(clusters, axis=1) == np.arange(draws.num_components)).all(axis=1)
     about_it = {"non_permutation_rate": float(1.0 - whole.mean()), "is_permutation": whole.reshape(draws.shape)}
-    return name_by(draws, "point process", costs, about=about_it, objective=[inertia])
+    return relabelling_from(draws, "point process", costs, about=about_it, objective=[inertia])
 
 
 METHODS: dict[str, Callable[..., Relabelling]] = {

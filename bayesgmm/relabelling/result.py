@@ -145,10 +145,10 @@ class Relabelling:
     def _title(self) -> str:
         chains, draws = self.draws.shape
         rate = self.about.get("non_permutation_rate")
-        told = "" if rate is None else f", non-permutation rate {rate:.3f}"
+        rate = "" if rate is None else f", non-permutation rate {rate:.3f}"
         return (
             f"{self.method}: {self.draws.num_components} components, {chains} chains × {draws} draws; mean ambiguity "
-            f"{self.overall_ambiguity:.3f}, {self.share_in_doubt:.1%} of draws in doubt{told}"
+            f"{self.overall_ambiguity:.3f}, {self.share_in_doubt:.1%} of draws in doubt{rate}"
         )
 
     def __repr__(self) -> str:
@@ -182,11 +182,11 @@ def iterate(
         stays = cost_of(costs, better) >= cost_of(costs, permutations) * (1.0 - 1e-12)
         better[stays] = permutations[stays]
         if stays.all() or len(objective) == MOST_ITERATIONS:
-            return name_by(draws, method, costs, permutations, objective=objective)
+            return relabelling_from(draws, method, costs, permutations, objective=objective)
         permutations = better
 
 
-def name_by(
+def relabelling_from(
     draws: Draws,
     method: str,
     costs: np.ndarray,

@@ -24,7 +24,7 @@ class ApproximatePosterior(Posterior):
     def _attrs(self) -> dict[str, Any]:
         return super()._attrs() | {"pareto_k": self.pareto_k}
 
-    def _trust(self) -> str:
+    def _khat_words(self) -> str:
         if np.isnan(self.pareto_k):
             return "too few draws for Pareto k-hat"
         return f"Pareto k-hat {self.pareto_k:.2f}" + ("" if self.trusted else ": above 0.7, not reliable")

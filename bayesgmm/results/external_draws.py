@@ -23,9 +23,9 @@ def from_dataset(dataset: "xr.Dataset", component_dim: str) -> dict[str, np.ndar
         if {"chain", "draw", component_dim} <= set(array.dims)
     }
     if not found:
-        told = "; ".join(f"{name}{list(map(str, array.dims))}" for name, array in dataset.data_vars.items())
+        listing = "; ".join(f"{name}{list(map(str, array.dims))}" for name, array in dataset.data_vars.items())
         raise DrawsError(
-            f"No variable has the dimensions chain, draw and {component_dim!r}. The variables are: {told}. Give the "
+            f"No variable has the dimensions chain, draw and {component_dim!r}. The variables are: {listing}. Give the "
             "name of the component dimension as component_dim=."
         )
     return found

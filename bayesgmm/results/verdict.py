@@ -31,7 +31,7 @@ def mixing_line(name: str, posterior: Posterior) -> str:
     )
 
 
-def trust_line(name: str, approximation: ApproximatePosterior, other: str | None, sampled: Posterior | None) -> str:
+def khat_line(name: str, approximation: ApproximatePosterior, other: str | None, sampled: Posterior | None) -> str:
     """Whether an approximation is acceptable, and how its sds compare with those of a sampler that has mixed."""
     if np.isnan(approximation.pareto_k):
         return f"{name}: too few draws for Pareto k-hat, so the approximation cannot be assessed. Draw more."

@@ -240,9 +240,9 @@ def _compare(place: Path, found: Any, question: dict[str, Any]) -> None:
         raise CheckpointError(f"{place} holds no run. Choose another folder.")
     other = [name for name in {**found, **question} if found.get(name) != question.get(name)]
     if other:
-        told = "; ".join(f"{name}: saved {found.get(name)!r}, now {question.get(name)!r}" for name in other)
+        differences = "; ".join(f"{name}: saved {found.get(name)!r}, now {question.get(name)!r}" for name in other)
         raise CheckpointError(
-            f"{place} holds a run with other settings ({told}). "
+            f"{place} holds a run with other settings ({differences}). "
             "Choose another folder, or resume with the saved settings."
         )
 

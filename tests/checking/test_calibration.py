@@ -46,7 +46,7 @@ def test_p_values_of_uniformity_are_uniform_and_see_departures(rng):
     assert uniformity(rng.beta(1.0, 1.6, 150)) < 0.01  # posterior too high
 
 
-def test_holm_is_the_textbooks():
+def test_holm_equals_the_formula():
     np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
 
 
@@ -92,7 +92,7 @@ def test_ties_are_broken_at_random():
     assert found.summary().loc["sorted_weights[2]", "p"] > 0.01
 
 
-def test_failures_are_told():
+def test_failures_are_reported():
     def moody(x, n_components, **settings):
         raise FitError("No mood today. Try tomorrow.")
 

@@ -3,7 +3,6 @@
 import os
 import signal
 from dataclasses import replace
-from functools import partial
 
 import arviz as az
 import jax
@@ -19,11 +18,10 @@ import bayesgmm as bg
 from bayesgmm.checking import loo as crossvalidation
 from bayesgmm.checking import predictive as replicates
 from bayesgmm.checking import refits
-from bayesgmm.checking.moment_matching import _half_moved, to_cloud
+from bayesgmm.checking.moment_matching import _half_transformed, to_cloud
 from bayesgmm.checking.sensitivity import sensitivity_of_noise
 from bayesgmm.engines import coordinates
-from bayesgmm.engines.mcmc.gibbs import gibbs as tempered_gibbs
-from bayesgmm.engines.mcmc.nuts import Recipe, nuts
+from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine, register, unregister
 from bayesgmm.engines.to_posterior import Collected, Origin, to_posterior
 from bayesgmm.errors import ArgumentError, LooWarning, SamplingInterrupted
 from bayesgmm.model.types import Frame, Stats
@@ -160,7 +158,7 @@ def test_any_affine_move_of_half_the_draws_gives_the_same_answer(outlier):
     matrix = np.diag(np.linspace(1.3, 1.8, dim))
     shift = 0.8 * cloud.positions.std(axis=0)
     moved = (cloud.positions - center) @ matrix.T + center + shift
-    found = _half_moved(cloud, moved, (matrix, shift, center), row)
+    found = _half_transformed(cloud, moved, (matrix, shift, center), row)
     exact = predictive_without(x, row).logpdf(x[row])
     assert found is not None
     assert logsumexp(found.log_density + found.log_weights) == pytest.approx(exact, abs=0.02)
@@ -207,7 +205,7 @@ def test_clouds_have_the_posterior_density_of_each_family(name, request):
     gap = cloud.log_posterior - (posterior.log_likelihood + posterior.log_prior)[:, ::20].ravel() - jacobians
     np.testing.assert_allclose(gap, gap[0], atol=1e-7)
     dim = cloud.positions.shape[1]
-    unmoved = _half_moved(cloud, cloud.positions, (np.eye(dim), np.zeros(dim), np.zeros(dim)), 3)
+    unmoved = _half_transformed(cloud, cloud.positions, (np.eye(dim), np.zeros(dim), np.zeros(dim)), 3)
     assert unmoved is not None
     for ours, theirs in zip(unmoved.params, draws, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
@@ -235,23 +233,50 @@ def test_kfold_is_that_of_the_closed_form(outlier, monkeypatch):
         bg.kfold(outlier, k=2)
 
 
-def test_refits_have_the_settings_of_the_run(outlier, monkeypatch):
+def test_refits_have_the_settings_of_the_run(outlier):
+    """The engine is run with what the posterior carries; chains start from the last draws."""
     seen = {}
-    monkeypatch.setattr("bayesgmm.nuts.sample_nuts", lambda table, k, **settings: (seen.update(settings), outlier)[1])
-    recipe = Recipe(60, 0.93, 7, True, "marginal")
-    of_nuts = replace(outlier, algorithm="nuts", continuation=partial(print, nuts(recipe), None, "float32"))
-    refits.refitter(of_nuts)(outlier.table, jr.key(1))
-    assert (seen["target_accept_prob"], seen["max_tree_depth"], seen["dense_mass"]) == (0.93, 7, True)
-    assert (seen["dtype"], seen["num_warmup"], seen["num_samples"], seen["num_chains"]) == ("float32", 50, 500, 4)
+
+    def sample_toy(x, n_components, *, init, **settings):
+        seen.update(settings, init=init, x=x)
+        return outlier
+
+    register("toy", Engine("toy", "a toy", sample_toy, CHAIN_SETTINGS))
+    settings = {"num_warmup": 60, "dtype": "float32", "init": "em", "target_accept_prob": 0.93, "num_samples": 1}
+    try:
+        posterior = replace(outlier, algorithm="toy", settings=settings)
+        refits.refitter(posterior)(refits.only(outlier.table, np.arange(50)), jr.key(1))
+    finally:
+        unregister("toy")
+    assert (seen["num_warmup"], seen["dtype"], seen["target_accept_prob"]) == (60, "float32", 0.93)
+    assert (seen["num_samples"], seen["num_chains"]) == (500, 4)  # as many as there are, after whatever extension
     assert seen["prior"] is outlier.prior
     assert seen["covariance_type"] == "VVV"
     np.testing.assert_array_equal(seen["init"].means, outlier.params.means[:, -1])
-    monkeypatch.setattr("bayesgmm.gibbs.sample_gibbs", lambda table, k, **settings: (seen.update(settings), outlier)[1])
-    tempered = replace(outlier, continuation=partial(print, tempered_gibbs(5, 50), None, "float64"))
-    refits.refitter(tempered)(outlier.table, jr.key(1))
-    assert seen["tempering"] == 5
+    # The model is not prepared again: the same prior, on other rows.
+    assert (seen["x"].prior, seen["x"].table.num_rows) == (outlier.prior, 50)
+
+
+def test_draws_of_an_unknown_engine_cannot_be_made_again(outlier):
     with pytest.raises(ArgumentError, match="Refits are not possible"):
-        bg.loo(replace(outlier, continuation=None), refit=True)
+        bg.loo(replace(outlier, algorithm="stan"), refit=True)
+
+
+def test_settings_make_the_draws_again(reference_data):
+    """`settings` hold what the call said, whatever it was."""
+    x, few = reference_data["faithful"].iloc[:40], {"num_samples": 60, "num_chains": 2}
+    calls = {
+        bg.sample_gibbs: {"num_warmup": 20, "tempering": 2, "init": "em"},
+        bg.fit_cavi: {"n_init": 3, "max_iter": 500, "batch_size": None},
+        bg.fit_svi: {"guide": "normal", "num_steps": 50, "batch_size": 20, "learning_rate": 0.02, "num_particles": 2},
+    }
+    for function, options in calls.items():
+        posterior = function(x, 2, **few, **options)
+        assert options.items() <= posterior.settings.items(), function
+        again = refits.refitter(posterior)(refits.without(posterior.table, np.array([3])), jr.key(0))
+        assert again.table.num_rows == 39
+        kept = {name: value for name, value in options.items() if name != "init"}
+        assert kept.items() <= again.settings.items(), function
 
 
 def test_ctrl_c_in_folds_and_in_refits(outlier):
@@ -330,7 +355,7 @@ def test_check_finds_heavy_tails(heavy):
     plt.close("all")
 
 
-def test_statistics_are_the_textbooks(faithful):
+def test_statistics_equal_the_formulas(faithful):
     x = faithful.table.values
     checks = bg.predictive_checks(faithful, num=60, seed=3)
     summary = checks.summary()
@@ -399,7 +424,7 @@ def test_wide_and_long_data_are_checked_in_part(monkeypatch, faithful):
     assert not any("waiting" in name for name in checks.aspects)
 
 
-def test_a_strong_prior_is_told_and_a_weak_one_is_not(rng):
+def test_a_strong_prior_is_flagged_and_a_weak_one_is_not(rng):
     x = one_cluster(rng)
     tables = {}
     for strength in (0.01, 100.0):
@@ -456,7 +481,7 @@ def test_log_prior_is_the_sum_of_its_factors(stubborn, tied):
             assert group["components"].values[-1, draw] == pytest.approx(expected, rel=1e-9)
 
 
-def test_thinned_draws_serve_and_omitted_ones_are_told(faithful, monkeypatch):
+def test_thinned_draws_work_and_omitted_draws_raise(faithful, monkeypatch):
     monkeypatch.setattr(datatree, "MOST_VALUES", 272 * 500)
     thinned = replace(faithful)
     elpd = bg.loo(thinned)
@@ -471,7 +496,7 @@ def test_thinned_draws_serve_and_omitted_ones_are_told(faithful, monkeypatch):
     assert len(bg.prior_sensitivity(replace(faithful))) == 17  # this check needs no pointwise densities
 
 
-def test_an_approximation_that_fails_is_told(faithful):
+def test_a_poor_approximation_raises_a_warning(faithful):
     from bayesgmm.results.approximation import ApproximatePosterior
 
     fields = {name: getattr(faithful, name) for name in faithful.__dataclass_fields__}
@@ -504,7 +529,7 @@ def test_a_point_estimate_is_refused(name):
         getattr(bg, name)(fit)
 
 
-def test_psis_is_arvizs(faithful):
+def test_psis_equals_arviz(faithful):
     ours, theirs = bg.loo(faithful), az.loo(faithful.datatree, pointwise=True)
     np.testing.assert_allclose(ours.elpd_i, theirs.elpd_i, atol=0.02)
     density = faithful.datatree["log_likelihood"]["x"].values.reshape(-1, 272)

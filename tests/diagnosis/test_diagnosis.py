@@ -45,7 +45,7 @@ def test_two_equal_gaussians_part_at_two_standard_deviations():
         assert found.item() == modes
 
 
-def test_the_view_is_its_textbook_twin_and_blind_to_labels(rng):
+def test_the_view_equals_the_reference_and_is_label_invariant(rng):
     variables, x = made(rng, 1.5, rows=30, draws=40)
     view = bg.label_invariant_view(variables, x=x)
     order = rng.permuted(np.broadcast_to(np.arange(3), (2, 40, 3)), axis=-1)
@@ -95,7 +95,7 @@ def corners():
         return bg.sample_gibbs(rectangle(), 2, prior=RECTANGLE_PRIOR, num_samples=500, seed=1)
 
 
-def test_modes_are_told_from_labels(corners):
+def test_modes_are_distinguished_from_label_switching(corners):
     """Chains in two modes that differ mainly in the partition of the rows."""
     found = bg.diagnose(corners, search=False)
     assert found.status == "stuck"
@@ -122,7 +122,7 @@ def test_all_chains_in_one_wrong_mode(corners):
     assert "wrong mode" in " ".join(found.verdict())
 
 
-def test_a_mode_that_holds_little_is_told_and_does_not_matter(rng):
+def test_a_small_missed_mode_does_not_matter(rng):
     variables, x = made(rng, 7.0, draws=400)
     fit = bg.fit_em(rectangle(), 2, prior=RECTANGLE_PRIOR, n_init=4)
     sound = bg.diagnose(variables, x=x)
@@ -154,7 +154,7 @@ def test_components_that_overlap_are_not_to_be_read_one_by_one(rng):
     assert "do not read them one by one" in " ".join(found.verdict())
 
 
-def test_too_large_a_k_is_named(reference_data):
+def test_too_large_k_is_reported(reference_data):
     """Six components under a sparse prior, on the galaxies."""
     x = reference_data["galaxy_corrected"]
     prior = bg.default_prior(x, 6)._replace(weights=bg.Dirichlet(0.05))
@@ -176,7 +176,7 @@ def test_too_few_draws_and_approximations(rng):
     assert found.status in ("sound", "not to be trusted")
 
 
-def test_a_file_says_what_its_posterior_says(corners):
+def test_file_and_posterior_give_the_same_verdict(corners):
     """The tree holds permutations, divergences, energies and k-hat; only the search for modes needs the posterior."""
     diverging, energy = np.zeros((4, 500), bool), np.cumsum(np.ones((4, 500)), axis=1)
     diverging[1, :3] = True

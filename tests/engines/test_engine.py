@@ -77,7 +77,7 @@ def test_only_engines_that_draw_can_be_calibrated(rng):
 
 
 @pytest.mark.parametrize("name", engine_names())
-def test_records_tell_the_truth_of_their_functions(name):
+def test_records_match_their_functions(name):
     """Every argument that `compare` and the refits pass is an argument of the function."""
     engine = find_engine(name)
     assert engine.name == name

@@ -64,7 +64,7 @@ def test_jacobian_is_the_determinant(name):
     np.testing.assert_allclose(coordinates.log_jacobian(position), determinant, rtol=1e-10)
 
 
-def test_predictive_tells_the_story():
+def test_predictive_matches_the_model():
     prior = jax.tree.map(jnp.asarray, PRIOR.expand(2, 3))
     draws = Predictive(bg.gaussian_mixture, num_samples=30)(jr.key(0), prior, num_rows=12)
     assert draws["x"].shape == (30, 12, 3)

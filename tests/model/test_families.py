@@ -146,7 +146,7 @@ def test_mclusts_estimates_are_fixed_points(truth, reference_data, name, model, 
 
 
 @pytest.mark.parametrize("theirs", [*prior_entries(strict=True)[::2], *some_and_slow(prior_entries(strict=False), 0)])
-def test_map_is_mclusts_conjugate_prior(reference_data, theirs):
+def test_map_equals_mclust(reference_data, theirs):
     """Fraley & Raftery's prior as mclust applies it: the estimate of mclust is the mode of our objective.
 
     There are exceptions. For EII and EEI the estimate of mclust is not a fixed point of the published update (for EEI
@@ -171,7 +171,7 @@ def test_map_is_mclusts_conjugate_prior(reference_data, theirs):
 
 @pytest.mark.parametrize("name", ["EII", "VEE", "EVE", "VEV", "EVV"])
 @pytest.mark.parametrize("prior", [None, "default"])
-def test_change_of_units_changes_nothing_where_the_family_allows_it(rng, name, prior):
+def test_estimates_are_equivariant_to_units_where_the_family_is(rng, name, prior):
     """All families: a shift and one common scale. Scale-free families: also a separate unit for each feature."""
     x = np.concatenate([rng.normal(size=(80, 3)), rng.normal(size=(80, 3)) * [0.5, 1.5, 1.0] + 3])
     units = np.array([1e3, 1e-2, 7.0]) if FAMILIES[name].scale_free else np.full(3, 40.0)
@@ -192,7 +192,7 @@ def test_scikit_learns_names_are_aliases(rng):
 @pytest.mark.parametrize(
     "kind", ["spherical", *(pytest.param(k, marks=pytest.mark.slow) for k in ("full", "tied", "diag"))]
 )
-def test_limits_are_scikit_learns(truth, reference_data, kind):
+def test_scikit_learn_estimates_are_fixed_points(truth, reference_data, kind):
     """Started at scikit-learn's estimate (tolerance 1e-12), EM stays there, for all four covariance types."""
     entries = [entry for entry in truth("sklearn")["gmm_families"] if entry["covariance_type"] == kind]
     assert entries

@@ -16,7 +16,7 @@ PARAMS = bg.Params.of(
 )  # fmt: skip
 
 
-def test_log_joint_is_the_textbooks(rng):
+def test_log_joint_equals_the_reference(rng):
     x = rng.normal(size=(40, 2)) * 3
     expected = twins.log_joint(PARAMS.weights, PARAMS.means, PARAMS.covariances, x)
     np.testing.assert_allclose(bg.log_joint(PARAMS, x), expected, rtol=1e-12)
@@ -35,7 +35,7 @@ def test_sum_over_all_labelings_is_the_likelihood(rng):
     np.testing.assert_allclose(bg.responsibilities(PARAMS, x), share, atol=1e-12)
 
 
-def test_samples_follow_the_story():
+def test_samples_follow_the_model():
     with jax.enable_x64(True):
         z, x = bg.sample(jax.random.key(3), bg.Params(*map(jnp.asarray, PARAMS)), 40_000)
     z, x = np.asarray(z), np.asarray(x)

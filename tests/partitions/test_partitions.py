@@ -93,7 +93,7 @@ def separated():
     return x, truth, fit, post
 
 
-def test_adjusted_rand_is_scikit_learns(rng):
+def test_adjusted_rand_equals_scikit_learn(rng):
     for sizes in ((2, 5), (9, 3), (40, 40)):
         a, b = (rng.integers(k, size=60) for k in sizes)
         b[:20] = a[:20]
@@ -104,7 +104,7 @@ def test_adjusted_rand_is_scikit_learns(rng):
     assert bg.adjusted_rand(["a", "a", "b"], [10**12, 10**12, -5]) == 1.0
 
 
-def test_distances_are_the_textbooks_and_metrics(rng):
+def test_distances_equal_the_formulas_and_are_metrics(rng):
     three = [rng.integers(k, size=40) for k in (3, 4, 7)]
     for a in three:
         for b in three:
@@ -125,7 +125,7 @@ def test_distances_are_the_textbooks_and_metrics(rng):
     assert bg.variation_of_information(*many) == pytest.approx(np.log(2))
 
 
-def test_distances_refuse_what_is_no_pair_of_partitions():
+def test_distances_refuse_invalid_input():
     for distance in (*DISTANCES.values(), bg.adjusted_rand):
         with pytest.raises(ArgumentError, match="3 and 2 rows"):
             distance([0, 1, 1], [0, 1])
@@ -172,7 +172,7 @@ def test_a_row_goes_where_the_expected_loss_is_least(rng, loss):
         np.testing.assert_array_equal(np.asarray(state.gains)[:, :, order], fresh.gains)
 
 
-def test_taking_clusters_apart_leaves_a_poor_optimum(rng):
+def test_splitting_clusters_escapes_a_poor_optimum(rng):
     z = noisy_draws(rng, 60, rng.integers(4, size=400), 4, 0.35)  # so noisy that one cluster has a smaller loss
     found = bg.partition(z, num_starts=1, **QUIET)
     assert found.excess[0] > 0.1
@@ -190,7 +190,7 @@ def test_search_respects_a_limit_and_finds_the_best_within():
         assert found.expected_loss == pytest.approx(every_expected_loss(candidates, z, loss).min(), abs=1e-12)
 
 
-def test_room_is_made_for_as_many_clusters_as_are_best(rng):
+def test_number_of_clusters_can_grow(rng):
     z = np.stack([rng.permutation(np.arange(12) % 3) for _ in range(300)])  # each pair: P(same cluster) = 3/11
     assert (together(z) < 0.5).sum() == 12 * 11
     assert bg.partition(z, loss="binder", num_starts=2, **QUIET).num_clusters == 12
@@ -209,8 +209,8 @@ def test_numbering_of_the_draws_does_not_matter(rng):
 
 
 def test_rows_and_pairs_are_those_of_the_whole_matrix(rng, monkeypatch):
-    monkeypatch.setattr("bayesgmm.partition_draws.BLOCK_LABELS", 300)  # several blocks of rows and of draws
-    monkeypatch.setattr("bayesgmm.partition_search.BLOCK_LABELS", 300)
+    monkeypatch.setattr("bayesgmm.partitions.draws.BLOCK_LABELS", 300)  # several blocks of rows and of draws
+    monkeypatch.setattr("bayesgmm.partitions.search.BLOCK_LABELS", 300)
     z = noisy_draws(rng, 50, np.repeat([0, 1, 2], [20, 15, 5]), 3, 0.3)
     found, matrix = bg.partition(z, num_starts=4, **QUIET), together(z)
     np.testing.assert_allclose(found.similarity(), matrix, atol=1e-12)
@@ -226,7 +226,7 @@ def test_rows_and_pairs_are_those_of_the_whole_matrix(rng, monkeypatch):
 
 
 @pytest.mark.parametrize("loss", ["vi", "binder"])
-def test_ball_is_that_of_brute_force(rng, loss):
+def test_ball_equals_brute_force(rng, loss):
     z = noisy_draws(rng, 50, np.repeat([0, 1], [24, 16]), 3, 0.25)
     z[:25] = np.minimum(z[:25], 1)
     found = bg.partition(z, loss=loss, **QUIET)
@@ -251,7 +251,7 @@ def test_ball_is_that_of_brute_force(rng, loss):
     assert "Credible ball" in found.ball._repr_html_()
 
 
-def test_separated_clusters_are_found_and_told(separated):
+def test_separated_clusters_are_found_and_summarised(separated):
     x, truth, _, posterior = separated
     before = jax.config.jax_enable_x64
     for loss in DISTANCES:
@@ -358,7 +358,7 @@ def test_ctrl_c_keeps_the_best_so_far(rng):
     assert all(before[1] <= after[1] for before, after in pairwise(seen))
 
 
-def test_engines_are_set_side_by_side(separated, rng):
+def test_engines_are_compared(separated, rng):
     _, truth, fit, posterior = separated
     wrong = np.where(np.arange(120) < 30, 0, truth)
     spread = bg.partition(noisy_draws(rng, 100, truth, 3, 0.2), num_starts=1, **QUIET)

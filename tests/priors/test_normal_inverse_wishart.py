@@ -23,7 +23,7 @@ def _double():
         yield
 
 
-def test_log_density_is_scipys():
+def test_log_density_equals_scipy():
     params = random_params(0)
     expected = twins.log_prior(params, [1.7] * K, HYPER["loc"], HYPER["strength"], HYPER["df"], SCALE)
     assert float(PRIOR.expand(K, D).log_density(params)) == pytest.approx(expected, rel=1e-12)
@@ -85,7 +85,7 @@ def test_draws_have_the_moments_of_the_distributions():
     )
 
 
-def test_flat_belief_gives_the_maximum_likelihood_estimate(rng):
+def test_flat_prior_gives_the_maximum_likelihood_estimate(rng):
     x, z = rng.normal(size=(30, D)), rng.integers(K, size=30)
     mode = flat_prior(K, D).update(label_stats(x, z, K)).mode()
     np.testing.assert_allclose(mode.weights, np.bincount(z) / 30)
@@ -121,7 +121,7 @@ def test_dirichlet_below_one_has_no_negative_weights():
         ({"loc": np.array([np.nan, 0, 0])}, "finite"),
     ],
 )
-def test_improper_beliefs_say_why(change, words):
+def test_improper_priors_give_the_reason(change, words):
     belief = PRIOR._replace(components=PRIOR.components._replace(**change)).expand(K, D)
     assert words in improper_because(belief)
 

@@ -103,7 +103,7 @@ def test_scales_and_correlations_integrate_to_one():
 
 
 @pytest.mark.parametrize("scales", [bg.HalfNormal(np.array([1.0, 2.0])), bg.LogNormal(np.array([0.0, 0.5]), 0.6)])
-def test_lkj_is_numpyros_story(scales):
+def test_lkj_equals_numpyro(scales):
     """NumPyro's log density of (weights, means, s, factor of R); autodiff gives the Jacobian to covariances."""
     prior = bg.Prior(bg.Dirichlet(1.0), bg.NormalTimesLKJ(np.array([0.3, 1.0]), np.diag([2.0, 3.0]), 1.7, scales))
     params = random_params(np.random.default_rng(3), 2, 2)
@@ -228,7 +228,7 @@ def test_prior_predictive(reference_data):
         (lambda x: bg.sample_prior(x, 2, num_samples=0), ArgumentError, "num_samples"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_refused_with_the_reason(reference_data, call, error, words):
+def test_invalid_input_gives_the_reason(reference_data, call, error, words):
     with pytest.raises(error, match=words):
         call(reference_data["faithful"])
 
@@ -276,7 +276,7 @@ def test_em_says_that_its_mode_is_a_local_one(reference_data):
     assert prior.expand(2, 1).components.unbounded_because(resolve_family("full", 1), x.to_numpy()) is None
 
 
-def test_variances_ask_for_less_than_matrices(rng):
+def test_inverse_gamma_is_proper_for_smaller_df(rng):
     """``IG(1, 1)`` is proper in any dimension; errors about improper priors use the parameter names of the prior."""
     x = np.concatenate([rng.normal(size=(20, 4)), rng.normal(size=(20, 4)) + 5])
     gamma = bg.NormalInverseGamma(0.0, 0.01, shape=1.0, scale=1.0)
@@ -342,7 +342,7 @@ def test_inverse_gamma_updates_as_one_dimension_does(rng):
     np.testing.assert_allclose(seen.scale, [expected])
 
 
-def test_the_story_under_inverse_gamma_has_diagonal_covariances():
+def test_the_numpyro_model_under_inverse_gamma_has_diagonal_covariances():
     prior = with_flat_weights(bg.NormalInverseGamma(0.5, 2.0, 3.0, np.array([1.0, 4.0])))
     with jax.enable_x64(True):
         full = jax.tree.map(jnp.asarray, prior.expand(2, 2))

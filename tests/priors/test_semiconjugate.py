@@ -67,7 +67,7 @@ def test_log_prior_and_map_are_the_stated_ones(reference_data, family):
         (2, bg.sample_nuts), (1, bg.sample_nuts), (3, bg.sample_nuts),
     )],
 )  # fmt: skip
-def test_posteriors_are_jagss(truth, reference_data, which, engine):
+def test_posteriors_agree_with_jags(truth, reference_data, which, engine):
     """Galaxies with free and with tied variances (Chib's prior), waiting times, Old Faithful in two dimensions."""
     reference = truth("posterior")["jags_independent"][which]
     p, summary = reference["prior"], reference["summary"]
@@ -160,6 +160,6 @@ def test_report_states_the_prior(reference_data, tmp_path):
         (lambda x: bg.fit_em(x, 2, prior=prior_of(1.0, np.zeros(3), SPREAD, 5.0, SCALE)), "loc has shape"),
     ],
 )
-def test_what_cannot_be_is_refused_with_the_reason(reference_data, call, words):
+def test_invalid_input_gives_the_reason(reference_data, call, words):
     with pytest.raises(PriorError, match=words):
         call(reference_data["faithful"])

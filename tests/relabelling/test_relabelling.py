@@ -42,7 +42,7 @@ def probabilities(variables, x):
 
 
 @pytest.mark.parametrize("num", [2, 3, 4, 5, 6])
-def test_assignment_is_the_cheapest_of_all_namings(rng, num):
+def test_assignment_is_the_cheapest_permutation(rng, num):
     costs = rng.random((60, num, num))
     orders = np.array(list(itertools.permutations(range(num))))
     totals = costs[:, np.arange(num), orders].sum(axis=2)
@@ -250,9 +250,9 @@ def test_components_alike_are_in_doubt_and_those_apart_are_not(rng):
 def test_a_block_of_rows_at_a_time_is_the_whole(rng, monkeypatch):
     variables, x = made(rng, 1.5)
     whole = {method: run(method, variables, x) for method in rl.METHODS}
-    monkeypatch.setattr("bayesgmm.allocations.BLOCK_VALUES", 7 * 100 * K)
-    monkeypatch.setattr("bayesgmm.allocations.KEPT_BYTES", 0)
-    monkeypatch.setattr("bayesgmm.predict.BLOCK", 9)
+    monkeypatch.setattr("bayesgmm.relabelling.allocations.BLOCK_VALUES", 7 * 100 * K)
+    monkeypatch.setattr("bayesgmm.relabelling.allocations.KEPT_BYTES", 0)
+    monkeypatch.setattr("bayesgmm.sweep.per_row.BLOCK", 9)
     for method, expected in whole.items():
         found = run(method, variables, x)
         np.testing.assert_array_equal(found.permutations, expected.permutations)
@@ -346,7 +346,7 @@ def test_an_outside_tree_is_relabelled_and_left_as_it_was(galaxy):
     xr.testing.assert_identical(before["posterior"].to_dataset(), galaxy["posterior"].to_dataset())
 
 
-def test_a_posterior_is_relabelled_and_goes_on(reference_data):
+def test_a_relabelled_posterior_can_be_extended(reference_data):
     gibbs = bg.sample_gibbs(reference_data["faithful"], 2, num_warmup=50, num_samples=60, num_chains=2, seed=2)
     found = bg.relabel(gibbs, "ecr")
     again = found.posterior
@@ -370,7 +370,7 @@ def test_labels_are_renamed_with_the_draws(rng):
     assert (found.labels == np.arange(ROWS) % K).all()
 
 
-def test_ordering_is_silent_where_it_may_be(rng):
+def test_ordering_does_not_warn_when_components_are_separated(rng):
     variables, x = made(rng, 8.0)
     run("ordering", variables, x)
 

@@ -48,7 +48,7 @@ def test_every_engine_has_the_same_names_and_dims(runs, name):
 
 
 @pytest.mark.parametrize("name", ["gibbs", "nuts"])
-def test_arviz_works_unaided(runs, name):
+def test_arviz_reads_the_tree(runs, name):
     tree = runs[name].datatree
     for group in ("posterior_predictive", "prior", "prior_predictive", "label_invariant", "sample_stats"):
         assert group in tree.children
@@ -113,7 +113,7 @@ def test_alignment_undoes_any_renumbering():
         np.testing.assert_array_equal(found, original)
 
 
-def test_alignment_is_the_cheapest_of_all_namings():
+def test_alignment_is_the_cheapest_permutation():
     """Against brute force over K! permutations, on draws with ambiguous labels."""
     import itertools
 
@@ -144,7 +144,7 @@ def test_rhat_does_not_fall_for_label_switching(reference_data):
     assert az.summary(posterior.datatree, var_names=["means"])["r_hat"].astype(float).max() < 1.02
 
 
-def test_chains_in_different_modes_are_told(reference_data):
+def test_chains_in_different_modes_are_not_mixed(reference_data):
     """Four tight clusters and K = 2: chains stay in different modes and do not count as mixed."""
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(m, 0.05, size=(150, 2)) for m in ([0, 0], [10, 0], [0, 10], [10, 10])])
@@ -222,7 +222,7 @@ def test_few_draws_give_dashes_not_errors(reference_data):
 
 
 @pytest.mark.slow
-def test_energy_that_barely_moves_is_told():
+def test_low_bfmi_is_reported():
     """E-BFMI against its formula, and the warning in the verdict if it is small."""
     posterior = bg.sample_nuts(bg.load_dataset("faithful"), 2, num_warmup=200, num_samples=300, num_chains=2, seed=1)
     energy = posterior.sample_stats["energy"]

@@ -44,7 +44,7 @@ def test_extended_is_as_if_it_had_been_longer(engine, reference_data):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_same_call_goes_on_where_it_stood(engine, reference_data, tmp_path, monkeypatch):
+def test_the_same_call_resumes(engine, reference_data, tmp_path, monkeypatch):
     """Interrupted in warm-up, interrupted while sampling, and extended: always the draws of one run."""
     monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
     monkeypatch.setattr(blocks, "_next_size", lambda *args: 7)
@@ -78,7 +78,7 @@ def test_same_call_goes_on_where_it_stood(engine, reference_data, tmp_path, monk
     assert_same_draws(run(num_samples=80).extend(5), engine(x, 2, num_samples=85, **arguments))
 
 
-def test_a_killed_run_goes_on_bit_for_bit(reference_data, tmp_path, clean_environment):
+def test_a_killed_run_resumes_bit_for_bit(reference_data, tmp_path, clean_environment):
     """``kill -9`` during sampling, in a separate process."""
     environment = clean_environment | {"XLA_FLAGS": os.environ["XLA_FLAGS"]}  # identical bits need the same compiler
     code = f"""
@@ -103,7 +103,7 @@ bg.sample_gibbs(bg.load_dataset("faithful"), 2, num_warmup=200, num_samples=1_00
     assert_same_draws(resumed, bg.sample_gibbs(x, 2, **arguments))
 
 
-def test_another_question_is_refused(reference_data, tmp_path):
+def test_other_arguments_are_refused(reference_data, tmp_path):
     x = reference_data["faithful"]
     arguments = {"num_warmup": 2, "num_samples": 2, "num_chains": 1, "checkpoint": tmp_path / "run"}
     bg.sample_gibbs(x, 2, **arguments)
@@ -133,7 +133,7 @@ def test_folders_that_cannot_serve(reference_data, tmp_path):
         bg.sample_gibbs(x, 2, checkpoint=tmp_path / "run", **arguments)
 
 
-def test_a_folder_left_by_an_end_in_its_first_moment_serves(reference_data, tmp_path):
+def test_the_folder_of_a_run_killed_at_its_start_works(reference_data, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.part").write_text("{")
     arguments = {"num_warmup": 2, "num_samples": 2, "num_chains": 1, "checkpoint": tmp_path / "run"}
@@ -191,7 +191,7 @@ def test_a_key_of_another_kind_goes_on(reference_data):
     assert_same_draws(short.extend(4), bg.sample_gibbs(x, 2, num_samples=7, reference=short.reference, **settings))
 
 
-def test_a_fingerprint_is_of_what_can_be_known_again():
+def test_a_fingerprint_is_reproducible():
     """A class has another address in another process, as a second copy has in this process."""
 
     def guide():

@@ -162,7 +162,7 @@ class Shuffled(Executor):
             future, work = self.waiting.pop(self.rng.integers(len(self.waiting)))
             try:
                 future.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - the caller of result() receives it
+            except BaseException as error:
                 future.set_exception(error)
 
 

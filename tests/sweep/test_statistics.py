@@ -36,7 +36,7 @@ def textbook(r, x):
 
 
 @pytest.mark.parametrize("chunk", [16, 100, 4096])
-def test_averaged_statistics_are_the_textbooks_in_any_chunking(rng, chunk):
+def test_averaged_statistics_equal_the_formulas_in_any_chunking(rng, chunk):
     x, params = rng.normal(size=(100, 3)) * 2, random_params(5)
     stats = sweep(jr.key(0), log_joint_scorer(arrays(params)), to_rows(x, UNIT, chunk=chunk), average)
     counts, means, scatters = textbook(bg.responsibilities(params, x), x)
@@ -118,7 +118,7 @@ def test_padding_never_touches_the_sums(rng):
 
 
 @pytest.mark.parametrize("offset", range(8))
-def test_large_data_are_read_where_they_lie(rng, monkeypatch, offset):
+def test_large_data_are_read_in_place(rng, monkeypatch, offset):
     """For any address of the array and any N, a view of the user's memory gives the same sums as a copy."""
     monkeypatch.setattr(module, "chunk_rows", lambda dim: 64)
     num, frame = 301 + offset, Frame(np.array([0.5, -1.0, 2.0]), np.array([2.0, 0.5, 3.0]))

@@ -86,16 +86,16 @@ def emptied(memory: Memory, empty: Bool[Array, ""]) -> Memory:
     return memory._replace(moves=memory.moves * keep, changes=memory.changes * keep, known=memory.known & keep)
 
 
-def propose(memory: Memory, belief: Belief) -> tuple[Params, Bool[Array, ""]]:
+def propose(memory: Memory, prior: Belief) -> tuple[Params, Bool[Array, ""]]:
     """θ at the end of the proposed step, in its covariance family; and whether it is a valid θ."""
-    num_components, dim = belief.components.loc.shape
+    num_components, dim = prior.components.loc.shape
     weights, means, covariances = _shaped(memory.base + memory.length * memory.direction, num_components, dim)
     trils = cholesky(0.5 * (covariances + transposed(covariances)))
     sensible = (weights >= 0.0).all() & jnp.isfinite(trils).all() & jnp.isfinite(means).all()
     params = Params(
         jnp.where(sensible, weights, 1.0), means, jnp.where(sensible, trils, jnp.eye(dim, dtype=trils.dtype))
     )
-    params = belief.components.project(params._replace(weights=params.weights / params.weights.sum()))
+    params = prior.components.project(params._replace(weights=params.weights / params.weights.sum()))
     return params, sensible & jnp.isfinite(params.scale_trils).all()
 
 

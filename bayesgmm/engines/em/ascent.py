@@ -3,16 +3,31 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax import lax
-from jaxtyping import Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Bool, Int, PRNGKeyArray
 
-from bayesgmm.engines.em.acceleration import DEPTH, SHORTEST, Memory, emptied, learn, no_memory, propose
+from bayesgmm.engines.em.acceleration import DEPTH, SHORTEST, emptied, learn, no_memory, propose
+from bayesgmm.engines.em.ascent_state import (
+    COLLAPSED,
+    CONVERGED,
+    EMPTY,
+    FAILED,
+    MAX_ITER,
+    NON_FINITE,
+    ROUNDING,
+    RUNNING,
+    Ascent,
+    AscentInfo,
+    AscentState,
+    Best,
+    Limits,
+    Proposal,
+)
 from bayesgmm.engines.kernels import KERNELS, step
 from bayesgmm.engines.stopping import aitken_settled, rounding
 from bayesgmm.model.types import Params
@@ -22,123 +37,10 @@ from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Program
 from bayesgmm.sweep.rows import Rows
 
-RUNNING, CONVERGED, MAX_ITER, COLLAPSED, EMPTY, NON_FINITE, ROUNDING, PRUNED = range(8)
-STATUS = (
-    "interrupted",
-    "converged",
-    "stopped at max_iter",
-    "collapsed",
-    "empty component",
-    "non-finite objective",
-    "stopped at rounding",
-    "pruned",
-)
-FAILED = (COLLAPSED, EMPTY, NON_FINITE)
-"""End states without a usable fit."""
 STILL = 4
 """Iterations that must meet the stopping criterion, with no real gain between them."""
 BATCHED_ROWS = 20_000
 """With more rows the starts run one after another. In a batch, all would wait for the slowest."""
-
-
-class Best(NamedTuple):
-    """The best θ so far."""
-
-    params: Params
-    objective: Float[Array, ""]
-    counts: Float[Array, "K"]
-    plain: Params
-    """θ after one M-step from ``params``."""
-
-
-class AscentState(NamedTuple):
-    """What the next iteration needs."""
-
-    params: Params
-    """The candidate θ. Its objective is not known yet."""
-    leap: Bool[Array, ""]
-    """Whether the candidate comes from the acceleration, not from the M-step."""
-    best: Best
-    last: Float[Array, ""]
-    """Objective of the previous iteration."""
-    gain: Float[Array, ""]
-    """Gain of the previous iteration."""
-    still: Int[Array, ""]
-    """Iterations that met the stopping criterion since the last real gain."""
-    iteration: Int[Array, ""]
-    """M-steps up to the last evaluated θ; -1 before the first iteration."""
-    status: Int[Array, ""]
-    memory: Memory
-
-
-class AscentInfo(NamedTuple):
-    """Information for the user; the next iteration does not need it."""
-
-    trace: Float[Array, "T"]
-    """Objective after each M-step, the start first."""
-
-
-class Ascent(NamedTuple):
-    """One ascent, or several on a leading axis."""
-
-    state: AscentState
-    info: AscentInfo
-
-    @property
-    def params(self) -> Params:
-        """The best θ so far."""
-        return self.state.best.params
-
-    @property
-    def objective(self) -> Any:
-        """Objective of the best θ so far."""
-        return self.state.best.objective
-
-    @property
-    def counts(self) -> Any:
-        """Expected number of rows in each component, at the best θ so far."""
-        return self.state.best.counts
-
-    @property
-    def iteration(self) -> Any:
-        """M-steps so far."""
-        return self.state.iteration
-
-    @property
-    def status(self) -> Any:
-        """An index into `STATUS`."""
-        return self.state.status
-
-    @property
-    def trace(self) -> Any:
-        """Objective after each M-step, the start first."""
-        return self.info.trace
-
-    def with_status(self, status: Array) -> "Ascent":
-        """The same ascent with another status."""
-        return self._replace(state=self.state._replace(status=status))
-
-
-class Limits(NamedTuple):
-    """When iterations stop."""
-
-    tol: Float[Array, ""]
-    """Tolerance in units of the objective; 0 never stops."""
-    max_iter: Int[Array, ""]
-    until: Int[Array, ""]
-    """Iteration at which ascents pause; they are still running."""
-
-
-class Proposal(NamedTuple):
-    """The candidate for the next iteration."""
-
-    params: Params
-    leap: Bool[Array, ""]
-    memory: Memory
-    back: Bool[Array, ""]
-    """Whether the current θ is a leap that lowered the objective, and is rejected."""
-    left: Array
-    """Estimate of the remaining gain of the objective; ∞ if there is none."""
 
 
 def _iterate(

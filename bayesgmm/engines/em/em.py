@@ -8,19 +8,8 @@ import jax.random as jr
 import numpy as np
 
 from bayesgmm.engines import starts as starting
-from bayesgmm.engines.em.ascent import (
-    BATCHED_ROWS,
-    COLLAPSED,
-    EMPTY,
-    MAX_ITER,
-    PRUNED,
-    ROUNDING,
-    STATUS,
-    Ascent,
-    begin,
-    run_ascents,
-    usable,
-)
+from bayesgmm.engines.em.ascent import BATCHED_ROWS, begin, run_ascents, usable
+from bayesgmm.engines.em.ascent_state import COLLAPSED, EMPTY, MAX_ITER, PRUNED, ROUNDING, STATUS, Ascent
 from bayesgmm.engines.em.multistart import search
 from bayesgmm.engines.em.to_fit import to_fit
 from bayesgmm.engines.engine import Engine, check_conjugacy

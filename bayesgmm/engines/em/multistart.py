@@ -9,8 +9,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Int, PRNGKeyArray
 
-from bayesgmm.engines.em.ascent import (
-    BATCHED_ROWS,
+from bayesgmm.engines.em.ascent import BATCHED_ROWS, ascend, begin, run_ascents, usable
+from bayesgmm.engines.em.ascent_state import (
     COLLAPSED,
     CONVERGED,
     FAILED,
@@ -20,10 +20,6 @@ from bayesgmm.engines.em.ascent import (
     RUNNING,
     Ascent,
     Limits,
-    ascend,
-    begin,
-    run_ascents,
-    usable,
 )
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array

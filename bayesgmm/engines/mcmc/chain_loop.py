@@ -26,12 +26,12 @@ def collect(advance: Callable, state, num_steps: Int[Array, ""]):
     shapes = jax.eval_shape(advance, state)[1]
     kept = jax.tree.map(lambda leaf: jnp.zeros((BLOCK, *leaf.shape), leaf.dtype), shapes)
 
-    def turn(i, carry):
+    def body(i, carry):
         state, kept = carry
         state, output = advance(state)
         return state, jax.tree.map(lambda all_, one: all_.at[i].set(one), kept, output)
 
-    return lax.fori_loop(0, num_steps, turn, (state, kept))
+    return lax.fori_loop(0, num_steps, body, (state, kept))
 
 
 Report = Callable[[int, Any], None]

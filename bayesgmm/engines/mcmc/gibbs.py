@@ -15,7 +15,7 @@ from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine
 from bayesgmm.engines.kernels import KERNELS, step
 from bayesgmm.engines.mcmc.chain_loop import collect
 from bayesgmm.engines.mcmc.sampler import Sampler, run_sampler
-from bayesgmm.engines.mcmc.tempering import Replicas, replicate, turn
+from bayesgmm.engines.mcmc.tempering import Replicas, replicate, tempered_sweep
 from bayesgmm.errors import MixingWarning
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Params
@@ -172,7 +172,7 @@ def _tempered_block(state: TemperedState, count: Int[Array, ""], num_warmup: Int
     def advance(state: TemperedState):
         key = jr.fold_in(state.key, state.sweeps)
         posterior = jax.tree.map(lambda leaf: leaf[0], state.replicas.params)
-        replicas, (value, stats) = turn(key, state.replicas, state.sweeps, num_warmup, prior, rows)
+        replicas, (value, stats) = tempered_sweep(key, state.replicas, state.sweeps, num_warmup, prior, rows)
         return TemperedState(replicas, state.key, state.sweeps + 1), (posterior, value, stats)
 
     return jax.vmap(lambda state: collect(advance, state, count))(state)

@@ -135,9 +135,9 @@ def potential(prior: Belief, data: Rows | Float[Array, "N D"]):
     if isinstance(data, Rows):
         return lambda position: coordinates.potential(position, prior, data)
     prior = prior.as_written()
-    story = enum(config_enumerate(gaussian_mixture), first_available_dim=-2)
+    model = enum(config_enumerate(gaussian_mixture), first_available_dim=-2)
     constant = prior.log_normaliser()
-    return lambda position: potential_energy(story, (prior, data), {}, position, enum=True) + constant
+    return lambda position: potential_energy(model, (prior, data), {}, position, enum=True) + constant
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:

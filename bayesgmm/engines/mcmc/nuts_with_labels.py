@@ -51,9 +51,9 @@ def block(state: Any, count: Any, prior: Belief, x: Any, num_warmup: int, settin
 
 def _kernel(params: Params, settings: dict[str, Any]) -> DiscreteHMCGibbs:
     values = dict(zip(SITES, (params.weights, params.means, params.scale_trils), strict=True))
-    return DiscreteHMCGibbs(NUTS(_story, init_strategy=init_to_value(values=values), **settings), modified=True)
+    return DiscreteHMCGibbs(NUTS(_model, init_strategy=init_to_value(values=values), **settings), modified=True)
 
 
-def _story(prior: Belief, x: Any) -> None:
+def _model(prior: Belief, x: Any) -> None:
     with numpyro.handlers.infer_config(config_fn=lambda site: {"enumerate": ""}):
         gaussian_mixture(prior, x)

@@ -77,7 +77,7 @@ def run_sampler(
         keys = split_seed(seed)
         folder = None
         if checkpoint is not None:
-            folder = Checkpoint(checkpoint, _question(sampler, problem, num_warmup, num_chains, seed, init))
+            folder = Checkpoint(checkpoint, _run_identity(sampler, problem, num_warmup, num_chains, seed, init))
         starts = chain_starts(keys.start, problem, num_chains, init)
         state = sampler.start(jr.split(keys.run, num_chains), starts, problem)
         run = run_chains(
@@ -91,7 +91,7 @@ def run_sampler(
         settings = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains, "init": init}
         settings |= {"dtype": dtype, **dict(sampler.settings)}
         posterior = to_posterior(problem, run, clock, Origin(sampler.name, num_warmup, seed, reference, settings))
-    return replace(posterior, continuation=partial(_go_on, sampler, freeze(run.state)))
+    return replace(posterior, continuation=partial(_extend, sampler, freeze(run.state)))
 
 
 def to_report(listener: Listener, sampler: Sampler, num_warmup: int, num_samples: int) -> Report:
@@ -104,7 +104,7 @@ def to_report(listener: Listener, sampler: Sampler, num_warmup: int, num_samples
     return report
 
 
-def _go_on(sampler: Sampler, state: Any, posterior: Posterior, num_samples: int, progress_bar: Progress) -> Posterior:
+def _extend(sampler: Sampler, state: Any, posterior: Posterior, num_samples: int, progress_bar: Progress) -> Posterior:
     """The posterior with `num_samples` more draws per chain, from the current state of the chains."""
     dtype = posterior.settings["dtype"]
     with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
@@ -118,7 +118,7 @@ def _go_on(sampler: Sampler, state: Any, posterior: Posterior, num_samples: int,
             return replace(posterior, interrupted=True)
         origin = Origin(sampler.name, 0, posterior.seed, posterior.reference, posterior.settings)
         more = to_posterior(problem, run, clock, origin)
-    continuation = partial(_go_on, sampler, freeze(run.state))
+    continuation = partial(_extend, sampler, freeze(run.state))
     return replace(_joined(posterior, more), interrupted=more.interrupted, continuation=continuation)
 
 
@@ -134,7 +134,7 @@ def _joined(first: Posterior, more: Posterior) -> Posterior:
     return replace(first, **parts, clock=clock)
 
 
-def _question(
+def _run_identity(
     sampler: Sampler, problem: Problem, num_warmup: int, num_chains: int, seed: Any, init: Init
 ) -> dict[str, Any]:
     """Everything that determines the draws, in short form."""

@@ -28,7 +28,7 @@ from bayesgmm.numerics.linalg import inverse_tril, log_diagonal_sum
 from bayesgmm.priors.prior import Belief, flat_prior
 from bayesgmm.sweep.rows import Rows
 
-FIRST_PLACING = 32
+FIRST_ADAPTATION = 32
 """Warm-up sweeps before the ladder is adapted for the first time; then again after twice as many, and so on."""
 
 
@@ -37,7 +37,7 @@ class Replicas(NamedTuple):
 
     params: Params
     betas: Float[Array, "R"]
-    refusals: Float[Array, "R1"]
+    rejections: Float[Array, "R1"]
     """Sum of the rejection probabilities of swaps between neighbours, since the ladder was last adapted."""
     refreshed: Bool[Array, "R"]
     """Whether a replica has visited the far end of the ladder since it was last at the posterior."""
@@ -87,7 +87,7 @@ def _tempered_scorer(beta: Float[Array, ""], params: Params) -> Scorer:
     return Scorer(offsets, scorer.locs, root * scorer.whiteners, scorer.trils / root)
 
 
-def turn(
+def tempered_sweep(
     key: PRNGKeyArray, replicas: Replicas, sweeps: Int[Array, ""], num_warmup: Int[Array, ""], prior: Belief, rows: Rows
 ) -> tuple[Replicas, tuple[Float[Array, ""], dict[str, Any]]]:
     """One sweep of every replica, then swaps. During warm-up the ladder is adapted from time to time.
@@ -105,9 +105,9 @@ def turn(
     source = jnp.arange(num) + jnp.append(swapped, none) - jnp.append(none, swapped)
     refreshed = replicas.refreshed[source].at[-1].set(True)
     stats = {"swap_acceptance": accept.mean(), "round_trip": refreshed[0]}
-    betas, refusals = _place(replicas.betas, replicas.refusals + 1.0 - accept, sweeps + 1, num_warmup)
+    betas, rejections = _adapt_ladder(replicas.betas, replicas.rejections + 1.0 - accept, sweeps + 1, num_warmup)
     moved = jax.tree.map(lambda leaf: leaf[source], params)
-    return Replicas(moved, betas, refusals, refreshed.at[0].set(False)), (values[0], stats)
+    return Replicas(moved, betas, rejections, refreshed.at[0].set(False)), (values[0], stats)
 
 
 def _log_likelihood_given_z(params: Params, stats: Stats) -> Float[Array, ""]:
@@ -118,15 +118,17 @@ def _log_likelihood_given_z(params: Params, stats: Stats) -> Float[Array, ""]:
     return kernel - 0.5 * dim * math.log(2.0 * math.pi) * stats.counts.sum()
 
 
-def _place(betas: Array, refusals: Array, sweeps: Int[Array, ""], num_warmup: Int[Array, ""]) -> tuple[Array, Array]:
+def _adapt_ladder(
+    betas: Array, rejections: Array, sweeps: Int[Array, ""], num_warmup: Int[Array, ""]
+) -> tuple[Array, Array]:
     """The ladder with equal rejection rates, from the cumulative rejections along it (Syed et al. 2022, algorithm 2).
 
-    It changes after `FIRST_PLACING` sweeps, and whenever their number has doubled, during warm-up.
+    It changes after `FIRST_ADAPTATION` sweeps, and whenever their number has doubled, during warm-up.
     """
-    power = jnp.round(jnp.log2(sweeps / FIRST_PLACING)).astype(int)
-    due = (sweeps == FIRST_PLACING * 2 ** jnp.maximum(power, 0)) & (sweeps <= num_warmup)
-    steps = refusals + 1e-3 * (1.0 + refusals.sum())  # positive, also for a pair that never rejects
+    power = jnp.round(jnp.log2(sweeps / FIRST_ADAPTATION)).astype(int)
+    due = (sweeps == FIRST_ADAPTATION * 2 ** jnp.maximum(power, 0)) & (sweeps <= num_warmup)
+    steps = rejections + 1e-3 * (1.0 + rejections.sum())  # positive, also for a pair that never rejects
     barrier = jnp.append(jnp.zeros(1, steps.dtype), jnp.cumsum(steps))
     even = jnp.linspace(0.0, 1.0, len(betas), dtype=betas.dtype) * barrier[-1]
     placed = jnp.interp(even, barrier, betas).at[0].set(1.0).at[-1].set(betas[-1])
-    return jnp.where(due, placed, betas), jnp.where(due, 0.0, refusals)
+    return jnp.where(due, placed, betas), jnp.where(due, 0.0, rejections)

@@ -65,7 +65,7 @@ class VariationalPosterior(ApproximatePosterior):
         end = "converged" if self.converged else "interrupted" if self.interrupted else "stopped at max_iter"
         return (
             f"Variational Bayes (CAVI): {self.n_components} components, ELBO {self.elbo:.3f}, "
-            f"{end} after {self.n_iter} iterations; {self._trust()}"
+            f"{end} after {self.n_iter} iterations; {self._khat_words()}"
         )
 
 

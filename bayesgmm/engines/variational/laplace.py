@@ -43,7 +43,7 @@ class LaplacePosterior(ApproximatePosterior):
     """``log p(x)`` by Laplace's method, with all constants, for one of the K! labellings of the components."""
 
     def _title(self) -> str:
-        return f"Laplace: {self.n_components} components, log evidence {self.log_evidence:.3f}; {self._trust()}"
+        return f"Laplace: {self.n_components} components, log evidence {self.log_evidence:.3f}; {self._khat_words()}"
 
 
 def fit_laplace(

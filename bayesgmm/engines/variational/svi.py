@@ -4,31 +4,25 @@ The target is the marginal posterior. One pass over the rows, or over a random b
 et al. 2013; Kucukelbir et al. 2017). Any NumPyro guide that is a density over unconstrained coordinates can be used.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import numpyro
-from jax import lax
-from jaxtyping import Int
-from numpyro import distributions as dist
-from numpyro.infer import SVI, Trace_ELBO, autoguide, init_to_value
+from numpyro.infer import autoguide
 
 from bayesgmm.engines.chain_starts import Init, chain_starts
-from bayesgmm.engines.coordinates import Position, constrain, log_jacobian, potential, unconstrain
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
 from bayesgmm.engines.to_posterior import prior_constant
 from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
+from bayesgmm.engines.variational.svi_steps import BLOCK, DRAWS, START, STEPS, Recipe, draw_from_guide
 from bayesgmm.errors import ArgumentError, FitError
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Params
-from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
@@ -36,9 +30,7 @@ from bayesgmm.runtime.arguments import check_count
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.formatting import significant
 from bayesgmm.runtime.interrupt import interruptible
-from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Listener, Progress
-from bayesgmm.sweep.likelihood import log_likelihood
 from bayesgmm.sweep.rows import Rows
 
 GUIDES: dict[str, Callable] = {
@@ -48,24 +40,8 @@ GUIDES: dict[str, Callable] = {
     "flow": autoguide.AutoIAFNormal,
 }
 """By flexibility: independent coordinates, a few shared directions, all correlations, autoregressive flows."""
-BLOCK = 100
-"""Steps between two progress reports (and checks for Ctrl-C)."""
 FLOW_SPREAD = 0.1
 """Scale of flow coordinates in those of θ. A flow begins at N(0, 1), so this is the first spread of other guides."""
-
-
-class Recipe(NamedTuple):
-    """Static settings, compiled into a run."""
-
-    guide: Callable
-    spread: float
-    """Scale of the guide coordinates in those of θ; both are 0 at the start."""
-    num_steps: int
-    learning_rate: float
-    num_particles: int
-    batch_size: int
-    """0 for all rows."""
-    num_rows: int
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,7 +59,7 @@ class StochasticPosterior(ApproximatePosterior):
     def _title(self) -> str:
         return (
             f"SVI, guide {self.guide}: {self.n_components} components, ELBO {self.elbo:.3f} ± "
-            f"{significant(self.elbo_error, 2)} after {len(self.trace)} steps; {self._trust()}"
+            f"{significant(self.elbo_error, 2)} after {len(self.trace)} steps; {self._khat_words()}"
         )
 
 
@@ -187,7 +163,7 @@ def _approximate(
     keys = jr.split(key_draw, task.num_draws)
     state = _begin(key_run, keys, arguments, recipe, name)
     state, trace = _run(state, arguments, recipe, task.listener)
-    params, values, log_ratios = to_numpy(_DRAWS(keys, state, *arguments, recipe=recipe))
+    params, values, log_ratios = to_numpy(DRAWS(keys, state, *arguments, recipe=recipe))
     one = jax.tree.map(lambda leaf: np.asarray(leaf[0]), Params(*params))
     constant = prior_constant(problem, one) - problem.log_volume
     fields = {
@@ -203,7 +179,7 @@ def _run(state: Any, arguments: tuple[Params, Belief, Rows], recipe: Recipe, lis
     with interruptible() as stop:
         while len(trace) < recipe.num_steps and not stop.is_set():
             count = min(BLOCK, recipe.num_steps - len(trace))
-            state, losses = _BLOCK(state, jnp.asarray(count), *arguments, recipe=recipe)
+            state, losses = STEPS(state, jnp.asarray(count), *arguments, recipe=recipe)
             trace.extend(-np.asarray(losses)[:count])
             if not np.isfinite(trace[-count:]).all():
                 raise FitError(f"The ELBO is not finite after {len(trace)} steps. Lower learning_rate, or use float64.")
@@ -219,8 +195,8 @@ def _standard_error(values: np.ndarray) -> float:
 def _begin(key: Any, keys: Any, arguments: tuple[Params, Belief, Rows], recipe: Recipe, name: str) -> Any:
     """The initial state of the guide. Tracing the draws, without running them, checks that the guide allows draws."""
     try:
-        state = _START(key, *arguments, recipe=recipe)
-        jax.eval_shape(partial(_draws, recipe=recipe), keys, state, *arguments)
+        state = START(key, *arguments, recipe=recipe)
+        jax.eval_shape(partial(draw_from_guide, recipe=recipe), keys, state, *arguments)
     except (AttributeError, NotImplementedError, TypeError) as error:
         raise ArgumentError(
             f"The guide {name} cannot be used ({type(error).__name__}: {error}). It must be an AutoContinuous. Its "
@@ -229,74 +205,6 @@ def _begin(key: Any, keys: Any, arguments: tuple[Params, Belief, Rows], recipe: 
     return state
 
 
-def _story(start: Position, spread: float, prior: Belief, rows: Rows, batch_size: int, num_rows: int) -> None:
-    """The marginal posterior as a NumPyro model of unconstrained θ minus the start, in units of `spread`."""
-    sites: Any = {
-        site: numpyro.sample(site, dist.ImproperUniform(dist.constraints.real, (), jnp.shape(value)))
-        for site, value in start.items()
-    }
-    position = _place(sites, start, spread)
-    if not batch_size:
-        numpyro.factor("target", -potential(position, prior, rows))
-        return
-    batch = rows.take(jr.randint(jnp.asarray(numpyro.prng_key()), (batch_size,), 0, num_rows))
-    params = constrain(position, prior)
-    value = (num_rows / batch_size) * log_likelihood(params, batch)
-    numpyro.factor("target", value + prior.log_kernel(params) + log_jacobian(position))
-
-
-def _place(sites: Position, start: Position, spread: float) -> Position:
-    return {site: start[site] + spread * sites[site] for site in start}
-
-
-def _svi(recipe: Recipe, start: Params, prior: Belief, rows: Rows) -> tuple[SVI, Any, Position]:
-    position = unconstrain(start, prior)
-    model = partial(_story, position, recipe.spread, prior, rows, recipe.batch_size, recipe.num_rows)
-    guide = recipe.guide(model, init_loc_fn=init_to_value(values=jax.tree.map(jnp.zeros_like, position)))
-
-    def step_size(step):
-        return recipe.learning_rate * 0.01 ** (step / recipe.num_steps)
-
-    return SVI(model, guide, numpyro.optim.Adam(step_size), Trace_ELBO(recipe.num_particles)), guide, position
-
-
-def _start(key, start: Params, prior: Belief, rows: Rows, recipe: Recipe):
-    return _svi(recipe, start, prior, rows)[0].init(key)
-
-
-def _block(state, count: Int[Array, ""], start: Params, prior: Belief, rows: Rows, recipe: Recipe):
-    svi = _svi(recipe, start, prior, rows)[0]
-    svi.init(jr.key(0))  # gives the object its settings; the compiler drops the unused results
-
-    def turn(i, carry):
-        state, losses = carry
-        state, loss = svi.update(state)
-        return state, losses.at[i].set(loss)
-
-    return lax.fori_loop(0, count, turn, (state, jnp.zeros(BLOCK, rows.dtype)))
-
-
-def _draws(keys, state, start: Params, prior: Belief, rows: Rows, recipe: Recipe):
-    """Draws of θ, their log-likelihoods, and the log ratios of posterior to guide, up to the constant of the prior."""
-    svi, guide, position = _svi(recipe, start, prior, rows)
-    svi.init(jr.key(0))
-    fitted = svi.get_params(state)
-    density = guide.get_posterior(fitted)
-
-    def one(key):
-        flat = density.sample(key)
-        place = _place(guide._unpack_latent(flat), position, recipe.spread)
-        params = constrain(place, prior)
-        log_q = jnp.sum(density.log_prob(flat)) - flat.size * math.log(recipe.spread)
-        ratio = -potential(place, prior, rows) - log_q
-        return params, log_likelihood(params, rows), ratio
-
-    return lax.map(one, keys)
-
-
-_START = Program(_start, static=("recipe",))
-_BLOCK = Program(_block, static=("recipe",))
-_DRAWS = Program(_draws, static=("recipe",))
 SVI_ENGINE = Engine(
     "svi",
     "stochastic variational inference (guide with all correlations)",

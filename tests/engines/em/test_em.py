@@ -26,7 +26,7 @@ def two_clusters(rng, n=200):
 
 
 @pytest.mark.parametrize(("name", "k"), MCLUST)
-def test_mclusts_optimum_is_ours_from_its_own_estimate(truth, reference_data, name, k):
+def test_mclust_estimate_is_a_fixed_point(truth, reference_data, name, k):
     """Started at mclust's estimate (tolerance 1e-12), EM stays there: same log-likelihood, BIC, weights and means."""
     entry = truth("mclust")["data"][name]
     theirs = next(p for p in entry["params"] if p["G"] == k)
@@ -72,7 +72,7 @@ def test_old_faithful_reaches_mclusts_likelihood_from_default_starts(truth, refe
         assert fit.n_parameters == theirs["df"]
 
 
-def test_one_step_and_the_limit_are_scikit_learns(truth, reference_data):
+def test_one_step_and_the_limit_equal_scikit_learn(truth, reference_data):
     for entry in truth("sklearn")["gmm"]:
         x = reference_data[entry["dataset"]].to_numpy()
         start = {
@@ -90,7 +90,7 @@ def test_one_step_and_the_limit_are_scikit_learns(truth, reference_data):
         assert limit.log_likelihood == pytest.approx(entry["loglik_polished"], rel=1e-9)
 
 
-def test_a_step_is_the_textbooks_in_the_users_units(rng):
+def test_one_step_equals_the_reference(rng):
     x = two_clusters(rng) * [30.0, 0.2] + [500.0, 3.0]
     params = bg.fit_em(x, 2, max_iter=2, tol=0, n_init=1).params
     expected = twins.em_step(params.weights, params.means, params.covariances, x)
@@ -190,7 +190,7 @@ def test_single_precision(rng):
     np.testing.assert_allclose(single.params.means, exact.params.means, atol=2e-2)
 
 
-def test_many_rows_and_few_rows_take_the_same_road(rng):
+def test_large_data_give_the_same_estimate(rng):
     """Above `BATCHED_ROWS` starts run one by one, in chunks and in blocks of iterations; the estimate is the same."""
     x = np.concatenate([two_clusters(rng, 6000)] * 2)
     assert len(x) > ascent.BATCHED_ROWS
@@ -227,7 +227,7 @@ def test_a_few_points_are_flagged_as_spurious():
         bg.fit_em(x, 2, labels_init=labels)
 
 
-def test_stopping_early_is_said(reference_data):
+def test_early_stop_raises_a_warning(reference_data):
     with pytest.warns(NotConvergedWarning, match="max_iter=3"):
         fit = bg.fit_em(reference_data["iris"], 3, max_iter=3)
     assert not fit.converged
@@ -338,7 +338,7 @@ def test_counts_are_integers(value):
         check_count("n_components", value)
 
 
-def test_single_precision_does_not_claim_what_it_cannot_see(rng):
+def test_single_precision_does_not_claim_convergence(rng):
     """Gains of 1e-6 are below the rounding error of a float32 log-likelihood: zero gain is not convergence."""
     with pytest.warns(NotConvergedWarning, match="float64"):
         fit = bg.fit_em(two_clusters(rng), 2, dtype="float32", n_init=1)
@@ -481,7 +481,7 @@ def test_agglomeration_merges_what_raises_the_criterion_least(rng):
 
 
 @pytest.mark.slow
-def test_programs_that_are_let_go_give_their_memory_back(monkeypatch):
+def test_dropped_programs_free_their_memory(monkeypatch):
     """Linux allows 65,530 memory maps per process; a program takes hundreds, and LLVM crashes when none is left."""
     from pathlib import Path
 

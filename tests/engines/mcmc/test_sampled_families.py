@@ -30,7 +30,7 @@ def coassignment(posterior, x):
     return (r[:, :, rows] * r[:, :, columns]).sum(axis=-1)
 
 
-def test_twin_of_the_evidence_is_the_free_familys():
+def test_reference_evidence_of_vvv_is_niw():
     """The reference formula for VVV equals the normal-inverse-Wishart evidence of the other tests."""
     z = np.array([0, 0, 1, 0, 1, 1])
     parts = {name: HYPER[name] for name in ("loc", "strength", "df", "scale")}

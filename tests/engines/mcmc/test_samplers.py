@@ -96,7 +96,7 @@ def test_old_faithful_under_bayesms_prior(truth, reference_data, engine):
     [(bg.sample_gibbs, 1)]
     + [pytest.param(*pair, marks=SOME) for pair in ((bg.sample_nuts, 0), (bg.sample_gibbs, 0), (bg.sample_nuts, 1))],
 )
-def test_univariate_posteriors_are_jagss(truth, reference_data, engine, which):
+def test_univariate_posteriors_agree_with_jags(truth, reference_data, engine, which):
     """Waiting times (K = 2), galaxies (K = 3), conjugate prior: label-invariant quantities and predictive density."""
     reference = truth("posterior")["jags"][which]
     x = {"waiting_K2_NIG": "waiting", "galaxy26960_K3_NIG": "galaxy_corrected"}[reference["id"]]

@@ -34,7 +34,7 @@ def exact(x):
     return p[labelings[:, 0] == labelings[:, 3]].sum(), p[labelings[:, 0] == labelings[:, 6]].sum()
 
 
-def test_plain_chains_disagree_and_tempered_ones_find_the_truth():
+def test_tempering_mixes_where_plain_chains_do_not():
     x = rectangle()
     truth = exact(x)
     assert 0.7 < truth[0] < 0.8  # both modes have mass
@@ -61,7 +61,7 @@ def rung_shares(num=6000):
             replicas = tempering.replicate(prior.sample(key_start), 2, 1)._replace(betas=jnp.array(LADDER))
 
             def turn(replicas, i):
-                replicas, _ = tempering.turn(jr.fold_in(key_run, i), replicas, i, jnp.asarray(0), prior, data)
+                replicas, _ = tempering.tempered_sweep(jr.fold_in(key_run, i), replicas, i, jnp.asarray(0), prior, data)
                 theta = replicas.params
                 density = jax.vmap(lambda t: bg.log_joint(t, jnp.asarray(TINY)) - jnp.log(t.weights))(theta)
                 r = jax.nn.softmax(jnp.log(theta.weights)[:, None] + replicas.betas[:, None, None] * density, axis=-1)
@@ -98,7 +98,7 @@ def exact_rungs():
     return np.array(shares)
 
 
-def test_every_rung_is_its_own_posterior():
+def test_every_temperature_has_its_posterior():
     """Exact by enumeration at β = 1 and β = 0.3, swaps included."""
     draws, truth = rung_shares(), exact_rungs()
     assert np.abs(truth[0] - truth[1]).max() > 0.05  # the two posteriors differ
@@ -119,7 +119,7 @@ def test_a_wrong_swap_is_caught(monkeypatch):
     assert np.abs(z).max() > 6.0
 
 
-def test_goes_on_bit_for_bit(tmp_path):
+def test_resumes_bit_for_bit(tmp_path):
     x = rectangle()
     settings = {"prior": RECTANGLE_PRIOR, "num_warmup": 40, "num_chains": 2, "seed": 3, "tempering": 4}
     with warnings.catch_warnings():
@@ -133,7 +133,7 @@ def test_goes_on_bit_for_bit(tmp_path):
         bg.sample_gibbs(x, 2, num_samples=30, checkpoint=tmp_path / "run", **(settings | {"tempering": 5}))
 
 
-def test_replicas_that_never_come_back_are_told_of():
+def test_chains_without_round_trips_raise_a_warning():
     with pytest.warns(MixingWarning, match="far end of the ladder"):
         bg.sample_gibbs(
             rectangle(), 2, prior=RECTANGLE_PRIOR, num_warmup=2, num_samples=3, num_chains=2, tempering=3, seed=0

@@ -75,7 +75,7 @@ def test_batches_lead_to_the_same_bound(rng):
     assert 1 < batches.n_iter <= whole.n_iter
 
 
-def test_ctrl_c_keeps_q_as_it_stood(faithful):
+def test_ctrl_c_keeps_the_current_q(faithful):
     def press(label, done, total, note):
         if label == "cavi" and done >= 16:
             signal.raise_signal(signal.SIGINT)
@@ -85,7 +85,7 @@ def test_ctrl_c_keeps_q_as_it_stood(faithful):
     assert np.isfinite(cut.elbo)
 
 
-def test_updates_are_the_textbooks(faithful, fit):
+def test_update_equals_bishop(faithful, fit):
     """One more iteration, row by row after Bishop (2006, eqs. 10.46-10.67), leaves q unchanged."""
     x = faithful.to_numpy()
     prior = bg.default_prior(faithful, 2)
@@ -118,7 +118,7 @@ def test_bound_never_falls(faithful):
     assert fit.converged
 
 
-def test_divergence_is_what_draws_say(faithful):
+def test_kl_equals_monte_carlo(faithful):
     """KL(q ‖ p) against the mean of log q - log p over draws of q."""
     import jax
     import jax.numpy as jnp

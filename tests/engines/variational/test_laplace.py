@@ -76,7 +76,7 @@ def test_mode_is_the_mode_in_its_own_coordinates(reference_data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["conjugate", "independent"])
-def test_one_covariance_has_the_prior_of_the_average_hyperparameters(reference_data, kind):
+def test_tied_covariance_uses_average_hyperparameters(reference_data, kind):
     """Under tied covariances the components' priors reduce to one prior; the evidence tests its constant."""
     x = reference_data["faithful"]
     own = np.stack([np.diag([0.5, 60.0]), np.diag([0.1, 100.0])])

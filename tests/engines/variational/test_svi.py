@@ -48,7 +48,7 @@ def test_batches_come_to_the_same_posterior(faithful):
 
 
 @pytest.mark.slow
-def test_a_prior_without_conjugacy_and_a_guide_of_ones_own(faithful):
+def test_a_nonconjugate_prior_and_custom_guide(faithful):
     from numpyro.infer.autoguide import AutoLowRankMultivariateNormal
 
     prior = bg.Prior(
@@ -92,7 +92,7 @@ def test_rows_are_taken_as_asked(rng, monkeypatch, offset):
     frame = Frame(x.mean(axis=0), x.std(axis=0))
     wanted = np.array([0, 1, 2, 17, 4096, 9000])
     for limit in (2**26, 0):
-        monkeypatch.setattr("bayesgmm.sweep.VIEW_BYTES", limit)
+        monkeypatch.setattr("bayesgmm.sweep.rows.VIEW_BYTES", limit)
         with scope("float64"):
             rows = to_rows(x, frame)
             got = jax.jit(lambda rows: rows.take(jnp.asarray(wanted)).x)(rows)

@@ -1,0 +1,114 @@
+"""The compiled steps of SVI: a guide fitted to the marginal posterior, and draws from it."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpyro
+from jax import lax
+from jaxtyping import Int
+from numpyro import distributions as dist
+from numpyro.infer import SVI, Trace_ELBO, init_to_value
+
+from bayesgmm.engines.coordinates import Position, constrain, log_jacobian, potential, unconstrain
+from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.priors.prior import Belief
+from bayesgmm.runtime.programs import Program
+from bayesgmm.sweep.likelihood import log_likelihood
+from bayesgmm.sweep.rows import Rows
+
+BLOCK = 100
+"""Steps between two progress reports (and checks for Ctrl-C)."""
+
+
+class Recipe(NamedTuple):
+    """Static settings, compiled into a run."""
+
+    guide: Callable
+    spread: float
+    """Scale of the guide coordinates in those of θ; both are 0 at the start."""
+    num_steps: int
+    learning_rate: float
+    num_particles: int
+    batch_size: int
+    """0 for all rows."""
+    num_rows: int
+
+
+def marginal_model(start: Position, spread: float, prior: Belief, rows: Rows, batch_size: int, num_rows: int) -> None:
+    """The marginal posterior as a NumPyro model of unconstrained θ minus the start, in units of `spread`."""
+    sites: Any = {
+        site: numpyro.sample(site, dist.ImproperUniform(dist.constraints.real, (), jnp.shape(value)))
+        for site, value in start.items()
+    }
+    position = shifted(sites, start, spread)
+    if not batch_size:
+        numpyro.factor("target", -potential(position, prior, rows))
+        return
+    batch = rows.take(jr.randint(jnp.asarray(numpyro.prng_key()), (batch_size,), 0, num_rows))
+    params = constrain(position, prior)
+    value = (num_rows / batch_size) * log_likelihood(params, batch)
+    numpyro.factor("target", value + prior.log_kernel(params) + log_jacobian(position))
+
+
+def shifted(sites: Position, start: Position, spread: float) -> Position:
+    return {site: start[site] + spread * sites[site] for site in start}
+
+
+def _svi(recipe: Recipe, start: Params, prior: Belief, rows: Rows) -> tuple[SVI, Any, Position]:
+    position = unconstrain(start, prior)
+    model = partial(marginal_model, position, recipe.spread, prior, rows, recipe.batch_size, recipe.num_rows)
+    guide = recipe.guide(model, init_loc_fn=init_to_value(values=jax.tree.map(jnp.zeros_like, position)))
+
+    def step_size(step):
+        return recipe.learning_rate * 0.01 ** (step / recipe.num_steps)
+
+    return SVI(model, guide, numpyro.optim.Adam(step_size), Trace_ELBO(recipe.num_particles)), guide, position
+
+
+def _start(key, start: Params, prior: Belief, rows: Rows, recipe: Recipe):
+    return _svi(recipe, start, prior, rows)[0].init(key)
+
+
+def _block(state, count: Int[Array, ""], start: Params, prior: Belief, rows: Rows, recipe: Recipe):
+    svi = _svi(recipe, start, prior, rows)[0]
+    svi.init(jr.key(0))  # gives the object its settings; the compiler drops the unused results
+
+    def body(i, carry):
+        state, losses = carry
+        state, loss = svi.update(state)
+        return state, losses.at[i].set(loss)
+
+    return lax.fori_loop(0, count, body, (state, jnp.zeros(BLOCK, rows.dtype)))
+
+
+def draw_from_guide(keys, state, start: Params, prior: Belief, rows: Rows, recipe: Recipe):
+    """Draws of θ, their log-likelihoods, and the log ratios of posterior to guide, up to the constant of the prior."""
+    svi, guide, position = _svi(recipe, start, prior, rows)
+    svi.init(jr.key(0))
+    fitted = svi.get_params(state)
+    density = guide.get_posterior(fitted)
+
+    def one(key):
+        flat = density.sample(key)
+        place = shifted(guide._unpack_latent(flat), position, recipe.spread)
+        params = constrain(place, prior)
+        log_q = jnp.sum(density.log_prob(flat)) - flat.size * math.log(recipe.spread)
+        ratio = -potential(place, prior, rows) - log_q
+        return params, log_likelihood(params, rows), ratio
+
+    return lax.map(one, keys)
+
+
+START = Program(_start, static=("recipe",))
+
+
+STEPS = Program(_block, static=("recipe",))
+
+
+DRAWS = Program(draw_from_guide, static=("recipe",))

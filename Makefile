@@ -4,7 +4,7 @@ VENV := .venv
 export PYTHON
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint notebooks bench clean
+.PHONY: demo test test-slow lint hooks notebooks wheel bench clean
 
 demo: $(VENV)/.ready
 	$(BIN)/bayesgmm compare faithful -k 2 --out out/faithful
@@ -19,6 +19,12 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+hooks: $(VENV)/.ready
+	$(BIN)/pre-commit install
+
+wheel: $(VENV)/.ready
+	bash scripts/check_wheel.sh $(VENV)
 
 notebooks: $(VENV)/.ready
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 -p no:cacheprovider notebooks

@@ -1,4 +1,4 @@
-"""One Gaussian mixture, every inference, side by side."""
+"""Fit a Gaussian mixture by EM, variational Bayes and MCMC under one prior, and compare the answers."""
 
 import importlib
 from typing import TYPE_CHECKING
@@ -90,14 +90,14 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow
     "load_dataset", "compare", "Comparison", "fit_em", "fit_table", "FitTable", "fit_cavi", "fit_svi", "fit_laplace",
-    "sample_gibbs", "sample_nuts", "sample_prior", "calibrate", "Calibration", "check", "ModelCheck", "loo", "kfold", "loo_pit",
-    "predictive_checks", "PredictiveChecks", "prior_sensitivity", "relabel", "Relabelling", "diagnose",
-    "Diagnosis", "label_invariant_view", "MixtureFit", "Posterior",
-    "VariationalPosterior", "StochasticPosterior", "LaplacePosterior", "Prior", "Dirichlet", "NormalInverseWishart",
-    "NormalInverseGamma", "NormalTimesInverseWishart", "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal",
-    "LogNormal", "default_prior", "gaussian_mixture", "Params", "log_joint", "log_density", "log_likelihood",
-    "responsibilities", "sample", "partition", "Partition", "CredibleBall", "partition_distances", "PartitionDistances",
-    "adjusted_rand", "variation_of_information", "binder_distance",
+    "sample_gibbs", "sample_nuts", "sample_prior", "calibrate", "Calibration", "check", "ModelCheck", "loo", "kfold",
+    "loo_pit", "predictive_checks", "PredictiveChecks", "prior_sensitivity", "relabel", "Relabelling", "diagnose",
+    "Diagnosis", "label_invariant_view", "MixtureFit", "Posterior", "VariationalPosterior", "StochasticPosterior",
+    "LaplacePosterior", "Prior", "Dirichlet", "NormalInverseWishart", "NormalInverseGamma",
+    "NormalTimesInverseWishart", "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal",
+    "default_prior", "gaussian_mixture", "Params", "log_joint", "log_density", "log_likelihood", "responsibilities",
+    "sample", "partition", "Partition", "CredibleBall", "partition_distances", "PartitionDistances", "adjusted_rand",
+    "variation_of_information", "binder_distance",
 ]  # fmt: skip
 
 

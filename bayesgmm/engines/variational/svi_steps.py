@@ -57,6 +57,7 @@ def marginal_model(start: Position, spread: float, prior: Belief, rows: Rows, ba
 
 
 def shifted(sites: Position, start: Position, spread: float) -> Position:
+    """Unconstrained θ from the coordinates of a guide, which are 0 at the start."""
     return {site: start[site] + spread * sites[site] for site in start}
 
 

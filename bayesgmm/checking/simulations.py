@@ -11,7 +11,7 @@ import jax.random as jr
 import numpy as np
 
 from bayesgmm.data.table import Table
-from bayesgmm.engines.engine import Engine, find_engine
+from bayesgmm.engines.engine import Engine, engine_names, find_engine
 from bayesgmm.errors import (
     ArgumentError,
     DataError,
@@ -51,11 +51,13 @@ def target_of(engine: str | Callable[..., Posterior], settings: dict[str, int]) 
         if not any(p.name == "num_warmup" or p.kind is p.VAR_KEYWORD for p in parameters):
             settings = {part: value for part, value in settings.items() if part != "num_warmup"}
         return Target(engine, name, f"{getattr(engine, '__module__', '')}.{name}", None, settings)
-    found = find_engine(engine)
-    if not found.draws:
+    found = find_engine(engine) if engine in engine_names() else None
+    if found is None or not found.draws:
+        problem = f"{engine} returns a point estimate" if found else f"Unknown engine {engine!r}"
+        drawing = [name for name in engine_names() if find_engine(name).draws]
         raise ArgumentError(
-            f"{engine} returns a point estimate. Only draws can be calibrated. Choose an engine that draws, such as "
-            "gibbs, or a callable that returns a posterior."
+            f"{problem}. Only draws can be calibrated. Choose from {', '.join(drawing)}, or give a callable that returns a "
+            "posterior."
         )
     return Target(found.run, engine, engine, found, found.select(settings))
 

@@ -119,8 +119,8 @@ def _components(found: Any) -> list[str]:
     shown = ", ".join(f"{k} and {j} ({relabelling.pair_ambiguity[k, j]:.0%})" for k, j in pairs[:4])
     more = f" and {len(pairs) - 4} more pairs" if len(pairs) > 4 else ""
     return [
-        f"Components {shown}{more} are not distinguishable in that share of draws ({ambiguity}): do not read them one by "
-        "one. Use label-invariant quantities, such as densities, partitions and the posterior of z."
+        f"Components {shown}{more} are not distinguishable in that share of draws ({ambiguity}): do not read them one "
+        "by one. Use label-invariant quantities, such as densities, partitions and the posterior of z."
     ]
 
 

@@ -27,7 +27,7 @@ from bayesgmm.errors import ArgumentError, LooWarning, SamplingInterrupted
 from bayesgmm.model.types import Frame, Stats
 from bayesgmm.numerics.importance import bridge
 from bayesgmm.problem import prepare
-from bayesgmm.results import datatree
+from bayesgmm.results import datatree, simulate
 from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import Stopwatch
 
@@ -199,7 +199,7 @@ def test_clouds_have_the_posterior_density_of_each_family(name, request):
     cloud = to_cloud(posterior, draws, 1.0)
     with scope("float64"):
         theta = jax.tree.map(jax.numpy.asarray, posterior.frame.standardise(draws))
-        belief = cloud.problem.belief
+        belief = cloud.problem.standard_prior
         jacobian = jax.jit(jax.vmap(lambda one: coordinates.log_jacobian(coordinates.unconstrain(one, belief))))
         jacobians = np.asarray(jacobian(theta))
     gap = cloud.log_posterior - (posterior.log_likelihood + posterior.log_prior)[:, ::20].ravel() - jacobians
@@ -262,6 +262,7 @@ def test_draws_of_an_unknown_engine_cannot_be_made_again(outlier):
         bg.loo(replace(outlier, algorithm="stan"), refit=True)
 
 
+@pytest.mark.filterwarnings("ignore::bayesgmm.errors.MixingWarning")
 def test_settings_make_the_draws_again(reference_data):
     """`settings` hold what the call said, whatever it was."""
     x, few = reference_data["faithful"].iloc[:40], {"num_samples": 60, "num_chains": 2}

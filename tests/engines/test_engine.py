@@ -31,6 +31,7 @@ def metropolis(tmp_path, monkeypatch):
     sys.modules.pop("metropolis", None)
 
 
+@pytest.mark.filterwarnings("ignore::bayesgmm.errors.MixingWarning")
 def test_a_new_engine_is_compared_calibrated_and_refitted(reference_data, metropolis):
     x = reference_data["faithful"].iloc[:60]
     comparison = bg.compare(x, 2, engines=("em", metropolis), **FEW, progress_bar=False)
@@ -72,7 +73,7 @@ def test_unknown_engines_are_refused():
 
 
 def test_only_engines_that_draw_can_be_calibrated(rng):
-    with pytest.raises(ArgumentError, match="only draws can be calibrated"):
+    with pytest.raises(ArgumentError, match="Only draws can be calibrated"):
         bg.calibrate(rng.normal(size=(30, 2)), 2, engine="em")
 
 

@@ -12,7 +12,7 @@ from bayesgmm.model.mixture import log_joint_scorer
 from bayesgmm.model.types import Frame
 from bayesgmm.sweep.assign import average, draw, maximise
 from bayesgmm.sweep.likelihood import log_likelihood
-from bayesgmm.sweep.rows import to_rows
+from bayesgmm.sweep.rows import View, to_rows
 from bayesgmm.sweep.statistics import sweep
 
 UNIT = Frame(np.zeros(3), np.ones(3))
@@ -120,7 +120,7 @@ def test_padding_never_touches_the_sums(rng):
 @pytest.mark.parametrize("offset", range(8))
 def test_large_data_are_read_in_place(rng, monkeypatch, offset):
     """For any address of the array and any N, a view of the user's memory gives the same sums as a copy."""
-    monkeypatch.setattr(module, "chunk_rows", lambda dim: 64)
+    monkeypatch.setattr("bayesgmm.sweep.rows.chunk_rows", lambda dim: 64)
     num, frame = 301 + offset, Frame(np.array([0.5, -1.0, 2.0]), np.array([2.0, 0.5, 3.0]))
     memory = np.empty(3 * num + 8)
     start = (-memory.ctypes.data % 64) // 8 + offset
@@ -128,9 +128,9 @@ def test_large_data_are_read_in_place(rng, monkeypatch, offset):
     x[:] = rng.normal(size=(num, 3))
     params = random_params(12)
     copied = to_rows(x, frame, chunk=64)
-    monkeypatch.setattr(module, "VIEW_BYTES", 0)
+    monkeypatch.setattr("bayesgmm.sweep.rows.VIEW_BYTES", 0)
     viewed = to_rows(x, frame)
-    assert isinstance(viewed, module.View)
+    assert isinstance(viewed, View)
     assert viewed.flat.unsafe_buffer_pointer() - x.ctypes.data in range(0, 64)
     jax.clear_caches()
     one, two = (sweep(jr.key(0), log_joint_scorer(arrays(params)), rows, average) for rows in (copied, viewed))

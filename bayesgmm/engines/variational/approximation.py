@@ -5,12 +5,13 @@ from typing import Any, NamedTuple
 
 import jax.random as jr
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Key, PRNGKeyArray
 
 from bayesgmm.engines.checks import check_chain_arguments, check_reference, check_sampled
 from bayesgmm.engines.engine import find_engine
 from bayesgmm.engines.to_posterior import Origin, posterior_fields
 from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.importance import pareto_k
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem, prepare
@@ -32,7 +33,7 @@ class Task(NamedTuple):
     listener: Listener
 
     @property
-    def draw_keys(self) -> PRNGKeyArray:
+    def draw_keys(self) -> Key[Array, "N"]:
         """A key for each draw."""
         return jr.split(self.key_run, self.num_draws)
 

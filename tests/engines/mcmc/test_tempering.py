@@ -109,7 +109,7 @@ def test_every_temperature_has_its_posterior():
 def test_a_wrong_swap_is_caught(monkeypatch):
     """Negative control: swaps that use half the energy difference give wrong posteriors."""
     fit_of_z = tempering._log_likelihood_given_z
-    monkeypatch.setattr(tempering, "_fit_of_z", lambda params, stats: 0.5 * fit_of_z(params, stats))
+    monkeypatch.setattr(tempering, "_log_likelihood_given_z", lambda params, stats: 0.5 * fit_of_z(params, stats))
     draws, truth = rung_shares(), exact_rungs()
     z = [
         (mean - truth[rung, pair]) / error

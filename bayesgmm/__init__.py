@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bayesgmm.data.datasets import load_dataset
     from bayesgmm.diagnosis.diagnosis import Diagnosis, diagnose
     from bayesgmm.diagnosis.label_invariant_view import label_invariant_view
-    from bayesgmm.engines.em.em import fit_em
+    from bayesgmm.engines.em.fit_em import fit_em
     from bayesgmm.engines.mcmc.gibbs import sample_gibbs
     from bayesgmm.engines.mcmc.nuts import sample_nuts
     from bayesgmm.engines.numpyro_model import gaussian_mixture
@@ -61,7 +61,7 @@ _HOME = {
     "checking.loo": ("kfold", "loo"),
     "data.datasets": ("load_dataset",),
     "diagnosis.diagnosis": ("Diagnosis", "diagnose"),
-    "engines.em.em": ("fit_em",),
+    "engines.em.fit_em": ("fit_em",),
     "engines.prior_samples": ("sample_prior",),
     "engines.mcmc.gibbs": ("sample_gibbs",),
     "diagnosis.label_invariant_view": ("label_invariant_view",),

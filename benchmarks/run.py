@@ -20,7 +20,7 @@ from timing import alternate, fresh, row, seconds
 MEMORY = """
 import resource, sys, threading, time
 import numpy as np, bayesgmm as bg
-from bayesgmm.engines.em.em import fit_em
+from bayesgmm.engines.em.fit_em import fit_em
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()

@@ -118,14 +118,14 @@ def test_step_is_the_only_composition():
         (module_name(path), node.name)
         for path in FILES if "sweep" not in path.relative_to(PACKAGE).parts for node in functions_of(path) if composes(node)
     ]  # fmt: skip
-    assert found == [("bayesgmm.engines.kernels", "step")]
+    assert found == [("bayesgmm.engines.step", "step")]
     # Only `step` and the folder of the sweep import the pass; only `step` calls the parts of a kernel.
     importers = {module for module, targets in GRAPH.items() if "bayesgmm.sweep.statistics" in targets}
-    assert importers == {"bayesgmm.engines.kernels", "bayesgmm.sweep.likelihood"}
+    assert importers == {"bayesgmm.engines.step", "bayesgmm.sweep.likelihood"}
     for path in FILES:
         for node in functions_of(path):
             parts = called(node) & {".score", ".estimate"}
-            assert not parts or (module_name(path), node.name) == ("bayesgmm.engines.kernels", "step"), (
+            assert not parts or (module_name(path), node.name) == ("bayesgmm.engines.step", "step"), (
                 path,
                 node.name,
             )
@@ -168,7 +168,7 @@ def test_nothing_compares_engine_names():
 
 def test_only_the_sweep_scores_rows():
     """Only `sweep` computes scores of rows, so a new kind of row (weights, missing values) needs one change."""
-    allowed = {"bayesgmm.sweep.per_row", "bayesgmm.sweep.likelihood", "bayesgmm.engines.kernels"}
+    allowed = {"bayesgmm.sweep.per_row", "bayesgmm.sweep.likelihood", "bayesgmm.engines.step"}
     allowed |= {"bayesgmm.engines.mcmc.tempering", "bayesgmm.engines.variational.cavi_batches"}  # rows of the table
     allowed |= {"bayesgmm.model.mixture", "bayesgmm.diagnosis.density_modes"}  # the equations; modes of one density
     for path in FILES:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesgmm.engines.em.em import fit_em
+from bayesgmm.engines.em.fit_em import fit_em
 from bayesgmm.engines.variational.laplace import log_mass
 from bayesgmm.errors import FitError, NotConvergedWarning, SpuriousComponentWarning
 from bayesgmm.model.types import Params

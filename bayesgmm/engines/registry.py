@@ -5,8 +5,8 @@ An engine is imported at first use, so that NumPyro loads only when it is needed
 
 from bayesgmm.engines.engine import register
 
-register("em", "bayesgmm.engines.em.em:EM")
-register("mle", "bayesgmm.engines.em.em:MLE")
+register("em", "bayesgmm.engines.em.fit_em:EM")
+register("mle", "bayesgmm.engines.em.fit_em:MLE")
 register("cavi", "bayesgmm.engines.variational.cavi:CAVI")
 register("svi", "bayesgmm.engines.variational.svi:SVI_ENGINE")
 register("laplace", "bayesgmm.engines.variational.laplace:LAPLACE")

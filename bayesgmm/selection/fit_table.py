@@ -10,7 +10,7 @@ import numpy as np
 from bayesgmm.data.table import as_table, check_table
 from bayesgmm.engines.em.ascent import usable
 from bayesgmm.engines.em.ascent_state import STATUS
-from bayesgmm.engines.em.em import check_has_mode
+from bayesgmm.engines.em.fit_em import check_has_mode
 from bayesgmm.engines.em.to_fit import to_fit
 from bayesgmm.engines.engine import check_conjugacy
 from bayesgmm.errors import ArgumentError, CollapseError, SamplingInterrupted

@@ -15,7 +15,7 @@ from bayesgmm.model.mixture import log_joint_scorer
 from bayesgmm.model.types import Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief, flat_prior
-from bayesgmm.sweep.assign import average
+from bayesgmm.sweep.e_step import average
 from bayesgmm.sweep.rows import Rows
 from bayesgmm.sweep.statistics import sweep
 

@@ -22,7 +22,7 @@ from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.assign import average, draw
+from bayesgmm.sweep.e_step import average, draw
 
 BLOCK = 4096
 """Rows held in memory at a time."""

@@ -26,7 +26,7 @@ from bayesgmm.model.mixture import Scorer
 from bayesgmm.model.types import Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import matmul, matvec, outer, transposed
-from bayesgmm.sweep.assign import Assign
+from bayesgmm.sweep.e_step import Assign
 from bayesgmm.sweep.rows import Rows
 
 

@@ -6,7 +6,7 @@ import jax.random as jr
 import numpy as np
 
 import bayesgmm as bg
-from bayesgmm.engines.kernels import step
+from bayesgmm.engines.step import step
 from bayesgmm.model.types import Frame
 from bayesgmm.sweep.rows import to_rows
 from oracles.agreement import mean_and_error

@@ -10,7 +10,7 @@ import bayesgmm.sweep.statistics as module
 from bayesgmm.model import mixture
 from bayesgmm.model.mixture import log_joint_scorer
 from bayesgmm.model.types import Frame
-from bayesgmm.sweep.assign import average, draw, maximise
+from bayesgmm.sweep.e_step import average, draw, maximise
 from bayesgmm.sweep.likelihood import log_likelihood
 from bayesgmm.sweep.rows import View, to_rows
 from bayesgmm.sweep.statistics import sweep

@@ -28,7 +28,7 @@ from bayesgmm.engines.em.ascent_state import (
     Limits,
     Proposal,
 )
-from bayesgmm.engines.kernels import KERNELS, step
+from bayesgmm.engines.step import KERNELS, step
 from bayesgmm.engines.stopping import aitken_settled, rounding
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array

@@ -12,10 +12,10 @@ from jaxtyping import Int, PRNGKeyArray
 
 from bayesgmm.engines.chain_starts import Init
 from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine
-from bayesgmm.engines.kernels import KERNELS, step
 from bayesgmm.engines.mcmc.chain_loop import collect
 from bayesgmm.engines.mcmc.sampler import Sampler, run_sampler
 from bayesgmm.engines.mcmc.tempering import Replicas, replicate, tempered_sweep
+from bayesgmm.engines.step import KERNELS, step
 from bayesgmm.errors import MixingWarning
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Params

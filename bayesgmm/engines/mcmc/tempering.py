@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Bool, Float, Int, PRNGKeyArray
 
-from bayesgmm.engines.kernels import KERNELS, no_term, step
+from bayesgmm.engines.step import KERNELS, no_term, step
 from bayesgmm.model.mixture import Scorer, log_joint_scorer
 from bayesgmm.model.types import Params, Stats
 from bayesgmm.numerics.arrays import Array

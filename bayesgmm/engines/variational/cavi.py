@@ -18,8 +18,8 @@ from jax import lax
 from jaxtyping import Bool, Float, Int
 
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
-from bayesgmm.engines.kernels import KERNELS, step
 from bayesgmm.engines.starts import make_starts
+from bayesgmm.engines.step import KERNELS, step
 from bayesgmm.engines.stopping import aitken_settled, rounding
 from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
 from bayesgmm.engines.variational.cavi_batches import BATCHES, FIRST, FIRST_BATCH

@@ -7,7 +7,7 @@ import jax.random as jr
 from jax import lax
 from jaxtyping import Float
 
-from bayesgmm.engines.kernels import KERNELS, no_term, step
+from bayesgmm.engines.step import KERNELS, no_term, step
 from bayesgmm.model.mixture import log_joint_scorer
 from bayesgmm.model.types import Params, Stats
 from bayesgmm.numerics.arrays import Array

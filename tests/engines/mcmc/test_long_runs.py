@@ -11,7 +11,7 @@ from oracles.geweke import geweke
 from scipy.stats import chi2, kstest
 
 import bayesgmm as bg
-from bayesgmm.engines.kernels import KERNELS, step
+from bayesgmm.engines.step import KERNELS, step
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Frame
 from bayesgmm.sweep.rows import to_rows

@@ -14,9 +14,9 @@ from oracles.posteriors import TINY, TINY_PRIOR
 
 import bayesgmm as bg
 from bayesgmm.engines import coordinates
-from bayesgmm.engines.kernels import KERNELS
 from bayesgmm.engines.mcmc import chain_loop as blocks
 from bayesgmm.engines.mcmc import gibbs, nuts
+from bayesgmm.engines.step import KERNELS
 from bayesgmm.errors import ArgumentError, FitError, PriorError
 from bayesgmm.problem import prepare
 from bayesgmm.runtime.arguments import as_key

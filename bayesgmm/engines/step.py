@@ -30,7 +30,7 @@ from bayesgmm.model.types import Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import inverse_tril
 from bayesgmm.priors.prior import Belief
-from bayesgmm.sweep.assign import Assign, average, draw, maximise
+from bayesgmm.sweep.e_step import Assign, average, draw, maximise
 from bayesgmm.sweep.rows import Rows
 from bayesgmm.sweep.statistics import sweep
 

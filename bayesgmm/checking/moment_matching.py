@@ -25,7 +25,6 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
 from bayesgmm.engines.coordinates import constrain, potential, unconstrain
-from bayesgmm.model.mixture import log_density
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.importance import psis
@@ -34,6 +33,7 @@ from bayesgmm.problem import Problem, to_problem
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import Program
+from bayesgmm.sweep.per_row import log_density_of_rows
 from bayesgmm.sweep.rows import Rows
 
 GOOD_ENOUGH = 0.3
@@ -179,7 +179,7 @@ def _densities_of(
 
     def one(flat):
         position = rebuild(flat)
-        return -potential(position, prior, rows), log_density(constrain(position, prior), x)[0]
+        return -potential(position, prior, rows), log_density_of_rows(constrain(position, prior), x.T)[0]
 
     return lax.map(one, positions, batch_size=together)
 

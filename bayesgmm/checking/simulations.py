@@ -20,7 +20,6 @@ from bayesgmm.errors import (
     NotConvergedWarning,
     SamplingInterrupted,
 )
-from bayesgmm.model import mixture
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.problem import Model
 from bayesgmm.results.datatree import label_invariant
@@ -29,6 +28,7 @@ from bayesgmm.results.simulate import predictive, sample_prior
 from bayesgmm.runtime.arguments import as_key, host_generator
 from bayesgmm.runtime.checkpoint import fingerprint
 from bayesgmm.runtime.dtypes import scope
+from bayesgmm.sweep.per_row import log_densities
 from bayesgmm.version import __version__
 
 
@@ -56,8 +56,8 @@ def target_of(engine: str | Callable[..., Posterior], settings: dict[str, int]) 
         problem = f"{engine} returns a point estimate" if found else f"Unknown engine {engine!r}"
         drawing = [name for name in engine_names() if find_engine(name).draws]
         raise ArgumentError(
-            f"{problem}. Only draws can be calibrated. Choose from {', '.join(drawing)}, or give a callable that returns a "
-            "posterior."
+            f"{problem}. Only draws can be calibrated. Choose from {', '.join(drawing)}, or give a callable that returns "
+            "a posterior."
         )
     return Target(found.run, engine, engine, found, found.select(settings))
 
@@ -133,10 +133,10 @@ def _ranks(posterior: Posterior, truth: Params, data: Table, model: Model, rng: 
 
 def _quantities_of(truth: Params, data: Table, frame: Frame, model: Model) -> "xr.Dataset":
     """The label-invariant quantities of one θ, in the shape of one draw of one chain."""
-    log_likelihood = np.asarray(mixture.log_likelihood(truth, data.values)).reshape(1, 1)
+    one = Params(*(part[None, None] for part in truth))
+    log_likelihood = log_densities(one, data, frame).sum(axis=-1)
     with scope("float64"):
         log_prior = np.asarray(model.log_prior(truth)).reshape(1, 1)
-    one = Params(*(part[None, None] for part in truth))
     return label_invariant(one, data, frame, log_likelihood, log_prior)
 
 

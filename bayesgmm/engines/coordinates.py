@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Float
 from numpyro import distributions as dist
 
+from bayesgmm.errors import ArgumentError
+from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
@@ -29,8 +31,19 @@ FACTOR = dist.biject_to(dist.constraints.lower_cholesky)
 
 
 def unconstrain(params: Params, prior: Belief) -> Position:
-    """θ → unconstrained coordinates. Parts that all components share are taken from the first component."""
+    """θ → unconstrained coordinates. What the components share in the family of the prior is taken from the first.
+
+    Raises
+    ------
+    ArgumentError
+        If these coordinates do not stay within the family: it is not in `CONJUGATE`.
+    """
     family, metric = prior.components.family, jnp.asarray(prior.components.metric)
+    if family.name not in CONJUGATE:
+        raise ArgumentError(
+            f"There are no unconstrained coordinates of covariances of the family {family.name}. Use one of "
+            f"{', '.join(CONJUGATE)}. An engine that moves in these coordinates has families=CONJUGATE in its record."
+        )
     trils = params.scale_trils
     position = {"weights": SIMPLEX.inv(params.weights), "means": params.means}
     if family.pooled:

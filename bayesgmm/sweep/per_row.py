@@ -1,7 +1,8 @@
 """The pass for each row: quantities of each row, old or new, given one θ or many draws of θ.
 
-Every function reads rows through `_blocks` and scores them through `_scores`. A new kind of row needs changes in these
-two functions only. Draws have leading axes (chain, draw) and the user's units. Rows are standardised block by block.
+Rows of a table are read in `_blocks` and scored in `_scores`, and only there; predictive distribution functions need the
+margins of a feature instead, and replicates are rows that no table holds. Draws have leading axes (chain, draw) and the
+user's units. Rows are standardised block by block.
 """
 
 from collections.abc import Iterator
@@ -173,6 +174,11 @@ def _flat(params: Params, axes: int) -> Params:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf.reshape(-1, *leaf.shape[axes:])), params)
 
 
+def log_density_of_rows(theta: Params, x: Float[Array, "D n"]) -> Float[Array, "n"]:
+    """Marginal log density of a block of rows under one θ, both standardised; for use in compiled functions."""
+    return logsumexp(_scores(theta, x), axis=0)
+
+
 def _scores(theta: Params, x: Float[Array, "D n"]) -> Float[Array, "K n"]:
     scorer = log_joint_scorer(theta)
     return scorer.scores(scorer.residuals(x))
@@ -195,7 +201,7 @@ def _average(params: Params, x: Float[Array, "D n"], block) -> tuple[Float[Array
 
 def _log_densities(params: Params, x: Float[Array, "D n"], block) -> Float[Array, "S n"]:
     del block
-    return lax.map(lambda theta: logsumexp(_scores(theta, x), axis=0), params)
+    return lax.map(lambda theta: log_density_of_rows(theta, x), params)
 
 
 def _labels(params: Params, x: Float[Array, "D n"], block, keys) -> Array:

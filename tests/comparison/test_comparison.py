@@ -188,7 +188,7 @@ def test_figures_are_rounded_for_reading(value, text):
 
 
 def test_engine_table_and_order(reference_data):
-    assert set(engine_names()) == {"mle", "em", "cavi", "svi", "laplace", "gibbs", "nuts"}
+    assert set(engine_names()) >= {"mle", "em", "cavi", "svi", "laplace", "gibbs", "nuts"}
     result = bg.compare(reference_data["faithful"], 2, engines="mle")
     assert list(result.results) == ["mle"]
 

@@ -31,7 +31,7 @@ def metropolis(tmp_path, monkeypatch):
     sys.modules.pop("metropolis", None)
 
 
-@pytest.mark.filterwarnings("ignore::bayesgmm.errors.MixingWarning")
+@pytest.mark.filterwarnings("ignore::bayesgmm.errors.MixingWarning", "ignore::bayesgmm.errors.LooWarning")
 def test_a_new_engine_is_compared_calibrated_and_refitted(reference_data, metropolis):
     x = reference_data["faithful"].iloc[:60]
     comparison = bg.compare(x, 2, engines=("em", metropolis), **FEW, progress_bar=False)

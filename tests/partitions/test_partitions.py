@@ -363,7 +363,7 @@ def test_engines_are_compared(separated, rng):
     spread = bg.partition(noisy_draws(rng, 100, truth, 3, 0.2), num_starts=1, **QUIET)
     results = {"em": fit, "gibbs": posterior, "wrong": wrong, "spread": spread}
     few = replace(spread, draws=spread.draws[:, :3])  # with three draws, a pair of a draw with itself would matter
-    found = bg.partition_distances(bg.Comparison(fit.table, 3, fit.prior, 0, fit.family, results))
+    found = bg.partition_distances(bg.Comparison(fit.model, 0, results))
     np.testing.assert_array_equal(found.partitions["em"], truth)
     for table in (found.adjusted_rand, found.vi, found.expected_vi):
         np.testing.assert_array_equal(table, table.T)

@@ -56,8 +56,8 @@ def target_of(engine: str | Callable[..., Posterior], settings: dict[str, int]) 
         problem = f"{engine} returns a point estimate" if found else f"Unknown engine {engine!r}"
         drawing = [name for name in engine_names() if find_engine(name).draws]
         raise ArgumentError(
-            f"{problem}. Only draws can be calibrated. Choose from {', '.join(drawing)}, or give a callable that returns "
-            "a posterior."
+            f"{problem}. Only draws can be calibrated. Choose from {', '.join(drawing)}, or give a callable that "
+            "returns a posterior."
         )
     return Target(found.run, engine, engine, found, found.select(settings))
 

@@ -1,8 +1,8 @@
 """What a prior of the components must be able to do: the interface of every class in this folder.
 
-A prior takes part in two roles. Users write a `ComponentPrior`. Its ``within(family)`` gives a `FamilyPrior`, which the
-engines use: first as the prior, and, if it has ``update``, as the posterior given z. `NormalInverseWishart` has both roles.
-Both are JAX pytrees (a NamedTuple, or a dataclass that is registered), because they are arguments of compiled functions.
+A prior has two roles. Users write a `ComponentPrior`. Its ``within(family)`` gives a `FamilyPrior`, which the engines
+use: first as the prior, and, if it has ``update``, as the posterior given z. `NormalInverseWishart` has both roles.
+Both are JAX pytrees (a NamedTuple, or a registered dataclass), because they are arguments of compiled functions.
 """
 
 from typing import Any, Protocol

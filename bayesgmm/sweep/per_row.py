@@ -1,7 +1,7 @@
 """The pass for each row: quantities of each row, old or new, given one θ or many draws of θ.
 
-Rows of a table are read in `_blocks` and scored in `_scores`, and only there; predictive distribution functions need the
-margins of a feature instead, and replicates are rows that no table holds. Draws have leading axes (chain, draw) and the
+Rows of a table are read in `_blocks` and scored in `_scores`, and only there. Predictive distribution functions need
+the margins of a feature instead, and replicates are rows that no table holds. Draws have leading axes (chain, draw) and the
 user's units. Rows are standardised block by block.
 """
 

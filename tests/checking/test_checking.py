@@ -30,6 +30,7 @@ from bayesgmm.problem import prepare
 from bayesgmm.results import datatree, simulate
 from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import Stopwatch
+from bayesgmm.sweep import per_row
 
 PRIOR = bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(np.array([10.0, 0.0]), 0.05, 4.0, np.diag([9.0, 1.0])))
 SHORT = {"num_warmup": 100, "num_samples": 500, "num_chains": 2, "seed": 1}

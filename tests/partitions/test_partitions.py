@@ -88,7 +88,8 @@ def separated():
     chain = {"num_warmup": 50, "num_samples": 200, "num_chains": 1, "init": true, "reference": true, **QUIET}
     post = bg.sample_gibbs(x, 3, seed=1, **chain)
     # The result that EM would return; to compile EM takes longer than the rest of this fixture.
-    fit = bg.MixtureFit(true, 0.0, 0.0, True, "converged", 1, np.zeros(1), (), "em", post.model, {}, False, post.clock, 0)  # fmt: skip
+    nothing = np.zeros(1), (), "em"
+    fit = bg.MixtureFit(true, 0.0, 0.0, True, "converged", 1, *nothing, post.model, {}, False, post.clock, 0)
     return x, truth, fit, post
 
 

@@ -33,7 +33,7 @@ def on_device(tree, dtype: str):
 
     def put(leaf):
         leaf = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
-        return jnp.asarray(leaf, dtype if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype)
+        return jnp.asarray(leaf, dtype if jnp.issubdtype(leaf.dtype, jnp.floating) else None)
 
     return jax.tree.map(put, tree)
 

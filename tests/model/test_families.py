@@ -256,3 +256,11 @@ def test_a_collapse_is_an_error_or_a_flag_in_every_family(rng, name):
             bg.fit_em(x, 2, covariance_type=name, labels_init=labels)
     bounded = bg.fit_em(x, 2, covariance_type=name, labels_init=labels, prior="default")
     assert np.isfinite(bounded.objective)
+
+
+@pytest.mark.parametrize("name", ["EEI", "VVI", "EEE"])
+def test_single_precision_makes_no_noise(rng, name):
+    """Warnings are errors here: JAX warns where a 64-bit integer is asked for in single precision."""
+    x = np.concatenate([rng.normal(size=(60, 2)), rng.normal(size=(60, 2)) + 4]).astype(np.float32)
+    fit = bg.fit_em(x, 2, covariance_type=name, prior="default", dtype="float32", tol=0.05, n_init=2)
+    assert fit.family.name == name

@@ -129,17 +129,24 @@ def prepare(
     ArgumentError, DataError, PriorError
         Before any long computation. The message says what to try.
     """
-    if isinstance(x, Problem) and x.dtype == dtype:
-        model = x.model.under(prior)
-        return x if model is x.model else x._replace(model=model, standard_prior=standard_prior(model, dtype))
+    check_count("n_components", num_components)
     if isinstance(x, Problem | Model):
         model = x.model if isinstance(x, Problem) else x
-        return to_problem(model.under(prior), dtype)
-    check_count("n_components", num_components)
+        family = resolve_family(covariance_type, model.table.dim)
+        if (num_components, family) == (model.num_components, model.family):
+            return _prepared(x, model.under(prior), dtype)
+        x = model.table
     table = as_table(x)
     check_table(table, num_components)
     family = resolve_family(covariance_type, table.dim)
     return to_problem(build_model(table, num_components, prior, family), dtype)
+
+
+def _prepared(x: "Problem | Model", model: Model, dtype: str) -> Problem:
+    """The `Problem` of a model, with what x holds already: its rows, and its prior if that is the same."""
+    if not isinstance(x, Problem) or x.dtype != dtype:
+        return to_problem(model, dtype)
+    return x if model is x.model else x._replace(model=model, standard_prior=standard_prior(model, dtype))
 
 
 def build_model(table: Table, num_components: int, prior: Belief | str | None, family: Family) -> Model:

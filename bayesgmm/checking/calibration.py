@@ -23,6 +23,7 @@ from bayesgmm.errors import (
 )
 from bayesgmm.numerics.uniformity import direction, holm, uniformity
 from bayesgmm.priors.prior import Belief
+from bayesgmm.priors.within_family import check_drawn
 from bayesgmm.problem import prepare
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import as_key, check_count
@@ -181,6 +182,7 @@ def calibrate(
         model = prepare(as_table(x), n_components, prior, "float64", covariance_type).model
     if target.engine is not None:
         target.engine.check(model.prior, model.family, model.table.dim)
+    check_drawn(model.family)
     check_sampled(model, num_chains, num_samples)
     path, lines = None, []
     if checkpoint is not None:

@@ -13,7 +13,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.engines.engine import engine_names, find_engine
 from bayesgmm.errors import ArgumentError, MixingWarning, NotConvergedWarning, SamplingInterrupted
 from bayesgmm.model.types import Params
-from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.posterior import NotKept, Posterior
 from bayesgmm.runtime.progress import Listener
 
 STUCK = 1.05
@@ -37,6 +37,12 @@ def refitter(posterior: Posterior) -> Refit:
         raise ArgumentError(
             f"Refits are not possible: the engine of these draws ({posterior.algorithm}) is unknown. Use loo without "
             "refit=True, or draws of sample_gibbs or sample_nuts."
+        )
+    lost = [name for name, value in posterior.settings.items() if isinstance(value, NotKept)]
+    if lost:
+        raise ArgumentError(
+            f"Refits are not possible: the setting {', '.join(lost)} could not be pickled with the draws. Draw again in "
+            "this process, or give the setting as a function or class with an importable name."
         )
     engine = find_engine(posterior.algorithm)
     settings = {

@@ -84,8 +84,9 @@ def compare(
     if any(engine.draws for engine in chosen):
         check_chain_arguments(num_warmup, num_samples, num_chains, prior)
     check_count("tempering", tempering)
+    used = prior if any(engine.uses_prior for engine in chosen) else None
     with scope("float64"):
-        problem = prepare(x, n_components, prior, "float64", covariance_type)
+        problem = prepare(x, n_components, used, "float64", covariance_type)
     for engine in chosen:
         engine.check(problem.prior, problem.family, problem.table.dim)
     comparison = Comparison(problem.model, seed)

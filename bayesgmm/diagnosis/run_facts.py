@@ -8,8 +8,8 @@ from bayesgmm.results.convergence import smallest_bfmi
 from bayesgmm.results.draws import Draws
 from bayesgmm.results.posterior import Posterior
 
-SAMPLE_STATS = ("permutation", "diverging", "energy")
-"""Variables that are read from ``sample_stats`` of a DataTree, if present."""
+SAMPLE_STATS = ("permutation", "naming", "diverging", "energy")
+"""Variables that are read from ``sample_stats`` of a DataTree, if present (``naming`` in files of version 0.1.0)."""
 
 
 def run_facts(draws: Draws, found: Relabelling) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def run_facts(draws: Draws, found: Relabelling) -> dict[str, Any]:
     stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree else {}
     attrs = source.attrs if source is not None else {}
     recorded = {name: stats[name].transpose("chain", "draw", ...).values for name in SAMPLE_STATS if name in stats}
-    permutations = recorded.get("permutation")
+    permutations = recorded.get("permutation", recorded.get("naming"))
     return {
         "name": str(attrs.get("engine", "draws")),
         "permutations": found.permutations

@@ -47,6 +47,18 @@ class NormalInverseGamma(NamedTuple):
             )
         return self.as_wishart()
 
+    def within(self, family: Family) -> tuple[Any, float]:
+        """What this (full) prior says within a covariance family, and the log of its constant."""
+        return self.taken_by(family).within(family)
+
+    def describe(self, family: Family) -> list[str]:
+        """The prior within a family in mathematical notation, line by line."""
+        return self.taken_by(family).describe(family)
+
+    def unbounded_because(self, family: Family, values: np.ndarray) -> str | None:
+        """Why the posterior density has no highest mode; None, because under this prior it has one."""
+        del family, values
+
     def numpyro_sites(self) -> tuple[Any, Any]:
         """The NumPyro sample statements of this (full) prior; returns means and (diagonal) Cholesky factors."""
         import numpyro

@@ -12,7 +12,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from bayesgmm.model.families import Family
+from bayesgmm.model.families import FAMILIES, Family
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import cholesky, gram, matvec, outer, transposed
@@ -40,6 +40,8 @@ class NormalTimesInverseWishart(NamedTuple):
 
     conjugacy = Conjugacy.CONDITIONAL
     sites_are_theta = True
+    family = FAMILIES["VVV"]
+    metric = 1.0
 
     def taken_by(self, family: Family) -> "NormalTimesInverseWishart":
         """The prior in the form that a covariance family accepts: unchanged."""

@@ -16,7 +16,8 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Float, PRNGKeyArray
 from scipy.special import gammaln, multigammaln  # pyright: ignore[reportAttributeAccessIssue]
 
-from bayesgmm.model.families import Family, read_out
+from bayesgmm.errors import PriorError
+from bayesgmm.model.families import CONJUGATE, Family, read_out
 from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import cholesky, gram, log_diagonal_sum, outer
@@ -91,6 +92,7 @@ class Restricted:
         covariances. A pooled family has one Σ for all components.
         """
         del present
+        check_drawn(self.family)
         key_mean, key_scale = jr.split(key)
         powers, scatters = self._apart_from_means()
         if self.family.orientation == "I":
@@ -208,6 +210,21 @@ def _one_of(functions: list[Callable], which, *args):
         return lax.switch(which[0] if in_batched[0] else which, lanes, *args), True
 
     return call(which, *args)
+
+
+def check_drawn(family: Family) -> None:
+    """Refuse a covariance family whose prior has no direct draws.
+
+    Raises
+    ------
+    PriorError
+        If it is not in `CONJUGATE`.
+    """
+    if family.name not in CONJUGATE:
+        raise PriorError(
+            f"There are no direct draws from a prior of covariances of the family {family.name}. Use covariance_type="
+            f"'full', 'tied', 'diag' or 'spherical' ({', '.join(CONJUGATE)})."
+        )
 
 
 def restrict(prior: Any, family: Family) -> tuple[Restricted, float]:

@@ -11,7 +11,7 @@ import numpy as np
 from bayesgmm.data.table import Table, same_features
 from bayesgmm.model import mixture
 from bayesgmm.model.families import Family
-from bayesgmm.model.types import Params
+from bayesgmm.model.types import Frame, Params
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
 from bayesgmm.results.datatree import fit_tree
@@ -74,6 +74,11 @@ class MixtureFit:
         return self.model.table
 
     @property
+    def frame(self) -> Frame:
+        """The standardised coordinates of the engine."""
+        return self.model.frame
+
+    @property
     def family(self) -> Family:
         """The covariance family: whether volume, shape and orientation are equal, variable or the identity."""
         return self.model.family
@@ -106,15 +111,21 @@ class MixtureFit:
         return self.bic() - 2.0 * float(certainty)
 
     def predict(self, x) -> np.ndarray:
-        """Most probable component of each row, (N,)."""
+        """Most probable component of each row, (N,). Raises as `predict_proba`."""
         return self.predict_proba(x).argmax(axis=1)
 
     def predict_proba(self, x) -> np.ndarray:
-        """Responsibilities of each row, (N, K)."""
+        """Responsibilities of each row, (N, K).
+
+        Raises
+        ------
+        DataError
+            If the features are not those of the fit, or a row is so far out that its density is 0 in double precision.
+        """
         return self._averages(x)[0]
 
     def score_samples(self, x) -> np.ndarray:
-        """Log density of each row, (N,), in the user's units."""
+        """Log density of each row, (N,), in the user's units. Raises as `predict_proba`."""
         return self._averages(x)[1]
 
     def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """Draws of θ, the result of every sampler and approximation. Fits have the same methods."""
 
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,23 @@ from bayesgmm.sweep import per_row
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+
+@dataclass(frozen=True)
+class NotKept:
+    """Stands for a setting that could not be pickled."""
+
+    what: str
+
+
+def _picklable(value: Any) -> Any:
+    if not callable(value):
+        return value
+    try:
+        pickle.dumps(value)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return NotKept(repr(value))
+    return value
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,6 +69,10 @@ class Posterior:
     seed: Any
     continuation: Callable[["Posterior", int, Progress], "Posterior"] | None
     """Continues the chains; None if the draws do not come from chains."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickling: settings that cannot be pickled (a guide without a name) are replaced by a note of that."""
+        return self.__dict__ | {"settings": {name: _picklable(value) for name, value in self.settings.items()}}
 
     def extend(self, num_samples: int, progress_bar: Progress = None) -> "Posterior":
         """The same chains with `num_samples` more draws each, identical to those of one longer run.

@@ -54,6 +54,8 @@ def _search_all(
         for name in ready[: WORKERS - len(running)]:
             waiting.remove(name)
             running[pool.submit(contextvars.copy_context().run, work, name)] = name
+        if not running:  # Ctrl-C came between the two looks at it
+            break
         future = next(as_completed(running))
         name = running.pop(future)
         cut |= future.result()

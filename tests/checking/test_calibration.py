@@ -137,3 +137,15 @@ def test_options_are_known_by_name_where_there_is_a_folder(tmp_path):
     assert bg.calibrate(X, 1, engine=engine, guide=partial(max), **short).num_sims == 1
     with pytest.raises(ArgumentError, match="by name"):
         bg.calibrate(X, 1, engine=engine, guide=partial(max), checkpoint=tmp_path, **short)
+
+
+def test_families_without_direct_draws_are_refused():
+    """Their prior cannot be simulated from, whoever the engine is."""
+
+    def engine(x, n_components, **settings):
+        raise AssertionError
+
+    with pytest.raises(PriorError, match=r"no direct draws .* VEI"):
+        bg.calibrate(np.random.default_rng(0).normal(size=(40, 2)), 2, engine=engine, covariance_type="VEI", n_sims=1)
+    with pytest.raises(PriorError, match="no direct draws"):
+        bg.sample_prior(np.random.default_rng(0).normal(size=(40, 2)), 2, covariance_type="VEI", num_samples=5)

@@ -117,7 +117,7 @@ def test_marginal_and_enumerated_potentials_are_one_function(rng):
     with scope("float64"):
         problem = prepare(x, 3, prior_of(1.3, 0.5, [[1.0, 0.2], [0.2, 2.0]], 5.0, 1.4))
         rows = to_rows(x, Frame(np.zeros(2), np.ones(2)))
-        belief = jax.tree.map(jnp.asarray, problem.penalty)
+        belief = jax.tree.map(jnp.asarray, problem.model.family_prior)
         position = coordinates.unconstrain(jax.tree.map(jnp.asarray, random_params(1, 3, 2)), belief)
         fast, slow = (jax.value_and_grad(nuts.potential(belief, data))(position) for data in (rows, jnp.asarray(x)))
     np.testing.assert_allclose(fast[0], slow[0], rtol=1e-11)

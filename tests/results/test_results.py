@@ -1,6 +1,7 @@
 """Fits and posteriors for users: DataTrees that ArviZ reads directly, one labelling, diagnostics."""
 
 import os
+import pickle
 import signal
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ import xarray as xr
 from oracles.parameters import random_params
 
 import bayesgmm as bg
-from bayesgmm.errors import NotConvergedWarning, SamplingInterrupted
+from bayesgmm.errors import ArgumentError, DataError, NotConvergedWarning, SamplingInterrupted
 from bayesgmm.model import alignment as labels
 from bayesgmm.results.simulate import predictive
 from bayesgmm.results.verdict import mixing_line
@@ -234,3 +235,31 @@ def test_low_bfmi_is_reported():
     )
     assert "E-BFMI 0.0" in mixing_line("nuts", slow)
     assert np.isnan(replace(posterior, sample_stats={}).smallest_bfmi)
+
+
+def test_settings_hold_no_other_fit(rng):
+    """A warm start is kept as θ, so that a chain of warm starts does not hold every fit and its data."""
+    x = np.concatenate([rng.normal(size=(30, 2)), rng.normal(size=(30, 2)) + 5])
+    fit = bg.fit_em(x, 2, n_init=1)
+    fit = bg.fit_em(x, 2, init=bg.fit_em(x, 2, init=fit))
+    assert isinstance(fit.settings["init"], bg.Params)
+    again = bg.fit_em(x, 2, **fit.settings)
+    assert again.log_likelihood == pytest.approx(fit.log_likelihood, abs=1e-9)
+
+
+def test_what_cannot_be_pickled_is_noted(runs):
+    from bayesgmm.checking.refits import refitter
+
+    posterior = replace(runs["gibbs"], settings=runs["gibbs"].settings | {"guide": lambda model: model})
+    copy = pickle.loads(pickle.dumps(posterior))
+    np.testing.assert_array_equal(copy.params.means, posterior.params.means)
+    with pytest.raises(ArgumentError, match="guide could not be pickled"):
+        refitter(copy)
+
+
+def test_rows_out_of_reach_are_refused(rng):
+    """Their density is 0 in double precision, so that they have no class."""
+    fit = bg.fit_em(np.concatenate([rng.normal(size=(30, 2)), rng.normal(size=(30, 2)) + 5]), 2, n_init=1)
+    for method in (fit.predict_proba, fit.predict, fit.score_samples):
+        with pytest.raises(DataError, match="Row 1"):
+            method([[0.0, 0.0], [1e200, 0.0]])

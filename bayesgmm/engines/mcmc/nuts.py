@@ -108,7 +108,11 @@ def sample_nuts(
     recipe = Recipe(num_warmup, target_accept_prob, max_tree_depth, dense_mass, likelihood)
     if likelihood != "marginal" and covariance_type not in ("full", "VVV", "V"):
         raise ArgumentError(f"likelihood={likelihood!r} allows only free covariances. Use likelihood='marginal'.")
-    if likelihood != "marginal" and isinstance(prior, Belief) and not prior.components.sites_are_theta:
+    if (
+        likelihood != "marginal"
+        and isinstance(prior, Belief)
+        and not getattr(prior.components, "sites_are_theta", True)
+    ):
         raise PriorError(
             f"likelihood={likelihood!r} uses other coordinates than a {type(prior.components).__name__} prior needs. "
             "Use 'marginal', which has the same density, or the NUTS of NumPyro on bayesgmm.gaussian_mixture."

@@ -88,7 +88,8 @@ def run_sampler(
             raise SamplingInterrupted(
                 f"{sampler.name} was stopped during warm-up. Its state is in {folder.folder}: the same call resumes it."
             )
-        settings = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains, "init": init}
+        settings: dict[str, Any] = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains}
+        settings["init"] = getattr(init, "params", init)
         settings |= {"dtype": dtype, **dict(sampler.settings)}
         posterior = to_posterior(problem, run, clock, Origin(sampler.name, num_warmup, seed, reference, settings))
     return replace(posterior, continuation=partial(_extend, sampler, freeze(run.state)))
@@ -131,7 +132,8 @@ def _joined(first: Posterior, more: Posterior) -> Posterior:
     parts = {name: joined(name) for name in ("params", "log_likelihood", "log_prior", "sample_stats", "permutations")}
     one, two = first.clock, more.clock
     clock = Stopwatch(one.compile_seconds + two.compile_seconds, one.total_seconds + two.total_seconds)
-    return replace(first, **parts, clock=clock)
+    settings = first.settings | {"num_samples": first.num_samples + more.num_samples}
+    return replace(first, **parts, clock=clock, settings=settings)
 
 
 def _run_identity(

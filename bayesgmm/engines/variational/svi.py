@@ -124,7 +124,7 @@ def fit_svi(
     )
     settings = {
         "guide": guide, "batch_size": batch_size, "num_steps": num_steps, "learning_rate": learning_rate,
-        "num_particles": num_particles, "init": init,
+        "num_particles": num_particles, "init": getattr(init, "params", init),
     }  # fmt: skip
     return run_approximation("svi", StochasticPosterior, partial(_approximate, **settings), arguments, settings)
 

@@ -316,3 +316,12 @@ def test_mass_matrix_starts_from_ems_information(rng, family):
         rng.normal(size=(2500, 2)), 1, covariance_type=family, num_warmup=50, num_samples=20, num_chains=2
     )
     assert draws.num_divergences == 0
+
+
+def test_the_routes_with_explicit_labels_take_independent_priors():
+    """`likelihood="labels"` and `"enumerated"` move θ under the prior as users write it."""
+    prior = bg.Prior(bg.Dirichlet(2.0), bg.NormalTimesInverseWishart(0.0, 4.0, 5.0, 1.0))
+    run = {"prior": prior, "num_warmup": 5, "num_samples": 5, "num_chains": 1, "init": "em"}
+    for likelihood in ("labels", "enumerated"):
+        posterior = bg.sample_nuts(TINY, 2, likelihood=likelihood, **run)
+        assert np.isfinite(posterior.log_likelihood).all()

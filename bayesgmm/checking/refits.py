@@ -41,8 +41,8 @@ def refitter(posterior: Posterior) -> Refit:
     lost = [name for name, value in posterior.settings.items() if isinstance(value, NotKept)]
     if lost:
         raise ArgumentError(
-            f"Refits are not possible: the setting {', '.join(lost)} could not be pickled with the draws. Draw again in "
-            "this process, or give the setting as a function or class with an importable name."
+            f"Refits are not possible: the setting {', '.join(lost)} could not be pickled with the draws. Draw again "
+            "in this process, or give the setting as a function or class with an importable name."
         )
     engine = find_engine(posterior.algorithm)
     settings = {

@@ -1,8 +1,8 @@
 """The pass for each row: quantities of each row, old or new, given one θ or many draws of θ.
 
 Rows of a table are read in `_blocks` and scored in `_scores`, and only there. Predictive distribution functions need
-the margins of a feature instead, and replicates are rows that no table holds. Draws have leading axes (chain, draw) and the
-user's units. Rows are standardised block by block.
+the margins of a feature instead, and replicates are rows that no table holds. Draws have leading axes (chain,
+draw) and the user's units. Rows are standardised block by block.
 """
 
 from collections.abc import Iterator

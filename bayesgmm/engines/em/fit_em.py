@@ -123,8 +123,8 @@ def fit_em(
     """
     _check_arguments(algorithm, max_iter, tol, n_init)
     settings = {
-        "n_init": n_init, "init": getattr(init, "params", init), "algorithm": algorithm, "max_iter": max_iter, "tol": tol,
-        "accelerate": accelerate, "dtype": dtype, "weights_init": weights_init, "means_init": means_init,
+        "n_init": n_init, "init": getattr(init, "params", init), "algorithm": algorithm, "max_iter": max_iter,
+        "tol": tol, "accelerate": accelerate, "dtype": dtype, "weights_init": weights_init, "means_init": means_init,
         "covariances_init": covariances_init, "labels_init": labels_init,
     }  # fmt: skip
     with scope(dtype), stopwatch() as clock:

@@ -77,7 +77,8 @@ class Engine:
         if self.families is not None and family.name not in self.families:
             raise ArgumentError(
                 f"{self.name} does not take covariance_type {family.label(dim)!r}, because the prior of such "
-                f"covariances is not conjugate. Use full, tied, diag or spherical ({', '.join(self.families)}), or fit_em."
+                f"covariances is not conjugate. Use full, tied, diag or spherical ({', '.join(self.families)}), "
+                "or fit_em."
             )
         if self.uses_prior:
             check_conjugacy(self.name, self.needs, prior)

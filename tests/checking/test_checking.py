@@ -263,6 +263,7 @@ def test_draws_of_an_unknown_engine_cannot_be_made_again(outlier):
         bg.loo(replace(outlier, algorithm="stan"), refit=True)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::bayesgmm.errors.MixingWarning")
 def test_settings_make_the_draws_again(reference_data):
     """`settings` hold what the call said, whatever it was."""

@@ -146,7 +146,7 @@ def test_map_em_gibbs_and_nuts_agree_on_old_faithful(reference_data):
 @pytest.mark.slow
 def test_enumerated_nuts_is_the_same_posterior(reference_data):
     x = reference_data["faithful"]
-    slow = bg.sample_nuts(x, 2, likelihood="enumerated", num_warmup=200, num_samples=400, num_chains=2, seed=1)
+    slow = bg.sample_nuts(x, 2, likelihood="enumerated", num_warmup=200, num_samples=900, num_chains=2, seed=1)
     fast = bg.sample_nuts(x, 2, num_warmup=500, num_samples=1000, seed=2)
     assert set(slow.sample_stats) >= {"diverging", "n_steps", "tree_depth", "acceptance_rate", "energy", "step_size"}
     assert_same_mean(slow.log_likelihood, *mean_and_error(fast.log_likelihood), "loglik")

@@ -3,8 +3,6 @@
 import importlib
 from typing import TYPE_CHECKING
 
-from bayesgmm.version import __version__ as __version__
-
 if TYPE_CHECKING:
     from bayesgmm.checking.calibration import Calibration, calibrate
     from bayesgmm.checking.check import ModelCheck, check
@@ -44,7 +42,7 @@ if TYPE_CHECKING:
     from bayesgmm.results.fit import MixtureFit
     from bayesgmm.results.posterior import Posterior
     from bayesgmm.selection.fit_table import FitTable, fit_table
-
+    from bayesgmm.version import __version__ as __version__
 
 _HOME = {
     "checking.calibration": ("Calibration", "calibrate"),
@@ -85,6 +83,7 @@ _HOME = {
     "engines.variational.svi": ("StochasticPosterior", "fit_svi"),
     "model.types": ("Params",),
     "priors.semiconjugate": ("NormalTimesInverseWishart",),
+    "version": ("__version__",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -119,8 +119,8 @@ class GridSearch:
         return interrupted
 
     def freeze(self) -> None:
-        """Take a snapshot of the results for `refine`, so that the order of refinement does not matter."""
-        self.before = dict(self.found)
+        """Take a snapshot of the results for `refine`, so that the order in which families end does not matter."""
+        self.before = {family.name: self.found[family.name] for family in self.families if family.name in self.found}
 
     def refine(self, name: str) -> bool:
         """Search a family again from its neighbours at `freeze`; return whether Ctrl-C ended the search early.

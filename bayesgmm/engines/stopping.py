@@ -9,7 +9,7 @@ from bayesgmm.sweep.rows import Rows
 
 def rounding(objective: Array, rows: Rows) -> Array:
     """The smallest difference that a sum of this size over this many rows can resolve."""
-    return 16.0 * jnp.finfo(rows.dtype).eps * (jnp.abs(objective) + rows.capacity)
+    return 16.0 * jnp.finfo(rows.dtype).eps * (jnp.abs(objective) + rows.num_rows)
 
 
 def aitken_settled(gain, last_gain, tol) -> Bool[Array, ""]:

@@ -10,20 +10,17 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from threading import Event
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jaxtyping import Bool, Float, Int, Integer
 
-from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.assignment import assign, inverse
 from bayesgmm.partitions.distance import Loss
+from bayesgmm.partitions.row_moves import ROUNDING, VISIT, State
 from bayesgmm.runtime.dtypes import scope
-from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Listener
+from bayesgmm.sweep.rows import FEWEST, padded_size
 
 BLOCK_LABELS = 2**22
 """Labels of draws in one block on the host."""
@@ -38,19 +35,6 @@ CORE_ROWS = 4000
 """With more rows, the starts run on a random sample of this size. The best is then extended to all rows."""
 SPARE = 3
 """Clusters allowed beyond the classes of the draws. Up to `CORE_ROWS` rows, the search adds more if all are used."""
-ROUNDING = 1e-10
-"""A row moves only if it gains more than this share of its cost. Otherwise rounding could move rows for ever."""
-
-
-class State(NamedTuple):
-    """A candidate partition and its counts."""
-
-    labels: Int[Array, "N"]
-    """Cluster of each row; -1: not assigned."""
-    sizes: Int[Array, "C"]
-    counts: Int[Array, "S K C"]
-    gains: Float[Array, "S K C"]
-    """``δ(counts)``: the increase of φ from one more row."""
 
 
 @dataclass
@@ -80,9 +64,12 @@ class Search:
 
     @classmethod
     def of(cls, z: np.ndarray, loss: Loss, rng: np.random.Generator, stop: Event) -> "Search":
-        """Place the draws on the device."""
-        potentials = loss.potential(np.arange(len(z) + 2))
-        return cls(z, loss, rng, stop, jnp.asarray(z), potentials, jnp.asarray(np.diff(potentials)))
+        """Place the draws on the device, padded to the size class of the rows."""
+        potentials, size = loss.potential(np.arange(len(z) + 2)), padded_size(len(z), FEWEST)
+        increments = np.zeros(size + 1)
+        increments[: len(z) + 1] = np.diff(potentials)
+        padded = np.pad(z, ((0, size - len(z)), (0, 0)))
+        return cls(z, loss, rng, stop, jnp.asarray(padded), potentials, jnp.asarray(increments))
 
     def state(self, labels: np.ndarray, room: int) -> State:
         """State of a candidate with at most `room` clusters. The smallest clusters beyond `room` lose their rows."""
@@ -95,13 +82,18 @@ class Search:
 
     def without(self, state: State, cluster: int) -> State:
         """The state without one cluster. Its rows are unassigned."""
-        labels, sizes, counts = (np.array(part) for part in state[:3])
+        labels, sizes, counts = self.labels(state), *(np.array(part) for part in state[1:3])
         labels[labels == cluster], sizes[cluster], counts[:, :, cluster] = -1, 0, 0
         return self._on_device(labels, sizes, counts)
 
     def _on_device(self, labels: np.ndarray, sizes: np.ndarray, counts: np.ndarray) -> State:
         gains = np.diff(self.potentials)[counts]
-        return State(*(jnp.asarray(part) for part in (labels.astype(np.int32), sizes.astype(np.int32), counts, gains)))
+        padded = np.pad(labels.astype(np.int32), (0, len(self.device_z) - len(labels)))
+        return State(*(jnp.asarray(part) for part in (padded, sizes.astype(np.int32), counts, gains)))
+
+    def labels(self, state: State) -> np.ndarray:
+        """The cluster of each row, (N,); -1 for none."""
+        return np.array(state.labels[: len(self.z)])
 
     def value(self, state: State) -> float:
         """Expected loss of a state, without the constant term."""
@@ -110,14 +102,14 @@ class Search:
 
     def visit(self, state: State, rows: np.ndarray) -> tuple[State, int]:
         """Move these rows, one after another, to their cheapest clusters. Return the state and the number of moves."""
-        order = np.zeros(len(self.z), np.int32)
+        order = np.zeros(len(self.device_z), np.int32)
         order[: len(rows)] = self.rng.permutation(rows)
-        state, moved = _SWEEP(self.device_z, jnp.asarray(order), jnp.asarray(len(rows)), state, self.increments)
+        state, moved = VISIT(self.device_z, jnp.asarray(order), jnp.asarray(len(rows)), state, self.increments)
         return state, int(moved)
 
     def settle(self, state: State) -> State:
         """Visit rows without a cluster, then all rows in random order until no row moves."""
-        state, _ = self.visit(state, np.flatnonzero(np.asarray(state.labels) < 0))
+        state, _ = self.visit(state, np.flatnonzero(self.labels(state) < 0))
         moved = 1
         while moved and not self.stop.is_set():
             state, moved = self.visit(state, np.arange(len(self.z)))
@@ -175,11 +167,11 @@ def search(
         room = max_clusters or -(-(int(z.max()) + 1 + SPARE) // 4) * 4
         may_grow = max_clusters is None and rows <= CORE_ROWS
         state, values, room = _from_starts(core, room, may_grow, num_starts, listener)
-        labels, excess = np.asarray(state.labels), np.asarray(values) - core.value(state)
+        labels, excess = core.labels(state), np.asarray(values) - core.value(state)
         if rows > CORE_ROWS:
             whole, everywhere = Search.of(z, loss, rng, stop), np.full(rows, -1)
             everywhere[chosen] = labels
-            labels = np.asarray(whole.settle(whole.state(everywhere, room)).labels)
+            labels = whole.labels(whole.settle(whole.state(everywhere, room)))
         return Found(labels, excess, max_clusters is None and len(np.unique(labels)) == room < rows, stop.is_set())
 
 
@@ -218,7 +210,7 @@ def _with_room(search: Search, state: State, room: int, may_grow: bool) -> tuple
     """Allow more clusters and settle again, as long as all are used."""
     while may_grow and np.asarray(state.sizes).all() and room < len(search.z) and not search.stop.is_set():
         room *= 2
-        state = search.settle(search.state(np.asarray(state.labels), room))
+        state = search.settle(search.state(search.labels(state), room))
     return state, room
 
 
@@ -246,55 +238,3 @@ def _most_frequent(z: np.ndarray, pivot: np.ndarray) -> np.ndarray:
     names = inverse(assign(-tables(pivot, z, num).swapaxes(1, 2).astype(float)))  # [draw, class]
     named = names[np.arange(z.shape[1]), z]
     return np.stack([np.count_nonzero(named == k, axis=1) for k in range(num)]).argmax(axis=0)
-
-
-def _sweep(
-    z: Integer[Array, "N S"], order: Int[Array, "N"], num: Int[Array, ""], state: State, increments: Float[Array, "M"]
-) -> tuple[State, Int[Array, ""]]:
-    """Move the first `num` rows of an order to their cheapest clusters. Return the state and the number of moves."""
-    num_classes = state.counts.shape[1]
-    classes, draws = jnp.arange(num_classes, dtype=z.dtype), jnp.arange(z.shape[1])
-
-    def best_cluster(row, state: State) -> tuple[Bool[Array, ""], Int[Array, ""]]:
-        ours = z[row].astype(jnp.int32)
-        own = jnp.maximum(state.labels[row], 0)
-        costs = increments[state.sizes] - 2.0 * state.gains[draws, ours].mean(axis=0)
-        less = jnp.maximum(state.counts[draws, ours, own] - 1, 0)  # its cluster, without the row
-        stay = increments[jnp.maximum(state.sizes[own] - 1, 0)] - 2.0 * increments[less].mean()
-        placed = state.labels[row] >= 0
-        costs = jnp.where(jnp.arange(len(costs)) == state.labels[row], stay, costs)
-        best = jnp.argmin(costs).astype(jnp.int32)
-        return ~placed | (costs[best] < stay - ROUNDING * (1.0 + jnp.abs(stay))), best
-
-    def add(state: State, row, cluster, by: Int[Array, ""]) -> State:
-        here = (z[row][:, None] == classes).astype(jnp.int32)[:, :, None]
-        column = lax.dynamic_slice_in_dim(state.counts, cluster, 1, 2) + by * here
-        return state._replace(
-            sizes=state.sizes + by * (jnp.arange(len(state.sizes)) == cluster),
-            counts=lax.dynamic_update_slice_in_dim(state.counts, column, cluster, 2),
-            gains=lax.dynamic_update_slice_in_dim(state.gains, increments[column], cluster, 2),
-        )
-
-    def to_next_move(carry):
-        place, state, moved = carry  # few rows move: an inner loop finds the next one and leaves the counts unchanged
-
-        def look(inner):
-            moves, best = best_cluster(order[inner[0]], state)
-            return inner[0] + 1, moves, best
-
-        start = place, jnp.asarray(False), jnp.asarray(0, jnp.int32)
-        place, moves, best = lax.while_loop(lambda inner: (inner[0] < num) & ~inner[1], look, start)
-        row = order[place - 1]
-        old = state.labels[row]
-        # Leave the old cluster, if there is one, and join the new one. No move at the end of the order.
-        change, first = jnp.stack([old, best]), jnp.where(moves, jnp.where(old < 0, 1, 0), 2)
-        state = lax.fori_loop(first, 2, lambda i, s: add(s, row, change[i], 2 * i.astype(jnp.int32) - 1), state)
-        labels = state.labels.at[row].set(jnp.where(moves, best, old))
-        return place, state._replace(labels=labels), moved + moves.astype(jnp.int32)
-
-    start = jnp.zeros((), num.dtype), state, jnp.asarray(0, jnp.int32)
-    _, state, moved = lax.while_loop(lambda carry: carry[0] < num, to_next_move, start)
-    return state, moved
-
-
-_SWEEP = Program(_sweep)

@@ -21,9 +21,10 @@ from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.model.mixture import log_joint_scorer
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import Program
 from bayesgmm.sweep.e_step import average, draw
+from bayesgmm.sweep.rows import FEWEST, padded_size
 
 BLOCK = 4096
 """Rows held in memory at a time."""
@@ -57,7 +58,7 @@ def log_densities(params: Params, table: Table, frame: Frame) -> np.ndarray:
     """Marginal log density of each row under each draw, (…, obs), in the user's units."""
     batch, (num, dim) = params.weights.shape[:-1], params.means.shape[-2:]
     values = np.empty((int(np.prod(batch)), table.num_rows))
-    size = min(max(256, BLOCK_VALUES // (num * dim)), table.num_rows)
+    size = _width(table, max(256, BLOCK_VALUES // (num * dim)))
     for i, block in enumerate(_over_blocks(_LOG_DENSITIES, params, table, frame, size=size)):
         part = values[:, i * size : (i + 1) * size]
         part[:] = np.asarray(block)[:, : part.shape[1]]
@@ -145,8 +146,11 @@ def shares_and_entropy(
     """
     with scope("float64"):
         flat = _flat(frame.standardise(params), 1)
-        inside = [jnp.asarray(frame.rows(rows)) for rows in (x, replicates)]
-        return [(np.asarray(shares), np.asarray(entropy)) for shares, entropy in _SHARES(flat, *inside)]
+        room = padded_size(len(x), FEWEST) - len(x)
+        inside = [
+            np.pad(frame.rows(rows), (*((0, 0),) * (rows.ndim - 2), (0, room), (0, 0))) for rows in (x, replicates)
+        ]
+        return [to_numpy(pair) for pair in _SHARES(flat, *map(jnp.asarray, inside), jnp.asarray(len(x)))]
 
 
 def _over_blocks(program: Program, params: Params, table: Table, frame: Frame, *more, size: int = BLOCK):
@@ -160,13 +164,18 @@ def _over_blocks(program: Program, params: Params, table: Table, frame: Frame, *
 def _blocks(table: Table, frame: Frame, size: int) -> Iterator[tuple[Float[Array, "D n"], int, int]]:
     """Blocks of standardised rows, feature-major, each with the index of its first row and its number of rows.
 
-    The last block is padded, so that all blocks have the same shape.
+    The last block is padded, so that all blocks have the same shape; a single block is padded to its size class.
     """
-    size = min(size, table.num_rows)
+    size = _width(table, size)
     for i, block in enumerate(table.chunks(size)):
         x = np.zeros((table.dim, size))
         x[:, : len(block)] = frame.rows(block).T
         yield jnp.asarray(x), i * size, len(block)
+
+
+def _width(table: Table, size: int) -> int:
+    """Rows per block: `size`, or the size class of the table if that is less."""
+    return min(size, padded_size(table.num_rows, FEWEST))
 
 
 def _flat(params: Params, axes: int) -> Params:
@@ -247,11 +256,14 @@ def _distribution(params: Params, x: Float[Array, "D n"], weights: Float[Array, 
     return lax.scan(add, jnp.zeros_like(x), (params, weights))[0]
 
 
-def _shares(params: Params, x: Float[Array, "N D"], replicates: Float[Array, "B N D"]):
+def _shares(params: Params, x: Float[Array, "N D"], replicates: Float[Array, "B N D"], num_rows):
+    real = jnp.arange(x.shape[0]) < num_rows
+
     def of(theta, rows):
         joint, _ = average(jr.key(0), _scores(theta, rows.T))
-        shares = jnp.bincount(jnp.argmax(joint, axis=0), length=joint.shape[0]) / rows.shape[0]
-        return shares, -jnp.mean(jnp.sum(xlogy(joint, joint), axis=0))
+        largest = jnp.argmax(joint, axis=0) == jnp.arange(joint.shape[0])[:, None]
+        entropy = jnp.where(real, jnp.sum(xlogy(joint, joint), axis=0), 0.0)
+        return jnp.sum(largest & real, axis=1) / num_rows, -jnp.sum(entropy) / num_rows
 
     return lax.map(lambda pair: (of(pair[0], x), of(*pair)), (params, replicates))
 

@@ -1,4 +1,8 @@
-"""How rows are read: copied once into blocks, or read in place from the user's array."""
+"""How rows are read: copied once into blocks, or read in place from the user's array.
+
+The number of rows is data, not shape: arrays are padded to one of a few sizes, the loop runs over the blocks that hold
+rows, and padding is masked. So all data sets of one size class share their compiled programs.
+"""
 
 import math
 from typing import NamedTuple
@@ -14,6 +18,21 @@ from bayesgmm.numerics.arrays import Array
 
 VIEW_BYTES = 2**26
 """Data larger than this are read in place if possible, and not copied into blocks."""
+FEWEST = 32
+"""The smallest size class, in rows."""
+FINE = 16
+"""Size classes per octave for data that are read in place: the rows beyond the class, at most 1 in 16, are copied."""
+
+
+def padded_size(count: int, least: int = 1) -> int:
+    """The size class of a count, at least `least`: the smallest of 4, 5, 6, 7 times a power of 2 that holds it."""
+    return -_stepped(-max(count, least), 4)
+
+
+def _stepped(count: int, steps: int) -> int:
+    """A count rounded down to one of `steps` values per octave; up, with both signs changed."""
+    unit = 2 ** max((abs(count) - (count < 0)).bit_length() - steps.bit_length(), 0)
+    return count // unit * unit
 
 
 def chunk_rows(dim: int) -> int:
@@ -26,16 +45,18 @@ class Blocks(NamedTuple):
     """Rows copied once into feature-major blocks, in standardised coordinates."""
 
     x: Float[Array, "C D1 n"]
-    """Each block is x̃: the first line is 1 for a row and 0 for padding of the last block; then come the features."""
+    """Each block is x̃: the first line is 1 for a row and 0 for padding; then come the features."""
+    num_rows: Int[Array, ""]
+    """Number of rows. They fill the blocks in order."""
 
     @property
-    def num_blocks(self) -> int:
-        """Number of blocks."""
-        return self.x.shape[0]
+    def num_blocks(self) -> int | Array:
+        """Number of blocks that hold rows; a Python integer if it is known from the shape."""
+        return 1 if self.x.shape[0] == 1 else -(-self.num_rows // self.x.shape[2])
 
     @property
     def capacity(self) -> int:
-        """Number of rows, padding included."""
+        """Number of rows, padding included: the size class."""
         return self.x.shape[0] * self.x.shape[2]
 
     @property
@@ -50,37 +71,49 @@ class Blocks(NamedTuple):
     def take(self, rows: Int[Array, "B"]) -> "Blocks":
         """These rows only, as one block."""
         width = self.x.shape[2]
-        return Blocks(jnp.asarray(self.x)[rows // width, :, rows % width].T[None])
+        return Blocks(jnp.asarray(self.x)[rows // width, :, rows % width].T[None], jnp.asarray(len(rows)))
 
 
 class View(NamedTuple):
-    """Rows left in the user's array. Each block is standardised when it is read.
+    """Most rows left in the user's array, and the others in `Blocks`. Each block is standardised when it is read.
 
     JAX uses host memory without a copy only from a 64-byte boundary on. The rows that begin before the first boundary
-    (at most eight) are therefore in ``head``, and ``flat`` may start in the middle of a row.
+    and those beyond the size class are therefore copied to ``rest``, and ``flat`` may start in the middle of a row.
     """
 
     flat: Float[Array, "M"]
-    head: Float[Array, "H D"]
-    start: Array
+    start: Int[Array, ""]
     """Index in ``flat`` where the first whole row begins."""
+    num_head: Int[Array, ""]
+    """Number of rows in ``rest`` that come before those in ``flat``."""
+    rest: Blocks
     center: Float[Array, "D"]
     scale: Float[Array, "D"]
 
     @property
-    def num_rows(self) -> int:
-        """Rows in ``flat``."""
-        return self.flat.shape[0] // self.head.shape[1]
+    def width(self) -> int:
+        """Rows per block."""
+        return self.rest.x.shape[2]
 
     @property
-    def num_blocks(self) -> int:
-        """Number of blocks: the head, then blocks of `chunk_rows`."""
-        return 1 + -(-self.num_rows // chunk_rows(self.head.shape[1]))
+    def whole(self) -> int:
+        """Number of blocks in ``flat``, all full."""
+        return self.flat.shape[0] // (self.width * self.center.shape[0])
+
+    @property
+    def num_rows(self) -> Int[Array, ""]:
+        """Number of rows."""
+        return self.rest.num_rows + self.whole * self.width
+
+    @property
+    def num_blocks(self) -> Array:
+        """Number of blocks: those in ``flat``, then those in ``rest``."""
+        return jnp.asarray(self.rest.num_blocks) + self.whole
 
     @property
     def capacity(self) -> int:
-        """Number of rows."""
-        return self.num_rows + self.head.shape[0]
+        """Number of rows, padding included: the size class."""
+        return self.whole * self.width + self.rest.capacity
 
     @property
     def dtype(self):
@@ -88,62 +121,73 @@ class View(NamedTuple):
         return self.flat.dtype
 
     def block(self, index) -> Float[Array, "D1 n"]:
-        """x̃ of block `index`.
+        """x̃ of block `index`."""
+        width, dim = self.width, self.center.shape[0]
 
-        Block 0 is the head. The last block overlaps the block before it, and masks the rows that both contain.
-        """
-        num_head, dim = self.head.shape
-        width = chunk_rows(dim)
-        first = jnp.minimum((index - 1) * width, self.num_rows - width)
-        body = lax.dynamic_slice(self.flat, (self.start + first * dim,), (width * dim,)).reshape(width, dim)
-        head = jnp.zeros_like(body).at[:num_head].set(self.head)
-        rows = jnp.arange(width)
-        mask = jnp.where(index == 0, rows < num_head, first + rows >= (index - 1) * width)
-        x = (jnp.where(index == 0, head, body) - self.center) / self.scale
-        return jnp.concatenate([mask[None].astype(self.dtype), jnp.where(mask, x.T, 0.0)])
+        def in_place(index):
+            first = self.start + index * width * dim
+            body = lax.dynamic_slice(self.flat, (first,), (width * dim,)).reshape(width, dim)
+            ones = jnp.ones((1, width), self.dtype)
+            return jnp.concatenate([ones, ((body - self.center) / self.scale).T])
+
+        return lax.cond(index < self.whole, in_place, lambda index: self.rest.block(index - self.whole), index)
 
     def take(self, rows: Int[Array, "B"]) -> Blocks:
         """These rows only, as one block."""
-        num_head, dim = self.head.shape
-        place = jnp.maximum(rows - num_head, 0)[:, None] * dim + self.start + jnp.arange(dim)
-        own = self.flat[place]
-        if num_head:
-            own = jnp.where((rows < num_head)[:, None], self.head[jnp.minimum(rows, num_head - 1)], own)
-        x = (own - self.center) / self.scale
-        return Blocks(jnp.concatenate([jnp.ones((1, len(rows)), self.dtype), x.T])[None])
+        inside = rows - self.num_head
+        held = self.whole * self.width
+        here = (inside >= 0) & (inside < held)
+        place = jnp.clip(inside, 0, held - 1)[:, None] * self.center.shape[0] + self.start
+        own = (self.flat[place + jnp.arange(self.center.shape[0])] - self.center) / self.scale
+        others = self.rest.take(jnp.where(inside < 0, rows, jnp.where(here, 0, rows - held)))
+        x = jnp.concatenate([jnp.ones((1, len(rows)), self.dtype), own.T])
+        return others._replace(x=jnp.where(here, x, others.x))
 
 
 Rows = Blocks | View
 """The data as a pass reads them.
 
-A pytree with ``num_blocks``, ``capacity``, ``dtype``, ``block(i)`` and ``take(rows)``.
+A pytree with ``num_rows``, ``num_blocks``, ``capacity``, ``dtype``, ``block(i)`` and ``take(rows)``.
 """
 
 
 def to_rows(x: np.ndarray, frame: Frame, dtype: str | type = np.float64, chunk: int | None = None) -> Rows:
     """(N, D) host data as `Rows` in standardised coordinates: a `View` if large and possible, otherwise `Blocks`."""
-    adoptable = x.flags.c_contiguous and x.dtype == np.dtype(dtype) and len(x) >= 2 * chunk_rows(x.shape[1])
+    adoptable = x.flags.c_contiguous and x.dtype == np.dtype(dtype) and len(x) >= 4 * chunk_rows(x.shape[1])
     if x.nbytes > VIEW_BYTES and adoptable:
         return _to_view(x, frame)
     return _to_blocks(x, frame, dtype, chunk or chunk_rows(x.shape[1]))
 
 
 def _to_view(x: np.ndarray, frame: Frame) -> View:
-    dim = x.shape[1]
+    dim, width = x.shape[1], chunk_rows(x.shape[1])
     flat = x.reshape(-1)
     before = -flat.ctypes.data % 64 // flat.itemsize
     num_head = -(-before // dim)
-    parts = (flat[before:], x[:num_head], np.asarray(num_head * dim - before), frame.center, frame.scale)
-    return View(*jax.device_put(parts))
+    # One row is left over, so that `flat` may end in the middle of a row.
+    whole = _stepped((len(x) - num_head - 1) // width, FINE)
+    last = num_head + whole * width
+    rest = _to_blocks(np.concatenate([x[:num_head], x[last:]]), frame, x.dtype, width, 2 + whole // (FINE - 1))
+    parts = flat[before : before + whole * width * dim + dim - 1]
+    start, head = np.asarray(num_head * dim - before), np.asarray(num_head)
+    return View(*jax.device_put((parts, start, head, rest, *(np.asarray(part, x.dtype) for part in frame))))
 
 
-def _to_blocks(x: np.ndarray, frame: Frame, dtype: str | type, chunk: int) -> Blocks:
+def _to_blocks(x: np.ndarray, frame: Frame, dtype: str | type | np.dtype, chunk: int, least: int = 1) -> Blocks:
+    """Copy the rows into blocks of `chunk` rows (of their size class, if they are fewer); at least `least` blocks."""
     num, dim = x.shape
-    width = min(num, chunk)
+    width = chunk if least > 1 else min(padded_size(num, FEWEST), chunk)
     count = -(-num // width)
-    blocks = np.zeros((count, 1 + dim, width), dtype)
+    blocks = _untouched((padded_size(count, least), 1 + dim, width), np.dtype(dtype))
     for i in range(count):
         block = frame.rows(x[i * width : (i + 1) * width])
         blocks[i, 0, : len(block)] = 1.0
         blocks[i, 1:, : len(block)] = block.T
-    return Blocks(jax.device_put(blocks))
+    return Blocks(*jax.device_put((blocks, np.asarray(num))))
+
+
+def _untouched(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Zeros that JAX takes over without a copy, so that blocks without rows cost no memory."""
+    raw = np.zeros(math.prod(shape) * dtype.itemsize + 64, np.uint8)
+    first = -raw.ctypes.data % 64
+    return raw[first : first + math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)

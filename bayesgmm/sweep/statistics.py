@@ -76,8 +76,8 @@ def _few_digits_at_stake(scorer: Scorer) -> Bool[Array, ""]:
     return conditioning(scorer) < jnp.finfo(scorer.locs.dtype).eps ** -0.25
 
 
-def _total(block_sums: Callable, num_blocks: int):
-    if num_blocks == 1:
+def _total(block_sums: Callable, num_blocks: int | Array):
+    if isinstance(num_blocks, int) and num_blocks == 1:
         return block_sums(0)
     start = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(block_sums, 0))
     return lax.fori_loop(0, num_blocks, lambda i, total: jax.tree.map(jnp.add, total, block_sums(i)), start)

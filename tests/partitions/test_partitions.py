@@ -265,9 +265,9 @@ def test_separated_clusters_are_found_and_summarised(separated):
     np.testing.assert_allclose(summary["mean[x1]"], [x[truth == k, 1].mean() for k in range(3)])
     assert "120 rows into 3 clusters" in repr(found)
     assert "mean[x0]" in found._repr_html_()
-    compilations = partition_search._SWEEP.num_compilations
+    compilations = partition_search.VISIT.num_compilations
     assert bg.partition(posterior, num_starts=4, seed=5, **QUIET).num_clusters == 3
-    assert partition_search._SWEEP.num_compilations == compilations
+    assert partition_search.VISIT.num_compilations == compilations
 
 
 def test_sampling_of_rows_changes_nothing(rng, monkeypatch):

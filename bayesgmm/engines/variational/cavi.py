@@ -208,11 +208,10 @@ def _begin(
     After stochastic steps: only the best start. If Ctrl-C ended these steps, it has its bound.
     """
     problem, size = task.problem, 1 << int(max_iter).bit_length()
-    num_rows = problem.table.num_rows
-    if batch_size is None or batch_size >= num_rows:
+    if batch_size is None or batch_size >= problem.table.num_rows:
         return _BEGIN(starts, problem.standard_prior, problem.rows, size=size)
     keys, batch_size = jr.split(key, len(starts.weights)), int(batch_size)
-    shared = problem.standard_prior, problem.rows, jnp.asarray(num_rows)
+    shared = problem.standard_prior, problem.rows
     running, done = FIRST_BATCH(keys, starts, *shared, batch_size=batch_size), 0
     while done < num_steps and not stop.is_set():
         count = min(BLOCK, num_steps - done)

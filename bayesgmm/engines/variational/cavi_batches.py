@@ -49,27 +49,27 @@ class Averaged(NamedTuple):
         return self.prior.update(self.average(seen))
 
 
-def _batch_of(key, rows: Rows, num_rows, batch_size: int) -> Rows:
-    return rows.take(jr.randint(key, (batch_size,), 0, num_rows))
+def _batch_of(key, rows: Rows, batch_size: int) -> Rows:
+    return rows.take(jr.randint(key, (batch_size,), 0, rows.num_rows))
 
 
-def _first_batch(keys, starts: Params, prior: Belief, rows: Rows, num_rows, batch_size: int) -> Running:
+def _first_batch(keys, starts: Params, prior: Belief, rows: Rows, batch_size: int) -> Running:
     """q(θ) of each start, from one batch."""
-    share = jnp.asarray(num_rows, rows.dtype) / batch_size
+    share = jnp.asarray(rows.num_rows, rows.dtype) / batch_size
 
     def one(inputs):
         key, start = inputs
         counts, means, scatters = (jnp.zeros_like(part) for part in start)
         averaged = Averaged(prior, Stats(counts, means, scatters, 0.0 * share), jnp.ones_like(share), share)
-        q, seen = step(FIRST, key, start, averaged, _batch_of(key, rows, num_rows, batch_size))
+        q, seen = step(FIRST, key, start, averaged, _batch_of(key, rows, batch_size))
         return Running(q, averaged.average(seen.stats))
 
     return lax.map(one, (keys, starts))
 
 
-def _batches(keys, running: Running, prior: Belief, rows: Rows, num_rows, first, last, batch_size: int) -> Running:
+def _batches(keys, running: Running, prior: Belief, rows: Rows, first, last, batch_size: int) -> Running:
     """Stochastic steps `first` to `last` of each start."""
-    share = jnp.asarray(num_rows, rows.dtype) / batch_size
+    share = jnp.asarray(rows.num_rows, rows.dtype) / batch_size
 
     def one(inputs):
         key, running = inputs
@@ -77,7 +77,7 @@ def _batches(keys, running: Running, prior: Belief, rows: Rows, num_rows, first,
         def iterate(t, running):
             key_t = jr.fold_in(key, t)
             averaged = Averaged(prior, running.stats, jnp.asarray(t + DELAY, rows.dtype) ** -FORGETTING, share)
-            q, seen = step(CAVI, key_t, running.q, averaged, _batch_of(key_t, rows, num_rows, batch_size))
+            q, seen = step(CAVI, key_t, running.q, averaged, _batch_of(key_t, rows, batch_size))
             return Running(q, averaged.average(seen.stats))
 
         return lax.fori_loop(first, last, iterate, running)

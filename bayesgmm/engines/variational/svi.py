@@ -152,11 +152,11 @@ def _approximate(
     num_particles: int,
     init: Init,
 ) -> Approximated:
-    problem, num_rows = task.problem, task.problem.table.num_rows
+    problem = task.problem
     make, name = (GUIDES[guide], guide) if isinstance(guide, str) else (guide, getattr(guide, "__name__", "own"))
-    batch = 0 if batch_size is None or batch_size >= num_rows else int(batch_size)
+    batch = 0 if batch_size is None or batch_size >= problem.table.num_rows else int(batch_size)
     spread = FLOW_SPREAD if guide == "flow" else 1.0
-    recipe = Recipe(make, spread, num_steps, learning_rate, num_particles, batch, num_rows)
+    recipe = Recipe(make, spread, num_steps, learning_rate, num_particles, batch)
     start = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], chain_starts(task.key_start, problem, 1, init))
     arguments = start, problem.standard_prior, problem.rows
     key_run, key_draw = jr.split(task.key_run)

@@ -37,10 +37,9 @@ class Recipe(NamedTuple):
     num_particles: int
     batch_size: int
     """0 for all rows."""
-    num_rows: int
 
 
-def marginal_model(start: Position, spread: float, prior: Belief, rows: Rows, batch_size: int, num_rows: int) -> None:
+def marginal_model(start: Position, spread: float, prior: Belief, rows: Rows, batch_size: int) -> None:
     """The marginal posterior as a NumPyro model of unconstrained θ minus the start, in units of `spread`."""
     sites: Any = {
         site: numpyro.sample(site, dist.ImproperUniform(dist.constraints.real, (), jnp.shape(value)))
@@ -50,9 +49,9 @@ def marginal_model(start: Position, spread: float, prior: Belief, rows: Rows, ba
     if not batch_size:
         numpyro.factor("target", -potential(position, prior, rows))
         return
-    batch = rows.take(jr.randint(jnp.asarray(numpyro.prng_key()), (batch_size,), 0, num_rows))
+    batch = rows.take(jr.randint(jnp.asarray(numpyro.prng_key()), (batch_size,), 0, rows.num_rows))
     params = constrain(position, prior)
-    value = (num_rows / batch_size) * log_likelihood(params, batch)
+    value = (rows.num_rows / batch_size) * log_likelihood(params, batch)
     numpyro.factor("target", value + prior.log_kernel(params) + log_jacobian(position))
 
 
@@ -63,7 +62,7 @@ def shifted(sites: Position, start: Position, spread: float) -> Position:
 
 def _svi(recipe: Recipe, start: Params, prior: Belief, rows: Rows) -> tuple[SVI, Any, Position]:
     position = unconstrain(start, prior)
-    model = partial(marginal_model, position, recipe.spread, prior, rows, recipe.batch_size, recipe.num_rows)
+    model = partial(marginal_model, position, recipe.spread, prior, rows, recipe.batch_size)
     guide = recipe.guide(model, init_loc_fn=init_to_value(values=jax.tree.map(jnp.zeros_like, position)))
 
     def step_size(step):

@@ -49,6 +49,10 @@ class CheckpointWarning(UserWarning):
     """The run can no longer save its state to disk."""
 
 
+class CacheWarning(UserWarning):
+    """Compiled programs cannot be kept on disk."""
+
+
 class DrawsError(BayesGMMError, ValueError):
     """The draws cannot be relabelled or diagnosed in this form."""
 

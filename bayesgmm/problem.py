@@ -48,7 +48,7 @@ class Model:
         """``log p(θ)`` in the user's units, constants included; 0 without a prior. Call inside ``dtypes.scope``."""
         if self.prior is None:
             return 0.0
-        return float(log_kernel(*jax.tree.map(jnp.asarray, (params, self.family_prior)))) + self.prior_constant
+        return float(log_kernel(params, self.family_prior)) + self.prior_constant
 
     def on_rows(self, table: Table) -> "Model":
         """The same model, with the same prior, for other rows.
@@ -113,7 +113,7 @@ class Problem(NamedTuple):
 
     def standard_log_prior(self, params: Params) -> float:
         """``log p(θ)`` of a standardised θ without its constant."""
-        return float(log_kernel(*jax.tree.map(jnp.asarray, (params, self.standard_prior))))
+        return float(log_kernel(params, self.standard_prior))
 
 
 def prepare(

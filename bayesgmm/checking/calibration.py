@@ -12,7 +12,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax.random as jr
 import numpy as np
 
 from bayesgmm.checking.simulations import Simulations, run_identity, target_of
@@ -26,7 +25,7 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.priors.within_family import check_drawn
 from bayesgmm.problem import prepare
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import as_key, check_count
+from bayesgmm.runtime.arguments import as_key, check_count, split_key
 from bayesgmm.runtime.checkpoint import append_line, read_lines
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.formatting import as_html, as_text, significant
@@ -188,7 +187,7 @@ def calibrate(
     if checkpoint is not None:
         path = Path(checkpoint) / "ranks.jsonl"
         lines = read_lines(path, run_identity(target, model, seed, options))
-    key_prior, key_data, key_run, key_rank = jr.split(as_key(seed), 4)
+    key_prior, key_data, key_run, key_rank = split_key(as_key(seed), 4)
     simulation = Simulations(target, model, covariance_type, key_prior, key_data, key_run, key_rank, options)
     with listening(progress_bar) as listener, interruptible() as stop:
         for number in range(len(lines), n_sims):

@@ -9,7 +9,6 @@ import warnings
 from typing import Any, cast
 
 import arviz as az
-import jax.random as jr
 import numpy as np
 import xarray as xr
 from arviz_stats.utils import ELPDDataLOO, ELPDDataLOOKFold
@@ -22,7 +21,7 @@ from bayesgmm.model.types import Params
 from bayesgmm.numerics.importance import bridge
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import as_key, check_count, host_generator
+from bayesgmm.runtime.arguments import as_key, check_count, derived_key, host_generator, split_key
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.progress import Listener, Progress, listening
 from bayesgmm.sweep.per_row import log_densities
@@ -131,7 +130,7 @@ def kfold(posterior: Posterior, *, k: int = 10, seed: Any = 0, progress_bar: Pro
             f"{k} folds of {table.num_rows} rows leave {left} rows to fit {posterior.n_components} components in "
             f"{table.dim} dimensions. Use between 2 and {table.num_rows} folds; more folds leave more rows."
         )
-    key_folds, key_runs = jr.split(as_key(seed))
+    key_folds, key_runs = split_key(as_key(seed))
     with listening(progress_bar) as listener, interruptible() as stop:
         folds = Folds(posterior, key_runs, k, listener, stop)
         elpd = az.loo_kfold(
@@ -247,7 +246,7 @@ def _refit_rows(elpd: ELPDDataLOO, posterior: Posterior, refit: Refit, key: Any,
         for number, row in enumerate(bad):
             listener("refits", number, len(bad), f"row {row}")
             try:
-                other = refit(without(posterior.table, np.array([row])), jr.fold_in(key, row))
+                other = refit(without(posterior.table, np.array([row])), derived_key(key, row))
             except SamplingInterrupted:
                 break
             if stop.is_set():

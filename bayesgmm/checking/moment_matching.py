@@ -18,7 +18,6 @@ density is the same there, and all averaged quantities are label-invariant.
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
@@ -73,7 +72,7 @@ def to_cloud(posterior: Posterior, params: Params, efficiency: float) -> Cloud:
     """`params` (leading axis: draws; in the user's units) as a `Cloud` of this posterior."""
     with scope("float64"):
         problem = to_problem(posterior.model, "float64")
-        flat = jax.tree.map(jnp.asarray, problem.frame.standardise(params))
+        flat = problem.frame.standardise(params)
         template = jax.tree.map(lambda leaf: leaf[0], flat)
         cloud = Cloud(to_numpy(_UNCONSTRAIN(flat, problem.standard_prior)), np.empty(0), template, problem, efficiency)
         return cloud._replace(log_posterior=_densities(cloud, cloud.positions, 0)[0])
@@ -148,7 +147,7 @@ def _half_transformed(cloud: Cloud, moved: np.ndarray, move: tuple[np.ndarray, .
     log_weights, k = psis(log_posterior - below - density, cloud.efficiency)
     kept = np.isfinite(log_weights)  # the map may send a draw where the density is 0 or NaN
     with scope("float64"):
-        params = to_numpy(_CONSTRAIN(jnp.asarray(here), cloud.template, cloud.problem.standard_prior))
+        params = to_numpy(_CONSTRAIN(here, cloud.template, cloud.problem.standard_prior))
     frame = cloud.problem.frame
     params = jax.tree.map(lambda leaf: leaf[kept], frame.restore(Params(*params)))
     return Matched(params, density[kept] - float(frame.log_volume), log_weights[kept], k)
@@ -159,9 +158,9 @@ def _densities(cloud: Cloud, positions: np.ndarray, row: int) -> tuple[np.ndarra
     problem = cloud.problem
     together = TOGETHER // (problem.table.num_rows * problem.num_components)
     with scope("float64"):
-        x = jnp.asarray(problem.frame.rows(problem.table.values[row : row + 1]))
+        x = problem.frame.rows(problem.table.values[row : row + 1])
         found = _DENSITIES(
-            jnp.asarray(positions), x, cloud.template, problem.standard_prior, problem.rows,
+            positions, x, cloud.template, problem.standard_prior, problem.rows,
             together=int(np.clip(together, 1, 256)),
         )  # fmt: skip
         return to_numpy(found)

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import jax.random as jr
 import numpy as np
 from jaxtyping import Float
 
@@ -12,7 +11,7 @@ from bayesgmm.checking.loo import check_posterior
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.simulate import predictive
-from bayesgmm.runtime.arguments import as_key, check_count, host_generator
+from bayesgmm.runtime.arguments import as_key, check_count, derived_key, host_generator, split_key
 from bayesgmm.runtime.formatting import as_html, as_text
 from bayesgmm.sweep.per_row import shares_and_entropy
 
@@ -162,7 +161,7 @@ def predictive_checks(posterior: Posterior, *, num: int = 500, seed: Any = 0) ->
 
     check_posterior(posterior)
     check_count("num", num, least=FEWEST)
-    key_draws, key_rows, key_data = jr.split(as_key(seed), 3)
+    key_draws, key_rows, key_data = split_key(as_key(seed), 3)
     total = posterior.num_chains * posterior.num_samples
     chosen = host_generator(key_draws).choice(total, size=num, replace=num > total)
     params = Params(*(part.reshape(-1, *part.shape[2:])[chosen] for part in posterior.params))
@@ -189,7 +188,7 @@ def _replicates(params: Params, x: np.ndarray, frame: Frame, names: tuple[str, .
     size = min(len(params.weights), max(1, BLOCK_VALUES // x.size))
     for i in range(0, len(params.weights), size):
         some = Params(*(part[i : i + size] for part in params))
-        drawn = predictive(jr.fold_in(key, i), Params(*(part[None] for part in some)), len(x))[0]
+        drawn = predictive(derived_key(key, i), Params(*(part[None] for part in some)), len(x))[0]
         ours = {name: np.broadcast_to(value, len(drawn)) for name, value in fixed.items()}
         theirs = _statistics(drawn, scale, names)
         if params.weights.shape[1] > 1:

@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import jax.random as jr
 import numpy as np
 import xarray as xr
 from arviz_stats.loo import SamplingWrapper
@@ -14,6 +13,7 @@ from bayesgmm.engines.engine import engine_names, find_engine
 from bayesgmm.errors import ArgumentError, MixingWarning, NotConvergedWarning, SamplingInterrupted
 from bayesgmm.model.types import Params
 from bayesgmm.results.posterior import NotKept, Posterior
+from bayesgmm.runtime.arguments import derived_key
 from bayesgmm.runtime.progress import Listener
 
 STUCK = 1.05
@@ -88,7 +88,7 @@ class Folds(SamplingWrapper):
     def sample(self, modified_observed_data):
         """One refit."""
         self.listener("kfold", self.done, self.k, "")
-        posterior = self.model(modified_observed_data, jr.fold_in(self.key, self.done))
+        posterior = self.model(modified_observed_data, derived_key(self.key, self.done))
         if self.stop.is_set():
             raise SamplingInterrupted(f"Stopped in fold {self.done + 1} of {self.k}. There is no partial result.")
         self.done += 1

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
-import jax.random as jr
 import numpy as np
 
 from bayesgmm.data.table import Table
@@ -25,7 +24,7 @@ from bayesgmm.problem import Model
 from bayesgmm.results.datatree import label_invariant
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.simulate import predictive, sample_prior
-from bayesgmm.runtime.arguments import as_key, host_generator
+from bayesgmm.runtime.arguments import as_key, derived_key, host_generator
 from bayesgmm.runtime.checkpoint import fingerprint
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.sweep.per_row import log_densities
@@ -96,11 +95,11 @@ class Simulations(NamedTuple):
     def run(self, number: int) -> dict[str, Any]:
         """Draw θ and data, run the engine, and rank θ among its draws."""
         model, table = self.model, self.model.table
-        drawn = sample_prior(jr.fold_in(self.key_prior, number), model.family_prior, 1)
-        values = predictive(jr.fold_in(self.key_data, number), drawn, table.num_rows)[0, 0]
+        drawn = sample_prior(derived_key(self.key_prior, number), model.family_prior, 1)
+        values = predictive(derived_key(self.key_data, number), drawn, table.num_rows)[0, 0]
         truth, data = Params(*(np.asarray(part)[0, 0] for part in drawn)), replace(table, values=values)
         arguments = {
-            "prior": model.prior, "covariance_type": self.covariance_type, "seed": jr.fold_in(self.key_run, number),
+            "prior": model.prior, "covariance_type": self.covariance_type, "seed": derived_key(self.key_run, number),
             "reference": truth, **self.target.settings, **self.options,
         }  # fmt: skip
         try:
@@ -111,7 +110,7 @@ class Simulations(NamedTuple):
                 posterior = self.target.run(x, model.num_components, **arguments)
         except (FitError, DataError, SamplingInterrupted) as error:
             return {"failure": str(error).split(". ")[0]}
-        return _ranks(posterior, truth, data, model, host_generator(jr.fold_in(self.key_rank, number)))
+        return _ranks(posterior, truth, data, model, host_generator(derived_key(self.key_rank, number)))
 
 
 def _ranks(posterior: Posterior, truth: Params, data: Table, model: Model, rng: np.random.Generator) -> dict[str, Any]:

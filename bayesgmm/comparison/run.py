@@ -7,8 +7,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import jax.random as jr
-
 from bayesgmm.comparison.comparison import Comparison, save_result
 from bayesgmm.engines.checks import check_chain_arguments
 from bayesgmm.engines.engine import Engine, engine_names, find_engines
@@ -19,7 +17,7 @@ from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import (
     mixing_line,
 )
-from bayesgmm.runtime.arguments import as_key, check_count
+from bayesgmm.runtime.arguments import as_key, check_count, derived_key
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.progress import Listener, Progress, listening
@@ -119,7 +117,7 @@ def _run_all(
         try:
             result = engine.run(
                 problem, problem.num_components, prior=problem.prior, covariance_type=problem.family.name,
-                seed=jr.fold_in(as_key(comparison.seed), zlib.crc32(name.encode())), reference=_reference(comparison),
+                seed=derived_key(as_key(comparison.seed), zlib.crc32(name.encode())), reference=_reference(comparison),
                 progress_bar=listener, **engine.select(settings),
             )  # fmt: skip
         except SamplingInterrupted as cut:

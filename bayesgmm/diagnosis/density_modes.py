@@ -30,7 +30,7 @@ def count_modes(params: Params, frame: Frame) -> np.ndarray:
     batch = params.weights.shape[:-1]
     with scope("float64"):
         standard = frame.standardise(params)
-        flat = jax.tree.map(lambda leaf: jnp.asarray(leaf.reshape(-1, *leaf.shape[len(batch) :])), standard)
+        flat = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[len(batch) :]), standard)
         return np.asarray(_COUNT(flat)).reshape(batch)
 
 

@@ -1,8 +1,6 @@
 """Starting values of chains: dispersed, at the best mode, in several modes, or given by the user."""
 
 import jax
-import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
@@ -15,6 +13,8 @@ from bayesgmm.model.types import Params
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem
 from bayesgmm.results.fit import MixtureFit
+from bayesgmm.runtime.arguments import split_key
+from bayesgmm.runtime.dtypes import on_device, to_numpy
 from bayesgmm.runtime.programs import Program
 
 SAME_BASIN = 0.05
@@ -33,7 +33,7 @@ def chain_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Ini
     """
     searched = problem
     if problem.prior is not None and not problem.prior.has_mode:
-        weak = jax.tree.map(lambda leaf: jnp.asarray(leaf, problem.dtype), weak_prior(problem.model))
+        weak = on_device(weak_prior(problem.model), problem.dtype)
         searched = problem._replace(standard_prior=weak)
     return _in_family(_any_starts(key, searched, num_chains, init), problem.standard_prior)
 
@@ -57,32 +57,33 @@ def _any_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Init
 
 def _given_starts(problem: Problem, num_chains: int, init: Params | MixtureFit) -> Params:
     params = check_params("init", init, problem.model)
-    inside = jax.tree.map(lambda leaf: jnp.asarray(leaf, problem.dtype), problem.frame.standardise(params))
+    inside = jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype), problem.frame.standardise(params))
     if inside.weights.ndim == 1:
-        return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], num_chains, axis=0), inside)
+        return jax.tree.map(lambda leaf: np.repeat(leaf[None], num_chains, axis=0), inside)
     if inside.weights.shape[0] != num_chains:
         raise ArgumentError(f"init holds {inside.weights.shape[0]} starts for {num_chains} chains.")
     return inside
 
 
 def _best_mode(key: PRNGKeyArray, problem: Problem, num_chains: int) -> Params:
-    key_start, key_ascent = jr.split(key)
+    key_start, key_ascent = split_key(key)
     ascents, interrupted = search(key_ascent, make_starts(key_start, problem, 16), problem, 1e-3, 500)
     if interrupted:
         raise SamplingInterrupted("The run was stopped while EM searched for a start. No draw was kept.")
-    best = jnp.argmax(jnp.where(usable(ascents), ascents.objective, -jnp.inf))
-    return jax.tree.map(lambda leaf: jnp.repeat(leaf[best][None], num_chains, axis=0), ascents.params)
+    best = np.argmax(np.where(usable(ascents), ascents.objective, -np.inf))
+    return jax.tree.map(lambda leaf: np.repeat(leaf[best][None], num_chains, axis=0), ascents.params)
 
 
 def _distinct_modes(key: PRNGKeyArray, problem: Problem, num_chains: int) -> Params:
     """Distinct modes of the posterior, the highest first; repeated if there are fewer modes than chains."""
-    key_start, key_ascent = jr.split(key)
+    key_start, key_ascent = split_key(key)
     starts = make_starts(key_start, problem, max(16, 2 * num_chains))
     ascents = begin(starts, problem.standard_prior, 500, True)
     ascents, interrupted = run_ascents(key_ascent, ascents, problem.standard_prior, problem.rows, 1e-3, 500, "em", True)
     if interrupted:
         raise SamplingInterrupted("The run was stopped while EM searched for starts. No draw was kept.")
-    objectives = np.where(np.asarray(usable(ascents)), np.asarray(ascents.objective), -np.inf)
+    ascents = to_numpy(ascents)
+    objectives = np.where(usable(ascents), ascents.objective, -np.inf)
     order = [i for i in np.argsort(-objectives, kind="stable") if np.isfinite(objectives[i])]
     distinct = [
         i for n, i in enumerate(order) if n == 0 or objectives[order[n - 1]] - objectives[i] > SAME_BASIN
@@ -92,4 +93,4 @@ def _distinct_modes(key: PRNGKeyArray, problem: Problem, num_chains: int) -> Par
             "No EM start reached a mode for the chains. Use init='dispersed', or a prior with a larger scale."
         )
     chosen = np.resize(distinct, num_chains)
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[chosen], ascents.params)
+    return jax.tree.map(lambda leaf: leaf[chosen], ascents.params)

@@ -2,13 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-import jax.random as jr
-
 from bayesgmm.engines.checks import check_chain_arguments, check_sampled
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import prepare
 from bayesgmm.results.datatree import prior_tree
-from bayesgmm.runtime.arguments import as_key
+from bayesgmm.runtime.arguments import as_key, split_key
 from bayesgmm.runtime.dtypes import scope
 
 if TYPE_CHECKING:
@@ -49,4 +47,4 @@ def sample_prior(
     with scope("float64"):
         problem = prepare(x, n_components, prior, covariance_type=covariance_type)
     check_sampled(problem.model, 1, num_samples)
-    return prior_tree(jr.split(as_key(seed)), problem.model.family_prior, problem.table, num_samples)
+    return prior_tree(split_key(as_key(seed)), problem.model.family_prior, problem.table, num_samples)

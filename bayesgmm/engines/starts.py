@@ -1,7 +1,6 @@
 """Starting values: from divisions of the rows, from a labelling, or from given parameters."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
@@ -90,7 +89,7 @@ def given_start(problem: Problem, weights=None, means=None, covariances=None) ->
         params = Params.of(weights / weights.sum(), means, covariances)
     except np.linalg.LinAlgError:
         raise ArgumentError("Each matrix of covariances_init must be symmetric and positive definite.") from None
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, problem.dtype)[None], problem.frame.standardise(params))
+    return jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype)[None], problem.frame.standardise(params))
 
 
 def warm_start(params: Params, problem: Problem) -> Params:
@@ -117,7 +116,7 @@ def weak_prior(model: Model, num_components: int | None = None) -> Belief:
 
 def starts_from(stats: Stats, prior: Belief, dtype: str) -> Params:
     """θ of each start, by one M-step from its statistics. The prior is one for all starts, or one for each."""
-    stats, prior = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (stats, prior))
+    stats, prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), (stats, prior))
     return _modes(stats, prior)
 
 

@@ -5,8 +5,6 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 
 from bayesgmm.engines.em.ascent import begin, run_ascents
@@ -17,6 +15,7 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.arguments import as_key
 from bayesgmm.runtime.programs import Program, Stopwatch
 
 
@@ -112,10 +111,10 @@ def _reference_mode(
     mode = jax.tree.map(lambda leaf: leaf[top], draws)
     # If EM cannot ascend to a mode, the reference is the draw of highest log posterior.
     if problem.prior is not None and problem.prior.has_mode:
-        start = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], mode)
+        start = jax.tree.map(lambda leaf: leaf[None], mode)
         ascents = begin(start, problem.standard_prior, 500, True)
-        ascents, _ = run_ascents(jr.key(0), ascents, problem.standard_prior, problem.rows, 1e-3, 500, "em", True)
-        mode = jax.tree.map(lambda leaf: np.asarray(leaf[0]), ascents.params)
+        ascents, _ = run_ascents(as_key(0), ascents, problem.standard_prior, problem.rows, 1e-3, 500, "em", True)
+        mode = jax.tree.map(lambda leaf: np.asarray(leaf)[0], ascents.params)
     return permute(mode, by_first_mean(mode))
 
 
@@ -130,7 +129,7 @@ def _to_host(params: Params) -> Params:
 
 
 def _merge(params: Params) -> Params:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf.reshape(-1, *leaf.shape[2:])), params)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), params)
 
 
 @Program

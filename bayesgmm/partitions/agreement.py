@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import jax.random as jr
 import numpy as np
 
 from bayesgmm.errors import ArgumentError
@@ -13,7 +12,7 @@ from bayesgmm.partitions.partition import Partition, partition
 from bayesgmm.partitions.search import losses
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import as_key, host_generator
+from bayesgmm.runtime.arguments import as_key, host_generator, split_key
 from bayesgmm.runtime.formatting import as_html, as_text
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def partition_distances(results: Any, *, seed: Any = 0, loss: str = "vi") -> Par
     results = getattr(results, "results", results)
     if not isinstance(results, Mapping) or len(results) < 2:
         raise ArgumentError("Distances need at least two results. Pass a Comparison, or a mapping of names to results.")
-    key_pairs, *keys = jr.split(as_key(seed), len(results) + 1)
+    key_pairs, *keys = split_key(as_key(seed), len(results) + 1)
     found = {str(name): _partition_of(one, loss, key) for (name, one), key in zip(results.items(), keys, strict=True)}
     sizes = {name: len(labels) for name, (labels, _) in found.items()}
     if len(set(sizes.values())) > 1:

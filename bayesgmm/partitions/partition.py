@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import jax.random as jr
 import numpy as np
 
 from bayesgmm.data.table import Table
@@ -13,7 +12,7 @@ from bayesgmm.partitions.credible_ball import CredibleBall, ball_around
 from bayesgmm.partitions.distance import LOSSES, loss_of
 from bayesgmm.partitions.draws import numbered, occupied, read, similarity, uncertainty
 from bayesgmm.partitions.search import losses, search
-from bayesgmm.runtime.arguments import as_key, check_count, host_generator
+from bayesgmm.runtime.arguments import as_key, check_count, host_generator, split_key
 from bayesgmm.runtime.formatting import as_html, as_text, significant
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.progress import Progress, listening
@@ -224,7 +223,7 @@ def partition(
     for name, value in {"num_starts": num_starts, "max_draws": max_draws, "max_clusters": max_clusters}.items():
         if value is not None:
             check_count(name, value)
-    key_labels, key_search = jr.split(as_key(seed))
+    key_labels, key_search = split_key(as_key(seed))
     drawn = read(draws, x, labels, max_draws, key_labels, about)
     with listening(progress_bar) as listener, interruptible() as stop:
         found = search(drawn.z, chosen, max_clusters, num_starts, host_generator(key_search), stop, listener)

@@ -104,7 +104,7 @@ class Search:
         """Move these rows, one after another, to their cheapest clusters. Return the state and the number of moves."""
         order = np.zeros(len(self.device_z), np.int32)
         order[: len(rows)] = self.rng.permutation(rows)
-        state, moved = VISIT(self.device_z, jnp.asarray(order), jnp.asarray(len(rows)), state, self.increments)
+        state, moved = VISIT(self.device_z, order, np.asarray(len(rows)), state, self.increments)
         return state, int(moved)
 
     def settle(self, state: State) -> State:

@@ -141,7 +141,7 @@ class HierarchicalInverseWishart(NamedTuple):
     def in_units(self, frame: Frame) -> "HierarchicalInverseWishart":
         """The same prior in standardised coordinates."""
         loc, covariance, df, hyper_df, hyper_scale = self
-        units = outer(jnp.asarray(frame.scale))
+        units = outer(frame.scale)
         loc, covariance = (loc - frame.center) / frame.scale, covariance / units
         return HierarchicalInverseWishart(loc, covariance, df, hyper_df, hyper_scale / units)
 

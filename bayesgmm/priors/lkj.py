@@ -213,8 +213,8 @@ class Separated:
     def standardise(self, frame: Frame) -> "Separated":
         """The same prior in standardised coordinates."""
         loc, covariance, concentration, scales = self.own
-        loc, covariance = (loc - frame.center) / frame.scale, covariance / outer(jnp.asarray(frame.scale))
-        own = NormalTimesLKJ(loc, covariance, concentration, scales.in_units(jnp.asarray(frame.scale)))
+        loc, covariance = (loc - frame.center) / frame.scale, covariance / outer(frame.scale)
+        own = NormalTimesLKJ(loc, covariance, concentration, scales.in_units(frame.scale))
         return Separated(own, dataclasses.replace(self.space, metric=np.asarray(frame.scale)))
 
 

@@ -155,7 +155,7 @@ class NormalInverseWishart(NamedTuple):
     def standardise(self, frame: Frame) -> "NormalInverseWishart":
         """The same prior in standardised coordinates."""
         loc = (self.loc - frame.center) / frame.scale
-        return NormalInverseWishart(loc, self.strength, self.df, self.scale / outer(jnp.asarray(frame.scale)))
+        return NormalInverseWishart(loc, self.strength, self.df, self.scale / outer(frame.scale))
 
     def expand(self, num_components: int, dim: int) -> "NormalInverseWishart":
         """Every hyperparameter in full shape, as NumPy arrays; see `Belief.expand`."""

@@ -107,7 +107,7 @@ class NormalTimesInverseWishart(NamedTuple):
     def in_units(self, frame: Frame) -> "NormalTimesInverseWishart":
         """The same prior in standardised coordinates."""
         loc, covariance, df, scale = self
-        units = outer(jnp.asarray(frame.scale))
+        units = outer(frame.scale)
         return NormalTimesInverseWishart((loc - frame.center) / frame.scale, covariance / units, df, scale / units)
 
     def averaged(self) -> "NormalTimesInverseWishart":

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
@@ -31,6 +30,7 @@ from bayesgmm.model.types import Frame, Params
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
 from bayesgmm.results.simulate import predictive, sample_prior
+from bayesgmm.runtime.arguments import split_key
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.sweep.per_row import log_densities
 
@@ -67,7 +67,7 @@ def posterior_tree(
     """Every group of the module's table, from draws with leading axes (chain, draw) in the user's units."""
     import xarray as xr
 
-    key_predict, key_prior, key_prior_predict = jr.split(key, 3)
+    key_predict, key_prior, key_prior_predict = split_key(key, 3)
     table, frame, prior = model.table, model.frame, model.family_prior
     dim = table.dim
     num_chains, num_draws = params.weights.shape[:2]

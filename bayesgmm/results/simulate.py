@@ -10,6 +10,7 @@ from jaxtyping import Key, PRNGKeyArray
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
+from bayesgmm.runtime.arguments import key_array
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.programs import Program
 
@@ -33,7 +34,7 @@ def sample_prior(key: PRNGKeyArray, prior: Belief, num: int) -> Params:
     """Draws from a prior in full shape, with leading axes (1, num)."""
     with scope("float64"):
         belief = jax.tree.map(jnp.asarray, prior)
-        draws = _sample_belief(jr.split(key, num), belief)
+        draws = _sample_belief(key_array(key, num), belief)
         return jax.tree.map(lambda leaf: np.asarray(leaf)[None], draws)
 
 

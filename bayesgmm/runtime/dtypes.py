@@ -32,8 +32,10 @@ def on_device(tree, dtype: str):
     """A pytree on the device: floating-point leaves in `dtype`, others unchanged."""
 
     def put(leaf):
-        leaf = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
-        return jnp.asarray(leaf, dtype if jnp.issubdtype(leaf.dtype, jnp.floating) else None)
+        if isinstance(leaf, jax.Array):
+            return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+        leaf = np.asarray(leaf)
+        return jax.device_put(leaf.astype(dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf)
 
     return jax.tree.map(put, tree)
 

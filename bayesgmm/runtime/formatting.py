@@ -56,3 +56,12 @@ def shown_as(figure: str) -> Callable[[float], str]:
     if decimals is None:
         return lambda value: significant(value, 3)
     return lambda value: "–" if value != value else f"{value:.{decimals}f}"
+
+
+def file_size(num_bytes: float) -> str:
+    """A number of bytes in kB, MB or GB."""
+    for unit in ("kB", "MB"):
+        num_bytes /= 1000
+        if num_bytes < 999.5:
+            return f"{num_bytes:.3g} {unit}"
+    return f"{num_bytes / 1000:.3g} GB"

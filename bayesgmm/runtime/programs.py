@@ -1,4 +1,4 @@
-"""Compiled programs, and a clock that separates compile time from run time."""
+"""Compiled programs, in memory and on disk, and a clock that separates compile time from run time."""
 
 import time
 from collections import OrderedDict
@@ -11,6 +11,9 @@ from threading import Lock
 from typing import Any, ClassVar
 
 import jax
+
+from bayesgmm.runtime.executables import from_bytes, program_key, to_bytes
+from bayesgmm.runtime.program_folder import read_program, write_program
 
 
 @dataclass
@@ -45,9 +48,10 @@ class Program:
     """A jitted function that is compiled before its first run, so that compile time is measured separately.
 
     Positional arguments are arrays; keyword arguments are static. Each combination of shapes, dtypes and static
-    arguments is compiled once; ``num_compilations`` counts the compilations. The `KEPT` most recently used programs of
-    the process are kept. Each takes some hundreds of the 65,530 memory maps that Linux grants a process, and LLVM fails
-    when none are left.
+    arguments is compiled once, on this machine: see `bayesgmm.runtime.program_folder`. ``num_compilations`` and
+    ``num_loads`` count what this process has compiled and has read from disk. The `KEPT` most recently used programs of
+    the process are kept in memory. Each takes some hundreds of the 65,530 memory maps that Linux grants a process, and
+    LLVM fails when none are left.
     """
 
     KEPT = 64
@@ -59,19 +63,12 @@ class Program:
         self._compiling = Lock()
         self.num_compilations = 0
         """How many times this program was compiled in this process."""
+        self.num_loads = 0
+        """How many times this program was read from disk in this process."""
         self.__doc__ = function.__doc__
 
-    def _fresh(self):
-        """A new jitted function for each compilation: JAX keeps a program only as long as its function exists."""
-
-        @wraps(self._function)
-        def function(*args, **static):
-            return self._function(*args, **static)
-
-        return jax.jit(function, static_argnames=self._static)
-
     def __call__(self, *args, **static):
-        """Run the program. Compile it first if these shapes are new."""
+        """Run the program. Load or compile it first if these shapes are new."""
         leaves, structure = jax.tree.flatten(args)
         shapes = tuple(jax.typeof(leaf) for leaf in leaves)
         key = (
@@ -85,13 +82,36 @@ class Program:
             program = self._kept.get(key)
             if program is None:
                 start = time.perf_counter()
-                program = self._fresh().lower(*args, **static).compile()
+                program = self._load_or_compile(args, static, program_key(self._function, shapes, structure, static))
                 for watch in _WATCHES.get():
                     watch.compile_seconds += time.perf_counter() - start
-                self.num_compilations += 1
             with self._guard:
                 self._kept[key] = program
                 self._kept.move_to_end(key)
                 while len(self._kept) > self.KEPT:
                     self._kept.popitem(last=False)
         return program(*args)
+
+    def _load_or_compile(self, args: tuple, static: dict[str, Any], key: bytes | None) -> Callable:
+        """The program from disk, or compiled and then written there. A program without a key is not written."""
+        content = None if key is None else read_program(key)
+        program = None if content is None else from_bytes(content)
+        if program is not None:
+            self.num_loads += 1
+            return program
+        lowered = self._fresh().lower(*args, **static)
+        program = lowered.compile()
+        self.num_compilations += 1
+        content = None if key is None else to_bytes(lowered, program)
+        if key is not None and content is not None:
+            write_program(key, content)
+        return program
+
+    def _fresh(self):
+        """A new jitted function for each compilation: JAX keeps a program only as long as its function exists."""
+
+        @wraps(self._function)
+        def function(*args, **static):
+            return self._function(*args, **static)
+
+        return jax.jit(function, static_argnames=self._static)

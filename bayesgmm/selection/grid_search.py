@@ -27,6 +27,7 @@ from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief, dirichlet_constant, flat_prior, resolve_prior, restricted
 from bayesgmm.priors.within_family import restrict
 from bayesgmm.problem import Model, Problem
+from bayesgmm.runtime.arguments import split_key
 from bayesgmm.runtime.dtypes import on_device, to_numpy
 from bayesgmm.runtime.programs import Program
 from bayesgmm.selection.neighbours import resized
@@ -64,7 +65,7 @@ class GridSearch:
         tol,
         max_iter,
     ):
-        key_rows, key_starts, self.key = jr.split(key, 3)
+        key_rows, key_starts, self.key = split_key(key, 3)
         self.problem, self.sizes, self.prior, self.tol, self.max_iter = problem, sizes, prior, tol, max_iter
         self.widest = max(sizes)
         self.families = tuple(FAMILIES[name] for name in names)
@@ -161,8 +162,8 @@ class GridSearch:
         starts = jax.tree.map(lambda leaf, spare: np.where(np.isnan(leaf), spare[0], leaf), stacked, self.starts)
         padded = [self._padded_prior(problem) for problem in self._problems(name)]
         priors = on_device(jax.tree.map(lambda *leaves: np.stack(leaves), *padded), self.problem.dtype)
-        short = jnp.asarray(SHORT if self.small else 4 * SHORT)
-        limits = (jnp.asarray(self.tol, self.problem.dtype), jnp.asarray(self.max_iter), short)
+        short = np.asarray(SHORT if self.small else 4 * SHORT)
+        limits = (np.asarray(self.tol, self.problem.dtype), np.asarray(self.max_iter), short)
         while True:
             found, scouts = to_numpy(_SEARCH(self.key, starts, allowed, priors, self.few, *limits))
             allowed = np.isfinite(scouts.objective)
@@ -173,7 +174,7 @@ class GridSearch:
             allowed[scouts.winner[failed], failed] = False
         if self.small:
             return found, False
-        ascents = begin(jax.tree.map(jnp.asarray, found.params), priors, self.max_iter, True, traced=False)
+        ascents = begin(found.params, priors, self.max_iter, True, traced=False)
         found, interrupted = run_ascents(
             self.key, ascents, priors, self.problem.rows, self.tol, self.max_iter, "em", True
         )

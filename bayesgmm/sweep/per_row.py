@@ -21,6 +21,7 @@ from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.model.mixture import log_joint_scorer
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.runtime.arguments import key_array
 from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import Program
 from bayesgmm.sweep.e_step import average, draw
@@ -79,7 +80,7 @@ def draw_labels(key: PRNGKeyArray, params: Params, table: Table, frame: Frame) -
             f"{chains} × {draws} draws of {table.num_rows} labels of {num} components are too many to return "
             "at once. Use fewer rows, or thin the draws."
         )
-    keys = jr.split(key, chains * draws)
+    keys = key_array(key, chains * draws)
     labels = np.empty((chains * draws, table.num_rows), np.uint8)
     for i, block in enumerate(_over_blocks(_LABELS, params, table, frame, keys)):
         part = labels[:, i * BLOCK : (i + 1) * BLOCK]
@@ -111,9 +112,9 @@ def entropy_and_occupation(
     The entropy ``-Σ_n Σ_k r_nk log r_nk / N`` has shape (chain, draw). The second array has shape (chain, draw, K).
     """
     chains, draws, num = params.weights.shape
-    keys = jr.split(key, chains * draws)
+    keys = key_array(key, chains * draws)
     entropy, held = np.zeros(chains * draws), np.zeros((chains * draws, num), bool)
-    for block in _over_blocks(_OCCUPATION, params, table, frame, keys, jnp.asarray(table.num_rows)):
+    for block in _over_blocks(_OCCUPATION, params, table, frame, keys, np.asarray(table.num_rows)):
         more, here = map(np.asarray, block)
         entropy += more
         held |= here
@@ -133,7 +134,7 @@ def distribution_functions(
         for x, first, count in _blocks(table, frame, BLOCK):
             own = np.zeros((len(weights), x.shape[1]))
             own[:, :count] = weights[:, first : first + count]
-            parts.append(np.asarray(_DISTRIBUTION(flat, x, jnp.asarray(own)))[:, :count])
+            parts.append(np.asarray(_DISTRIBUTION(flat, x, own))[:, :count])
     return np.concatenate(parts, axis=1).T
 
 
@@ -150,7 +151,7 @@ def shares_and_entropy(
         inside = [
             np.pad(frame.rows(rows), (*((0, 0),) * (rows.ndim - 2), (0, room), (0, 0))) for rows in (x, replicates)
         ]
-        return [to_numpy(pair) for pair in _SHARES(flat, *map(jnp.asarray, inside), jnp.asarray(len(x)))]
+        return [to_numpy(pair) for pair in _SHARES(flat, *inside, np.asarray(len(x)))]
 
 
 def _over_blocks(program: Program, params: Params, table: Table, frame: Frame, *more, size: int = BLOCK):
@@ -158,7 +159,7 @@ def _over_blocks(program: Program, params: Params, table: Table, frame: Frame, *
     with scope("float64"):
         flat = _flat(frame.standardise(params), params.weights.ndim - 1)
         for i, (x, _, _) in enumerate(_blocks(table, frame, size)):
-            yield program(flat, x, jnp.asarray(i), *more)
+            yield program(flat, x, np.asarray(i), *more)
 
 
 def _blocks(table: Table, frame: Frame, size: int) -> Iterator[tuple[Float[Array, "D n"], int, int]]:
@@ -170,7 +171,7 @@ def _blocks(table: Table, frame: Frame, size: int) -> Iterator[tuple[Float[Array
     for i, block in enumerate(table.chunks(size)):
         x = np.zeros((table.dim, size))
         x[:, : len(block)] = frame.rows(block).T
-        yield jnp.asarray(x), i * size, len(block)
+        yield x, i * size, len(block)
 
 
 def _width(table: Table, size: int) -> int:
@@ -180,7 +181,7 @@ def _width(table: Table, size: int) -> int:
 
 def _flat(params: Params, axes: int) -> Params:
     """Draws with `axes` leading axes → draws with one leading axis."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf.reshape(-1, *leaf.shape[axes:])), params)
+    return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[axes:]), params)
 
 
 def log_density_of_rows(theta: Params, x: Float[Array, "D n"]) -> Float[Array, "n"]:

@@ -1,5 +1,7 @@
 """The loop of EM (plain or accelerated), CEM and SEM, until the objective settles."""
 
+import functools
+import operator
 import time
 from collections.abc import Callable
 from functools import partial
@@ -184,13 +186,19 @@ def start_ascents(starts: Params, prior: Belief, size: int, accelerate: bool) ->
     return jax.vmap(one)(starts, prior)
 
 
-_ASCEND = Program(ascend, static=("kernel", "batched", "accelerate"))
+def _run(key, ascents: Ascent, prior: Belief, rows: Rows, limits: Limits, kernel: str, batched: bool, accelerate: bool):
+    keys = jr.split(key, len(ascents.status))
+    return ascend(keys, ascents, prior, rows, limits, kernel, batched, accelerate)
+
+
+_ASCEND = Program(_run, static=("kernel", "batched", "accelerate"))
 _START = Program(start_ascents, static=("size", "accelerate"))
 
 
 def usable(ascents: Ascent) -> Bool[Array, "*b"]:
     """Which ascents hold a θ that can be returned or iterated further."""
-    return jnp.isfinite(ascents.objective) & ~jnp.isin(ascents.status, jnp.asarray(FAILED))
+    finite = abs(ascents.objective) < np.inf  # operators work on the host, and inside a program
+    return functools.reduce(operator.and_, (ascents.status != failed for failed in FAILED), finite)
 
 
 def _for_each(prior: Belief, count: int) -> Belief:
@@ -226,16 +234,14 @@ def run_ascents(
     """
     small = rows.capacity <= BATCHED_ROWS
     prior = _for_each(prior, len(ascents.status))
-    keys = jr.split(key, len(ascents.status))
-    tol_array, limit = jnp.asarray(tol, rows.dtype), jnp.asarray(max_iter)
-    ascents = jax.tree.map(jnp.asarray, ascents)
+    tol_array, limit = np.asarray(tol, rows.dtype), np.asarray(max_iter)
     done, size = _slowest(ascents, max_iter), max_iter + 1 if small else 2
     with interruptible() as stop:
         while not stop.is_set() and done < max_iter:
             halt, start = min(done + size, max_iter), time.perf_counter()
-            limits = Limits(tol_array, limit, jnp.asarray(halt))
+            limits = Limits(tol_array, limit, np.asarray(halt))
             ascents = jax.block_until_ready(
-                _ASCEND(keys, ascents, prior, rows, limits, kernel=kernel, batched=small, accelerate=accelerate)
+                _ASCEND(key, ascents, prior, rows, limits, kernel=kernel, batched=small, accelerate=accelerate)
             )
             size = int(np.clip(0.5 * (halt - done) / (time.perf_counter() - start), 1, 4 * size))
             done = max(_slowest(ascents, max_iter), halt)

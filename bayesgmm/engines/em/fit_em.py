@@ -4,7 +4,6 @@ import warnings
 from dataclasses import replace
 from typing import Any
 
-import jax.random as jr
 import numpy as np
 
 from bayesgmm.engines import starts as starting
@@ -28,7 +27,7 @@ from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem, prepare
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.runtime.arguments import as_key, check_count
+from bayesgmm.runtime.arguments import as_key, check_count, split_key
 from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import stopwatch
 from bayesgmm.runtime.progress import Listener, Progress, listening
@@ -130,7 +129,7 @@ def fit_em(
     with scope(dtype), stopwatch() as clock:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
         check_has_mode(problem.prior)
-        key_start, key_ascent = jr.split(as_key(seed))
+        key_start, key_ascent = split_key(as_key(seed))
         given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
         starts = _starts(key_start, problem, n_init, init, labels_init, given)
         quick = accelerate and algorithm == "em"

@@ -25,7 +25,7 @@ from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem
-from bayesgmm.runtime.arguments import host_generator
+from bayesgmm.runtime.arguments import host_generator, split_key
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Program
@@ -55,7 +55,7 @@ def search(
     With many rows the short runs use a subsample, and only the full runs use all the data. Returns all ascents, on the
     host, and whether Ctrl-C interrupted the search.
     """
-    key_rows, key_short, key_long = jr.split(key, 3)
+    key_rows, key_short, key_long = split_key(key, 3)
     keep = carried_on(len(starts.weights))
     if problem.rows.capacity <= BATCHED_ROWS:
         ascents, interrupted = _restarts(key_short, starts, problem.rows, problem, tol, max_iter, SHORT, keep)
@@ -96,7 +96,7 @@ def _restarts(key, starts: Params, rows: Rows, problem: Problem, tol, max_iter, 
     filled = jax.tree.map(lambda leaf: np.asarray(leaf)[lanes], starts)
     ascents = begin(filled, problem.standard_prior, max_iter, True)
     # Lanes that only fill up the last group do not run.
-    ascents = ascents.with_status(jnp.asarray(np.where(np.arange(len(lanes)) < num_starts, RUNNING, COLLAPSED)))
+    ascents = ascents.with_status(np.where(np.arange(len(lanes)) < num_starts, RUNNING, COLLAPSED))
     limits = np.asarray(tol, problem.dtype), np.asarray(max_iter), np.asarray(short), np.asarray(keep)
     first = 0
     with interruptible() as stop:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bayesgmm.engines.em.ascent import usable
@@ -12,7 +11,7 @@ from bayesgmm.model.alignment import by_first_mean, permute
 from bayesgmm.model.types import Params
 from bayesgmm.problem import Problem
 from bayesgmm.results.fit import Basin, MixtureFit
-from bayesgmm.runtime.programs import Stopwatch
+from bayesgmm.runtime.programs import Program, Stopwatch
 from bayesgmm.sweep.likelihood import log_likelihood
 
 
@@ -49,8 +48,10 @@ def to_fit(
 
 
 def _marginal(params: Params, problem: Problem) -> float:
-    params = Params(*map(jnp.asarray, params))
-    return float(log_likelihood(params, problem.rows)) - problem.log_volume
+    return float(_LIKELIHOOD(params, problem.rows)) - problem.log_volume
+
+
+_LIKELIHOOD = Program(log_likelihood)
 
 
 def _basins(ascents: Ascent, shift: float) -> tuple[Basin, ...]:

@@ -67,7 +67,7 @@ def run_chains(
             end = num_warmup if done < num_warmup else total
             count = min(size, BLOCK, end - done)
             start = time.perf_counter()
-            state, outputs = jax.block_until_ready(block(state, jnp.asarray(count)))
+            state, outputs = jax.block_until_ready(block(state, np.asarray(count)))
             seconds = time.perf_counter() - start
             host = jax.tree.map(lambda leaf, count=count: np.asarray(leaf)[:, :count].copy(), outputs)
             _refuse_singular(host)

@@ -6,8 +6,8 @@ from os import PathLike
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jaxtyping import Int, PRNGKeyArray
 
 from bayesgmm.engines.chain_starts import Init
@@ -130,7 +130,7 @@ def gibbs(tempering: int, num_warmup: int) -> Sampler:
 
 
 def _start(keys: Any, starts: Params, problem: Problem) -> GibbsState:
-    return GibbsState(starts, keys, jnp.zeros(len(keys), int))
+    return GibbsState(starts, keys, np.zeros(len(keys), int))
 
 
 def _advance(state: GibbsState, count: Int[Array, ""], problem: Problem):
@@ -161,11 +161,11 @@ class TemperedState(NamedTuple):
 
 def _start_replicas(tempering: int, keys: Any, starts: Params, problem: Problem) -> TemperedState:
     replicas = jax.vmap(lambda start: replicate(start, tempering, problem.table.num_rows))(starts)
-    return TemperedState(replicas, keys, jnp.zeros(len(keys), int))
+    return TemperedState(replicas, keys, np.zeros(len(keys), int))
 
 
 def _advance_replicas(num_warmup: int, state: TemperedState, count: Int[Array, ""], problem: Problem):
-    return _TEMPERED_BLOCK(state, count, jnp.asarray(num_warmup), problem.standard_prior, problem.rows)
+    return _TEMPERED_BLOCK(state, count, np.asarray(num_warmup), problem.standard_prior, problem.rows)
 
 
 def _tempered_block(state: TemperedState, count: Int[Array, ""], num_warmup: Int[Array, ""], prior: Belief, rows: Rows):

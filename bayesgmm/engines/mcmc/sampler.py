@@ -7,7 +7,6 @@ from os import PathLike
 from typing import Any, NamedTuple
 
 import jax
-import jax.random as jr
 import numpy as np
 from jaxtyping import Int
 
@@ -23,7 +22,7 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem, prepare, to_problem
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import as_key, split_seed
+from bayesgmm.runtime.arguments import as_key, key_array, split_seed
 from bayesgmm.runtime.checkpoint import Checkpoint, fingerprint, freeze, thaw
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.programs import Stopwatch, stopwatch
@@ -79,7 +78,7 @@ def run_sampler(
         if checkpoint is not None:
             folder = Checkpoint(checkpoint, _run_identity(sampler, problem, num_warmup, num_chains, seed, init))
         starts = chain_starts(keys.start, problem, num_chains, init)
-        state = sampler.start(jr.split(keys.run, num_chains), starts, problem)
+        state = sampler.start(key_array(keys.run, num_chains), starts, problem)
         run = run_chains(
             lambda state, count: sampler.block(state, count, problem), state, num_warmup, num_samples,
             to_report(listener, sampler, num_warmup, num_samples), folder,

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax.random as jr
 import numpy as np
 from jaxtyping import Key, PRNGKeyArray
 
@@ -17,7 +16,7 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem, prepare
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.runtime.arguments import split_seed
+from bayesgmm.runtime.arguments import key_array, split_seed
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.programs import stopwatch
 from bayesgmm.runtime.progress import Listener, Progress, listening
@@ -35,7 +34,7 @@ class Task(NamedTuple):
     @property
     def draw_keys(self) -> Key[Array, "N"]:
         """A key for each draw."""
-        return jr.split(self.key_run, self.num_draws)
+        return key_array(self.key_run, self.num_draws)
 
 
 class Approximated(NamedTuple):

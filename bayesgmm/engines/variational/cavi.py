@@ -31,7 +31,7 @@ from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.prior import Belief
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.runtime.arguments import check_count
+from bayesgmm.runtime.arguments import check_count, derived_key, key_array
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Program
@@ -177,7 +177,7 @@ def _approximate(
     problem = task.problem
     starts = make_starts(task.key_start, problem, n_init)
     with interruptible() as stop:
-        runs = _begin(jr.fold_in(task.key_start, 1), starts, task, batch_size, num_steps, max_iter, stop)
+        runs = _begin(derived_key(task.key_start, 1), starts, task, batch_size, num_steps, max_iter, stop)
         runs, interrupted = _run(runs, task, tol, max_iter, stop)
     bounds = np.asarray(runs.state.elbo)
     if not np.isfinite(bounds).any():
@@ -210,12 +210,12 @@ def _begin(
     problem, size = task.problem, 1 << int(max_iter).bit_length()
     if batch_size is None or batch_size >= problem.table.num_rows:
         return _BEGIN(starts, problem.standard_prior, problem.rows, size=size)
-    keys, batch_size = jr.split(key, len(starts.weights)), int(batch_size)
+    keys, batch_size = key_array(key, len(starts.weights)), int(batch_size)
     shared = problem.standard_prior, problem.rows
     running, done = FIRST_BATCH(keys, starts, *shared, batch_size=batch_size), 0
     while done < num_steps and not stop.is_set():
         count = min(BLOCK, num_steps - done)
-        steps = jnp.asarray(done), jnp.asarray(done + count)
+        steps = np.asarray(done), np.asarray(done + count)
         running = jax.block_until_ready(BATCHES(keys, running, *shared, *steps, batch_size=batch_size))
         done += count
         task.listener("cavi, batches", done, num_steps, "")

@@ -97,9 +97,9 @@ def _approximate(task: Task) -> Approximated:
     problem = task.problem
     task.listener("laplace", 0, 1, "")
     start = chain_starts(task.key_start, problem, 1, "em")
-    template = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], start)
+    template = jax.tree.map(lambda leaf: np.asarray(leaf)[0], start)
     mode, value, factor = _mode(template, problem)
-    place = jnp.asarray(mode), jnp.asarray(factor), template
+    place = mode, factor, template
     params, values, log_ratios = to_numpy(_DRAWS(task.draw_keys, *place, problem.standard_prior, problem.rows))
     evidence = _evidence(mode, value, factor, template, problem)
     task.listener("laplace", 1, 1, "")
@@ -121,7 +121,7 @@ def log_mass(params: Params, problem: Problem) -> float:
 
 
 def _evidence(mode: np.ndarray, value: float, factor: np.ndarray, template: Params, problem: Problem) -> float:
-    constant = prior_constant(problem, to_numpy(_THETA(jnp.asarray(mode), template, problem.standard_prior)))
+    constant = prior_constant(problem, to_numpy(_THETA(mode, template, problem.standard_prior)))
     gaussian = 0.5 * len(mode) * math.log(2.0 * math.pi) - np.log(np.diagonal(factor)).sum()
     return float(gaussian - value + constant - problem.log_volume)
 
@@ -131,7 +131,7 @@ def _mode(template: Params, problem: Problem) -> tuple[np.ndarray, float, np.nda
     from scipy.optimize import minimize
 
     arguments = template, problem.standard_prior, problem.rows
-    start = np.asarray(ravel_pytree(unconstrain(template, problem.standard_prior))[0], float)
+    start = np.asarray(_PLACE(template, problem.standard_prior), float)
 
     def gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
         value, slope = _SLOPE(jnp.asarray(flat, problem.dtype), *arguments)
@@ -163,6 +163,14 @@ def _potential(flat: Any, template: Params, prior: Belief, rows: Rows) -> Float[
     return potential(position, prior, rows)
 
 
+def _value_and_slope(flat: Any, template: Params, prior: Belief, rows: Rows):
+    return jax.value_and_grad(_potential)(flat, template, prior, rows)
+
+
+def _curvature(flat: Any, template: Params, prior: Belief, rows: Rows):
+    return jax.hessian(_potential)(flat, template, prior, rows)
+
+
 def _draws(keys, mode: Any, factor: Any, template: Params, prior: Belief, rows: Rows):
     """Draws of θ, their log-likelihoods, and the log ratios of posterior to Gaussian, up to a constant."""
     rebuild = ravel_pytree(unconstrain(template, prior))[1]
@@ -181,8 +189,13 @@ def _theta(flat: Any, template: Params, prior: Belief) -> Params:
     return constrain(ravel_pytree(unconstrain(template, prior))[1](flat), prior)
 
 
+def _place(template: Params, prior: Belief) -> Any:
+    return ravel_pytree(unconstrain(template, prior))[0]
+
+
+_PLACE = Program(_place)
 _THETA = Program(_theta)
-_SLOPE = Program(lambda *args: jax.value_and_grad(_potential)(*args))
-_CURVATURE = Program(lambda *args: jax.hessian(_potential)(*args))
+_SLOPE = Program(_value_and_slope)
+_CURVATURE = Program(_curvature)
 _DRAWS = Program(_draws)
 LAPLACE = Engine("laplace", "Laplace approximation at the mode", fit_laplace, DRAW_SETTINGS, families=CONJUGATE)

@@ -10,8 +10,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 from numpyro.infer import autoguide
 
@@ -26,7 +24,7 @@ from bayesgmm.model.types import Params
 from bayesgmm.priors.prior import Belief
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.runtime.arguments import check_count
+from bayesgmm.runtime.arguments import check_count, key_array, split_key
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.formatting import significant
 from bayesgmm.runtime.interrupt import interruptible
@@ -157,10 +155,10 @@ def _approximate(
     batch = 0 if batch_size is None or batch_size >= problem.table.num_rows else int(batch_size)
     spread = FLOW_SPREAD if guide == "flow" else 1.0
     recipe = Recipe(make, spread, num_steps, learning_rate, num_particles, batch)
-    start = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], chain_starts(task.key_start, problem, 1, init))
+    start = jax.tree.map(lambda leaf: np.asarray(leaf)[0], chain_starts(task.key_start, problem, 1, init))
     arguments = start, problem.standard_prior, problem.rows
-    key_run, key_draw = jr.split(task.key_run)
-    keys = jr.split(key_draw, task.num_draws)
+    key_run, key_draw = split_key(task.key_run)
+    keys = key_array(key_draw, task.num_draws)
     state = _begin(key_run, keys, arguments, recipe, name)
     state, trace = _run(state, arguments, recipe, task.listener)
     params, values, log_ratios = to_numpy(DRAWS(keys, state, *arguments, recipe=recipe))
@@ -179,7 +177,7 @@ def _run(state: Any, arguments: tuple[Params, Belief, Rows], recipe: Recipe, lis
     with interruptible() as stop:
         while len(trace) < recipe.num_steps and not stop.is_set():
             count = min(BLOCK, recipe.num_steps - len(trace))
-            state, losses = STEPS(state, jnp.asarray(count), *arguments, recipe=recipe)
+            state, losses = STEPS(state, np.asarray(count), *arguments, recipe=recipe)
             trace.extend(-np.asarray(losses)[:count])
             if not np.isfinite(trace[-count:]).all():
                 raise FitError(f"The ELBO is not finite after {len(trace)} steps. Lower learning_rate, or use float64.")
@@ -193,10 +191,11 @@ def _standard_error(values: np.ndarray) -> float:
 
 
 def _begin(key: Any, keys: Any, arguments: tuple[Params, Belief, Rows], recipe: Recipe, name: str) -> Any:
-    """The initial state of the guide. Tracing the draws, without running them, checks that the guide allows draws."""
+    """The initial state of the guide. For a user's guide, tracing the draws checks that it allows draws."""
     try:
         state = START(key, *arguments, recipe=recipe)
-        jax.eval_shape(partial(draw_from_guide, recipe=recipe), keys, state, *arguments)
+        if recipe.guide not in GUIDES.values():
+            jax.eval_shape(partial(draw_from_guide, recipe=recipe), keys, state, *arguments)
     except (AttributeError, NotImplementedError, TypeError) as error:
         raise ArgumentError(
             f"The guide {name} cannot be used ({type(error).__name__}: {error}). It must be an AutoContinuous. Its "

@@ -11,6 +11,7 @@ log standard deviation u, and the Jacobians of the transforms.
 
 import math
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 from numpyro import distributions as dist
@@ -79,6 +80,7 @@ def log_jacobian(position: Position) -> Float[Array, ""]:
     return moved + jnp.sum(powers * log_diagonal) + log_diagonal.size * math.log(2.0)
 
 
+@jax.jit
 def potential(position: Position, prior: Belief, rows: Rows) -> Float[Array, ""]:
     """Minus the log posterior density of unconstrained θ, up to the constant of the prior, from one pass."""
     return -log_posterior(constrain(position, prior), prior, rows) - log_jacobian(position)

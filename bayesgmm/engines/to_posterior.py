@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bayesgmm.engines.em.ascent import begin, run_ascents
+from bayesgmm.engines.em.ascent import begin, prepare_ascents, run_ascents
 from bayesgmm.errors import MixingWarning, SamplingInterrupted
 from bayesgmm.model.alignment import align, by_first_mean, permute
 from bayesgmm.model.types import Params
@@ -16,7 +16,10 @@ from bayesgmm.problem import Problem
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import as_key
-from bayesgmm.runtime.programs import Program, Stopwatch
+from bayesgmm.runtime.programs import Program, Stopwatch, compile_ahead
+
+REFERENCE_ITERATIONS = 500
+"""Most EM iterations from the draw of highest log posterior to the mode that fixes the labelling."""
 
 
 class Collected(NamedTuple):
@@ -37,6 +40,13 @@ class Origin(NamedTuple):
     reference: MixtureFit | Params | None
     """Fixes the labelling of the components. None: the mode that EM reaches from the draw of highest log posterior."""
     settings: dict[str, Any]
+
+
+def prepare_reference(problem: Problem, reference: MixtureFit | Params | None) -> None:
+    """Compile in another thread what `to_posterior` will run to find the labelling."""
+    if reference is None and problem.prior is not None and problem.prior.has_mode:
+        prior, rows = problem.standard_prior, problem.rows
+        compile_ahead("reference", (prior, rows), lambda: prepare_ascents(1, prior, rows, REFERENCE_ITERATIONS))
 
 
 def to_posterior(problem: Problem, run: Collected, clock: Stopwatch, origin: Origin) -> Posterior:
@@ -112,8 +122,10 @@ def _reference_mode(
     # If EM cannot ascend to a mode, the reference is the draw of highest log posterior.
     if problem.prior is not None and problem.prior.has_mode:
         start = jax.tree.map(lambda leaf: leaf[None], mode)
-        ascents = begin(start, problem.standard_prior, 500, True)
-        ascents, _ = run_ascents(as_key(0), ascents, problem.standard_prior, problem.rows, 1e-3, 500, "em", True)
+        ascents = begin(start, problem.standard_prior, REFERENCE_ITERATIONS, True)
+        ascents, _ = run_ascents(
+            as_key(0), ascents, problem.standard_prior, problem.rows, 1e-3, REFERENCE_ITERATIONS, "em", True
+        )
         mode = jax.tree.map(lambda leaf: np.asarray(leaf)[0], ascents.params)
     return permute(mode, by_first_mean(mode))
 

@@ -42,7 +42,7 @@ class NoKey(Exception):
 def program_key(function: Callable, shapes: tuple, structure: Any, static: dict[str, Any]) -> bytes | None:
     """What determines a compiled program; None if part of it cannot be named."""
     try:
-        parts = [_written(function), *(f"{shape!r} {shape.weak_type}" for shape in shapes), *_nodes(structure)]
+        parts = [_written(function), *map(repr, shapes), *_nodes(structure)]
         parts += [f"{name}={_written(value)}" for name, value in sorted(static.items())]
     except NoKey:
         return None

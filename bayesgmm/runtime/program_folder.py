@@ -79,6 +79,12 @@ def clear_cache() -> CacheInfo:
     return before
 
 
+def has_program(key: bytes) -> bool:
+    """Whether there is a file of this key; it may still be refused when it is read."""
+    folder = _usable_folder()
+    return folder is not None and _path(folder, key).exists()
+
+
 def read_program(key: bytes) -> bytes | None:
     """The program of this key; None if there is none, or none that can be trusted. A torn file is removed."""
     folder = _usable_folder()

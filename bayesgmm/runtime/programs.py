@@ -2,18 +2,19 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, ClassVar
 
 import jax
 
+from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.executables import from_bytes, program_key, to_bytes
-from bayesgmm.runtime.program_folder import read_program, write_program
+from bayesgmm.runtime.program_folder import has_program, read_program, write_program
 
 
 @dataclass
@@ -44,6 +45,43 @@ def stopwatch() -> Iterator[Stopwatch]:
         watch.total_seconds = time.perf_counter() - start
 
 
+def shape_of(leaf: Any) -> tuple:
+    """What a program depends on of an array: shape, type, and whether its type is weak."""
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        return leaf.shape, str(leaf.dtype), bool(leaf.weak_type)
+    kind = jax.typeof(leaf)
+    return kind.shape, str(kind.dtype), bool(kind.weak_type)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _context() -> tuple:
+    """Settings of JAX, in this thread, that change a program and that a session may change."""
+    names = "jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl", "jax_debug_nans"
+    return tuple(getattr(jax.config, name) for name in names)
+
+
+_ahead: set[Hashable] = set()
+
+
+def compile_ahead(name: str, arguments: Any, work: Callable[[], None]) -> None:
+    """Prepare programs in another thread, once in this process for each name and shapes of the arguments.
+
+    Meanwhile the caller goes on to what comes before. If `work` fails, so will the call that needs the program, and
+    says why.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+    what = (name, tuple(shape_of(leaf) for leaf in leaves), structure, *_context())
+    if what in _ahead:
+        return
+    _ahead.add(what)
+    dtype = "float64" if jax.config.jax_enable_x64 else "float32"  # pyright: ignore[reportAttributeAccessIssue]
+
+    def run() -> None:
+        with suppress(Exception), scope(dtype):  # JAX scopes are local to a thread
+            work()
+
+    Thread(target=run, name=f"bayesgmm {name}").start()
+
+
 class Program:
     """A jitted function that is compiled before its first run, so that compile time is measured separately.
 
@@ -69,28 +107,42 @@ class Program:
 
     def __call__(self, *args, **static):
         """Run the program. Load or compile it first if these shapes are new."""
+        return self._find(args, static)(*args)
+
+    def prepare(self, *args, **static) -> None:
+        """Load or compile the program without running it. Arguments may be `jax.ShapeDtypeStruct`."""
+        self._find(args, static)
+
+    def known(self, *args, **static) -> bool:
+        """Whether the program need not be compiled: it is in memory or on disk."""
         leaves, structure = jax.tree.flatten(args)
-        shapes = tuple(jax.typeof(leaf) for leaf in leaves)
-        key = (
-            self,
-            shapes,
-            structure,
-            tuple(sorted(static.items())),
-            jax.config.jax_enable_x64,  # pyright: ignore[reportAttributeAccessIssue]
-        )
-        with self._compiling:  # otherwise two threads would compile the same program
-            program = self._kept.get(key)
-            if program is None:
-                start = time.perf_counter()
-                program = self._load_or_compile(args, static, program_key(self._function, shapes, structure, static))
-                for watch in _WATCHES.get():
-                    watch.compile_seconds += time.perf_counter() - start
-            with self._guard:
-                self._kept[key] = program
-                self._kept.move_to_end(key)
-                while len(self._kept) > self.KEPT:
-                    self._kept.popitem(last=False)
-        return program(*args)
+        shapes = tuple(shape_of(leaf) for leaf in leaves)
+        if (self, shapes, structure, tuple(sorted(static.items())), *_context()) in self._kept:
+            return True
+        key = program_key(self._function, shapes, structure, static)
+        return key is not None and has_program(key)
+
+    def _find(self, args: tuple, static: dict[str, Any]) -> Callable:
+        leaves, structure = jax.tree.flatten(args)
+        shapes = tuple(shape_of(leaf) for leaf in leaves)
+        key = (self, shapes, structure, tuple(sorted(static.items())), *_context())
+        program = self._kept.get(key)
+        if program is None:
+            start = time.perf_counter()
+            with self._compiling:  # otherwise two threads would compile the same program
+                program = self._kept.get(key)
+                if program is None:
+                    disk_key = program_key(self._function, shapes, structure, static)
+                    program = self._load_or_compile(args, static, disk_key)
+                    self._kept[key] = program
+            for watch in _WATCHES.get():
+                watch.compile_seconds += time.perf_counter() - start
+        with self._guard:
+            self._kept[key] = program
+            self._kept.move_to_end(key)
+            while len(self._kept) > self.KEPT:
+                self._kept.popitem(last=False)
+        return program
 
     def _load_or_compile(self, args: tuple, static: dict[str, Any], key: bytes | None) -> Callable:
         """The program from disk, or compiled and then written there. A program without a key is not written."""

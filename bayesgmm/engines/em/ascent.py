@@ -5,6 +5,7 @@ import operator
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +36,7 @@ from bayesgmm.engines.stopping import aitken_settled, rounding
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
+from bayesgmm.runtime.arguments import as_key
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Program
 from bayesgmm.sweep.rows import Rows
@@ -208,9 +210,34 @@ def _for_each(prior: Belief, count: int) -> Belief:
     return jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (count, *np.shape(leaf))), prior)
 
 
+def _trace_length(max_iter: int) -> int:
+    return 1 << max(10, int(max_iter + 1).bit_length())
+
+
+def shapes_of_ascents(num: int, prior: Belief, dtype: Any, max_iter: int) -> Ascent:
+    """The shapes of `begin` for `num` starts. Its program is prepared."""
+    k, dim = np.shape(prior.components.loc)
+    starts: Any = Params(
+        *(jax.ShapeDtypeStruct(shape, dtype) for shape in ((num, k), (num, k, dim), (num, k, dim, dim)))  # pyright: ignore
+    )
+    each, settings = _for_each(prior, num), {"size": _trace_length(max_iter), "accelerate": True}
+    _START.prepare(starts, each, **settings)
+    return jax.eval_shape(partial(start_ascents, **settings), starts, each)
+
+
+def prepare_ascents(num: int, prior: Belief, rows: Rows, max_iter: int) -> None:
+    """Prepare `begin` and `run_ascents` (accelerated EM) for `num` starts."""
+    ascents = shapes_of_ascents(num, prior, rows.dtype, max_iter)
+    limits = Limits(np.asarray(0.0, rows.dtype), np.asarray(0), np.asarray(0))
+    small = rows.capacity <= BATCHED_ROWS
+    _ASCEND.prepare(
+        as_key(0), ascents, _for_each(prior, num), rows, limits, kernel="em", batched=small, accelerate=True
+    )  # fmt: skip
+
+
 def begin(starts: Params, prior: Belief, max_iter: int, accelerate: bool, traced: bool = True) -> Ascent:
     """The ascent of each start (leading axis) before its first iteration, with space for its trace if ``traced``."""
-    size = 1 << max(10, int(max_iter + 1).bit_length()) if traced else 1
+    size = _trace_length(max_iter) if traced else 1
     return _START(starts, _for_each(prior, len(starts.weights)), size=size, accelerate=accelerate)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from bayesgmm.engines import starts as starting
 from bayesgmm.engines.em.ascent import BATCHED_ROWS, begin, run_ascents, usable
 from bayesgmm.engines.em.ascent_state import COLLAPSED, EMPTY, MAX_ITER, PRUNED, ROUNDING, STATUS, Ascent
-from bayesgmm.engines.em.multistart import search
+from bayesgmm.engines.em.multistart import prepare_search, search
 from bayesgmm.engines.em.to_fit import to_fit
 from bayesgmm.engines.engine import Engine, check_conjugacy
 from bayesgmm.errors import (
@@ -130,6 +130,8 @@ def fit_em(
         problem = prepare(x, n_components, prior, dtype, covariance_type)
         check_has_mode(problem.prior)
         key_start, key_ascent = split_key(as_key(seed))
+        if accelerate and algorithm == "em" and tol > 0 and n_init > 1:
+            prepare_search(n_init, problem, max_iter)
         given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
         starts = _starts(key_start, problem, n_init, init, labels_init, given)
         quick = accelerate and algorithm == "em"

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax import lax
-from jaxtyping import Int, PRNGKeyArray
+from jaxtyping import Float, Int, PRNGKeyArray
 
-from bayesgmm.engines.em.ascent import BATCHED_ROWS, ascend, begin, run_ascents, usable
+from bayesgmm.engines.em.ascent import BATCHED_ROWS, ascend, begin, run_ascents, shapes_of_ascents, usable
 from bayesgmm.engines.em.ascent_state import (
     COLLAPSED,
     CONVERGED,
@@ -25,10 +25,10 @@ from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem
-from bayesgmm.runtime.arguments import host_generator, split_key
+from bayesgmm.runtime.arguments import as_key, host_generator, split_key
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.interrupt import interruptible
-from bayesgmm.runtime.programs import Program
+from bayesgmm.runtime.programs import Program, compile_ahead
 from bayesgmm.sweep.rows import Rows, to_rows
 
 SHORT = 15
@@ -40,6 +40,20 @@ LANES = 16
 def carried_on(num_starts: int) -> int:
     """Number of starts that continue after their short run."""
     return min(max(4, num_starts // 4), LANES, num_starts)
+
+
+def prepare_search(num_starts: int, problem: Problem, max_iter: int) -> None:
+    """Compile in another thread what `search` will run, if the data are small."""
+
+    def work() -> None:
+        num = -(-num_starts // LANES) * LANES
+        ascents = shapes_of_ascents(num, problem.standard_prior, problem.dtype, max_iter)
+        ascents = ascents.with_status(np.zeros(num, int))
+        limits = (np.asarray(0.0, problem.dtype), *(np.asarray(0),) * 4)
+        _SHORT_AND_LONG.prepare(as_key(0), ascents, problem.standard_prior, problem.rows, *limits)
+
+    if problem.rows.capacity <= BATCHED_ROWS:
+        compile_ahead(f"search {num_starts} {max_iter}", (problem.standard_prior, problem.rows), work)
 
 
 def search(
@@ -140,9 +154,25 @@ def _prune(ascents: Ascent, keep) -> tuple[Int[Array, "L"], Int[Array, "S"]]:
     """The best `LANES` starts, best first; and the statuses, with all but `keep` of them marked as pruned."""
     ended = jnp.isin(ascents.status, jnp.asarray((CONVERGED, MAX_ITER, ROUNDING)))
     waiting = jnp.isin(ascents.status, jnp.asarray((RUNNING, PRUNED)))
-    best = lax.top_k(jnp.where(ended | waiting, ascents.objective, -jnp.inf), LANES)[1]
+    best = _highest(jnp.where(ended | waiting, ascents.objective, -jnp.inf))
     among = jnp.zeros(len(waiting), bool).at[best].set(jnp.arange(LANES) < keep)
     return best, jnp.where(waiting, jnp.where(among, RUNNING, PRUNED), ascents.status)
+
+
+def _highest(values: Float[Array, "S"]) -> Int[Array, "L"]:
+    """Indices of the `LANES` highest values, the highest first; the first of equal ones first.
+
+    Not by sorting: XLA cannot serialise the comparison of a sort, so that the program could not be kept on disk.
+    """
+    lowest = jnp.finfo(values.dtype).min
+
+    def pick(i, carry):
+        chosen, left = carry
+        highest = jnp.argmax(left)
+        return chosen.at[i].set(highest), left.at[highest].set(-jnp.inf)
+
+    start = jnp.zeros(LANES, int), jnp.maximum(values, lowest)
+    return lax.fori_loop(0, LANES, pick, start)[0]
 
 
 def subsample(key: PRNGKeyArray, values: np.ndarray) -> np.ndarray:

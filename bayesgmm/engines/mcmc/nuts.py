@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, Int, Key
 from numpyro.contrib.funsor import config_enumerate, enum
@@ -32,7 +33,7 @@ from bayesgmm.problem import Problem
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import check_count
-from bayesgmm.runtime.programs import Program
+from bayesgmm.runtime.programs import Program, compile_ahead
 from bayesgmm.runtime.progress import Progress
 from bayesgmm.sweep.likelihood import complete_data
 from bayesgmm.sweep.rows import Rows
@@ -158,6 +159,13 @@ def _kernel(recipe: Recipe, prior: Belief, data):
 
 
 def _start(recipe: Recipe, keys: Key[Array, "C"], starts: Params, problem: Problem):
+    arguments = problem.standard_prior, _data(recipe, problem)
+    if not _START.known(keys, starts, *arguments, recipe=recipe):
+        # Both programs will be compiled. Compile the second while the first is compiled.
+        shapes = partial(jax.eval_shape, partial(_starts, recipe=recipe), keys, starts, *arguments)
+        count = np.asarray(0)
+        work = lambda: _BLOCK.prepare(shapes(), count, *arguments, recipe=recipe)  # noqa: E731
+        compile_ahead("nuts", (keys, starts, *arguments), work)
     return _START(keys, starts, problem.standard_prior, _data(recipe, problem), recipe=recipe)
 
 

@@ -14,7 +14,7 @@ from bayesgmm.engines.chain_starts import Init, chain_starts
 from bayesgmm.engines.checks import check_chain_arguments, check_reference, check_sampled
 from bayesgmm.engines.engine import find_engine
 from bayesgmm.engines.mcmc.chain_loop import Report, run_chains
-from bayesgmm.engines.to_posterior import Origin, to_posterior
+from bayesgmm.engines.to_posterior import Origin, prepare_reference, to_posterior
 from bayesgmm.errors import SamplingInterrupted
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
@@ -73,6 +73,7 @@ def run_sampler(
         find_engine(sampler.name).check(problem.prior, problem.family, problem.table.dim)
         check_sampled(problem.model, num_chains, num_samples)
         check_reference(reference, problem.model)
+        prepare_reference(problem, reference)
         keys = split_seed(seed)
         folder = None
         if checkpoint is not None:

@@ -8,7 +8,7 @@ from jaxtyping import Key, PRNGKeyArray
 
 from bayesgmm.engines.checks import check_chain_arguments, check_reference, check_sampled
 from bayesgmm.engines.engine import find_engine
-from bayesgmm.engines.to_posterior import Origin, posterior_fields
+from bayesgmm.engines.to_posterior import Origin, posterior_fields, prepare_reference
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.importance import pareto_k
@@ -81,6 +81,7 @@ def run_approximation[Result: ApproximatePosterior](
         find_engine(name).check(problem.prior, problem.family, problem.table.dim)
         check_sampled(problem.model, *shape)
         check_reference(given.reference, problem.model)
+        prepare_reference(problem, given.reference)
         keys = split_seed(given.seed)
         found = approximate(Task(problem, keys.start, keys.run, shape[0] * shape[1], listener))
         settings = {"num_samples": given.num_samples, "num_chains": given.num_chains, "dtype": given.dtype} | settings

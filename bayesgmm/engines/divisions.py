@@ -101,40 +101,52 @@ def _agglomerate(x: np.ndarray) -> np.ndarray:
     """Pairs (kept, dropped) that least increase ``Σ_k n_k log(|W_k / n_k| + (tr W_k + a) / n_k)``, down to one class.
 
     W_k is the scatter of class k, and a is the mean variance. The second term (Banfield & Raftery 1993; Fraley 1998,
-    section 2) replaces the determinant, which is 0 for classes of few rows.
+    section 2) replaces the determinant, which is 0 for classes of few rows. There are at least two features.
     """
+    from scipy.spatial.distance import pdist, squareform
+
     num, dim = x.shape
     least = np.trace(np.atleast_2d(np.cov(x.T, bias=True))) / dim
+    counts, means, scatters, traces = np.ones(num), x.copy(), np.zeros((num, dim, dim)), np.zeros(num)
 
-    def term(counts, scatters):
-        spread = (np.trace(scatters, axis1=-2, axis2=-1) + least) / counts
-        volume = np.where(counts > dim, np.linalg.det(scatters / counts[..., None, None]), 0.0)
-        return counts * np.log(np.maximum(volume, 0.0) + spread)
+    def term(total, trace, scatter):
+        volume, large = np.zeros(len(total)), np.flatnonzero(total > dim)
+        if len(large):
+            volume[large] = np.linalg.det(scatter(large) / total[large, None, None])
+        return total * np.log(np.maximum(volume, 0.0) + (trace + least) / total)
 
-    counts, means, scatters = np.ones(num), x.copy(), np.zeros((num, dim, dim))
-    terms = term(counts, scatters)
+    terms = np.full(num, np.log(least))
 
     def costs(i, others):
         shift = means[others] - means[i]
         total = counts[others] + counts[i]
-        between = (counts[others] * counts[i] / total)[:, None, None] * shift[:, :, None] * shift[:, None, :]
-        return term(total, scatters[others] + scatters[i] + between) - terms[others] - terms[i]
+        share = counts[others] * counts[i] / total
+        trace = traces[others] + traces[i] + share * np.einsum("nd,nd->n", shift, shift)
 
-    table = np.full((num, num), np.inf)
-    for i in range(num - 1):
-        table[i, i + 1 :] = costs(i, np.arange(i + 1, num))
+        def scatter(some):
+            between = share[some, None, None] * shift[some, :, None] * shift[some, None, :]
+            return scatters[others[some]] + scatters[i] + between
+
+        return term(total, trace, scatter) - terms[others] - terms[i]
+
+    # Two rows span no volume, so at first only their distance counts.
+    table = squareform(2.0 * (np.log((pdist(x, "sqeuclidean") / 2.0 + least) / 2.0) - np.log(least)))
+    table[np.tril_indices(num)] = np.inf
     pairs = np.empty((num - 1, 2), int)
     alive = np.ones(num, bool)
     for turn in range(num - 1):
-        i, j = np.unravel_index(np.argmin(table), table.shape)
+        i, j = divmod(int(np.argmin(table)), num)
         pairs[turn] = i, j
         total, shift = counts[i] + counts[j], means[j] - means[i]
-        scatters[i] += scatters[j] + counts[i] * counts[j] / total * np.outer(shift, shift)
+        share = counts[i] * counts[j] / total
+        scatters[i] += scatters[j] + share * np.outer(shift, shift)
+        traces[i] += traces[j] + share * (shift @ shift)
         means[i] += counts[j] / total * shift
         counts[i], alive[j] = total, False
-        terms[i] = term(counts[i : i + 1], scatters[i : i + 1])[0]
+        terms[i] = term(counts[i : i + 1], traces[i : i + 1], lambda some, i=i: scatters[i : i + 1])[0]
         table[j, :] = table[:, j] = np.inf
-        others = np.flatnonzero(alive & (np.arange(num) != i))
+        others = np.flatnonzero(alive)
+        others = others[others != i]
         found = costs(i, others)
         table[np.minimum(i, others), np.maximum(i, others)] = found
     return pairs

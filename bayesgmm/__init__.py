@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from bayesgmm.relabelling.result import Relabelling
     from bayesgmm.results.fit import MixtureFit
     from bayesgmm.results.posterior import Posterior
+    from bayesgmm.runtime.program_folder import CacheInfo, cache_info, clear_cache
     from bayesgmm.selection.fit_table import FitTable, fit_table
     from bayesgmm.version import __version__ as __version__
 
@@ -76,6 +77,7 @@ _HOME = {
     "relabelling.methods": ("relabel",),
     "checking.predictive": ("PredictiveChecks", "predictive_checks"),
     "results.fit": ("MixtureFit",),
+    "runtime.program_folder": ("CacheInfo", "cache_info", "clear_cache"),
     "selection.fit_table": ("FitTable", "fit_table"),
     "priors.hierarchical": ("HierarchicalInverseWishart",),
     "priors.lkj": ("NormalTimesLKJ",),
@@ -96,7 +98,7 @@ __all__ = [  # noqa: RUF022 - in the order of the workflow
     "NormalTimesInverseWishart", "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal",
     "default_prior", "gaussian_mixture", "Params", "log_joint", "log_density", "log_likelihood", "responsibilities",
     "sample", "partition", "Partition", "CredibleBall", "partition_distances", "PartitionDistances", "adjusted_rand",
-    "variation_of_information", "binder_distance",
+    "variation_of_information", "binder_distance", "cache_info", "clear_cache", "CacheInfo",
 ]  # fmt: skip
 
 

@@ -1,6 +1,5 @@
-"""The command line: `compare`, `fit`, `diagnose` and `datasets`."""
+"""The command line: `compare`, `fit`, `diagnose`, `datasets` and `cache`."""
 
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -54,7 +53,6 @@ def compare(
     from bayesgmm.data.files import read_file
 
     table = read_file(data, _split(columns))
-    _cache_compilations()
     from bayesgmm.comparison.run import compare as run
 
     find_engines(_split(engines) or [])
@@ -99,7 +97,6 @@ def fit(
     if prior not in ("none", "default"):
         raise ArgumentError(f"--prior must be none or default, got {prior!r}.")
     table = read_file(data, _split(columns))
-    _cache_compilations()
     from bayesgmm.selection.fit_table import fit_table
 
     with _folder(out):
@@ -145,7 +142,6 @@ def diagnose(
     if out is not None:
         _check_folder(out)
     tree = _read_tree(draws)
-    _cache_compilations()
     from bayesgmm.diagnosis.diagnosis import diagnose as run
 
     found = run(tree, component_dim=component_dim, names=pairs, x=table, seed=seed)
@@ -189,6 +185,14 @@ def datasets() -> None:
     for name, entry in SOURCES.items():
         table.add_row(name, str(entry.rows), ", ".join(entry.features), entry.about, entry.source)
     Console().print(table)
+
+
+@app.command()
+def cache(clear: Annotated[bool, typer.Option("--clear", help="Remove them.")] = False) -> None:
+    """Tell where compiled programs are kept on disk, and how large they are."""
+    from bayesgmm.runtime.program_folder import cache_info, clear_cache
+
+    typer.echo(f"Removed {clear_cache()}" if clear else cache_info())
 
 
 def main() -> None:
@@ -247,15 +251,3 @@ def _check_folder(path: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise ArgumentError(f"The folder {path} cannot be used ({error}). Choose another with --out.") from None
-
-
-def _cache_compilations() -> None:
-    """Keep compiled programs between runs in the user's cache folder, unless ``JAX_COMPILATION_CACHE_DIR`` is set."""
-    import jax
-
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    jax.config.update("jax_compilation_cache_dir", str(home / "bayesgmm"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -15,6 +15,8 @@ def pytest_configure(config):
 
     The programs are the same. The slow suite, the notebooks and the demonstration compile as users do.
     """
+    # Processes of one run, and later runs of the same source, share what they compile.
+    os.environ.setdefault("BAYESGMM_CACHE", str(config.rootpath / ".programs"))
     if config.option.markexpr != "slow":
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from threading import Event
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bayesgmm.numerics.assignment import assign, inverse
@@ -69,7 +68,7 @@ class Search:
         increments = np.zeros(size + 1)
         increments[: len(z) + 1] = np.diff(potentials)
         padded = np.pad(z, ((0, size - len(z)), (0, 0)))
-        return cls(z, loss, rng, stop, jnp.asarray(padded), potentials, jnp.asarray(increments))
+        return cls(z, loss, rng, stop, jax.device_put(padded), potentials, jax.device_put(increments))
 
     def state(self, labels: np.ndarray, room: int) -> State:
         """State of a candidate with at most `room` clusters. The smallest clusters beyond `room` lose their rows."""
@@ -89,11 +88,11 @@ class Search:
     def _on_device(self, labels: np.ndarray, sizes: np.ndarray, counts: np.ndarray) -> State:
         gains = np.diff(self.potentials)[counts]
         padded = np.pad(labels.astype(np.int32), (0, len(self.device_z) - len(labels)))
-        return State(*(jnp.asarray(part) for part in (padded, sizes.astype(np.int32), counts, gains)))
+        return State(*jax.device_put((padded, sizes.astype(np.int32), counts, gains)))
 
     def labels(self, state: State) -> np.ndarray:
         """The cluster of each row, (N,); -1 for none."""
-        return np.array(state.labels[: len(self.z)])
+        return np.array(state.labels)[: len(self.z)]
 
     def value(self, state: State) -> float:
         """Expected loss of a state, without the constant term."""

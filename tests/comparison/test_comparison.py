@@ -133,8 +133,7 @@ def test_bad_arguments(reference_data, arguments, error, words):
         bg.compare(reference_data["faithful"], **({"n_components": 2} | arguments))
 
 
-def test_command_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "_cache_compilations", lambda: None)
+def test_command_line(tmp_path):
     out = tmp_path / "run"
     command = ["compare", "faithful", "-k", "2", "--out", str(out), "--samples", "300", "--warmup", "150", "--quiet"]
     result = CliRunner().invoke(cli.app, command)
@@ -154,7 +153,6 @@ def test_command_line(tmp_path, monkeypatch):
     ],
 )
 def test_command_line_errors_are_one_line(arguments, words, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(cli, "_cache_compilations", lambda: None)
     monkeypatch.setattr("sys.argv", ["bayesgmm", "compare", *arguments, "--out", str(tmp_path)])
     with pytest.raises(SystemExit) as stop:
         cli.main()
@@ -214,8 +212,7 @@ def test_one_component_and_few_draws_have_sober_verdicts(reference_data, tmp_pat
     assert result.diagnose() == {}
 
 
-def test_brackets_in_names_survive_the_terminal(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "_cache_compilations", lambda: None)
+def test_brackets_in_names_survive_the_terminal(tmp_path):
     frame = bg.load_dataset("faithful").rename(columns={"waiting": "waiting [min]"})
     frame.to_csv(tmp_path / "data.csv", index=False)
     arguments = ["compare", str(tmp_path / "data.csv"), "-k", "2", "--engines", "em", "--out", str(tmp_path), "--quiet"]

@@ -243,7 +243,6 @@ def test_command_line(corners, tmp_path, monkeypatch):
 
     from bayesgmm import cli
 
-    monkeypatch.setattr(cli, "_cache_compilations", lambda: None)
     path = tmp_path / "gibbs.nc"
     corners.datatree.to_netcdf(path, engine="h5netcdf")
     out = CliRunner().invoke(cli.app, ["diagnose", str(path), "--out", str(tmp_path / "out")])

@@ -178,7 +178,7 @@ def start_ascents(starts: Params, prior: Belief, size: int, accelerate: bool) ->
 
     def one(start, prior):
         start = prior.components.project(start)
-        lowest, zero, no = jnp.asarray(-jnp.inf, dtype), jnp.asarray(0), jnp.asarray(False)
+        lowest, zero, no = jnp.asarray(-jnp.inf, dtype), jnp.zeros((), int), jnp.asarray(False)
         best = Best(start, lowest, jnp.zeros_like(start.weights), start)
         memory = no_memory(start, DEPTH if accelerate else 0)
         unknown = jnp.asarray(jnp.nan, dtype)

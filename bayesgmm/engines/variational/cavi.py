@@ -244,7 +244,7 @@ def _run(runs: CaviRun, task: Task, tol: float, max_iter: int, stop: Event) -> t
 
 def _blank(q: Belief, rows: Rows, size: int) -> CaviRun:
     zero = jnp.zeros((), rows.dtype)
-    state = CaviState(q, zero - jnp.inf, zero + jnp.inf, jnp.asarray(0), jnp.asarray(False))
+    state = CaviState(q, zero - jnp.inf, zero + jnp.inf, jnp.zeros((), int), jnp.asarray(False))
     return CaviRun(state, jnp.full(size, jnp.nan, rows.dtype))
 
 

@@ -24,7 +24,7 @@ from bayesgmm.runtime.formatting import file_size
 
 VARIABLE = "BAYESGMM_CACHE"
 OFF = ("off", "0", "no", "false", "none")
-MOST_BYTES = 2**29
+MOST_BYTES = 2**30
 """Size of the folder above which the files that were used least recently are removed."""
 KEPT_SHARE = 0.9
 """Share of `MOST_BYTES` that is left after files were removed."""

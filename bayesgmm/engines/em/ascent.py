@@ -217,9 +217,9 @@ def _trace_length(max_iter: int) -> int:
 def shapes_of_ascents(num: int, prior: Belief, dtype: Any, max_iter: int) -> Ascent:
     """The shapes of `begin` for `num` starts. Its program is prepared."""
     k, dim = np.shape(prior.components.loc)
-    starts: Any = Params(
-        *(jax.ShapeDtypeStruct(shape, dtype) for shape in ((num, k), (num, k, dim), (num, k, dim, dim)))  # pyright: ignore
-    )
+    shapes = (num, k), (num, k, dim), (num, k, dim, dim)
+    leaves: Any = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
+    starts = Params(*leaves)
     each, settings = _for_each(prior, num), {"size": _trace_length(max_iter), "accelerate": True}
     _START.prepare(starts, each, **settings)
     return jax.eval_shape(partial(start_ascents, **settings), starts, each)

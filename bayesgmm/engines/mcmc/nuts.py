@@ -160,8 +160,8 @@ def _kernel(recipe: Recipe, prior: Belief, data):
 
 def _start(recipe: Recipe, keys: Key[Array, "C"], starts: Params, problem: Problem):
     arguments = problem.standard_prior, _data(recipe, problem)
-    if not _START.known(keys, starts, *arguments, recipe=recipe):
-        # Both programs will be compiled. Compile the second while the first is compiled.
+    # NumPyro's handlers, which the other two likelihoods use, must not run in two threads.
+    if recipe.likelihood == "marginal" and not _START.known(keys, starts, *arguments, recipe=recipe):
         shapes = partial(jax.eval_shape, partial(_starts, recipe=recipe), keys, starts, *arguments)
         count = np.asarray(0)
         work = lambda: _BLOCK.prepare(shapes(), count, *arguments, recipe=recipe)  # noqa: E731

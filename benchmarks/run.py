@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from efficiency import bench_efficiency
 from labels import bench_labels
+from start import bench_start
 from timing import alternate, fresh, row, seconds
 
 MEMORY = """
@@ -70,14 +71,14 @@ def bench_public_names() -> None:
 
 
 def bench_cli() -> None:
-    """The whole command on Old Faithful in a new process: empty compilation cache, then warm cache."""
+    """The whole command on Old Faithful in a new process: nothing on disk, then programs on disk."""
     command = [str(Path(sys.executable).parent / "bayesgmm"), "compare", "faithful", "-k", "2", "--quiet", "--out"]
     with tempfile.TemporaryDirectory() as folder:
         for name in ("empty cache", "warm cache"):
             times = []
             for i in range(3):
                 cache = f"{folder}/{i if name == 'empty cache' else 0}"
-                env = os.environ | {"XDG_CACHE_HOME": cache}
+                env = os.environ | {"BAYESGMM_CACHE": cache}
                 run = partial(subprocess.run, [*command, f"{folder}/out"], check=True, capture_output=True, env=env)
                 times.append(seconds(run))
             print(f"| compare faithful -k 2, {name} | {np.median(times):.1f} s |  |  |  |", flush=True)
@@ -325,6 +326,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "import": bench_import, "names": bench_public_names, "cli": bench_cli, "memory": bench_memory, "em": bench_em,
     "mclust": bench_mclust, "restarts": bench_restarts, "ascent": bench_ascent, "table": bench_table,
     "gradient": bench_gradient, "gibbs": bench_gibbs, "efficiency": bench_efficiency, "labels": bench_labels,
+    "start": bench_start,
 }  # fmt: skip
 
 

@@ -9,12 +9,13 @@ A prior is a density over weights, means and the free parameters of the covarian
 log standard deviation u, and the Jacobians of the transforms.
 """
 
+import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
-from numpyro import distributions as dist
 
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import CONJUGATE
@@ -27,8 +28,21 @@ from bayesgmm.sweep.rows import Rows
 Position = dict[str, Float[Array, "..."]]
 """Unconstrained θ: ``weights``, ``means``, and ``scale_trils`` or ``log_scales``."""
 
-SIMPLEX = dist.biject_to(dist.constraints.simplex)
-FACTOR = dist.biject_to(dist.constraints.lower_cholesky)
+
+@functools.cache
+def _simplex() -> Any:
+    """Stick-breaking. NumPyro is imported when a program is traced, not when one is loaded."""
+    from numpyro import distributions as dist
+
+    return dist.biject_to(dist.constraints.simplex)
+
+
+@functools.cache
+def _factor() -> Any:
+    """The lower triangle of a Cholesky factor, with a log diagonal."""
+    from numpyro import distributions as dist
+
+    return dist.biject_to(dist.constraints.lower_cholesky)
 
 
 def unconstrain(params: Params, prior: Belief) -> Position:
@@ -46,11 +60,11 @@ def unconstrain(params: Params, prior: Belief) -> Position:
             f"{', '.join(CONJUGATE)}. An engine that moves in these coordinates has families=CONJUGATE in its record."
         )
     trils = params.scale_trils
-    position = {"weights": SIMPLEX.inv(params.weights), "means": params.means}
+    position = {"weights": _simplex().inv(params.weights), "means": params.means}
     if family.pooled:
         trils = trils[:1]
     if family.orientation != "I":
-        return position | {"scale_trils": FACTOR.inv(trils)}
+        return position | {"scale_trils": _factor().inv(trils)}
     logs = jnp.log(jnp.diagonal(trils, axis1=-2, axis2=-1) * metric)
     return position | {"log_scales": logs[:, :1] if family.shape == "I" else logs}
 
@@ -61,22 +75,22 @@ def constrain(position: Position, prior: Belief) -> Params:
     means = position["means"]
     num, dim = means.shape
     if "scale_trils" in position:
-        trils = FACTOR(position["scale_trils"])
+        trils = _factor()(position["scale_trils"])
     else:
         trils = (jnp.exp(position["log_scales"]) / metric)[:, :, None] * jnp.eye(dim, dtype=means.dtype)
-    return Params(SIMPLEX(position["weights"]), means, jnp.broadcast_to(trils, (num, dim, dim)))
+    return Params(_simplex()(position["weights"]), means, jnp.broadcast_to(trils, (num, dim, dim)))
 
 
 def log_jacobian(position: Position) -> Float[Array, ""]:
     """``log |d(weights, means, free parameters of the covariances) / d position|``."""
-    moved = jnp.sum(SIMPLEX.log_abs_det_jacobian(position["weights"], SIMPLEX(position["weights"])))
+    moved = jnp.sum(_simplex().log_abs_det_jacobian(position["weights"], _simplex()(position["weights"])))
     if "log_scales" in position:
         logs = position["log_scales"]
         return moved + 2.0 * jnp.sum(logs) + logs.size * math.log(2.0)
-    trils = FACTOR(position["scale_trils"])
+    trils = _factor()(position["scale_trils"])
     log_diagonal = jnp.log(jnp.diagonal(trils, axis1=-2, axis2=-1))
     powers = jnp.arange(trils.shape[-1], 0, -1)
-    moved += jnp.sum(FACTOR.log_abs_det_jacobian(position["scale_trils"], trils))
+    moved += jnp.sum(_factor().log_abs_det_jacobian(position["scale_trils"], trils))
     return moved + jnp.sum(powers * log_diagonal) + log_diagonal.size * math.log(2.0)
 
 

@@ -129,7 +129,7 @@ def test_parameters_are_counted_as_mclust_counts_them(truth, reference_data):
             assert size - 1 + size * dim + family.num_parameters(size, dim) == df
 
 
-@pytest.mark.parametrize(("name", "model", "size"), some_and_slow(mclust_estimates(), 16))
+@pytest.mark.parametrize(("name", "model", "size"), some_and_slow(mclust_estimates(), 32))
 def test_mclusts_estimates_are_fixed_points(truth, reference_data, name, model, size):
     """Started at mclust's estimate (tolerance 1e-12), EM stays there or improves on it, in every family."""
     x = reference_data[name].to_numpy()
@@ -169,8 +169,10 @@ def test_map_equals_mclust(reference_data, theirs):
         np.testing.assert_allclose(fit.params.means, means[order], rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["EII", "VEE", "EVE", "VEV", "EVV"])
-@pytest.mark.parametrize("prior", [None, "default"])
+@pytest.mark.parametrize(
+    ("name", "prior"),
+    some_and_slow([(name, prior) for name in ("EII", "VEE", "EVE", "VEV", "EVV") for prior in (None, "default")], 3),
+)
 def test_estimates_are_equivariant_to_units_where_the_family_is(rng, name, prior):
     """All families: a shift and one common scale. Scale-free families: also a separate unit for each feature."""
     x = np.concatenate([rng.normal(size=(80, 3)), rng.normal(size=(80, 3)) * [0.5, 1.5, 1.0] + 3])

@@ -132,7 +132,6 @@ def test_large_data_are_read_in_place(rng, monkeypatch, offset):
     viewed = to_rows(x, frame)
     assert isinstance(viewed, View)
     assert viewed.flat.unsafe_buffer_pointer() - x.ctypes.data in range(0, 64)
-    jax.clear_caches()
     one, two = (sweep(jr.key(0), log_joint_scorer(arrays(params)), rows, average) for rows in (copied, viewed))
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)

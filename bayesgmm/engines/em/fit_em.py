@@ -130,9 +130,10 @@ def fit_em(
         problem = prepare(x, n_components, prior, dtype, covariance_type)
         check_has_mode(problem.prior)
         key_start, key_ascent = split_key(as_key(seed))
-        if accelerate and algorithm == "em" and tol > 0 and n_init > 1:
-            prepare_search(n_init, problem, max_iter)
         given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
+        made = isinstance(init, str) and labels_init is None and all(part is None for part in given.values())
+        if made and init != "hierarchical" and n_init > 1 and accelerate and algorithm == "em" and tol > 0:
+            prepare_search(n_init, problem, max_iter)
         starts = _starts(key_start, problem, n_init, init, labels_init, given)
         quick = accelerate and algorithm == "em"
         tol_used = 0.0 if algorithm == "sem" else tol

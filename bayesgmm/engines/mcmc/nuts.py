@@ -1,6 +1,7 @@
 """NUTS on the marginal posterior: the sampler of NumPyro, with the gradient from one pass over the data.
 
-θ moves in the unconstrained coordinates of `bayesgmm.engines.coordinates`.
+θ moves in the unconstrained coordinates of `bayesgmm.engines.coordinates`. NumPyro is imported when a program is traced;
+programs that are read from disk do not need it.
 """
 
 from functools import partial
@@ -12,18 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, Int, Key
-from numpyro.contrib.funsor import config_enumerate, enum
-from numpyro.infer.hmc import hmc
-from numpyro.infer.util import potential_energy
 
 from bayesgmm.engines import coordinates
 from bayesgmm.engines.chain_starts import Init
 from bayesgmm.engines.coordinates import constrain, log_jacobian, unconstrain
 from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine
-from bayesgmm.engines.mcmc import nuts_with_labels
 from bayesgmm.engines.mcmc.chain_loop import collect
 from bayesgmm.engines.mcmc.sampler import Sampler, run_sampler
-from bayesgmm.engines.numpyro_model import gaussian_mixture
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Params
@@ -50,6 +46,17 @@ class Recipe(NamedTuple):
     max_tree_depth: int
     dense_mass: bool
     likelihood: str
+
+
+class NutsState(NamedTuple):
+    """State of a chain: the ``HMCState`` of NumPyro, as types that do not need NumPyro."""
+
+    count: Any
+    z: Any
+    """Unconstrained θ."""
+    rest: tuple[Any, ...]
+    """Other leaves of the state, in order."""
+    key: Any
 
 
 def sample_nuts(
@@ -139,6 +146,11 @@ def potential(prior: Belief, data: Rows | Float[Array, "N D"]):
     """
     if isinstance(data, Rows):
         return lambda position: coordinates.potential(position, prior, data)
+    from numpyro.contrib.funsor import config_enumerate, enum
+    from numpyro.infer.util import potential_energy
+
+    from bayesgmm.engines.numpyro_model import gaussian_mixture
+
     prior = prior.as_written()
     model = enum(config_enumerate(gaussian_mixture), first_available_dim=-2)
     constant = prior.log_normaliser()
@@ -151,6 +163,8 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 def _kernel(recipe: Recipe, prior: Belief, data):
     """The NUTS of NumPyro as a pair (init, sample), for this posterior."""
+    from numpyro.infer.hmc import hmc
+
     init_kernel, sample_kernel = hmc(potential_fn_gen=potential, algo="NUTS")
     start = partial(
         init_kernel, num_warmup=recipe.num_warmup, model_args=(prior, data), **_settings(recipe),
@@ -179,6 +193,8 @@ def _data(recipe: Recipe, problem: Problem):
 
 def _starts(keys: Key[Array, "C"], starts: Params, prior: Belief, data, recipe: Recipe):
     if recipe.likelihood == "labels":
+        from bayesgmm.engines.mcmc import nuts_with_labels
+
         prior = prior.as_written()
         return jax.vmap(
             lambda key, params: nuts_with_labels.start(key, params, prior, data, recipe.num_warmup, _settings(recipe))
@@ -188,8 +204,9 @@ def _starts(keys: Key[Array, "C"], starts: Params, prior: Belief, data, recipe: 
     def one(key, params: Params):
         place = unconstrain(params, prior)
         if not isinstance(data, Rows) or data.capacity < MANY_ROWS:
-            return start(place, rng_key=key)
-        return start(place, rng_key=key, inverse_mass_matrix=_information(params, prior, data, recipe.dense_mass))
+            return _without_types(start(place, rng_key=key))
+        variances = _information(params, prior, data, recipe.dense_mass)
+        return _without_types(start(place, rng_key=key, inverse_mass_matrix=variances))
 
     return jax.vmap(one)(keys, starts)
 
@@ -220,6 +237,8 @@ def _information(params: Params, prior: Belief, rows: Rows, dense: bool) -> Floa
 
 def _block(states, count: Int[Array, ""], prior: Belief, data, recipe: Recipe):
     if recipe.likelihood == "labels":
+        from bayesgmm.engines.mcmc import nuts_with_labels
+
         prior = prior.as_written()
         return jax.vmap(
             lambda state: nuts_with_labels.block(state, count, prior, data, recipe.num_warmup, _settings(recipe))
@@ -228,10 +247,10 @@ def _block(states, count: Int[Array, ""], prior: Belief, data, recipe: Recipe):
     def one(state):
         start, sample = _kernel(recipe, prior, data)
         # The NumPyro sampler gets its settings from this call. The compiler drops the unused results.
-        start(state.z, rng_key=state.rng_key)
+        template = start(state.z, rng_key=state.key)
 
         def advance(state):
-            state = sample(state)
+            state = sample(_with_types(state, template))
             params = constrain(state.z, prior)
             log_likelihood = -state.potential_energy - prior.log_kernel(params) - log_jacobian(state.z)
             stats = {
@@ -242,11 +261,23 @@ def _block(states, count: Int[Array, ""], prior: Belief, data, recipe: Recipe):
                 "energy": state.energy,
                 "step_size": state.adapt_state.step_size,
             }
-            return state, (params, log_likelihood, stats)
+            return _without_types(state), (params, log_likelihood, stats)
 
         return collect(advance, state, count)
 
     return jax.vmap(one)(states)
+
+
+def _without_types(state: Any) -> NutsState:
+    """The HMCState of NumPyro as a `NutsState`."""
+    count, z, *rest, key = state
+    return NutsState(count, z, tuple(jax.tree.leaves(rest)), key)
+
+
+def _with_types(state: NutsState, template: Any) -> Any:
+    """The `HMCState` again; ``template`` has its structure."""
+    _, _, *rest, _ = template
+    return type(template)(state.count, state.z, *jax.tree.unflatten(jax.tree.structure(rest), state.rest), state.key)
 
 
 def _note(outputs) -> str:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles.effort import some_and_slow
+from oracles.effort import SOME, some_and_slow
 from oracles.mclust import STRICT, column_major, mclust_estimates, prior_entries, stays_at
 
 import bayesgmm as bg
@@ -16,11 +16,8 @@ from bayesgmm.errors import ArgumentError, CollapseError, DataError
 from bayesgmm.model.families import FAMILIES, read_out, resolve_family
 
 NAMES = list(FAMILIES)
-FEW_FIRST = [
-    name if name in ("EII", "VEI", "EVE", "VEV", "VVV") else pytest.param(name, marks=pytest.mark.slow)
-    for name in NAMES
-]
-"""One family for each type of covariance update in the default suite; all families in the slow suite."""
+TWO_FIRST = [pytest.param(name, marks=() if name in ("VEI", "EVE") else SOME) for name in NAMES]
+"""Two types of covariance update in the default suite, because a family costs several compilations."""
 READ_OUT = jax.jit(read_out, static_argnums=0)
 
 
@@ -110,7 +107,7 @@ def test_inner_iterations_never_fall(rng, name):
     assert values[-1] - values[1] > 0.0
 
 
-@pytest.mark.parametrize("name", FEW_FIRST)
+@pytest.mark.parametrize("name", TWO_FIRST)
 def test_objective_never_falls_in_any_family(rng, name):
     x = np.concatenate([rng.normal(size=(60, 3)), rng.normal(size=(60, 3)) * [0.4, 2.0, 1.0] + 1.5])
     for prior in (None, "default"):
@@ -244,7 +241,7 @@ def test_unknown_families_are_refused(rng):
         bg.fit_em(rng.normal(size=(50, 2)), 2, covariance_type="V")
 
 
-@pytest.mark.parametrize("name", FEW_FIRST)
+@pytest.mark.parametrize("name", TWO_FIRST)
 def test_a_collapse_is_an_error_or_a_flag_in_every_family(rng, name):
     """Ten copies of one row beside a cluster: the likelihood is unbounded if volumes or shapes vary by component."""
     x = np.concatenate([rng.normal(size=(40, 2)), np.full((10, 2), 8.0)])
@@ -260,7 +257,7 @@ def test_a_collapse_is_an_error_or_a_flag_in_every_family(rng, name):
     assert np.isfinite(bounded.objective)
 
 
-@pytest.mark.parametrize("name", ["EEI", "VVI", "EEE"])
+@pytest.mark.parametrize("name", ["EEI", pytest.param("VVI", marks=SOME), pytest.param("EEE", marks=SOME)])
 def test_single_precision_makes_no_noise(rng, name):
     """Warnings are errors here: JAX warns where a 64-bit integer is asked for in single precision."""
     x = np.concatenate([rng.normal(size=(60, 2)), rng.normal(size=(60, 2)) + 4]).astype(np.float32)

@@ -1,7 +1,7 @@
 """NUTS on the marginal posterior: the sampler of NumPyro, with the gradient from one pass over the data.
 
-θ moves in the unconstrained coordinates of `bayesgmm.engines.coordinates`. NumPyro is imported when a program is traced;
-programs that are read from disk do not need it.
+θ moves in the unconstrained coordinates of `bayesgmm.engines.coordinates`. NumPyro is imported when a program is traced.
+A program that is read from disk does not need it.
 """
 
 from functools import partial

@@ -318,6 +318,7 @@ def test_mass_matrix_starts_from_ems_information(rng, family):
     assert draws.num_divergences == 0
 
 
+@pytest.mark.slow
 def test_the_routes_with_explicit_labels_take_independent_priors():
     """`likelihood="labels"` and `"enumerated"` move θ under the prior as users write it."""
     prior = bg.Prior(bg.Dirichlet(2.0), bg.NormalTimesInverseWishart(0.0, 4.0, 5.0, 1.0))

@@ -1,6 +1,6 @@
 """NUTS on the marginal posterior: the sampler of NumPyro, with the gradient from one pass over the data.
 
-θ moves in the unconstrained coordinates of `bayesgmm.engines.coordinates`. NumPyro is imported when a program is traced.
+θ moves in the unconstrained coordinates of `bayesgmm.engines.coordinates`. NumPyro is imported to trace a program.
 A program that is read from disk does not need it.
 """
 

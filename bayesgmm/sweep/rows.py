@@ -20,6 +20,8 @@ VIEW_BYTES = 2**26
 """Data larger than this are read in place if possible, and not copied into blocks."""
 FEWEST = 32
 """The smallest size class, in rows."""
+EXACT = 8
+"""Up to this count, every count is its own size class. So the loop over few blocks has a length known when compiled."""
 FINE = 16
 """Size classes per octave for data that are read in place: the rows beyond the class, at most 1 in 16, are copied."""
 
@@ -52,7 +54,7 @@ class Blocks(NamedTuple):
     @property
     def num_blocks(self) -> int | Array:
         """Number of blocks that hold rows; a Python integer if it is known from the shape."""
-        return 1 if self.x.shape[0] == 1 else -(-self.num_rows // self.x.shape[2])
+        return self.x.shape[0] if self.x.shape[0] <= EXACT else -(-self.num_rows // self.x.shape[2])
 
     @property
     def capacity(self) -> int:
@@ -108,7 +110,7 @@ class View(NamedTuple):
     @property
     def num_blocks(self) -> Array:
         """Number of blocks: those in ``flat``, then those in ``rest``."""
-        return jnp.asarray(self.rest.num_blocks) + self.whole
+        return -(-self.rest.num_rows // self.width) + self.whole
 
     @property
     def capacity(self) -> int:

@@ -49,6 +49,7 @@ def test_size_classes_are_few_and_close():
     assert (padded >= sizes).all()
     assert (padded <= np.maximum(1.25 * sizes, 4)).all()
     assert len({padded_size(n, FEWEST) for n in range(1, 4097)}) == 29
+    assert [padded_size(n) for n in range(1, rows.EXACT + 1)] == list(range(1, rows.EXACT + 1))
     assert padded_size(3, 8) == 8
     assert padded_size(9, 9) == 10
 

@@ -23,15 +23,18 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.data.table import Table
 from bayesgmm.model.types import Frame, Params
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.priors.dirichlet import Dirichlet
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
 from bayesgmm.results.simulate import predictive, sample_prior
 from bayesgmm.runtime.arguments import split_key
 from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.programs import Program
 from bayesgmm.sweep.per_row import log_densities
 
 if TYPE_CHECKING:
@@ -107,10 +110,17 @@ def posterior_tree(
 def _log_prior(params: Params, prior: Belief, total: np.ndarray) -> dict[str, np.ndarray]:
     """``log p(θ)`` split into its two independent factors, weights and components."""
     with scope("float64"):
-        belief = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), prior.weights)
-        logs = jnp.log(jnp.asarray(params.weights).reshape(-1, params.weights.shape[-1]))
-        weights = np.asarray(jax.vmap(belief.log_kernel)(logs) + belief.log_normaliser()).reshape(total.shape)
+        concentration = jax.tree.map(lambda leaf: np.asarray(leaf, float), prior.weights)
+        flat = np.asarray(params.weights, float).reshape(-1, params.weights.shape[-1])
+        weights = np.asarray(_WEIGHTS(flat, concentration)).reshape(total.shape)
     return {"weights": weights, "components": total - weights}
+
+
+def _log_density_of_weights(weights: Float[Array, "S K"], prior: Dirichlet) -> Float[Array, "S"]:
+    return jax.vmap(prior.log_kernel)(jnp.log(weights)) + prior.log_normaliser()
+
+
+_WEIGHTS = Program(_log_density_of_weights)
 
 
 def fit_tree(params: Params, table: Table, frame: Frame, objective: float, attrs: dict[str, Any]) -> "xr.DataTree":

@@ -1,7 +1,6 @@
 """Draws from a prior, and data sets simulated from draws of θ."""
 
 import jax
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax import lax
@@ -33,7 +32,7 @@ def predictive(key: PRNGKeyArray, params: Params, num_rows: int) -> np.ndarray:
 def sample_prior(key: PRNGKeyArray, prior: Belief, num: int) -> Params:
     """Draws from a prior in full shape, with leading axes (1, num)."""
     with scope("float64"):
-        belief = jax.tree.map(jnp.asarray, prior)
+        belief = jax.tree.map(np.asarray, prior)
         draws = _sample_belief(key_array(key, num), belief)
         return jax.tree.map(lambda leaf: np.asarray(leaf)[None], draws)
 

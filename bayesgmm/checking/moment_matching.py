@@ -156,7 +156,7 @@ def _half_transformed(cloud: Cloud, moved: np.ndarray, move: tuple[np.ndarray, .
 def _densities(cloud: Cloud, positions: np.ndarray, row: int) -> tuple[np.ndarray, np.ndarray]:
     """Log posterior density and log density of one row at each position, both standardised and up to a constant."""
     problem = cloud.problem
-    together = TOGETHER // (problem.table.num_rows * problem.num_components)
+    together = TOGETHER // (problem.rows.capacity * problem.num_components)
     with scope("float64"):
         x = problem.frame.rows(problem.table.values[row : row + 1])
         found = _DENSITIES(

@@ -67,10 +67,22 @@ def _split(key: PRNGKeyArray, num: int) -> tuple[PRNGKeyArray, ...]:
     return tuple(jr.split(key, num))
 
 
-_KEY = Program(jr.key)
+def _key(seed: Any) -> PRNGKeyArray:
+    return jr.key(seed)
+
+
+def _keys(key: PRNGKeyArray, num: int) -> Key[Array, "num"]:
+    return jr.split(key, num)
+
+
+def _fold(key: PRNGKeyArray, number: Any) -> PRNGKeyArray:
+    return jr.fold_in(key, number)
+
+
+_KEY = Program(_key)
 _SPLIT = Program(_split, static=("num",))
-_KEYS = Program(jr.split, static=("num",))
-_FOLD = Program(jr.fold_in)
+_KEYS = Program(_keys, static=("num",))
+_FOLD = Program(_fold)
 
 
 def split_seed(seed: Any) -> Keys:

@@ -15,6 +15,7 @@ import pickle
 import platform
 import re
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,19 @@ from jax.experimental import serialize_executable
 
 KNOWN = ("bayesgmm", "builtins", "jax", "numpy", "numpyro")
 """Packages whose version or source is part of every key."""
-NO_EFFECT = ("cache", "log", "debug_leaked", "traceback", "profil", "transfer_guard")
-"""Words in the names of JAX's settings that do not change a program."""
+LIBRARIES = ("jax", "jaxlib", "numpy", "numpyro", "funsor", "opt_einsum")
+"""What a program may be traced through or compiled by."""
+NO_EFFECT = ("_cache", "jax_log", "debug_leaked", "traceback", "jax_pgle", "transfer_guard", "jax_explain")
+"""Parts of the names of JAX's settings that do not change a program."""
 
 
 FOREIGN_CALL = re.compile(r'custom_call @"?([\w.]+)')
 """Calls of functions outside the program. Whether they are ready in a new process is known of LAPACK only."""
 LAPACK = "lapack_"
+
+
+STARTED = time.time()
+"""When this process imported the package: later changes of the source are not what it runs."""
 
 
 class NoKey(Exception):
@@ -44,9 +51,9 @@ def program_key(function: Callable, shapes: tuple, structure: Any, static: dict[
     try:
         parts = [_written(function), *map(repr, shapes), *_nodes(structure)]
         parts += [f"{name}={_written(value)}" for name, value in sorted(static.items())]
-    except NoKey:
+        return "\n".join([*parts, *_settings(), *_machine(), _validation(), _source()]).encode()
+    except (NoKey, OSError, importlib.metadata.PackageNotFoundError):
         return None
-    return "\n".join([*parts, *_settings(), *_machine(), _source()]).encode()
 
 
 def _written(value: Any) -> str:
@@ -58,9 +65,17 @@ def _written(value: Any) -> str:
     if isinstance(value, jax.tree_util.PyTreeDef):
         return f"[{' '.join(_nodes(value))}]"
     name, module = getattr(value, "__qualname__", "<"), getattr(value, "__module__", None) or ""
-    if "<" in name or module.split(".")[0] not in KNOWN:
+    if module.split(".")[0] not in KNOWN or not _is(value, module, name):
         raise NoKey
     return f"{module}.{name}"
+
+
+def _is(value: Any, module: str, name: str) -> bool:
+    """Whether a name leads to this very object: a wrapper or a bound method may only bear it."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found is value or getattr(found, "_function", None) is value  # as the function of a `Program`
 
 
 def _nodes(structure: Any) -> list[str]:
@@ -82,15 +97,32 @@ def _settings() -> list[str]:
     return [f"{name}={getattr(jax.config, name, value)!r}" for name, value in told] + [os.environ.get("XLA_FLAGS", "")]
 
 
-@functools.cache
+def the_device() -> Any:
+    """The device on which programs run: the default of the session, or the first."""
+    chosen = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
+    if chosen is None:
+        return jax.local_devices()[0]
+    return jax.local_devices(backend=chosen)[0] if isinstance(chosen, str) else chosen
+
+
 def _machine() -> tuple[str, ...]:
     """The machine, and the versions of what compiles."""
-    device = jax.local_devices()[0]
+    return _machine_of(the_device())
+
+
+@functools.cache
+def _machine_of(device: Any) -> tuple[str, ...]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "jaxlib", "numpy", "numpyro")]
-    client = f"{device.client.platform} {device.client.platform_version} {len(jax.devices())}"
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES]
+    client = f"{device.client.platform} {device.client.platform_version} {len(jax.devices())} {device.id}"
     here = f"{platform.system()} {platform.machine()} {_processor()} {cores}"
     return (*versions, sys.version, client, device.device_kind, here)
+
+
+def _validation() -> str:
+    """NumPyro's validation, which adds checks to densities; without NumPyro, what it will be when it is imported."""
+    distribution = getattr(sys.modules.get("numpyro.distributions"), "Distribution", None)
+    return f"validation {getattr(distribution, '_validate_args', __debug__)}"
 
 
 def _processor() -> str:
@@ -107,7 +139,13 @@ def _processor() -> str:
 def _source() -> str:
     """A digest of the source of this package."""
     root, digest = Path(__file__).parents[1], hashlib.blake2b(digest_size=20)
-    for path in sorted(root.rglob("*.py")):
+    paths = sorted(root.rglob("*.py"))
+    if not paths:  # the source is not there to be told from another
+        raise NoKey
+    # A process that began before an upgrade runs the old source. Its programs must not pass for those of the new one.
+    if max(path.stat().st_mtime for path in paths) > STARTED:
+        raise NoKey
+    for path in paths:
         content = path.read_bytes()
         digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
     return digest.hexdigest()
@@ -131,25 +169,30 @@ def from_bytes(content: bytes) -> jax.stages.Compiled | None:
         if calls_lapack:
             # JAX looks up LAPACK's functions when it lowers a call; a program that is loaded would call address 0.
             jaxlib.lapack.prepare_lapack_call("potrf", np.float64)
-        device = jax.local_devices()[0]
-        reader = _Unpickler(io.BytesIO(serialised), device.client, (device,))
+        device = the_device()
+        reader = _unpickler()(io.BytesIO(serialised), device.client, (device,))
         unloaded, args_flat, no_kwargs = reader.load()
         return jax.stages.Compiled(unloaded.load(), [], in_tree.unflatten(args_flat), out_tree, no_kwargs=no_kwargs)
     except Exception:  # a program that cannot be loaded is compiled
         return None
 
 
-class _Unpickler(serialize_executable._JaxPjrtUnpickler):
-    """As in JAX, except that JAX's single objects stay single.
+@functools.cache
+def _unpickler() -> type:
+    """The unpickler of JAX, except that JAX's single objects stay single.
 
     JAX 0.12 pickles its one ``AutoLayout`` as an object of its own. Arrays with such a layout count as another type, so
-    that everything that takes them is compiled again.
+    that everything that takes them is compiled again. These classes are private to JAX: a version without them loads
+    nothing, and compiles.
     """
 
-    def find_class(self, module: str, name: str) -> Any:
-        found = super().find_class(module, name)
-        if name != "AutoLayoutSingleton":
-            return found
-        from jax._src.layout import AutoLayout
+    class Unpickler(serialize_executable._JaxPjrtUnpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            found = super().find_class(module, name)
+            if name != "AutoLayoutSingleton":
+                return found
+            from jax._src.layout import AutoLayout
 
-        return type(name, (), {"__new__": lambda cls: AutoLayout})
+            return type(name, (), {"__new__": lambda cls: AutoLayout})
+
+    return Unpickler

@@ -34,7 +34,9 @@ MAGIC = b"bayesgmm program 1\n"
 DIGEST = 32
 
 _told: set[str] = set()
-"""Folders for which a warning was given in this process."""
+"""Folders that this process does not use, after a warning."""
+_not_written: set[str] = set()
+"""Folders that this process only reads, after a warning."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,9 @@ def clear_cache() -> CacheInfo:
         If a file cannot be removed.
     """
     before, folder = cache_info(), _folder()
-    for path, _ in _files(folder) if folder else ():
-        path.unlink(missing_ok=True)
+    for path, found in _files(folder) if folder else ():
+        if path.suffix == ".program" or time.time() - found.st_mtime > ABANDONED:  # others may be being written
+            path.unlink(missing_ok=True)
     return before
 
 
@@ -99,18 +102,19 @@ def read_program(key: bytes) -> bytes | None:
     except OSError:
         return None
     head, payload = content[: len(MAGIC) + DIGEST], content[len(MAGIC) + DIGEST :]
-    with suppress(OSError):
-        if head != MAGIC + _digest(key, payload):
+    whole = head == MAGIC + _digest(key, payload)
+    with suppress(OSError):  # on a disk that is only read, the file stays
+        if whole:
+            os.utime(path)
+        else:
             path.unlink(missing_ok=True)
-            return None
-        os.utime(path)
-    return payload
+    return payload if whole else None
 
 
 def write_program(key: bytes, payload: bytes) -> None:
     """Keep a program under this key."""
     folder = _usable_folder()
-    if folder is None:
+    if folder is None or str(folder) in _not_written:
         return
     path = _path(folder, key)
     part = path.with_name(f"{path.stem}-{secrets.token_hex(8)}.part")
@@ -123,7 +127,8 @@ def write_program(key: bytes, payload: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-        _tell(folder, f"A compiled program could not be saved there ({error.strerror or error}).")
+        _not_written.add(str(folder))  # what is there can still be read
+        _warn(folder, f"A compiled program could not be saved there ({error.strerror or error}).")
         return
     _make_room(folder)
 
@@ -134,7 +139,8 @@ def _folder() -> Path | None:
     if chosen.strip().lower() in OFF:
         return None
     # A folder of our own inside the user's: it can be made private without changing the other.
-    parent = Path(chosen).expanduser() if chosen.strip() else platformdirs.user_cache_path("bayesgmm", appauthor=False)
+    own = Path(os.path.expanduser(chosen.strip()))
+    parent = own if chosen.strip() else platformdirs.user_cache_path("bayesgmm", appauthor=False)
     return parent / "programs"
 
 
@@ -174,11 +180,15 @@ def _tell(folder: Path, why: str) -> None:
     """Warn once for each folder, and do not use it again in this process."""
     if str(folder) not in _told:
         _told.add(str(folder))
-        warnings.warn(
-            f"Compiled programs are not kept in {folder}. {why} Results are the same, but every new process compiles "
-            f"again. Set {VARIABLE} to a folder of yours, or to 'off'.",
-            CacheWarning, stacklevel=2,
-        )  # fmt: skip
+        _warn(folder, why)
+
+
+def _warn(folder: Path, why: str) -> None:
+    warnings.warn(
+        f"Compiled programs are not kept in {folder}. {why} Results are the same, but every new process compiles "
+        f"again. Set {VARIABLE} to a folder of yours, or to 'off'.",
+        CacheWarning, stacklevel=3,
+    )  # fmt: skip
 
 
 def _path(folder: Path, key: bytes) -> Path:

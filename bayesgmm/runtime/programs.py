@@ -55,10 +55,13 @@ def shape_of(leaf: Any) -> tuple:
 
 def _context() -> tuple:
     """Settings of JAX, in this thread, that change a program and that a session may change."""
-    names = "jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl", "jax_debug_nans"
-    return tuple(getattr(jax.config, name) for name in names)
+    return tuple(getattr(jax.config, name) for name in CHANGED_IN_A_SESSION)
 
 
+CHANGED_IN_A_SESSION = (
+    "jax_enable_x64", "jax_default_device", "jax_default_matmul_precision", "jax_default_prng_impl",
+    "jax_threefry_partitionable", "jax_numpy_dtype_promotion", "jax_debug_nans", "jax_debug_infs",
+)  # fmt: skip
 _ahead: set[Hashable] = set()
 
 
@@ -70,7 +73,7 @@ def compile_ahead(name: str, arguments: Any, work: Callable[[], None]) -> None:
     """
     leaves, structure = jax.tree.flatten(arguments)
     what = (name, tuple(shape_of(leaf) for leaf in leaves), structure, *_context())
-    if what in _ahead:
+    if what in _ahead or jax.config.jax_default_device is not None:  # pyright: ignore[reportAttributeAccessIssue]
         return
     _ahead.add(what)
     dtype = "float64" if jax.config.jax_enable_x64 else "float32"  # pyright: ignore[reportAttributeAccessIssue]
@@ -79,7 +82,8 @@ def compile_ahead(name: str, arguments: Any, work: Callable[[], None]) -> None:
         with suppress(Exception), scope(dtype):  # JAX scopes are local to a thread
             work()
 
-    Thread(target=run, name=f"bayesgmm {name}").start()
+    with suppress(RuntimeError):  # no more threads: the caller compiles
+        Thread(target=run, name=f"bayesgmm {name}").start()
 
 
 class Program:

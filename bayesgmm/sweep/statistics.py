@@ -109,7 +109,7 @@ def _by_residuals(key: PRNGKeyArray, scorer: Scorer, rows: Rows, *, assign: Assi
         x = rows.block(index)
         y = scorer.residuals(x[1:])
         z, value = assign(jr.fold_in(key, index), scorer.scores(y))
-        z = z * x[0]
+        z = jnp.where(x[0] > 0, z * x[0], 0.0)  # not a product only: scores of padding may overflow
         weighted = z[:, None, :] * y
         second = jnp.einsum("kdn,ken->kde", weighted, y, precision=lax.Precision.HIGHEST)
         # Use where, not a product: the objective of a padded row may be -inf.

@@ -1,5 +1,6 @@
 """Compiled programs in memory and on disk: what is read from disk, what is refused, and what happens without a disk."""
 
+import functools
 import os
 import pickle
 import stat
@@ -8,7 +9,7 @@ import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -32,12 +33,15 @@ def folder(tmp_path, monkeypatch):
     """An empty folder for programs, which no warning has named yet."""
     monkeypatch.setenv("BAYESGMM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(program_folder, "_told", set())
+    monkeypatch.setattr(program_folder, "_not_written", set())
     return tmp_path / "cache" / "programs"
 
 
 def known(function):
     """A program like those of the package: the key names the package, whose source is known."""
-    function.__module__, function.__qualname__ = "bayesgmm.tests", function.__name__
+    module = sys.modules.setdefault("bayesgmm.of_tests", ModuleType("bayesgmm.of_tests"))
+    function.__module__, function.__qualname__ = module.__name__, function.__name__
+    setattr(module, function.__name__, function)
     return Program(function, static=("power",))
 
 
@@ -116,7 +120,8 @@ def test_functions_priors_and_guides_of_others_are_not_kept(folder):
         return None
 
     plain = jax.tree.structure((1, {"a": 2}))
-    for function, static in ((guide, {}), (lambda x: x, {}), (known(double)._function, {"guide": guide})):
+    bearer = functools.wraps(known(double)._function)(lambda x, power=1: x)  # bears the name of another
+    for function, static in ((bearer, {}), (guide, {}), (lambda x: x, {}), (known(double)._function, {"guide": guide})):
         assert executables.program_key(function, (), plain, static) is None
     own = jax.tree.structure(SimpleTree(1))
     assert executables.program_key(known(double)._function, (), own, {}) is None
@@ -205,6 +210,57 @@ def test_a_file_that_others_may_write_is_not_read(folder):
     target.chmod(0o600)
     path.symlink_to(target)
     assert read_program(b"key") is None
+
+
+def test_a_damaged_file_that_cannot_be_removed_is_not_read(folder, monkeypatch):
+    write_program(b"key", b"content")
+    path = program_folder._path(folder, b"key")
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(30, "Read-only file system")
+
+    monkeypatch.setattr(program_folder.Path, "unlink", refuse)
+    assert read_program(b"key") is None
+
+
+def test_a_disk_that_cannot_be_written_is_still_read(folder, monkeypatch):
+    x = np.arange(16.0)
+    loaded_and_compiled(x)
+    original = os.open
+
+    def read_only(path, flags, *args):
+        if flags & os.O_WRONLY:
+            raise OSError(30, "Read-only file system")
+        return original(path, flags, *args)
+
+    monkeypatch.setattr(os, "open", read_only)
+    with pytest.warns(CacheWarning, match="Read-only"):
+        assert loaded_and_compiled(x[1:])[1] == (0, 1)
+    assert loaded_and_compiled(x)[1] == (1, 0)
+
+
+def test_a_process_that_began_before_a_change_keeps_nothing(folder, monkeypatch):
+    """It runs the old source; under the key of the new one its programs would be loaded by others."""
+    executables._source.cache_clear()
+    monkeypatch.setattr(executables, "STARTED", 0.0)
+    assert [loaded_and_compiled(np.arange(17.0))[1] for _ in range(2)] == [(0, 1)] * 2
+    assert not folder.exists()
+
+
+def test_the_default_device_is_obeyed(folder, clean_environment):
+    script = (
+        "import jax, bayesgmm as bg\n"
+        "from bayesgmm.runtime.arguments import _FOLD, as_key, derived_key\n"
+        "one, two = jax.devices()\n"
+        "here = derived_key(as_key(0), 1)\n"
+        "with jax.default_device(two):\n"
+        "    there = derived_key(as_key(0), 1)\n"
+        "print(here.devices() == {one}, there.devices() == {two}, _FOLD.num_loads)\n"
+    )
+    environment = {**clean_environment, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    told = [run(script, environment, folder.parent).split() for _ in range(2)]
+    assert told == [["True", "True", "0"], ["True", "True", "2"]]
 
 
 def compiled_twice():

@@ -79,6 +79,13 @@ def test_em_and_gibbs_compile_once_for_several_blocks():
         compiles_nothing(engine, (4097, 8000))
 
 
+@pytest.mark.parametrize("num", [17_000, 19_999])
+def test_few_rows_beyond_a_block_of_many_are_all_used_for_the_search(num):
+    """Their size class has more rows than a subsample. Drawing it from fewer rows failed."""
+    fit = bg.fit_em(two_groups(num), 2, n_init=2, progress_bar=False)
+    assert fit.converged
+
+
 def after_a_fit(x):
     """Everything that reads the rows after a fit."""
     fit, posterior = bg.fit_em(x, 2, n_init=4), bg.sample_gibbs(x, 2, **CHAINS)

@@ -131,9 +131,8 @@ def fit_em(
         check_has_mode(problem.prior)
         key_start, key_ascent = split_key(as_key(seed))
         given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
-        made = isinstance(init, str) and labels_init is None and all(part is None for part in given.values())
-        if made and init != "hierarchical" and n_init > 1 and accelerate and algorithm == "em" and tol > 0:
-            prepare_search(n_init, problem, max_iter)
+        if accelerate and algorithm == "em" and labels_init is None and all(part is None for part in given.values()):
+            prepare_search(init, n_init, problem, tol, max_iter)
         starts = _starts(key_start, problem, n_init, init, labels_init, given)
         quick = accelerate and algorithm == "em"
         tol_used = 0.0 if algorithm == "sem" else tol

@@ -1,6 +1,7 @@
 """Multi-start: a few iterations from many starts, then full runs from the best (Biernacki, Celeux & Govaert 2003)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,8 +43,8 @@ def carried_on(num_starts: int) -> int:
     return min(max(4, num_starts // 4), LANES, num_starts)
 
 
-def prepare_search(num_starts: int, problem: Problem, max_iter: int) -> None:
-    """Compile in another thread what `search` will run, if the data are small."""
+def prepare_search(init: Any, num_starts: int, problem: Problem, tol: float, max_iter: int) -> None:
+    """Compile in another thread what `search` will run, if these arguments lead to it and the data are small."""
 
     def work() -> None:
         num = -(-num_starts // LANES) * LANES
@@ -52,7 +53,8 @@ def prepare_search(num_starts: int, problem: Problem, max_iter: int) -> None:
         limits = (np.asarray(0.0, problem.dtype), *(np.asarray(0),) * 4)
         _SHORT_AND_LONG.prepare(as_key(0), ascents, problem.standard_prior, problem.rows, *limits)
 
-    if problem.rows.capacity <= BATCHED_ROWS:
+    searched = isinstance(init, str) and init in ("auto", "k-means++", "random") and num_starts > 1 and tol > 0
+    if searched and problem.rows.capacity <= BATCHED_ROWS:
         compile_ahead(f"search {num_starts} {max_iter}", (problem.standard_prior, problem.rows), work)
 
 
@@ -176,6 +178,8 @@ def _highest(values: Float[Array, "S"]) -> Int[Array, "L"]:
 
 
 def subsample(key: PRNGKeyArray, values: np.ndarray) -> np.ndarray:
-    """A random subsample of `BATCHED_ROWS` rows."""
+    """A random subsample of `BATCHED_ROWS` rows; all rows if there are no more."""
+    if len(values) <= BATCHED_ROWS:
+        return values
     chosen = host_generator(key).choice(len(values), BATCHED_ROWS, replace=False)
     return values[np.sort(chosen)]

@@ -73,11 +73,11 @@ def run_sampler(
         find_engine(sampler.name).check(problem.prior, problem.family, problem.table.dim)
         check_sampled(problem.model, num_chains, num_samples)
         check_reference(reference, problem.model)
-        prepare_reference(problem, reference)
         keys = split_seed(seed)
         folder = None
         if checkpoint is not None:
             folder = Checkpoint(checkpoint, _run_identity(sampler, problem, num_warmup, num_chains, seed, init))
+        prepare_reference(problem, reference)
         starts = chain_starts(keys.start, problem, num_chains, init)
         state = sampler.start(key_array(keys.run, num_chains), starts, problem)
         run = run_chains(

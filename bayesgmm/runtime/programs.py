@@ -55,7 +55,7 @@ def shape_of(leaf: Any) -> tuple:
 
 def _context() -> tuple:
     """Settings of JAX, in this thread, that change a program and that a session may change."""
-    return tuple(getattr(jax.config, name) for name in CHANGED_IN_A_SESSION)
+    return tuple(getattr(jax.config, name, None) for name in CHANGED_IN_A_SESSION)
 
 
 CHANGED_IN_A_SESSION = (

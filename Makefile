@@ -13,7 +13,7 @@ test: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 --dist load -m slow
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

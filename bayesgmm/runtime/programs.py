@@ -53,6 +53,12 @@ def shape_of(leaf: Any) -> tuple:
     return kind.shape, str(kind.dtype), bool(kind.weak_type)  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def shapes_of(arguments: Any) -> tuple[tuple, Any]:
+    """What a program depends on of its arguments: `shape_of` each array, and the structure that holds them."""
+    leaves, structure = jax.tree.flatten(arguments)
+    return tuple(shape_of(leaf) for leaf in leaves), structure
+
+
 def _context() -> tuple:
     """Settings of JAX, in this thread, that change a program and that a session may change."""
     return tuple(getattr(jax.config, name, None) for name in CHANGED_IN_A_SESSION)
@@ -71,8 +77,7 @@ def compile_ahead(name: str, arguments: Any, work: Callable[[], None]) -> None:
     Meanwhile the caller goes on to what comes before. If `work` fails, so will the call that needs the program, and
     says why.
     """
-    leaves, structure = jax.tree.flatten(arguments)
-    what = (name, tuple(shape_of(leaf) for leaf in leaves), structure, *_context())
+    what = (name, *shapes_of(arguments), *_context())
     if what in _ahead or jax.config.jax_default_device is not None:  # pyright: ignore[reportAttributeAccessIssue]
         return
     _ahead.add(what)
@@ -119,25 +124,24 @@ class Program:
 
     def known(self, *args, **static) -> bool:
         """Whether the program need not be compiled: it is in memory or on disk."""
-        leaves, structure = jax.tree.flatten(args)
-        shapes = tuple(shape_of(leaf) for leaf in leaves)
-        if (self, shapes, structure, tuple(sorted(static.items())), *_context()) in self._kept:
+        if self._key(args, static) in self._kept:
             return True
-        key = program_key(self._function, shapes, structure, static)
+        key = program_key(self._function, *shapes_of(args), static)
         return key is not None and has_program(key)
 
+    def _key(self, args: tuple, static: dict[str, Any]) -> tuple:
+        """The key of a program in memory."""
+        return (self, *shapes_of(args), tuple(sorted(static.items())), *_context())
+
     def _find(self, args: tuple, static: dict[str, Any]) -> Callable:
-        leaves, structure = jax.tree.flatten(args)
-        shapes = tuple(shape_of(leaf) for leaf in leaves)
-        key = (self, shapes, structure, tuple(sorted(static.items())), *_context())
+        key = self._key(args, static)
         program = self._kept.get(key)
         if program is None:
             start = time.perf_counter()
             with self._compiling:  # otherwise two threads would compile the same program
                 program = self._kept.get(key)
                 if program is None:
-                    disk_key = program_key(self._function, shapes, structure, static)
-                    program = self._load_or_compile(args, static, disk_key)
+                    program = self._load_or_compile(args, static, program_key(self._function, *shapes_of(args), static))
                     self._kept[key] = program
             for watch in _WATCHES.get():
                 watch.compile_seconds += time.perf_counter() - start

@@ -180,8 +180,8 @@ def _width(table: Table, size: int) -> int:
 
 
 def _flat(params: Params, axes: int) -> Params:
-    """Draws with `axes` leading axes → draws with one leading axis."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[axes:]), params)
+    """Draws with `axes` leading axes → draws with one leading axis, moved to the device once for all blocks."""
+    return jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[axes:]), params))
 
 
 def log_density_of_rows(theta: Params, x: Float[Array, "D n"]) -> Float[Array, "n"]:

@@ -1,10 +1,13 @@
-"""Divisions of the rows, as starting values: model-based agglomeration, k-means++, random."""
+"""Divisions of the rows, as starting values: agglomeration, cuts at gaps, k-means++, random."""
 
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from bayesgmm.engines.agglomeration import Agglomeration, scaled_components
+from bayesgmm.engines.cuts import cut_in_order
 from bayesgmm.errors import DataError
 from bayesgmm.model.types import Stats
 from bayesgmm.problem import Problem
@@ -15,11 +18,16 @@ SUBSAMPLE = 5_000
 
 
 AGGLOMERATED = 1_500
-"""Maximum number of rows for agglomeration by the Ward criterion: the work grows with their square."""
+"""Maximum number of rows for agglomeration: the work grows with their square."""
 
 
-AGGLOMERATED_FREELY = 400
-"""Maximum number of rows for agglomeration by the criterion of free covariances: the work grows with their cube."""
+class Division(NamedTuple):
+    """Shares of the rows in the components, and where θ gets its scale from."""
+
+    shares: np.ndarray
+    """(K, N); each column sums to 1, or to 0 for a row that was left out."""
+    local: bool
+    """Whether each class has its own scale; otherwise all have the scale of the data."""
 
 
 class Divisions:
@@ -31,125 +39,92 @@ class Divisions:
         if len(values) > SUBSAMPLE:
             values = values[np.sort(self.rng.choice(len(values), SUBSAMPLE, replace=False))]
         self.x = problem.frame.rows(values)
-        covariance = np.cov(self.x.T, bias=True).reshape(self.x.shape[1], -1)
-        self.white = self.x @ np.linalg.inv(np.linalg.cholesky(covariance)).T
         self.num_distinct = len(np.unique(self.x, axis=0))
         self.chosen = np.arange(len(self.x))
         if len(self.x) > AGGLOMERATED:
             self.chosen = np.sort(self.rng.choice(len(self.x), AGGLOMERATED, replace=False))
 
     @cached_property
+    def covariance(self) -> np.ndarray:
+        """Covariance (D, D) of the rows."""
+        return np.cov(self.x.T, bias=True).reshape(self.x.shape[1], -1)
+
+    @cached_property
+    def white(self) -> np.ndarray:
+        """Whitened rows, so that an elongated cloud of data does not dominate; without directions of no variance."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        kept = values > values[-1] * len(values) * np.finfo(float).eps
+        return self.x @ vectors[:, kept] / np.sqrt(values[kept])
+
+    @cached_property
     def trees(self) -> list[np.ndarray]:
-        """Agglomerations in whitened and in standardised coordinates, as SciPy linkage matrices."""
+        """Agglomerations by the Ward criterion in whitened and in standardised coordinates: SciPy linkage matrices."""
         from scipy.cluster.hierarchy import ward
 
         return [ward(x[self.chosen]) for x in (self.white, self.x)] if len(self.chosen) > 1 else []
 
     @cached_property
-    def merges(self) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers, and the pairs that the criterion of free covariances merges, in order."""
-        few = self.chosen
-        if len(few) > AGGLOMERATED_FREELY:
-            few = np.sort(self.rng.choice(few, AGGLOMERATED_FREELY, replace=False))
-        return few, _agglomerate(self.white[few])
+    def agglomeration(self) -> Agglomeration:
+        """Agglomeration by the criterion of free covariances."""
+        return Agglomeration(scaled_components(self.x[self.chosen]))
 
-    def stats(self, num_components: int, num_starts: int, init: str = "auto") -> Stats:
-        """Statistics of each division, on a leading axis; see `make_starts`."""
+    def stats(self, num_components: int, num_starts: int, init: str = "auto") -> tuple[Stats, np.ndarray]:
+        """Statistics of each division, and whether its scale is local, on a leading axis; see `make_starts`."""
         if self.num_distinct < num_components:
             raise DataError(
                 f"There are only {self.num_distinct} distinct rows for {num_components} components. "
                 "Use fewer components."
             )
-        found: list[np.ndarray] = []
+        found: list[Division] = []
         if init in ("auto", "hierarchical"):
-            found += [self._cut(tree, num_components) for tree in self.trees] + [
-                self._free_covariance_division(num_components)
-            ]
+            found += self._hierarchical(num_components)
         if init == "random":
-            found += [self.rng.dirichlet(np.ones(num_components), len(self.x)).T for _ in range(num_starts)]
+            shares = (self.rng.dirichlet(np.ones(num_components), len(self.x)).T for _ in range(num_starts))
+            found += [Division(one, local=False) for one in shares]
         count = num_starts - len(found)
         if init in ("auto", "k-means++") and count > 0:
-            greedy = np.arange(count) % 2 == 0 if init == "auto" else np.ones(count, bool)
+            turns = np.arange(count)
+            greedy = turns % 2 == 0 if init == "auto" else np.ones(count, bool)
             labels = _nearest_of_drawn(self.rng, self.white, num_components, greedy)
-            found += [one_hot(one, num_components) for one in labels]
-        wanted = len(found) if init == "hierarchical" else num_starts
-        return division_stats(self.x, np.stack(found[:wanted]))
+            local = turns // 2 % 2 == 1 if init == "auto" else np.ones(count, bool)
+            found += [Division(one_hot(one, num_components), bool(own)) for one, own in zip(labels, local, strict=True)]
+        chosen = found if init == "hierarchical" else found[:num_starts]
+        return division_stats(self.x, np.stack([one.shares for one in chosen])), np.array([one.local for one in chosen])
 
-    def _cut(self, tree: np.ndarray, num_components: int) -> np.ndarray:
+    def _hierarchical(self, num_components: int) -> list[Division]:
+        """Divisions by agglomeration and by cuts at gaps; the most promising first."""
+        if not self.trees:
+            return [Division(np.ones((1, 1)), local=False)]
+        free = self._free_covariance_division(num_components)
+        whitened, standardised = (self._tree_division(tree, num_components) for tree in self.trees)
+        gaps = cut_in_order(self.x[self.chosen], num_components)
+        divisions = [Division(free, local=False), Division(free, local=True)]
+        if gaps is not None:
+            divisions.append(Division(self._of_chosen(gaps, num_components), local=True))
+        return [*divisions, Division(whitened, local=False), Division(standardised, local=True)]
+
+    def _of_chosen(self, labels: np.ndarray, num_components: int) -> np.ndarray:
+        shares = np.zeros((num_components, len(self.x)))
+        shares[labels, self.chosen] = 1.0
+        return shares
+
+    def _tree_division(self, tree: np.ndarray, num_components: int) -> np.ndarray:
         from scipy.cluster.hierarchy import fcluster
 
-        division = np.zeros((num_components, len(self.x)))
-        division[fcluster(tree, num_components, criterion="maxclust") - 1, self.chosen] = 1.0
-        return division
+        return self._of_chosen(fcluster(tree, num_components, criterion="maxclust") - 1, num_components)
 
     def _free_covariance_division(self, num_components: int) -> np.ndarray:
-        """The division by the criterion of free covariances; with one feature, into ordered classes of equal size."""
-        if self.x.shape[1] == 1:
-            ranks = np.empty(len(self.x), int)
-            ranks[np.argsort(self.x[:, 0], kind="stable")] = np.arange(len(self.x))
-            return one_hot(ranks * num_components // len(self.x), num_components)
-        rows, pairs = self.merges
-        labels = np.arange(len(rows))
-        for first, second in pairs[: len(rows) - num_components]:
-            labels[labels == second] = first
-        division = np.zeros((num_components, len(self.x)))
-        division[np.unique(labels, return_inverse=True)[1], rows] = 1.0
-        return division
+        """The division by the criterion of free covariances.
 
-
-def _agglomerate(x: np.ndarray) -> np.ndarray:
-    """Pairs (kept, dropped) that least increase ``Σ_k n_k log(|W_k / n_k| + (tr W_k + a) / n_k)``, down to one class.
-
-    W_k is the scatter of class k, and a is the mean variance. The second term (Banfield & Raftery 1993; Fraley 1998,
-    section 2) replaces the determinant, which is 0 for classes of few rows. There are at least two features.
-    """
-    from scipy.spatial.distance import pdist, squareform
-
-    num, dim = x.shape
-    least = np.trace(np.atleast_2d(np.cov(x.T, bias=True))) / dim
-    counts, means, scatters, traces = np.ones(num), x.copy(), np.zeros((num, dim, dim)), np.zeros(num)
-
-    def term(total, trace, scatter):
-        volume, large = np.zeros(len(total)), np.flatnonzero(total > dim)
-        if len(large):
-            volume[large] = np.linalg.det(scatter(large) / total[large, None, None])
-        return total * np.log(np.maximum(volume, 0.0) + (trace + least) / total)
-
-    terms = np.full(num, np.log(least))
-
-    def costs(i, others):
-        shift = means[others] - means[i]
-        total = counts[others] + counts[i]
-        share = counts[others] * counts[i] / total
-        trace = traces[others] + traces[i] + share * np.einsum("nd,nd->n", shift, shift)
-
-        def scatter(some):
-            between = share[some, None, None] * shift[some, :, None] * shift[some, None, :]
-            return scatters[others[some]] + scatters[i] + between
-
-        return term(total, trace, scatter) - terms[others] - terms[i]
-
-    # Two rows span no volume, so at first only their distance counts.
-    table = squareform(2.0 * (np.log((pdist(x, "sqeuclidean") / 2.0 + least) / 2.0) - np.log(least)))
-    table[np.tril_indices(num)] = np.inf
-    pairs = np.empty((num - 1, 2), int)
-    alive = np.ones(num, bool)
-    for turn in range(num - 1):
-        i, j = divmod(int(np.argmin(table)), num)
-        pairs[turn] = i, j
-        total, shift = counts[i] + counts[j], means[j] - means[i]
-        share = counts[i] * counts[j] / total
-        scatters[i] += scatters[j] + share * np.outer(shift, shift)
-        traces[i] += traces[j] + share * (shift @ shift)
-        means[i] += counts[j] / total * shift
-        counts[i], alive[j] = total, False
-        terms[i] = term(counts[i : i + 1], traces[i : i + 1], lambda some, i=i: scatters[i : i + 1])[0]
-        table[j, :] = table[:, j] = np.inf
-        others = np.flatnonzero(alive)
-        others = others[others != i]
-        found = costs(i, others)
-        table[np.minimum(i, others), np.maximum(i, others)] = found
-    return pairs
+        With one feature, or with more components than the agglomeration has groups: classes of equal size, in the order
+        of the leading principal component.
+        """
+        labels = self.agglomeration.labels(num_components) if self.white.shape[1] > 1 else None
+        if labels is None:
+            ranks = np.empty(len(self.chosen), int)
+            ranks[np.argsort(self.white[self.chosen, -1], kind="stable")] = np.arange(len(self.chosen))
+            labels = ranks * num_components // len(self.chosen)
+        return self._of_chosen(labels, num_components)
 
 
 def _nearest_of_drawn(rng: np.random.Generator, x: np.ndarray, num_centers: int, greedy: np.ndarray) -> np.ndarray:

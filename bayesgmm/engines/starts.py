@@ -9,7 +9,6 @@ from bayesgmm.errors import ArgumentError
 from bayesgmm.model.types import Params, Stats
 from bayesgmm.priors.prior import Belief, data_scaled_prior
 from bayesgmm.problem import Model, Problem
-from bayesgmm.runtime.programs import Program
 
 INITS = ("auto", "k-means++", "random", "hierarchical")
 
@@ -17,24 +16,26 @@ INITS = ("auto", "k-means++", "random", "hierarchical")
 def make_starts(key: PRNGKeyArray, problem: Problem, num_starts: int, init: str = "auto") -> Params:
     """Make `num_starts` starts, in standardised coordinates, on a leading axis.
 
-    Each start is a division of the rows (of a subsample, if there are many). The division is made in fully whitened
-    coordinates, so that an elongated cloud of data does not dominate. One M-step under the data-scaled default prior
-    then gives θ, so that no start is singular.
+    Each start is a division of the rows (of a subsample, if there are many), and θ from its classes (`class_params`). The
+    covariances are shrunk either to the scale of the data or to the class's own scale, so that no start is singular. The
+    first is robust; the second sees groups that are small compared with their distances.
 
     - ``"k-means++"``: each row goes to the nearest centre. The centres are drawn as in Arthur & Vassilvitskii (2007),
-      with greedy trials.
+      in fully whitened coordinates, with greedy trials. Each class has its own scale.
     - ``"random"``: each row is divided among the components at random.
-    - ``"hierarchical"``: three starts by model-based agglomeration (Fraley 1998, section 2), whatever `num_starts`. Two
-      use the criterion of equal spherical covariances (Ward), in whitened and in standardised coordinates. The third
-      uses the criterion of free covariances; with one feature, it uses ordered classes of equal size instead.
-    - ``"auto"``: the three agglomerations, then alternately k-means++ and nearest-of-random-rows.
+    - ``"hierarchical"``: five starts, whatever `num_starts`. Two are by model-based agglomeration with free covariances
+      (`bayesgmm.engines.agglomeration`; with one feature, ordered classes of equal size instead), at either scale. One is by
+      cuts at gaps (`bayesgmm.engines.cuts`). Two are by Ward's criterion, in whitened and in standardised coordinates.
+    - ``"auto"``: the five, then by turns k-means++ and nearest-of-random-rows, at either scale.
     """
-    stats = Divisions(key, problem).stats(problem.num_components, num_starts, init)
-    return starts_from(stats, weak_prior(problem.model), problem.dtype)
+    divisions = Divisions(key, problem)
+    return starts_from(*divisions.stats(problem.num_components, num_starts, init), divisions.covariance, problem.dtype)
 
 
 def label_start(labels, problem: Problem) -> Params:
     """A start from a labelling of the rows, on a leading axis of 1: class frequencies, means and covariances.
+
+    A class without a proper covariance (few rows, or dependent features) is shrunk to its own scale: `class_params`.
 
     Raises
     ------
@@ -54,8 +55,8 @@ def label_start(labels, problem: Problem) -> Params:
             f"Use every label from 0 to {k - 1}."
         )
     x = problem.frame.rows(problem.table.values)
-    stats = division_stats(x, one_hot(labels, k)[None])
-    return starts_from(stats, weak_prior(problem.model), problem.dtype)
+    params = class_params(_first(division_stats(x, one_hot(labels, k)[None])), shrink=False)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype)[None], params)
 
 
 def given_start(problem: Problem, weights=None, means=None, covariances=None) -> Params:
@@ -114,13 +115,57 @@ def weak_prior(model: Model, num_components: int | None = None) -> Belief:
     return prior._replace(weights=prior.weights._replace(concentration=prior.weights.concentration + 1.0))
 
 
-def starts_from(stats: Stats, prior: Belief, dtype: str) -> Params:
-    """θ of each start, by one M-step from its statistics. The prior is one for all starts, or one for each."""
-    stats, prior = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), (stats, prior))
-    return _modes(stats, prior)
+def starts_from(stats: Stats, local: np.ndarray, covariance: np.ndarray, dtype: str) -> Params:
+    """θ of each division (leading axis): shrunk to the covariance of the data, or to its own scale where `local`."""
+    made = [
+        class_params(one, shrink=True) if own else _smooth_params(one, covariance)
+        for one, own in zip(_unstacked(stats), local, strict=True)
+    ]
+    return jax.tree.map(lambda *leaves: np.stack(leaves).astype(dtype), *made)
 
 
-@Program
-def _modes(stats: Stats, prior: Belief) -> Params:
-    axis = 0 if prior.weights.concentration.ndim == 2 else None
-    return jax.vmap(lambda one, prior: prior.update(one).mode(), in_axes=(0, axis))(stats, prior)
+def class_params(stats: Stats, shrink: bool) -> Params:
+    """θ of one division from its own classes: frequencies, means, and covariances shrunk to the class's own scale.
+
+    The target of class k is the pooled covariance within classes, scaled to the trace of class k; it counts as D + 1
+    rows. Without ``shrink`` only classes whose own covariance is not proper are shrunk.
+    """
+    counts, means, scatters = (np.asarray(part, float) for part in stats[:3])
+    num, dim = means.shape
+    pooled = scatters.sum(axis=0) / counts.sum()
+    ridge = max(np.trace(pooled) / dim, np.finfo(float).tiny)
+    pooled = pooled + 1e-6 * ridge * np.eye(dim)
+    spreads = np.trace(scatters, axis1=1, axis2=2) / np.maximum(counts, 1.0)
+    # A class of one point has no scale of its own: it takes the pooled one.
+    shares = np.where(spreads > 1e-8 * ridge, spreads / np.trace(pooled), 1.0)
+    targets = shares[:, None, None] * pooled
+    rows = np.full(num, dim + 1.0) if shrink else np.where(_proper(counts, scatters), 0.0, dim + 1.0)
+    covariances = (scatters + rows[:, None, None] * targets) / (counts + rows)[:, None, None]
+    weights = (counts + 1.0) / (counts.sum() + num) if shrink else counts / counts.sum()
+    return Params(weights, means, np.linalg.cholesky(covariances))  # pyright: ignore[reportArgumentType]
+
+
+def _proper(counts: np.ndarray, scatters: np.ndarray) -> np.ndarray:
+    """Which classes have a covariance that is positive definite beyond rounding."""
+    values = np.linalg.eigvalsh(scatters)
+    return (counts > scatters.shape[-1]) & (values[:, 0] > 1e-10 * values[:, -1])
+
+
+def _smooth_params(stats: Stats, covariance: np.ndarray) -> Params:
+    """The mode under the data-scaled default prior, with a Dirichlet concentration of 2: no weight is 0."""
+    counts, means, scatters = (np.asarray(part, float) for part in stats[:3])
+    num, dim = means.shape
+    target = covariance / num ** (2.0 / dim) + 1e-9 * np.diag(np.diagonal(covariance))
+    share = (counts / (counts + 0.01))[:, None]
+    between = 0.01 * share[..., None] * means[:, :, None] * means[:, None, :]
+    covariances = (target + scatters + between) / (counts + 2.0 * dim + 4.0)[:, None, None]
+    weights = (counts + 1.0) / (counts.sum() + num)
+    return Params(weights, share * means, np.linalg.cholesky(covariances))  # pyright: ignore[reportArgumentType]
+
+
+def _unstacked(stats: Stats) -> list[Stats]:
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], stats) for i in range(len(stats.counts))]
+
+
+def _first(stats: Stats) -> Stats:
+    return jax.tree.map(lambda leaf: leaf[0], stats)

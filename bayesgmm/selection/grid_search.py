@@ -20,9 +20,9 @@ from bayesgmm.engines.divisions import Divisions
 from bayesgmm.engines.em.ascent import BATCHED_ROWS, ascend, begin, run_ascents, start_ascents, usable
 from bayesgmm.engines.em.ascent_state import COLLAPSED, FAILED, Ascent, Best, Limits
 from bayesgmm.engines.em.multistart import subsample
-from bayesgmm.engines.starts import starts_from, weak_prior
+from bayesgmm.engines.starts import starts_from
 from bayesgmm.model.families import FAMILIES, Family
-from bayesgmm.model.types import Params, Stats
+from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief, dirichlet_constant, flat_prior, resolve_prior, restricted
 from bayesgmm.priors.within_family import restrict
@@ -82,21 +82,20 @@ class GridSearch:
 
     def _starts(self, divisions: Divisions, num_starts: int) -> Params:
         """Padded θ with leading axes (starts, sizes), on the host."""
-        stats, priors = [], []
-        for size in self.sizes:
-            some = divisions.stats(size, num_starts)
-            stats.append(jax.tree.map(lambda leaf: self._pad(leaf) if np.ndim(leaf) > 1 else leaf, some))
-            priors += [weak_prior(self.problem.model, size).padded(self.widest)] * len(some.counts)
-        joined: Stats = jax.tree.map(lambda *leaves: np.concatenate(leaves), *stats)
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *priors)
-        params = to_numpy(starts_from(joined, stacked, self.problem.dtype))
-        return jax.tree.map(lambda leaf: leaf.reshape(len(self.sizes), -1, *leaf.shape[1:]).swapaxes(0, 1), params)
+        made = [
+            self._padded(starts_from(*divisions.stats(size, num_starts), divisions.covariance, self.problem.dtype))
+            for size in self.sizes
+        ]
+        return jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *made)
 
-    def _pad(self, leaf: np.ndarray) -> np.ndarray:
-        """Pad the second axis (components) to the largest K."""
-        widths = [(0, 0)] * np.ndim(leaf)
-        widths[1] = (0, self.widest - np.shape(leaf)[1])
-        return np.pad(leaf, widths)
+    def _padded(self, params: Params) -> Params:
+        """Starts with inactive components up to the largest K: weight 0, mean 0, covariance I."""
+        missing = self.widest - params.weights.shape[1]
+        weights, means, trils = (
+            np.pad(leaf, [(0, 0), (0, missing), *[(0, 0)] * (np.ndim(leaf) - 2)]) for leaf in params
+        )
+        trils[:, trils.shape[1] - missing :] = np.eye(trils.shape[-1])
+        return Params(weights, means, trils)  # pyright: ignore[reportArgumentType]
 
     def _padded_prior(self, problem: Problem) -> Belief:
         """The standardised prior of one size, padded to the largest K, in the form that all families share."""

@@ -148,14 +148,18 @@ def _lost(params: Params, counts) -> Array:
 
 
 def ascend(
-    keys, ascents: Ascent, prior: Belief, rows: Rows, limits: Limits, kernel: str, batched: bool, accelerate: bool
-) -> Ascent:
-    """Iterate each ascent (leading axis) to its end or to ``limits.until``; all in parallel if ``batched``."""
+    keys, ascents: Ascent, prior: Belief, rows: Rows, limits: Limits, kernel: str, batched: bool, accelerate: bool,
+    leaders: Any = None,
+) -> Ascent:  # fmt: skip
+    """Iterate each ascent (leading axis) to its end or to ``limits.until``; all in parallel if ``batched``.
+
+    With ``leaders``, a number, a batch stops when its `leaders` highest ascents have ended, whatever the others do.
+    """
     iterate = partial(_iterate, rows=rows, limits=limits, kernel=kernel, accelerate=accelerate)
 
     def together(keys, ascents, prior):
         return lax.while_loop(
-            lambda ascents: jnp.any(_live(ascents.state, limits)),
+            lambda ascents: jnp.any(_live(ascents.state, limits) & _leading(ascents, leaders)),
             lambda ascents: jax.vmap(iterate)(keys, ascents, prior),
             ascents,
         )
@@ -167,6 +171,14 @@ def ascend(
         )
 
     return together(keys, ascents, prior) if batched else lax.map(alone, (keys, ascents, prior))
+
+
+def _leading(ascents: Ascent, leaders: Any) -> Any:
+    """Which ascents are among the `leaders` highest that have not failed; all if ``leaders`` is None."""
+    if leaders is None:
+        return True
+    values = jnp.where(usable(ascents), ascents.objective, -jnp.inf)
+    return jnp.sum(values[:, None] < values, axis=1) < leaders
 
 
 def start_ascents(starts: Params, prior: Belief, size: int, accelerate: bool) -> Ascent:

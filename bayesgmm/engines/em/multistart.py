@@ -1,4 +1,4 @@
-"""Multi-start: a few iterations from many starts, then full runs from the best (Biernacki, Celeux & Govaert 2003)."""
+"""Multi-start: runs from many starts, of which the best end (Biernacki, Celeux & Govaert 2003), and moves from there."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +22,7 @@ from bayesgmm.engines.em.ascent_state import (
     Ascent,
     Limits,
 )
+from bayesgmm.engines.em.moves import moves
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
@@ -36,11 +37,15 @@ SHORT = 15
 """Iterations of each start before pruning."""
 LANES = 16
 """Starts that run in parallel on small data: one shape, hence one compilation, whatever the number of starts."""
+HIGHER = 1e-3
+"""A move counts if it ends higher than the best optimum by more than this."""
+MOVED_ROWS = 2_000
+"""About the maximum number of rows by which moves are chosen."""
 
 
 def carried_on(num_starts: int) -> int:
-    """Number of starts that continue after their short run."""
-    return min(max(4, num_starts // 4), LANES, num_starts)
+    """Number of starts that run to their end."""
+    return min(max(2, num_starts // 8), LANES, num_starts)
 
 
 def prepare_search(init: Any, num_starts: int, problem: Problem, tol: float, max_iter: int) -> None:
@@ -66,20 +71,78 @@ def search(
     max_iter: int,
     report: Callable[[int], None] = lambda done: None,
 ) -> tuple[Ascent, bool]:
-    """Short runs of EM from all starts, then full runs from the best.
+    """EM from all starts, full runs from the best, then moves from the best optimum until none raises it (`explore`).
 
-    With many rows the short runs use a subsample, and only the full runs use all the data. Returns all ascents, on the
+    With many rows short runs use a subsample, and only the full runs use all the data. Returns all ascents, on the
     host, and whether Ctrl-C interrupted the search.
     """
     key_rows, key_short, key_long = split_key(key, 3)
     keep = carried_on(len(starts.weights))
     if problem.rows.capacity <= BATCHED_ROWS:
-        ascents, interrupted = _restarts(key_short, starts, problem.rows, problem, tol, max_iter, SHORT, keep)
+        room = len(starts.weights)
+
+        def run(some: Params, limit: int) -> tuple[Ascent, bool]:
+            return _restarts(key_short, some, problem.rows, problem, tol, (max_iter, limit), SHORT, keep, room)
+
+        ascents, interrupted = run(starts, max_iter)
         report(int(ascents.iteration.max()))
-        return ascents, interrupted
+        return explore(ascents, interrupted, problem, run, LANES, max_iter)
     few = to_rows(subsample(key_rows, problem.table.values), problem.frame, problem.dtype)
-    scouts, _ = _restarts(key_short, starts, few, problem, tol, max_iter, 4 * SHORT, 0)
-    return _carry_on(key_long, scouts, keep, problem, tol, max_iter, report)
+    scouts, _ = _restarts(key_short, starts, few, problem, tol, (max_iter, max_iter), 4 * SHORT, 0, len(starts.weights))
+    ascents, interrupted = _carry_on(key_long, scouts, keep, problem, tol, max_iter, report)
+
+    def run_long(some: Params, limit: int) -> tuple[Ascent, bool]:
+        return _full_runs(key_long, some, problem, tol, (max_iter, limit), report)
+
+    return explore(ascents, interrupted, problem, run_long, keep, max_iter)
+
+
+def explore(
+    ascents: Ascent,
+    interrupted: bool,
+    problem: Problem,
+    run: Callable[[Params, int], tuple[Ascent, bool]],
+    most: int,
+    max_iter: int,
+) -> tuple[Ascent, bool]:
+    """Moves from the best ascent (`moves`), as long as one of them ends higher. That one is added to the ascents.
+
+    ``run`` ascends from starts on a leading axis, up to a number of iterations. At most `most` moves are tried at a
+    time: all for `SHORT` iterations, and the best to its end if it is higher by then.
+    """
+    while not interrupted and (top := best_ascent(ascents)) is not None:
+        theta = jax.tree.map(lambda leaf, top=top: np.asarray(leaf[top], np.float64), ascents.params)
+        made, least = moves(theta, some_rows(problem), most), ascents.objective[top] + HIGHER
+        higher, interrupted = _higher(made, least, problem, run, SHORT)
+        if higher is not None and not interrupted:
+            higher, interrupted = _higher([higher[1]], least, problem, run, max_iter)
+        if higher is None:
+            break
+        ascents = jax.tree.map(lambda *leaves: np.concatenate(leaves), ascents, higher[0])
+    return ascents, interrupted
+
+
+def _higher(made: list[Params], least: float, problem: Problem, run, limit: int):
+    """The highest ascent from `made` (on a leading axis of 1) with its start, if it ends above ``least``."""
+    if not made:
+        return None, False
+    tried, interrupted = run(jax.tree.map(lambda *leaves: np.stack(leaves).astype(problem.dtype), *made), limit)
+    found = best_ascent(tried)
+    if found is None or not tried.objective[found] > least:
+        return None, interrupted
+    return (jax.tree.map(lambda leaf: leaf[found : found + 1], tried), made[found]), interrupted
+
+
+def best_ascent(ascents: Ascent) -> int | None:
+    """The highest ascent (on the host) that has ended well; None if there is none."""
+    good = usable(ascents) & (ascents.status != PRUNED)
+    return int(np.where(good, ascents.objective, -np.inf).argmax()) if good.any() else None
+
+
+def some_rows(problem: Problem) -> np.ndarray:
+    """At most about `MOVED_ROWS` standardised rows, by which moves are chosen."""
+    values = problem.table.values
+    return problem.frame.rows(values[:: max(1, len(values) // MOVED_ROWS)])
 
 
 def _carry_on(key, scouts: Ascent, keep: int, problem: Problem, tol, max_iter: int, report) -> tuple[Ascent, bool]:
@@ -90,34 +153,42 @@ def _carry_on(key, scouts: Ascent, keep: int, problem: Problem, tol, max_iter: i
     for first in range(0, len(ranked), keep):
         chosen = ranked[first : first + keep]
         starts = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], scouts.params)
-        ascents, interrupted = run_ascents(
-            key, begin(starts, problem.standard_prior, max_iter, True), problem.standard_prior, problem.rows, tol,
-            max_iter, "em", True, report=report,
-        )  # fmt: skip
-        tried.append(to_numpy(ascents))
+        ascents, interrupted = _full_runs(key, starts, problem, tol, (max_iter, max_iter), report)
+        tried.append(ascents)
         if interrupted or not np.isin(tried[-1].status, FAILED).all():
             break
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *tried), interrupted
 
 
-def _restarts(key, starts: Params, rows: Rows, problem: Problem, tol, max_iter, short: int, keep: int):
-    """Short runs from every start, and full runs from the best `keep` (none if 0), in one compiled program.
+def _full_runs(key, starts: Params, problem: Problem, tol, limits: tuple[int, int], report) -> tuple[Ascent, bool]:
+    """Full runs from all starts. ``limits``: the iterations of the longest run of all, and of this one."""
+    ascents, interrupted = run_ascents(
+        key, begin(starts, problem.standard_prior, limits[0], True), problem.standard_prior, problem.rows, tol,
+        limits[1], "em", True, report=report,
+    )  # fmt: skip
+    return to_numpy(ascents), interrupted
 
-    A start that ended without failure in its short run counts as one of the `keep`. If all of these fail, the next best
-    replace them. Returns the ascents, and whether Ctrl-C interrupted the search.
+
+def _restarts(key, starts: Params, rows: Rows, problem: Problem, tol, limits, short: int, keep: int, room: int):
+    """Runs from every start until the best `keep` have ended, in one compiled program for up to `room` starts.
+
+    More than `LANES` starts, or starts of which none is to be kept (``keep=0``), have a short run first, and the best
+    `LANES` continue. If all of these fail, the next best replace them. ``limits``: the iterations of the longest run of
+    all, and of this one. Returns the ascents, and whether Ctrl-C interrupted the search.
     """
     num_starts = len(starts.weights)
-    groups = -(-num_starts // LANES)
+    groups = -(-max(room, num_starts) // LANES)
     lanes = np.minimum(np.arange(groups * LANES), num_starts - 1)
     filled = jax.tree.map(lambda leaf: np.asarray(leaf)[lanes], starts)
-    ascents = begin(filled, problem.standard_prior, max_iter, True)
+    longest, max_iter = limits
+    ascents = begin(filled, problem.standard_prior, longest, True)
     # Lanes that only fill up the last group do not run.
     ascents = ascents.with_status(np.where(np.arange(len(lanes)) < num_starts, RUNNING, COLLAPSED))
-    limits = np.asarray(tol, problem.dtype), np.asarray(max_iter), np.asarray(short), np.asarray(keep)
-    first = 0
+    numbers = np.asarray(tol, problem.dtype), np.asarray(max_iter), np.asarray(short), np.asarray(keep)
+    first = groups if keep and num_starts <= LANES else 0
     with interruptible() as stop:
         while True:
-            ascents = _SHORT_AND_LONG(key, ascents, problem.standard_prior, rows, *limits, np.asarray(first))
+            ascents = _SHORT_AND_LONG(key, ascents, problem.standard_prior, rows, *numbers, np.asarray(first))
             statuses = np.asarray(ascents.status)[:num_starts]
             ended, left = np.isin(statuses, (CONVERGED, MAX_ITER, ROUNDING)).any(), (statuses == PRUNED).any()
             if stop.is_set() or keep == 0 or ended or not left:
@@ -130,7 +201,7 @@ def _restarts(key, starts: Params, rows: Rows, problem: Problem, tol, max_iter, 
 def _short_and_long(key, ascents: Ascent, prior: Belief, rows: Rows, tol, max_iter, short, keep, first) -> Ascent:
     """Rounds of `LANES` starts in parallel, from round ``first`` on. The last round is the full run of the best.
 
-    One loop runs all rounds, so that an iteration is compiled once.
+    It stops when the best `keep` have ended. One loop runs all rounds, so that an iteration is compiled once.
     """
     groups = len(ascents.status) // LANES
     keys = jr.split(key, LANES)
@@ -138,12 +209,14 @@ def _short_and_long(key, ascents: Ascent, prior: Belief, rows: Rows, tol, max_it
 
     def round_(i, ascents):
         last = i == groups
-        best, pruned = _prune(ascents, keep)
+        best, pruned = _prune(ascents)
         chosen = jnp.where(last, best, i * LANES + jnp.arange(LANES))
         ascents = ascents.with_status(jnp.where(last, pruned, ascents.status))
         mine = jax.tree.map(lambda leaf: leaf[chosen], ascents)
         limits = Limits(tol, max_iter, jnp.where(last, max_iter, short))
-        mine = ascend(keys, mine, priors, rows, limits, kernel="em", batched=True, accelerate=True)
+        leaders = jnp.where(last, keep, LANES)
+        mine = ascend(keys, mine, priors, rows, limits, "em", batched=True, accelerate=True, leaders=leaders)
+        mine = mine.with_status(jnp.where(last & (mine.status == RUNNING), PRUNED, mine.status))
         return jax.tree.map(lambda all_, some: all_.at[chosen].set(some), ascents, mine)
 
     return lax.fori_loop(first, groups + jnp.where(keep > 0, 1, 0), round_, ascents)
@@ -152,12 +225,12 @@ def _short_and_long(key, ascents: Ascent, prior: Belief, rows: Rows, tol, max_it
 _SHORT_AND_LONG = Program(_short_and_long)
 
 
-def _prune(ascents: Ascent, keep) -> tuple[Int[Array, "L"], Int[Array, "S"]]:
-    """The best `LANES` starts, best first; and the statuses, with all but `keep` of them marked as pruned."""
+def _prune(ascents: Ascent) -> tuple[Int[Array, "L"], Int[Array, "S"]]:
+    """The best `LANES` starts, best first; and the statuses, with all others that wait marked as pruned."""
     ended = jnp.isin(ascents.status, jnp.asarray((CONVERGED, MAX_ITER, ROUNDING)))
     waiting = jnp.isin(ascents.status, jnp.asarray((RUNNING, PRUNED)))
     best = _highest(jnp.where(ended | waiting, ascents.objective, -jnp.inf))
-    among = jnp.zeros(len(waiting), bool).at[best].set(jnp.arange(LANES) < keep)
+    among = jnp.zeros(len(waiting), bool).at[best].set(True)
     return best, jnp.where(waiting, jnp.where(among, RUNNING, PRUNED), ascents.status)
 
 

@@ -44,6 +44,11 @@ class Model:
         k, d = self.num_components, self.table.dim
         return k - 1 + k * d + self.family.num_parameters(k, d)
 
+    @property
+    def exchangeable(self) -> bool:
+        """Whether the numbering of the components means nothing: no prior, or one that is the same for all."""
+        return self.prior is None or self.prior.exchangeable
+
     def log_prior(self, params: Params) -> float:
         """``log p(θ)`` in the user's units, constants included; 0 without a prior. Call inside ``dtypes.scope``."""
         if self.prior is None:

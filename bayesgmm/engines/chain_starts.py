@@ -7,6 +7,7 @@ from jaxtyping import PRNGKeyArray
 from bayesgmm.engines.checks import check_params
 from bayesgmm.engines.em.ascent import begin, run_ascents, usable
 from bayesgmm.engines.em.multistart import search
+from bayesgmm.engines.roles import in_roles
 from bayesgmm.engines.starts import make_starts, weak_prior
 from bayesgmm.errors import ArgumentError, FitError, SamplingInterrupted
 from bayesgmm.model.types import Params
@@ -35,7 +36,8 @@ def chain_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Ini
     if problem.prior is not None and not problem.prior.has_mode:
         weak = on_device(weak_prior(problem.model), problem.dtype)
         searched = problem._replace(standard_prior=weak)
-    return _in_family(_any_starts(key, searched, num_chains, init), problem.standard_prior)
+    starts = _in_family(_any_starts(key, searched, num_chains, init), problem.standard_prior)
+    return in_roles(starts, problem) if isinstance(init, str) else starts
 
 
 @Program

@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from bayesgmm.engines.divisions import Divisions, division_stats, one_hot
+from bayesgmm.engines.roles import in_roles
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.types import Params, Stats
 from bayesgmm.priors.prior import Belief, data_scaled_prior
@@ -27,9 +28,12 @@ def make_starts(key: PRNGKeyArray, problem: Problem, num_starts: int, init: str 
       (`bayesgmm.engines.agglomeration`; with one feature, ordered classes of equal size instead), at either scale. One is by
       cuts at gaps (`bayesgmm.engines.cuts`). Two are by Ward's criterion, in whitened and in standardised coordinates.
     - ``"auto"``: the five, then by turns k-means++ and nearest-of-random-rows, at either scale.
+
+    Under a prior that tells the components apart, each start has the numbering of highest prior density.
     """
     divisions = Divisions(key, problem)
-    return starts_from(*divisions.stats(problem.num_components, num_starts, init), divisions.covariance, problem.dtype)
+    stats, local = divisions.stats(problem.num_components, num_starts, init)
+    return in_roles(starts_from(stats, local, divisions.covariance, problem.dtype), problem)
 
 
 def label_start(labels, problem: Problem) -> Params:

@@ -40,6 +40,8 @@ class HierarchicalInverseWishart(NamedTuple):
 
     conjugacy = Conjugacy.CONDITIONAL
     sites_are_theta = False
+    common = ("hyper_df", "hyper_scale")
+    """Hyperparameters without an axis of components."""
 
     def taken_by(self, family: Family) -> "HierarchicalInverseWishart":
         """The prior in the form that a covariance family accepts: unchanged."""

@@ -10,6 +10,7 @@ A prior has three forms: as given (``prior``, full shape, the user's units), wit
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -48,6 +49,15 @@ class Belief(NamedTuple):
     def unbounded_at_zero(self) -> bool:
         """Whether the density is unbounded at weight 0: some concentration is below 1."""
         return bool((np.asarray(self.weights.concentration) < 1).any())
+
+    @property
+    def exchangeable(self) -> bool:
+        """Whether this (full) prior is the same for all components, so that their numbering means nothing."""
+        common = getattr(self.components, "common", ())
+        own = [value for name, value in self.components._asdict().items() if name not in common]
+        num = len(self.weights.concentration)
+        leaves = [np.asarray(leaf) for leaf in (self.weights.concentration, *jax.tree.leaves(own))]
+        return all((leaf == leaf[:1]).all() for leaf in leaves if leaf.ndim and len(leaf) == num)
 
     def update(self, stats: Stats) -> "Belief":
         """The posterior given z and x, from their sufficient statistics.

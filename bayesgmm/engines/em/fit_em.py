@@ -271,7 +271,7 @@ def _warn(fit: MixtureFit, counts: np.ndarray, tol: float) -> None:
 def _run(x: Any, n_components: int, *, reference: Any = None, **arguments: Any) -> MixtureFit:
     """`fit_em`, with its components labelled as in ``reference``."""
     fit = fit_em(x, n_components, **arguments)
-    if reference is None:
+    if reference is None or not fit.model.exchangeable:
         return fit
     target = reference.params if isinstance(reference, MixtureFit) else reference
     return replace(fit, params=permute(fit.params, align(fit.params, target)))

@@ -23,6 +23,7 @@ from bayesgmm.engines.em.ascent_state import (
     Limits,
 )
 from bayesgmm.engines.em.moves import moves
+from bayesgmm.engines.roles import in_roles
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
@@ -112,7 +113,7 @@ def explore(
     """
     while not interrupted and (top := best_ascent(ascents)) is not None:
         theta = jax.tree.map(lambda leaf, top=top: np.asarray(leaf[top], np.float64), ascents.params)
-        made, least = moves(theta, some_rows(problem), most), ascents.objective[top] + HIGHER
+        made, least = _moves(theta, problem, most), ascents.objective[top] + HIGHER
         higher, interrupted = _higher(made, least, problem, run, SHORT)
         if higher is not None and not interrupted:
             higher, interrupted = _higher([higher[1]], least, problem, run, max_iter)
@@ -120,6 +121,16 @@ def explore(
             break
         ascents = jax.tree.map(lambda *leaves: np.concatenate(leaves), ascents, higher[0])
     return ascents, interrupted
+
+
+def _moves(theta: Params, problem: Problem, most: int) -> list[Params]:
+    """The moves from θ. Under a prior that tells the components apart, another numbering of θ comes first."""
+    made = moves(theta, some_rows(problem), most)
+    if problem.model.exchangeable:
+        return made
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), theta, *made)
+    numbered = in_roles(stacked, problem)
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], numbered) for i in range(min(most, len(made) + 1))]
 
 
 def _higher(made: list[Params], least: float, problem: Problem, run, limit: int):

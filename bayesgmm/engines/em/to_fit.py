@@ -29,7 +29,7 @@ def to_fit(
     value = objective - inside - problem.log_volume
     shift = value + outside - objective
     return MixtureFit(
-        params=permute(restored, by_first_mean(restored)),
+        params=permute(restored, by_first_mean(restored)) if problem.model.exchangeable else restored,
         # The objective of CEM is a classification log-likelihood.
         log_likelihood=_marginal(chosen.params, problem) if algorithm == "cem" else value,
         objective=value + outside,

@@ -78,7 +78,7 @@ def _distinct_modes(key: PRNGKeyArray, problem: Problem, num_chains: int) -> Par
     """Distinct modes of the posterior, the highest first; repeated if there are fewer modes than chains."""
     key_start, key_ascent = split_key(key)
     starts = make_starts(key_start, problem, max(16, 2 * num_chains))
-    ascents = begin(starts, problem.standard_prior, 500, True)
+    ascents = begin(starts, problem.standard_prior, True)
     ascents, interrupted = run_ascents(key_ascent, ascents, problem.standard_prior, problem.rows, 1e-3, 500, "em", True)
     if interrupted:
         raise SamplingInterrupted("The run was stopped while EM searched for starts. No draw was kept.")

@@ -165,7 +165,7 @@ def _ascend(
     if accelerate and tol > 0 and len(starts.weights) > 1:
         return search(key, starts, problem, tol, max_iter, report)
     ascents, interrupted = run_ascents(
-        key, begin(starts, problem.standard_prior, max_iter, accelerate), problem.standard_prior, problem.rows, tol,
+        key, begin(starts, problem.standard_prior, accelerate), problem.standard_prior, problem.rows, tol,
         max_iter, algorithm, accelerate, report=report,
     )  # fmt: skip
     return to_numpy(ascents), interrupted

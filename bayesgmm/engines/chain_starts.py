@@ -52,7 +52,8 @@ def _any_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Init
         return _best_mode(key, problem, num_chains)
     if init == "basins":
         return _distinct_modes(key, problem, num_chains)
-    raise ArgumentError(f"init must be 'dispersed', 'em', 'basins', Params or a fit, got {init!r}.")
+    check_choice("init", init, ("dispersed", "em", "basins"), ", Params or a fit")
+    raise AssertionError
 
 
 def _given_starts(problem: Problem, num_chains: int, init: Params | MixtureFit) -> Params:

@@ -17,13 +17,14 @@ import numpy as np
 from jax import lax
 from jaxtyping import Bool, Float, Int
 
+from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
 from bayesgmm.engines.starts import make_starts
 from bayesgmm.engines.step import KERNELS, step
 from bayesgmm.engines.stopping import aitken_settled, rounding
 from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
 from bayesgmm.engines.variational.cavi_batches import BATCHES, FIRST, FIRST_BATCH
-from bayesgmm.errors import ArgumentError, FitError, NotConvergedWarning, SamplingInterrupted
+from bayesgmm.errors import FitError, NotConvergedWarning, SamplingInterrupted
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.arrays import Array
@@ -31,7 +32,7 @@ from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.prior import Belief
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.runtime.arguments import check_count, derived_key, key_array
+from bayesgmm.runtime.arguments import check_count, check_number, derived_key, key_array
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Program
@@ -151,13 +152,9 @@ def fit_cavi(
     NotConvergedWarning
         If the best start stopped at `max_iter`.
     """
-    check_count("n_init", n_init)
-    check_count("max_iter", max_iter)
-    if not tol > 0:
-        raise ArgumentError(f"tol must be positive, got {tol!r}.")
-    if batch_size is not None:
-        check_count("batch_size", batch_size)
-        check_count("num_steps", num_steps)
+    n_init, max_iter = check_count("n_init", n_init, most=MOST_CHAINS), check_count("max_iter", max_iter)
+    tol, num_steps = check_number("tol", tol, low=0.0, open_low=True), check_count("num_steps", num_steps)
+    batch_size = None if batch_size is None else check_count("batch_size", batch_size)
     arguments = Arguments(
         x, n_components, covariance_type, prior, num_samples, num_chains, seed, reference, dtype, progress_bar
     )

@@ -66,8 +66,13 @@ def check_options(target: Target, options: dict[str, Any]) -> None:
     """Refuse options that the engine does not take, before the first simulation."""
     parameters = parameters_of(target.run)
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        given = {"x", "n_components", "prior", "covariance_type", "seed", "reference", *target.settings}
-        check_names(options, set(parameters) - given, target.name)
+        given = ("prior", "covariance_type", "seed", "reference", *target.settings)
+        lacking = [name for name in given if parameters and name not in parameters]
+        if lacking:
+            raise ArgumentError(
+                f"{target.name} takes no argument {', '.join(lacking)}, which calibrate gives to an engine that draws."
+            )
+        check_names(options, set(parameters) - {"x", "n_components", *given}, target.name)
 
 
 def parameters_of(engine: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

@@ -13,7 +13,7 @@ from bayesgmm.model.types import Params
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.runtime.arguments import split_key
+from bayesgmm.runtime.arguments import check_choice, split_key
 from bayesgmm.runtime.dtypes import on_device, to_numpy
 from bayesgmm.runtime.programs import Program
 

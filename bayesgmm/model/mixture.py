@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax.scipy.special import logsumexp
-from jaxtyping import Float, Int, PRNGKeyArray
+from jaxtyping import Float, Int
 
 from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.model.types import Params, check_params, check_shapes
@@ -104,7 +104,7 @@ def responsibilities(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N 
 
 
 @double_on_host
-def sample(key: PRNGKeyArray, params: Params, num: int) -> tuple[Int[Array, "N"], Float[Array, "N D"]]:
+def sample(key: Any, params: Params, num: int) -> tuple[Int[Array, "N"], Float[Array, "N D"]]:
     """Draw `num` rows: first a class z, then x from the Gaussian of this class. ``key`` may be any seed."""
     num = check_count("num", num, least=0)
     params = checked(params, on_device_already(params))

@@ -106,7 +106,7 @@ class HierarchicalInverseWishart(NamedTuple):
         """Every hyperparameter in full shape, as NumPy arrays; see `Belief.expand`."""
         k, d = num_components, dim
         df = in_full("df", self.df, (k,))
-        if np.ptp(df) > 0:
+        if (df != df[0]).any() and not np.isnan(df).any():
             raise PriorError("The components of a HierarchicalInverseWishart share one df. Give one number.")
         return HierarchicalInverseWishart(
             in_full("loc", self.loc, (k, d)), in_full("covariance", self.covariance, (k, d, d)), df,

@@ -30,7 +30,7 @@ def in_full(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
             raise PriorError(
                 f"The prior's {name} is 1 × 1, but the data have {d} features. Rebuild it, or use 'default'."
             )
-        value = value * np.eye(d) if value.ndim == 0 else value
+        value = np.where(np.eye(d) > 0, value, 0.0) if value.ndim == 0 else value
     try:
         return np.broadcast_to(value, shape).copy()
     except ValueError:

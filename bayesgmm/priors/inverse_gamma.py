@@ -85,7 +85,7 @@ class NormalInverseGamma(NamedTuple):
 
     def as_wishart(self) -> NormalInverseWishart:
         """The same prior of the variances, as a (full) `NormalInverseWishart`."""
-        matrices = np.asarray(self.scale)[:, :, None] * np.eye(np.shape(self.loc)[-1])
+        matrices = np.where(np.eye(np.shape(self.loc)[-1]) > 0, np.asarray(self.scale)[:, :, None], 0.0)
         return NormalInverseWishart(self.loc, self.strength, 2.0 * self.shape, 2.0 * matrices)
 
     def fault(self, variances_only: bool = False) -> str | None:

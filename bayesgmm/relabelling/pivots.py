@@ -44,7 +44,7 @@ def partition_of(pivot: Any, draws: Draws, allocations: Allocations, least: int 
 
 def variable_of(draws: Draws, name: str) -> np.ndarray:
     """The variable `name` as (draw, component, number)."""
-    if name == "means" and draws.means_name:
+    if isinstance(name, str) and name == "means" and draws.means_name:
         name = draws.means_name
     if not isinstance(name, str) or name not in draws.variables:
         raise ArgumentError(f"No variable {shown(name)} with components; there are {', '.join(draws.variables)}.")

@@ -15,7 +15,7 @@ from bayesgmm.diagnosis.words import words
 from bayesgmm.numerics.importance import GOOD_K
 from bayesgmm.relabelling import methods as relabelling
 from bayesgmm.relabelling.result import Relabelling
-from bayesgmm.results.convergence import convergence_table, passes
+from bayesgmm.results.convergence import convergence_table, largest_rhat, passes
 from bayesgmm.results.draws import ABOUT, Draws, Source, as_draws
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import check_flag, check_names
@@ -88,8 +88,7 @@ class Diagnosis:
     @property
     def component_rhat(self) -> float:
         """Largest R-hat over the component parameters, after relabelling."""
-        rhat = self.relabelling.convergence["r_hat"].to_numpy()
-        return float(np.nanmax(rhat)) if np.isfinite(rhat).any() else float("nan")
+        return largest_rhat({name: one for name, one in self.relabelling.variables.items() if name != "covariances"})
 
     @property
     def num_switches(self) -> int:

@@ -44,7 +44,7 @@ def prior_sensitivity(posterior: Posterior, *, part: str | None = None) -> "pd.D
     if part is not None:
         check_choice("part", part, PARTS, ", or None")
     tree = scaling_tree(posterior)
-    flat = part is not None and float(np.ptp(tree["log_prior"][part].values)) < FLAT
+    flat = part is not None and float(np.ptp(np.asarray(tree["log_prior"].to_dataset()[part]))) < FLAT
     with _without_arviz_log():
         table = az.psense_summary(tree, threshold=SENSITIVE, prior_var_names=None if flat else part)
     if flat:  # to a power, a constant density is the same density; ArviZ has no importance weights for it

@@ -75,7 +75,7 @@ def _checked(name: str, value: Any, size: tuple[int, int]) -> Any:
     if name == "present" and value is None:
         return None
     if not isinstance(value, Params):
-        kind = {"stats": "statistics (Stats)", "other": "prior"}.get(name, "bayesgmm.Params")
+        kind = {"stats": "Stats", "other": "prior"}.get(name, "Params")
         raise ArgumentError(f"{name} must be a {kind}, got {shown(value)}.")
     if np.shape(check_params(value).means) != size:
         raise ArgumentError(f"{name} has means of shape {np.shape(value.means)}, but the prior needs {size}.")

@@ -1,4 +1,4 @@
-"""Arrays and seeds as arguments, and the random keys that follow from a seed. Simple values: `bayesgmm.runtime.checks`."""
+"""Arrays and seeds as arguments, and the random keys of a seed; for simple values see `bayesgmm.runtime.checks`."""
 
 import os
 from typing import Any, NamedTuple

@@ -28,6 +28,8 @@ Data = Annotated[
     str, typer.Argument(help="CSV, TSV or Parquet file, or a built-in data set (see `bayesgmm datasets`).")
 ]
 Columns = Annotated[str | None, typer.Option(help="Comma-separated features to keep (default: all).")]
+MOST_SIZES = 1000
+"""Most numbers of components of one table."""
 Seed = Annotated[int, typer.Option(help="Random seed.")]
 
 
@@ -111,7 +113,11 @@ def fit(
 def _sizes(text: str) -> list[int]:
     try:
         parts = [[int(end) for end in part.split(":")] for part in text.split(",")]
+        if any(part[-1] - part[0] >= MOST_SIZES for part in parts):
+            raise ArgumentError(f"-k {text} asks for more than {MOST_SIZES} numbers of components. Each is a fit.")
         sizes = [size for part in parts for size in range(part[0], part[-1] + 1) if len(part) <= 2]
+    except ArgumentError:
+        raise
     except ValueError:
         sizes = []
     if not sizes:

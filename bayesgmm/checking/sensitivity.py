@@ -11,6 +11,7 @@ import xarray as xr
 from bayesgmm.checking.loo import check_posterior
 from bayesgmm.errors import ArgumentError
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.arguments import check_choice
 
 
 def prior_sensitivity(posterior: Posterior, *, part: str | None = None) -> "pd.DataFrame":
@@ -25,7 +26,8 @@ def prior_sensitivity(posterior: Posterior, *, part: str | None = None) -> "pd.D
     posterior
         Draws of any engine.
     part
-        ``"weights"`` or ``"components"`` to scale only that factor of the prior; None for the whole prior.
+        ``"weights"`` or ``"components"`` to scale only that factor of the prior; None for the whole prior. The default
+        prior of the weights is uniform: nothing is sensitive to its power.
 
     Returns
     -------
@@ -39,10 +41,14 @@ def prior_sensitivity(posterior: Posterior, *, part: str | None = None) -> "pd.D
         If `posterior` is no posterior or has fewer than 100 draws, or if there is no such `part`.
     """
     check_posterior(posterior)
-    if part not in PARTS:
-        raise ArgumentError(f"part must be None, 'weights' or 'components', got {part!r}.")
+    if part is not None:
+        check_choice("part", part, PARTS, ", or None")
+    tree = scaling_tree(posterior)
+    flat = part is not None and float(np.ptp(np.asarray(tree["log_prior"].to_dataset()[part]))) < FLAT
     with _without_arviz_log():
-        table = az.psense_summary(scaling_tree(posterior), threshold=SENSITIVE, prior_var_names=part)
+        table = az.psense_summary(tree, threshold=SENSITIVE, prior_var_names=None if flat else part)
+    if flat:  # to a power, a constant density is the same density; ArviZ has no importance weights for it
+        table = table.assign(prior=0.0, diagnosis="✓")
     figures = table[["prior", "likelihood"]]
     if not np.isfinite(figures.to_numpy(float)).all():
         names = ", ".join(map(str, table.index[figures.isna().any(axis=1)]))
@@ -98,6 +104,8 @@ SENSITIVE = 0.05
 
 
 NOISE = 40
+FLAT = 1e-9
+"""Range of a log density that is constant but for rounding."""
 
 
-PARTS = (None, "weights", "components")
+PARTS = ("weights", "components")

@@ -103,12 +103,12 @@ def _labels(found: Any) -> str:
 
 
 def _components(found: Any) -> list[str]:
-    relabelling, num = found.relabelling, found.relabelling.draws.num_components
+    relabelling = found.relabelling
     ambiguity = (
         f"mean ambiguity {relabelling.overall_ambiguity:.2f}, {relabelling.share_in_doubt:.1%} of draws in doubt"
     )
-    pairs = [(k, j) for k in range(num) for j in range(k + 1, num) if relabelling.pair_ambiguity[k, j] > DOUBTFUL_PAIR]
-    if not pairs:
+    pairs = np.argwhere(np.triu(relabelling.pair_ambiguity > DOUBTFUL_PAIR, 1))
+    if not len(pairs):
         rhat = found.component_rhat
         if found.mixed and rhat < 1.05:
             return [

@@ -1,6 +1,5 @@
 """Argument checks that every engine with draws makes before any work, besides those of its `Engine`."""
 
-import os
 from typing import Any
 
 import numpy as np
@@ -9,14 +8,17 @@ from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.model.types import Params
 from bayesgmm.problem import Model
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.runtime.arguments import check_count
+from bayesgmm.runtime.arguments import as_floats, check_count, check_memory, shown
+
+MOST_CHAINS = 10_000
+"""Most chains, replicas or starts of one run: all are in memory at once."""
 
 
 def check_chain_arguments(num_warmup: int, num_samples: int, num_chains: int, prior: Any) -> None:
     """Refuse chain lengths and priors that no sampler can use."""
     check_count("num_warmup", num_warmup, least=0)
     check_count("num_samples", num_samples)
-    check_count("num_chains", num_chains)
+    check_count("num_chains", num_chains, most=MOST_CHAINS)
     if prior is None:
         raise PriorError(
             "A sampler needs a proper prior. prior=None is the flat prior of maximum likelihood. Under it the "
@@ -29,19 +31,8 @@ def check_sampled(model: Model, num_chains: int, num_draws: int) -> None:
     k, dim = model.num_components, model.table.dim
     # The draws, their copies in the user's units and after relabelling, and their covariances in the DataTree.
     needed = 4 * 8.0 * num_chains * num_draws * k * (1 + dim + dim**2)
-    if needed > memory():
-        raise ArgumentError(
-            f"{num_chains} chains × {num_draws} draws of {k} components in {dim} dimensions would take about "
-            f"{needed / 2**30:.0f} GB, more than this machine has. Use fewer chains or draws."
-        )
-
-
-def memory() -> float:
-    """Memory of this machine, in bytes; infinite if unknown."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):  # not a POSIX system
-        return float("inf")
+    what = f"{num_chains} chains × {num_draws} draws of {k} components in {dim} dimensions"
+    check_memory(what, needed, "Use fewer chains or draws.")
 
 
 def check_reference(reference: MixtureFit | Params | None, model: Model) -> None:
@@ -56,12 +47,23 @@ def check_params(name: str, value: Any, model: Model) -> Params:
     k, dim = model.num_components, model.table.dim
     shapes = {"weights": (k,), "means": (k, dim), "scale_trils": (k, dim, dim)}
     if not isinstance(params, Params) or any(
-        np.shape(getattr(params, part))[-len(shape) :] != shape for part, shape in shapes.items()
+        _shape(getattr(params, part))[-len(shape) :] != shape for part, shape in shapes.items()
     ):
-        raise ArgumentError(f"{name} must be a fit or Params of {k} components in {dim} dimensions.")
+        raise ArgumentError(
+            f"{name} must be a fit or Params of {k} components in {dim} dimensions, got {shown(value)}."
+        )
+    params = Params(*(as_floats(f"{part} of {name}", array) for part, array in params._asdict().items()))
     finite = all(np.isfinite(part).all() for part in params)
     if not finite or (np.asarray(params.weights) <= 0).any():
         raise ArgumentError(f"{name} must be finite, with weights above 0.")
     if (np.diagonal(np.asarray(params.scale_trils), axis1=-2, axis2=-1) <= 0).any():
         raise ArgumentError(f"{name} must have positive definite covariances.")
     return params
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """The shape of something that should be an array; () if it has none."""
+    try:
+        return np.shape(value)
+    except ValueError:  # ragged
+        return ()

@@ -11,6 +11,11 @@ from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.errors import PriorError
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.runtime.arguments import as_floats, check_count, shown
+from bayesgmm.runtime.dtypes import double_on_host
+
+MOST_ROWS = 10**6
+"""Most rows and components for `Dirichlet.occupied`."""
 
 
 class Dirichlet(NamedTuple):
@@ -21,26 +26,37 @@ class Dirichlet(NamedTuple):
 
     concentration: Any
 
+    @double_on_host
     def update(self, counts: Float[Array, "K"]) -> "Dirichlet":
         """The posterior given the number of rows in each component."""
         return Dirichlet(self.concentration + counts)
 
+    @double_on_host
     def mode(self) -> Float[Array, "K"]:
-        """``(α_k - 1) / Σ (α_j - 1)``; a component with ``α_k < 1`` has its mode at weight zero."""
-        excess = jnp.maximum(self.concentration - 1.0, 0.0)
+        """``(α_k - 1) / Σ (α_j - 1)``; a component with ``α_k < 1`` has its mode at weight zero.
+
+        If all α are 1, every point is a mode; this is the one with equal weights. Below, there is none: NaN.
+        """
+        alpha = jnp.asarray(self.concentration)
+        excess = jnp.maximum(alpha - 1.0, 0.0)
+        equal = jnp.all(alpha == 1.0)
+        excess = jnp.where(equal, 1.0, excess)
         return excess / jnp.sum(excess)
 
+    @double_on_host
     def sample(self, key: PRNGKeyArray) -> Float[Array, "K"]:
         """Draw weights. A weight that underflows is set to the smallest positive normal number: its log is finite."""
         alpha = jnp.asarray(self.concentration)
         weights = jax.nn.softmax(jr.loggamma(key, alpha, dtype=alpha.dtype))
         return jnp.maximum(weights, jnp.finfo(alpha.dtype).tiny)
 
+    @double_on_host
     def log_kernel(self, log_weights: Float[Array, "K"]) -> Float[Array, ""]:
         """``Σ (α_k - 1) log π_k``, with 0 · log 0 = 0."""
         excess = self.concentration - 1.0
         return jnp.sum(jnp.where(excess == 0.0, 0.0, excess * jnp.where(excess == 0.0, 0.0, log_weights)))
 
+    @double_on_host
     def expected_log(self) -> Float[Array, "K"]:
         """``E[log π_k] = ψ(α_k) - ψ(Σ α)`` (Bishop 2006, eq. 10.66)."""
         return digamma(self.concentration) - digamma(jnp.sum(jnp.asarray(self.concentration)))
@@ -53,12 +69,19 @@ class Dirichlet(NamedTuple):
 
         Raises
         ------
-        PriorError
-            If the concentrations differ, or their number is not known.
+        ArgumentError, PriorError
+            If an argument is no count, the concentrations differ or are not positive, or their number is not known.
         """
-        alpha = np.asarray(self.concentration, float)
+        num_rows = check_count("num_rows", num_rows, least=0, most=MOST_ROWS, why="the time grows with it")
+        alpha = as_floats("concentration", self.concentration, PriorError)
+        if num_components is not None:
+            check_count("num_components", num_components, most=MOST_ROWS)
+        if alpha.ndim > 1 or not alpha.size or not (np.isfinite(alpha) & (alpha > 0)).all():
+            raise PriorError(f"The concentration must be above 0 and finite, got {shown(self.concentration)}.")
         if alpha.ndim == 0 and num_components is None:
             raise PriorError("Say how many components there are: occupied(num_rows, num_components).")
+        if alpha.ndim == 1 and num_components not in (None, len(alpha)):
+            raise PriorError(f"This prior has {len(alpha)} components, not {num_components}.")
         if np.ptp(alpha) > 0:
             raise PriorError(
                 "The components of this prior differ in concentration. occupied() needs equal concentrations."
@@ -72,6 +95,7 @@ class Dirichlet(NamedTuple):
             chances = chances * (1.0 - enter) + np.concatenate([[0.0], (chances * enter)[:-1]])
         return chances
 
+    @double_on_host
     def log_normaliser(self) -> Float[Array, ""]:
         """``log Γ(Σ α) - Σ log Γ(α)``: the constant that makes the density integrate to one over the simplex."""
         alpha = jnp.asarray(self.concentration)

@@ -41,11 +41,9 @@ def votes(labels: np.ndarray, permutations: np.ndarray) -> np.ndarray:
 
 def mean_probabilities(allocations: Allocations, permutations: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Mean class probabilities over relabelled draws (label, rows), and those of each draw (draw, component, rows)."""
-    size, num = permutations.shape
-    chosen = np.zeros((num, size, num))
-    chosen[inverse(permutations), np.arange(size)[:, None], np.arange(num)] = 1.0 / size
+    draws = np.arange(len(permutations))
     for _, block in allocations.probabilities():
-        yield chosen.reshape(num, -1) @ block.reshape(size * num, -1), block
+        yield np.stack([block[draws, components].mean(axis=0) for components in permutations.T]), block
 
 
 def own_entropy(allocations: Allocations) -> np.ndarray:

@@ -18,11 +18,14 @@ from bayesgmm.results.convergence import convergence_table
 from bayesgmm.results.draws import Draws
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.formatting import as_html, as_text
+from bayesgmm.runtime.progress import listening
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+LONG_WORK = 2**24
+"""Class probabilities (draw, component, row) from which a bar at the terminal shows the iterations."""
 MOST_ITERATIONS = 100
 IN_DOUBT = 0.5
 """A draw is in doubt if the exchange of two labels costs less than twice the present cost of these two labels."""
@@ -43,7 +46,7 @@ class Relabelling:
     about: Mapping[str, Any] = field(default_factory=dict)
     """Further results of the method, such as ``non_permutation_rate``."""
 
-    @property
+    @cached_property
     def ambiguity(self) -> np.ndarray:
         """Largest exchange ratio over pairs of labels, (chain, draw). 0: no doubt; 1: an exchange fits as well."""
         return self.exchange_ratios.max(axis=(-2, -1))
@@ -58,7 +61,7 @@ class Relabelling:
         """Share of draws whose ambiguity exceeds a half."""
         return float((self.ambiguity > IN_DOUBT).mean())
 
-    @property
+    @cached_property
     def pair_ambiguity(self) -> np.ndarray:
         """Share of draws in doubt about each pair of labels, (K, K)."""
         return (self.exchange_ratios > IN_DOUBT).mean(axis=(0, 1))
@@ -174,16 +177,19 @@ def iterate(
     partition = partition_of(None, draws, allocations, least=0)
     permutations = assign(disagreement(allocations, partition))
     objective: list[float] = []
-    while True:
-        costs = costs_of(permutations)
-        objective.append(float(cost_of(costs, permutations).sum()))
-        better = assign(costs)
-        # Permutations of equal cost (two equal components) must not alternate for ever.
-        stays = cost_of(costs, better) >= cost_of(costs, permutations) * (1.0 - 1e-12)
-        better[stays] = permutations[stays]
-        if stays.all() or len(objective) == MOST_ITERATIONS:
-            return relabelling_from(draws, method, costs, permutations, objective=objective)
-        permutations = better
+    quick = draws.size * draws.num_components * allocations.num_rows < LONG_WORK
+    with listening(False if quick else None) as listener:
+        while True:
+            costs = costs_of(permutations)
+            objective.append(float(cost_of(costs, permutations).sum()))
+            listener("relabel", len(objective), MOST_ITERATIONS, f"{method}, cost {objective[-1]:.6g}")
+            better = assign(costs)
+            # Permutations of equal cost (two equal components) must not alternate for ever.
+            stays = cost_of(costs, better) >= cost_of(costs, permutations) * (1.0 - 1e-12)
+            better[stays] = permutations[stays]
+            if stays.all() or len(objective) == MOST_ITERATIONS:
+                return relabelling_from(draws, method, costs, permutations, objective=objective)
+            permutations = better
 
 
 def relabelling_from(

@@ -37,6 +37,21 @@ def convergence_table(quantities: "xr.Dataset") -> "pd.DataFrame":
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
+def largest_rhat(variables: "dict[str, np.ndarray]") -> float:
+    """Largest rank-normalised split R-hat of the numbers in some variables (chain, draw, …); NaN if none has one."""
+    import numpy as np
+    from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportUsage]
+
+    largest = float("nan")
+    for values in variables.values():
+        flat = values.reshape(*values.shape[:2], -1)
+        for i in range(flat.shape[2] if flat.shape[1] >= 4 else 0):
+            if np.ptp(draws := flat[:, :, i]) > 0:
+                with np.errstate(divide="ignore", invalid="ignore"):  # a constant chain has no within-chain variance
+                    largest = float(np.fmax(largest, array_stats.rhat(draws, chain_axis=0, draw_axis=1)))
+    return largest
+
+
 def passes(table: "pd.DataFrame", num_chains: int) -> bool:
     """Whether R-hat and ESS of every row of a `convergence_table` pass the thresholds of Vehtari et al. (2021)."""
     smallest = table[["ess_bulk", "ess_tail"]].to_numpy().min()

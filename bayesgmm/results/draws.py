@@ -13,10 +13,14 @@ from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.assignment import renumber
 from bayesgmm.results.external_draws import as_chains, from_dataset, observed, params_of
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.arguments import as_array, as_floats
 from bayesgmm.sweep.per_row import log_densities
 
 if TYPE_CHECKING:
     import xarray as xr
+
+ABOUT = ("component_dim", "names", "x", "labels", "probabilities")
+"""Arguments of `as_draws` about the draws, which other functions pass on."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +207,7 @@ def _with_rows(draws: Draws, labels: Any, probabilities: Any) -> Draws:
     if labels is not None:
         labels = _as_labels(_named_variable(draws, labels), draws)
     if probabilities is not None:
-        probabilities = np.asarray(_named_variable(draws, probabilities), float)
+        probabilities = as_floats("probabilities", _named_variable(draws, probabilities), DrawsError)
         expected = (*draws.shape, draws.num_rows if labels is None else labels.shape[2], draws.num_components)
         if probabilities.shape != expected and (probabilities.ndim != 4 or expected[2] is not None):
             raise DrawsError(
@@ -216,7 +220,7 @@ def _with_rows(draws: Draws, labels: Any, probabilities: Any) -> Draws:
 
 def _named_variable(draws: Draws, value: Any) -> np.ndarray:
     if not isinstance(value, str):
-        return np.asarray(value)
+        return as_array("labels= or probabilities=", value, DrawsError)
     import xarray as xr
 
     tree = draws.source

@@ -130,7 +130,7 @@ class MixtureFit:
 
     def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:
         """Draw `n` new rows; returns their components (n,) and the rows (n, D)."""
-        check_count("n", n)
+        n = check_count("n", n)
         with scope("float64"):
             z, x = mixture.sample(as_key(seed), Params(*map(jnp.asarray, self.params)), n)
             return np.asarray(z), np.asarray(x)

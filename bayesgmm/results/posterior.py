@@ -19,7 +19,7 @@ from bayesgmm.results.datatree import label_invariant, posterior_tree
 from bayesgmm.runtime.arguments import as_key, check_count, host_generator, split_seed
 from bayesgmm.runtime.formatting import as_html, as_text
 from bayesgmm.runtime.programs import Stopwatch
-from bayesgmm.runtime.progress import Progress
+from bayesgmm.runtime.progress import Progress, check_progress
 from bayesgmm.sweep import per_row
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ class Posterior:
         ArgumentError
             If `num_samples` is not a valid number of draws, or the draws do not come from chains.
         """
-        check_count("num_samples", num_samples)
+        num_samples = check_count("num_samples", num_samples)
+        check_progress(progress_bar)
         if self.continuation is None:
             raise ArgumentError(
                 f"Draws of {self.algorithm} cannot be extended: there is no chain. Fit again with a larger num_samples."
@@ -170,7 +171,7 @@ class Posterior:
 
     def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:
         """Draw `n` rows from the posterior predictive, each under a new draw of θ: components (n,), rows (n, D)."""
-        check_count("n", n)
+        n = check_count("n", n)
         rng = host_generator(as_key(seed))
         chosen = rng.integers(self.num_chains * self.num_samples, size=n)
         weights, means, trils = (part.reshape(-1, *part.shape[2:])[chosen] for part in self.params)

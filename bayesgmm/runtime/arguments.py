@@ -1,35 +1,93 @@
-"""Checks of arguments that many functions take (counts and seeds), and the random keys that follow from a seed."""
+"""Arrays and seeds as arguments, and the random keys of a seed; for simple values see `bayesgmm.runtime.checks`."""
 
+import os
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Key, PRNGKeyArray
 
-from bayesgmm.errors import ArgumentError
+from bayesgmm.errors import ArgumentError, BayesGMMError
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.checks import as_list as as_list
+from bayesgmm.runtime.checks import as_path as as_path
+from bayesgmm.runtime.checks import check_choice as check_choice
+from bayesgmm.runtime.checks import check_count as check_count
+from bayesgmm.runtime.checks import check_flag as check_flag
+from bayesgmm.runtime.checks import check_names as check_names
+from bayesgmm.runtime.checks import check_number as check_number
+from bayesgmm.runtime.checks import shown as shown
+from bayesgmm.runtime.dtypes import neutral
 from bayesgmm.runtime.programs import Program
 
 
-def check_count(name: str, value: Any, least: int = 1) -> None:
-    """Raise `ArgumentError` if a count is not an integer or is below `least`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}.")
+def check_memory(what: str, num_bytes: float, advice: str = "Use fewer.") -> None:
+    """Refuse an array that this machine has no memory for."""
+    if num_bytes > memory():
+        raise ArgumentError(
+            f"{what} would take about {num_bytes / 2**30:,.0f} GB, more than this machine has. {advice}"
+        )
 
 
-def as_key(seed) -> PRNGKeyArray:
-    """A JAX key from an int, or the given key (typed, or raw with two words)."""
+def memory() -> float:
+    """Memory of this machine, in bytes; infinite if unknown."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):  # not a POSIX system
+        return float("inf")
+
+
+def as_array(name: str, value: Any, error: type[BayesGMMError] = ArgumentError) -> np.ndarray:
+    """An array on the host, or an `error` if the value is ragged or no array at all."""
+    try:
+        with neutral():
+            return np.asarray(value)
+    except Exception as problem:  # foreign objects fail in their own ways
+        raise error(f"{name} is no array ({shown(problem)}).") from None
+
+
+def as_floats(name: str, value: Any, error: type[BayesGMMError] = ArgumentError) -> np.ndarray:
+    """Real numbers as an array of doubles, or an `error` if they are text, complex, ragged or anything else."""
+    array = as_array(name, value, error)
+    if array.dtype.kind not in "fiu" or np.ma.is_masked(value):
+        raise error(f"{name} must be a number or an array of real numbers, got {shown(value)}.")
+    return array.astype(float)
+
+
+def as_key(seed: Any) -> PRNGKeyArray:
+    """A JAX key from an int, a JAX key (typed or raw) or a ``numpy.random.SeedSequence``.
+
+    The generator is always threefry. From a key of another generator its words are taken.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none of these, or an array of keys.
+    """
     if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
-        with scope("float64"):  # otherwise only 32 bits of the seed would be kept
-            return _KEY(np.asarray(int(seed) % 2**63))
-    if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
+        number = int(seed) % 2**63
+        return _KEY(np.array([number >> 32, number & 0xFFFFFFFF], np.uint32))
+    if isinstance(seed, np.random.SeedSequence):
+        return _KEY(seed.generate_state(2, np.uint32))
+    if isinstance(seed, Tracer):  # a key in compiled code
         return seed
-    if np.shape(seed) == (2,):
-        return jr.wrap_key_data(jnp.asarray(seed, jnp.uint32))
-    raise ArgumentError(f"seed must be an int or a JAX key, got {seed!r}.")
+    words = _words_of(seed)
+    if words is None:
+        raise ArgumentError(f"seed must be an int, one JAX key or a numpy.random.SeedSequence, got {shown(seed)}.")
+    return _KEY(words if len(words) == 2 else np.random.SeedSequence(words.tolist()).generate_state(2, np.uint32))
+
+
+def _words_of(seed: Any) -> np.ndarray | None:
+    """The words of one JAX key; None if it is no key."""
+    if not isinstance(seed, (jax.Array, np.ndarray)):
+        return None
+    with neutral():
+        if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
+            return np.asarray(jr.key_data(seed)).ravel() if seed.shape == () else None
+        return np.asarray(seed) if seed.dtype == np.uint32 and seed.shape in ((2,), (4,)) else None
 
 
 def split_key(key: PRNGKeyArray, num: int = 2) -> tuple[PRNGKeyArray, ...]:
@@ -67,8 +125,8 @@ def _split(key: PRNGKeyArray, num: int) -> tuple[PRNGKeyArray, ...]:
     return tuple(jr.split(key, num))
 
 
-def _key(seed: Any) -> PRNGKeyArray:
-    return jr.key(seed)
+def _key(words: Any) -> PRNGKeyArray:
+    return jr.wrap_key_data(words, impl="threefry2x32")
 
 
 def _keys(key: PRNGKeyArray, num: int) -> Key[Array, "num"]:

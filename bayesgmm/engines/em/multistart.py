@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Float, Int, PRNGKeyArray
 
-from bayesgmm.engines.em.ascent import BATCHED_ROWS, ascend, begin, run_ascents, shapes_of_ascents, usable
+from bayesgmm.engines.em.ascent import BATCHED_ROWS, TRACED, ascend, begin, run_ascents, shapes_of_ascents, usable
 from bayesgmm.engines.em.ascent_state import (
     COLLAPSED,
     CONVERGED,
@@ -54,14 +54,14 @@ def prepare_search(init: Any, num_starts: int, problem: Problem, tol: float, max
 
     def work() -> None:
         num = -(-num_starts // LANES) * LANES
-        ascents = shapes_of_ascents(num, problem.standard_prior, problem.dtype, max_iter)
+        ascents = shapes_of_ascents(num, problem.standard_prior, problem.dtype)
         ascents = ascents.with_status(np.zeros(num, int))
         limits = (np.asarray(0.0, problem.dtype), *(np.asarray(0),) * 4)
         _SHORT_AND_LONG.prepare(as_key(0), ascents, problem.standard_prior, problem.rows, *limits)
 
     searched = isinstance(init, str) and init in ("auto", "k-means++", "random") and num_starts > 1 and tol > 0
     if searched and problem.rows.capacity <= BATCHED_ROWS:
-        compile_ahead(f"search {num_starts} {max_iter}", (problem.standard_prior, problem.rows), work)
+        compile_ahead(f"search {num_starts}", (problem.standard_prior, problem.rows), work)
 
 
 def search(
@@ -83,17 +83,19 @@ def search(
         room = len(starts.weights)
 
         def run(some: Params, limit: int) -> tuple[Ascent, bool]:
-            return _restarts(key_short, some, problem.rows, problem, tol, (max_iter, limit), SHORT, keep, room)
+            first = min(limit, TRACED - 1)
+            found, cut = _restarts(key_short, some, problem.rows, problem, tol, first, SHORT, keep, room)
+            return (found, cut) if cut or limit == first else _further(key_long, found, problem, tol, limit, report)
 
         ascents, interrupted = run(starts, max_iter)
         report(int(ascents.iteration.max()))
         return explore(ascents, interrupted, problem, run, LANES, max_iter)
     few = to_rows(subsample(key_rows, problem.table.values), problem.frame, problem.dtype)
-    scouts, _ = _restarts(key_short, starts, few, problem, tol, (max_iter, max_iter), 4 * SHORT, 0, len(starts.weights))
+    scouts, _ = _restarts(key_short, starts, few, problem, tol, max_iter, 4 * SHORT, 0, len(starts.weights))
     ascents, interrupted = _carry_on(key_long, scouts, keep, problem, tol, max_iter, report)
 
     def run_long(some: Params, limit: int) -> tuple[Ascent, bool]:
-        return _full_runs(key_long, some, problem, tol, (max_iter, limit), report)
+        return _full_runs(key_long, some, problem, tol, limit, report)
 
     return explore(ascents, interrupted, problem, run_long, keep, max_iter)
 
@@ -119,7 +121,7 @@ def explore(
             higher, interrupted = _higher([higher[1]], least, problem, run, max_iter)
         if higher is None:
             break
-        ascents = jax.tree.map(lambda *leaves: np.concatenate(leaves), ascents, higher[0])
+        ascents = _joined([ascents, higher[0]])
     return ascents, interrupted
 
 
@@ -156,6 +158,16 @@ def some_rows(problem: Problem) -> np.ndarray:
     return problem.frame.rows(values[:: max(1, len(values) // MOVED_ROWS)])
 
 
+def _further(key, ascents: Ascent, problem: Problem, tol, max_iter: int, report) -> tuple[Ascent, bool]:
+    """Ascents that have filled the space for their traces go on."""
+    ascents = ascents.with_status(np.where(ascents.status == MAX_ITER, RUNNING, ascents.status))
+    if not (ascents.status == RUNNING).any():
+        return ascents, False
+    return run_ascents(
+        key, ascents, problem.standard_prior, problem.rows, tol, max_iter, "em", True, report=report
+    )  # fmt: skip
+
+
 def _carry_on(key, scouts: Ascent, keep: int, problem: Problem, tol, max_iter: int, report) -> tuple[Ascent, bool]:
     """Full runs on all rows from the best `keep` short runs (``scouts``); if all of them fail, from the next best."""
     ranked = np.argsort(np.where(usable(scouts), -scouts.objective, np.inf), kind="stable")
@@ -164,35 +176,40 @@ def _carry_on(key, scouts: Ascent, keep: int, problem: Problem, tol, max_iter: i
     for first in range(0, len(ranked), keep):
         chosen = ranked[first : first + keep]
         starts = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], scouts.params)
-        ascents, interrupted = _full_runs(key, starts, problem, tol, (max_iter, max_iter), report)
+        ascents, interrupted = _full_runs(key, starts, problem, tol, max_iter, report)
         tried.append(ascents)
         if interrupted or not np.isin(tried[-1].status, FAILED).all():
             break
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *tried), interrupted
+    return _joined(tried), interrupted
 
 
-def _full_runs(key, starts: Params, problem: Problem, tol, limits: tuple[int, int], report) -> tuple[Ascent, bool]:
-    """Full runs from all starts. ``limits``: the iterations of the longest run of all, and of this one."""
+def _joined(parts: list[Ascent]) -> Ascent:
+    """All ascents on one leading axis; their traces may differ in length."""
+    longest = max(one.trace.shape[1] for one in parts)
+    padded = [one.with_trace(np.pad(one.trace, ((0, 0), (0, longest - one.trace.shape[1])))) for one in parts]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *padded)
+
+
+def _full_runs(key, starts: Params, problem: Problem, tol, max_iter: int, report) -> tuple[Ascent, bool]:
     ascents, interrupted = run_ascents(
-        key, begin(starts, problem.standard_prior, limits[0], True), problem.standard_prior, problem.rows, tol,
-        limits[1], "em", True, report=report,
+        key, begin(starts, problem.standard_prior, True), problem.standard_prior, problem.rows, tol, max_iter, "em",
+        True, report=report,
     )  # fmt: skip
     return to_numpy(ascents), interrupted
 
 
-def _restarts(key, starts: Params, rows: Rows, problem: Problem, tol, limits, short: int, keep: int, room: int):
+def _restarts(key, starts: Params, rows: Rows, problem: Problem, tol, max_iter, short: int, keep: int, room: int):
     """Runs from every start until the best `keep` have ended, in one compiled program for up to `room` starts.
 
     More than `LANES` starts, or starts of which none is to be kept (``keep=0``), have a short run first, and the best
-    `LANES` continue. If all of these fail, the next best replace them. ``limits``: the iterations of the longest run of
-    all, and of this one. Returns the ascents, and whether Ctrl-C interrupted the search.
+    `LANES` continue. If all of these fail, the next best replace them. Returns the ascents, and whether Ctrl-C
+    interrupted the search.
     """
     num_starts = len(starts.weights)
     groups = -(-max(room, num_starts) // LANES)
     lanes = np.minimum(np.arange(groups * LANES), num_starts - 1)
     filled = jax.tree.map(lambda leaf: np.asarray(leaf)[lanes], starts)
-    longest, max_iter = limits
-    ascents = begin(filled, problem.standard_prior, longest, True)
+    ascents = begin(filled, problem.standard_prior, True)
     # Lanes that only fill up the last group do not run.
     ascents = ascents.with_status(np.where(np.arange(len(lanes)) < num_starts, RUNNING, COLLAPSED))
     numbers = np.asarray(tol, problem.dtype), np.asarray(max_iter), np.asarray(short), np.asarray(keep)

@@ -68,6 +68,7 @@ def run_sampler(
 ) -> Posterior:
     """Check the arguments, start the chains, draw, and return the posterior. See `sample_gibbs` for the arguments."""
     check_chain_arguments(num_warmup, num_samples, num_chains, prior)
+    num_warmup, num_samples, num_chains = int(num_warmup), int(num_samples), int(num_chains)
     with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
         find_engine(sampler.name).check(problem.prior, problem.family, problem.table.dim)

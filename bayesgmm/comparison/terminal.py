@@ -5,7 +5,7 @@ import io
 import os
 import sys
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from bayesgmm.errors import visible
 from bayesgmm.runtime.files import reason
@@ -136,7 +136,7 @@ class _Collected(io.StringIO):
         return self._stream.isatty()
 
 
-def _mute(stream: IO[str]) -> None:
+def _mute(stream: Any) -> None:
     """Let what is left in the stream go nowhere, so that Python does not fail on it at its end."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)

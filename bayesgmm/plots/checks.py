@@ -78,7 +78,7 @@ def plot_predictive_checks(checks: Any) -> dict[str, Figure]:
         columns = min(len(names), 3)
         size = (WIDTH * columns / 3, 1.7 * -(-len(names) // columns))
         drawn = az.plot_ppc_tstat(
-            tree, var_names=[for_tree(str(name)) for name in names], t_stat="mean", col_wrap=columns, labeller=labeller(),
+            tree, var_names=[for_tree(str(name)) for name in names], t_stat="mean", col_wrap=columns, labeller=labeller(40),
             figure_kwargs={"figsize": size, "layout": "constrained"},
             kind="hist" if aspect == "clusters" else "kde",  # row counts are discrete
             visuals={"title": {"size": 9}, "observed_tstat": {"color": PRIOR}},
@@ -110,7 +110,7 @@ def plot_sensitivity(table: Any, ax: Any = None) -> Axes:
 
 def _feature_names() -> Any:
     """A labeller whose titles show only the feature."""
-    escaped = type(labeller())
+    escaped = type(labeller(32))
 
     class Features(escaped):
         def make_label_vert(self, var_name, sel, isel):

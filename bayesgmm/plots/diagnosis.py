@@ -55,7 +55,7 @@ def plot_ranks(view: Any) -> Figure:
         backend="matplotlib",
         col_wrap=4,
         thin=True,
-        labeller=labeller(),
+        labeller=labeller(24),
         figure_kwargs={"figsize": (WIDTH, 6.5)},
     )
     figure = grid.viz["figure"].item()

@@ -49,7 +49,7 @@ def plot_means(results: Mapping[str, MixtureFit | Posterior], axes: Any = None) 
         if d == 0:
             ax.set_ylabel(f"component {k}")
         if k == 0:
-            ax.set_title(f"mean of {for_figure(table.features[d])}")
+            ax.set_title(f"mean of {for_figure(table.features[d], 80 // shown - 2)}")
     return axes
 
 

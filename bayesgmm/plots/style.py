@@ -73,16 +73,16 @@ def png(figure: Any) -> bytes:
     return buffer.getvalue()
 
 
-def labeller() -> Any:
-    """The labels of ArviZ, with names of the user as `for_figure` shows them."""
+def labeller(most: int) -> Any:
+    """The labels of ArviZ, with names of the user as `for_figure` shows them, in at most so many characters."""
     from arviz_base.labels import BaseLabeller
 
     class Escaped(BaseLabeller):
         def dim_coord_to_str(self, dim, coord_val, coord_idx):
-            return for_figure(str(coord_val))
+            return for_figure(str(coord_val), most)
 
         def var_name_to_str(self, var_name):
-            return for_figure(str(var_name))
+            return for_figure(str(var_name), most)
 
     return Escaped()
 

@@ -33,12 +33,12 @@ def for_html(text: str) -> str:
     return escape(visible(text))
 
 
-def for_figure(label: str) -> str:
+def for_figure(label: str, most: int = LONGEST_LABEL) -> str:
     """A label with a name of the user, as shown in a figure of matplotlib.
 
     There ``$`` begins a formula, and a legend omits what begins with an underscore.
     """
-    shown = shortened(visible(label)).replace("$", r"\$")
+    shown = shortened(visible(label), most).replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
 
 

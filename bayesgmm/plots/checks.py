@@ -78,7 +78,8 @@ def plot_predictive_checks(checks: Any) -> dict[str, Figure]:
         columns = min(len(names), 3)
         size = (WIDTH * columns / 3, 1.7 * -(-len(names) // columns))
         drawn = az.plot_ppc_tstat(
-            tree, var_names=[for_tree(str(name)) for name in names], t_stat="mean", col_wrap=columns, labeller=labeller(40),
+            tree, var_names=[for_tree(str(name)) for name in names], t_stat="mean", col_wrap=columns,
+            labeller=labeller(40),
             figure_kwargs={"figsize": size, "layout": "constrained"},
             kind="hist" if aspect == "clusters" else "kde",  # row counts are discrete
             visuals={"title": {"size": 9}, "observed_tstat": {"color": PRIOR}},

@@ -34,7 +34,8 @@ def say(*parts: Any, error: bool = False) -> None:
     collected = _Collected(stream)
     console = Console(file=collected)
     for part in parts:
-        console.print(part, highlight=False, markup=False, soft_wrap=isinstance(part, str))
+        wide = isinstance(part, str) or getattr(part, "no_wrap", False)
+        console.print(part, highlight=False, markup=False, soft_wrap=bool(wide))
     text, encoding = collected.getvalue(), collected.encoding
     try:
         stream.write(text.encode(encoding, "replace").decode(encoding))
@@ -51,7 +52,7 @@ def report_error(error: BaseException) -> None:
     from rich.text import Text
 
     words = (type(error).__name__, "bold red"), ": ", visible(str(error))
-    say(Text.assemble(*words, no_wrap=True, overflow="ignore"), error=True)
+    say(Text.assemble(*words, no_wrap=True), error=True)
 
 
 def print_comparison(comparison: "Comparison") -> None:

@@ -13,14 +13,14 @@ from bayesgmm.errors import CheckpointError
 
 
 def fingerprint(*trees: Any) -> str:
-    """A short hash of arrays (values, shapes and dtypes), and of functions and classes (names).
+    """A short hash of arrays (values, shapes and dtypes), of functions and classes (names), and of their structure.
 
     Raises
     ------
     CheckpointError
         If a part is neither, because another process could not identify it.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(str(jax.tree.structure(trees)).encode())  # with the names of its classes
     for leaf in jax.tree.leaves(trees):
         if callable(leaf):
             digest.update(full_name(leaf).encode())

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import namedtuple
 from functools import partial
 
 import jax
@@ -205,6 +206,8 @@ def test_a_fingerprint_is_reproducible():
 
     assert fingerprint(guide()) == fingerprint(guide())
     assert fingerprint(bg.fit_cavi) != fingerprint(bg.fit_svi)
+    one, two = (namedtuple(name, "loc scale")(np.zeros(2), np.ones(2)) for name in ("NormalPrior", "CauchyPrior"))
+    assert fingerprint(one) != fingerprint(two)
     for nameless in (lambda: None, partial(bg.fit_cavi), object()):
         with pytest.raises(CheckpointError, match="identify"):
             fingerprint(nameless)

@@ -10,24 +10,23 @@ import os
 import signal
 import sys
 import warnings
-from contextlib import suppress
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bayesgmm.comparison.saving import save_diagnosis, save_report, save_table
 from bayesgmm.comparison.terminal import print_comparison, print_diagnosis, print_table, report_error, say
 from bayesgmm.engines.engine import engine_names, find_engines
 from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning, visible
-from bayesgmm.runtime.files import Output, csv_form, tree_forms
+from bayesgmm.runtime.files import Output, csv_form
 from bayesgmm.runtime.interrupt import Stop, interruptible
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayesgmm.comparison.comparison import Comparison
-    from bayesgmm.selection.fit_table import FitTable
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False,
@@ -68,14 +67,14 @@ def compare(
 
     find_engines(_split(engines) or [])
     output = Output(out, "--out")
-    with interruptible(signal.SIGINT, signal.SIGTERM) as stop, warnings.catch_warnings():
+    with _stoppable() as stop, warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # the verdict below reports it
         comparison = run(
             table, k, engines=_split(engines) or [], covariance_type=family, num_warmup=warmup, num_samples=samples,
             num_chains=chains, tempering=tempering, n_init=starts, seed=seed, save_to=output, progress_bar=not quiet,
         )  # fmt: skip
         output.save("summary", csv_form(comparison.summary))
-        written = None if stop.is_set() else _save_report(comparison, output)
+        written = None if stop.is_set() else save_report(comparison, output)
         print_comparison(comparison)
     say(f"Report: {visible(str(written)) if written else 'not written'}")
     say(f"Draws and summary: {visible(str(out))}")
@@ -85,15 +84,6 @@ def compare(
     if stale:
         say(f"Files from an earlier run: {', '.join(stale)}")
     _finish(output, stop)
-
-
-def _save_report(comparison: "Comparison", output: Output) -> Path | None:
-    from bayesgmm.comparison.report import report
-
-    say("Writing the report …", error=True)
-    _draw_to_files()
-    with suppress(KeyboardInterrupt):
-        return output.save("report", {".html": lambda: report(comparison)})
 
 
 @app.command()
@@ -121,12 +111,12 @@ def fit(
     output = Output(out, "--out")
     from bayesgmm.selection.fit_table import fit_table
 
-    with interruptible(signal.SIGINT, signal.SIGTERM) as stop:
+    with _stoppable() as stop:
         found = fit_table(
             table, sizes, families, prior=None if prior == "none" else prior, criterion=criterion, n_init=starts,
             seed=seed, progress_bar=not quiet,
         )  # fmt: skip
-        _save_table(found, output)
+        save_table(found, output)
         print_table(found)
     say(f"Table, figures and best model: {visible(str(out))}")
     _finish(output, stop)
@@ -168,14 +158,11 @@ def diagnose(
     from bayesgmm.diagnosis.diagnosis import diagnose as run
 
     found = run(tree, component_dim=component_dim, names=pairs, x=table, seed=seed)
-    if output is not None:
-        output.save("relabelled", tree_forms(lambda: found.relabelling.datatree))
-        _draw_to_files()
-        from bayesgmm.plots.style import png
-
-        for name, figure in found.plot().items():
-            output.save(name, {".png": partial(png, figure)})
-    print_diagnosis(found)
+    try:
+        if output is not None:
+            save_diagnosis(found, output)
+    finally:
+        print_diagnosis(found)
     if output is not None:
         say(f"Figures and relabelled draws: {visible(str(out))}")
         _finish(output)
@@ -241,6 +228,19 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: object) -
     say(f"{category.__name__}: {visible(str(message))}", error=True)
 
 
+@contextmanager
+def _stoppable() -> Iterator[Stop]:
+    """Take Ctrl-C and SIGTERM as a flag; an error that follows ends with the code of the signal."""
+    with interruptible(signal.SIGINT, signal.SIGTERM) as stop:
+        try:
+            yield stop
+        except BayesGMMError as error:
+            if not stop.is_set():
+                raise
+            report_error(error)
+            raise typer.Exit(128 + stop.number) from None
+
+
 def _finish(output: Output, stop: Stop | None = None) -> None:
     """End with the code for an interruption, or for a result that could not be written."""
     say(*output.problems, error=True)
@@ -249,29 +249,6 @@ def _finish(output: Output, stop: Stop | None = None) -> None:
         raise typer.Exit(128 + stop.number)
     if output.problems:
         raise typer.Exit(3)
-
-
-def _save_table(found: "FitTable", output: Output) -> None:
-    output.save("table", csv_form(found.frame))
-    output.save("best", csv_form(found.best.summary))
-    output.save("best", tree_forms(lambda: found.best.datatree))
-    _draw_to_files()
-    from bayesgmm import plots
-    from bayesgmm.plots.style import png
-
-    def best() -> bytes:
-        picture = plots.plot_components({"best": found.best}).figure
-        picture.suptitle(found.best_model, fontsize="medium")
-        return png(picture)
-
-    output.save("table", {".png": lambda: png(plots.plot_table(found).figure)})
-    output.save("best", {".png": best})
-
-
-def _draw_to_files() -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
 
 
 def _split(text: str | None) -> list[str] | None:

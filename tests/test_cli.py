@@ -208,8 +208,12 @@ def test_a_signal_keeps_what_there_is(number, code, tmp_path, monkeypatch, no_re
     register("gibbs", replace(real, run=stopped))
     try:
         result = CliRunner().invoke(cli.app, [*SMALL, "--quiet", "--out", str(tmp_path)])
+        alone = CliRunner().invoke(cli.app, [*SMALL, "--engines", "gibbs", "--quiet", "--out", str(tmp_path / "none")])
     finally:
         register("gibbs", real)
+    assert alone.exit_code == code
+    assert "No engine returned a result" in alone.output
+    assert not (tmp_path / "none").exists()
     assert result.exit_code == code, result.output
     assert {path.name for path in tmp_path.iterdir()} == {"em.nc", "summary.csv"}
     assert "weights[0]" in result.output

@@ -176,7 +176,8 @@ def _arrays(tree: Any) -> bytes:
     for node in groups.values():
         found |= {name: np.asarray(array.values) for name, array in node.coords.items() if name == "feature"}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{name: _plain(values) for name, values in found.items()})  # pyright: ignore[reportArgumentType]
+    plain = {name: _plain(values) for name, values in found.items()}
+    np.savez_compressed(buffer, **plain)  # pyright: ignore[reportArgumentType]
     return buffer.getvalue()
 
 

@@ -138,7 +138,7 @@ def test_odd_names_are_shown(comparison, names, capsys, tmp_path):
 
 @pytest.mark.slow
 def test_fuzz_over_names(comparison, capsys, tmp_path, monkeypatch):
-    names = nasty(200, seed=1)
+    names = nasty(100, seed=1)
     for i in range(0, len(names), 4):
         ugly = with_names(comparison, names[i : i + 4])
         assert_shown(ugly, capsys, tmp_path, monkeypatch if i % 60 == 0 else None)

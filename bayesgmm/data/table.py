@@ -83,6 +83,12 @@ def as_table(x) -> Table:
     if values.ndim != 2 or values.size == 0:
         raise DataError(f"The data must have shape (rows, features) and not be empty; got shape {values.shape}.")
     table = Table(values, features or _numbered(values.shape[1]))
+    unwritable = [name for name in table.features if "\0" in name or not _encodable(name)]
+    if unwritable:
+        raise DataError(
+            f"A column's name holds a character that files cannot hold (NUL or half a character): "
+            f"{', '.join(unwritable)}. Rename the column."
+        )
     twice = sorted({name for name in table.features if table.features.count(name) > 1})
     if twice:
         raise DataError(f"Two columns are called {', '.join(twice)}. Give each feature a different name.")
@@ -161,6 +167,10 @@ def _feature_names(x) -> tuple[str, ...] | None:
         return tuple(map(str, x.coords[x.dims[1]].values))
     name = getattr(x, "name", None)
     return (str(name),) if isinstance(name, str) and name and np.ndim(x) == 1 else None
+
+
+def _encodable(name: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _refuse_text(x) -> None:

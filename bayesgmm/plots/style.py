@@ -1,10 +1,14 @@
 """One style for all plots; the matplotlib settings of the user do not change."""
 
+import io
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 import matplotlib as mpl
+
+from bayesgmm.runtime.formatting import for_figure
 
 ENGINE_COLORS = {
     "mle": "#8C8C8C",
@@ -42,6 +46,7 @@ RC: dict[Any, Any] = {
     "legend.frameon": False,
     "font.size": 9,
     "figure.dpi": 110,
+    "text.usetex": False,  # names of the user are not LaTeX
 }
 
 
@@ -54,6 +59,32 @@ def styled(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
 
     return wrapped
+
+
+def png(figure: Any) -> bytes:
+    """The figure as PNG; it is closed. Characters that the font lacks are drawn as boxes."""
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(buffer, format="png", dpi=150)
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def labeller(most: int) -> Any:
+    """The labels of ArviZ, with names of the user as `for_figure` shows them, in at most so many characters."""
+    from arviz_base.labels import BaseLabeller
+
+    class Escaped(BaseLabeller):
+        def dim_coord_to_str(self, dim, coord_val, coord_idx):
+            return for_figure(str(coord_val), most)
+
+        def var_name_to_str(self, var_name):
+            return for_figure(str(var_name), most)
+
+    return Escaped()
 
 
 def engine_color(name: str) -> str:

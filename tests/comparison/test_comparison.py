@@ -1,6 +1,10 @@
+import errno
 import os
+import re
+import shutil
 import signal
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,8 +14,9 @@ from typer.testing import CliRunner
 
 import bayesgmm as bg
 from bayesgmm import cli
-from bayesgmm.engines.engine import engine_names
-from bayesgmm.errors import ArgumentError, FitError, MixingWarning, PriorError
+from bayesgmm.engines.engine import engine_names, find_engine, register, unregister
+from bayesgmm.errors import ArgumentError, DataError, FitError, MixingWarning, PriorError, SaveWarning
+from bayesgmm.runtime import files
 from bayesgmm.runtime.formatting import significant
 
 SHORT = {"num_warmup": 150, "num_samples": 400, "num_chains": 4}
@@ -238,7 +243,7 @@ def test_without_a_prior_em_is_called_maximum_likelihood(reference_data):
 
 def test_unwritable_folders_are_typed_errors(faithful, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ArgumentError, match="could not be written"):
+    with pytest.raises(ArgumentError, match="file is not a folder"):
         faithful.save(tmp_path / "file")
 
 
@@ -273,3 +278,61 @@ def test_variational_bayes_stands_beside_the_others(reference_data):
     assert "R-hat" not in "".join(result.verdict())
     with pytest.raises(ArgumentError, match="not conjugate"):
         bg.compare(reference_data["faithful"], 2, engines=("em", "cavi"), covariance_type="VEV")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [(None, "returned a NoneType, not a MixtureFit or a Posterior"), (DataError("no"), "^no$"),
+     (RuntimeError("XLA is out of memory"), r"failed \(RuntimeError: XLA is out of memory\)"), (MemoryError(), "MemoryError")],
+)  # fmt: skip
+def test_an_engine_of_any_conduct_leaves_the_others(reference_data, tmp_path, outcome, words):
+    def run(*arguments, **options):
+        if outcome is None:
+            return None
+        raise outcome
+
+    register("odd", replace(find_engine("em"), name="odd", run=run))
+    try:
+        result = bg.compare(reference_data["faithful"], 2, engines=("em", "odd"), n_init=2, save_to=tmp_path)
+        assert list(result.results) == ["em"]
+        assert re.search(words, result.failures["odd"])
+        assert (tmp_path / "em.nc").exists()
+        with pytest.raises(FitError, match=r"No engine returned a result\. odd: ") as failed:
+            bg.compare(reference_data["faithful"], 2, engines="odd")
+        assert failed.value.__cause__ is (outcome if isinstance(outcome, (RuntimeError, MemoryError)) else None)
+    finally:
+        unregister("odd")
+
+
+@pytest.mark.parametrize("save_to", ["/proc/x", "a\0b", "/dev/null"])
+def test_places_that_take_no_file_are_refused_before_the_first_engine(reference_data, save_to):
+    with pytest.raises(ArgumentError, match="save_to"):
+        bg.compare(reference_data["faithful"], 2, save_to=save_to, progress_bar=lambda *_: pytest.fail("it ran"))
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EACCES, errno.EIO, errno.EDQUOT])
+def test_a_failed_write_keeps_every_result(reference_data, tmp_path, monkeypatch, error):
+    def failing(path, content):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(files, "write", failing)
+    with pytest.warns(SaveWarning, match=os.strerror(error)):
+        result = bg.compare(reference_data["faithful"], 2, engines=("em", "mle"), n_init=2, save_to=tmp_path)
+    assert set(result.results) == {"em", "mle"}
+
+
+def test_a_folder_that_vanishes_comes_back(reference_data, tmp_path):
+    def listener(label, done, total, note):
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+
+    bg.compare(
+        reference_data["faithful"], 2, engines=("em", "mle"), n_init=2, save_to=tmp_path / "out", progress_bar=listener
+    )
+    assert list((tmp_path / "out").iterdir())
+
+
+def test_wrong_arguments_leave_no_folder(reference_data, tmp_path):
+    for wrong in ({"n_components": 0}, {"num_chains": 0}, {"covariance_type": "XXX"}, {"engines": "x"}):
+        with pytest.raises(ArgumentError):
+            bg.compare(reference_data["faithful"], **({"n_components": 2, "save_to": tmp_path / "a" / "b"} | wrong))
+    assert not list(tmp_path.iterdir())

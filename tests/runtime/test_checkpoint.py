@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import namedtuple
 from functools import partial
 
 import jax
@@ -16,6 +17,7 @@ import bayesgmm as bg
 from bayesgmm.engines.mcmc import chain_loop as blocks
 from bayesgmm.errors import ArgumentError, CheckpointError, CheckpointWarning, SamplingInterrupted
 from bayesgmm.runtime import checkpoint
+from bayesgmm.runtime.fingerprint import fingerprint
 
 ENGINES = [bg.sample_gibbs, bg.sample_nuts]
 
@@ -84,6 +86,7 @@ def test_a_killed_run_resumes_bit_for_bit(reference_data, tmp_path, clean_enviro
     code = f"""
 import bayesgmm as bg
 from bayesgmm.runtime import checkpoint
+from bayesgmm.runtime.fingerprint import fingerprint
 checkpoint.SECONDS = 0.05
 bg.sample_gibbs(bg.load_dataset("faithful"), 2, num_warmup=200, num_samples=1_000_000, num_chains=2, seed=3,
                 checkpoint={str(tmp_path / "run")!r})
@@ -176,8 +179,9 @@ def test_a_posterior_survives_pickling(reference_data):
 def test_numpy_integers_are_integers(tmp_path):
     """Outside the tests nothing prevents callers from passing ``n_components=np.int64(2)``."""
     question = {"n_components": np.int64(2), "dense_mass": np.bool_(True)}
-    checkpoint.Checkpoint(tmp_path / "run", question)
-    checkpoint.Checkpoint(tmp_path / "run", {"n_components": 2, "dense_mass": True})
+    for same in (question, {"n_components": 2, "dense_mass": True}):
+        with checkpoint.Checkpoint(tmp_path / "run", same):
+            pass
     checkpoint.read_lines(tmp_path / "ranks.jsonl", question)
     assert checkpoint.read_lines(tmp_path / "ranks.jsonl", {"n_components": 2, "dense_mass": True}) == []
     with pytest.raises(CheckpointError, match="saved 2, now"):
@@ -200,8 +204,78 @@ def test_a_fingerprint_is_reproducible():
 
         return Guide
 
-    assert checkpoint.fingerprint(guide()) == checkpoint.fingerprint(guide())
-    assert checkpoint.fingerprint(bg.fit_cavi) != checkpoint.fingerprint(bg.fit_svi)
+    assert fingerprint(guide()) == fingerprint(guide())
+    assert fingerprint(bg.fit_cavi) != fingerprint(bg.fit_svi)
+    one, two = (namedtuple(name, "loc scale")(np.zeros(2), np.ones(2)) for name in ("NormalPrior", "CauchyPrior"))
+    assert fingerprint(one) != fingerprint(two)
     for nameless in (lambda: None, partial(bg.fit_cavi), object()):
         with pytest.raises(CheckpointError, match="identify"):
-            checkpoint.fingerprint(nameless)
+            fingerprint(nameless)
+
+
+def test_two_runs_do_not_share_a_folder(reference_data, tmp_path, clean_environment):
+    arguments = {"num_warmup": 2, "num_samples": 2, "num_chains": 1, "checkpoint": tmp_path / "run"}
+    hold = (
+        "import sys, time; from pathlib import Path; from bayesgmm.runtime.lock import Lock\n"
+        "with Lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path / "run")], stdout=subprocess.PIPE, env=clean_environment
+    )
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(CheckpointError, match=rf"in use by process {holder.pid} on .*, since "):
+            bg.sample_gibbs(reference_data["faithful"], 2, **arguments)
+        with pytest.raises(CheckpointError, match="in use"):
+            bg.calibrate(reference_data["faithful"], 2, n_sims=1, checkpoint=tmp_path / "run")
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert bg.sample_gibbs(reference_data["faithful"], 2, **arguments).num_samples == 2  # a killed run holds no lock
+
+
+def rewritten(path, change):
+    """The arrays of an npz file, changed."""
+    with np.load(path) as saved:
+        arrays = dict(saved)
+    change(arrays)
+    np.savez(path, **arrays)
+
+
+def test_stray_files_do_no_harm_and_damaged_ones_are_named(reference_data, tmp_path):
+    x, folder = reference_data["faithful"], tmp_path / "run"
+    arguments = {"num_warmup": 2, "num_samples": 2, "num_chains": 1, "checkpoint": folder}
+    first = bg.sample_gibbs(x, 2, **arguments)
+    block = folder / "draws-0000000.npz"
+    for name in ("draws-copy.npz", "draws-0000000 (1).npz", "draws-.npz", "notes.txt"):
+        (folder / name).write_bytes(block.read_bytes())
+    assert_same_draws(first, bg.sample_gibbs(x, 2, **arguments))
+    whole = block.read_bytes()
+    for change in (
+        lambda arrays: arrays.pop("means"), lambda arrays: arrays.update(extra=np.zeros((1, 2))),
+        lambda arrays: arrays.update(means=arrays["means"][:, :1]),
+    ):  # fmt: skip
+        block.write_bytes(whole)
+        rewritten(block, change)
+        with pytest.raises(CheckpointError, match="damaged"):
+            bg.sample_gibbs(x, 2, **arguments)
+    for junk in ("[" * 100_000, "\x00", "7", '{"algorithm": []}'):
+        (folder / "run.json").write_text(junk)
+        with pytest.raises(CheckpointError, match="run"):
+            bg.sample_gibbs(x, 2, **arguments)
+
+
+@pytest.mark.parametrize("function", [*ENGINES, bg.calibrate])
+def test_what_is_no_path_is_refused_before_anything(function):
+    with pytest.raises(ArgumentError, match="checkpoint holds a character"):
+        function("not even data", 2, checkpoint="a\0b")
+
+
+@pytest.mark.parametrize("line", ["5", "[]", "{}", '{"pit": 1}', "[" * 100_000])
+def test_a_line_that_is_no_result_is_damage(line, tmp_path):
+    path = tmp_path / "ranks.jsonl"
+    assert checkpoint.read_lines(path, {"n": 1}, ("pit", "effective")) == []
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(CheckpointError, match=r"damaged|cannot be used"):
+        checkpoint.read_lines(path, {"n": 1}, ("pit", "effective"))

@@ -1,0 +1,58 @@
+"""The files of the command line, each of which may fail without loss of the others."""
+
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bayesgmm.comparison.terminal import say
+from bayesgmm.runtime.files import Output, csv_form, tree_forms
+
+if TYPE_CHECKING:
+    from bayesgmm.comparison.comparison import Comparison
+    from bayesgmm.diagnosis.diagnosis import Diagnosis
+    from bayesgmm.selection.fit_table import FitTable
+
+
+def save_report(comparison: "Comparison", output: Output) -> Path | None:
+    """Write the report; None if it is not written, or was stopped."""
+    from bayesgmm.comparison.report import report
+
+    say("Writing the report …", error=True)
+    _draw_to_files()
+    with suppress(KeyboardInterrupt):
+        return output.save("report", {".html": lambda: report(comparison)})
+
+
+def save_table(found: "FitTable", output: Output) -> None:
+    """Write the table, its figure, and the best model."""
+    output.save("table", csv_form(found.frame))
+    output.save("best", csv_form(found.best.summary))
+    output.save("best", tree_forms(lambda: found.best.datatree))
+    _draw_to_files()
+    from bayesgmm import plots
+    from bayesgmm.plots.style import png
+
+    def best() -> bytes:
+        picture = plots.plot_components({"best": found.best}).figure
+        picture.suptitle(found.best_model, fontsize="medium")
+        return png(picture)
+
+    output.save("table", {".png": lambda: png(plots.plot_table(found).figure)})
+    output.save("best", {".png": best})
+
+
+def save_diagnosis(found: "Diagnosis", output: Output) -> None:
+    """Write the relabelled draws and the figures."""
+    output.save("relabelled", tree_forms(lambda: found.relabelling.datatree))
+    _draw_to_files()
+    from bayesgmm.plots.style import png
+
+    for name, figure in found.plot().items():
+        output.save(name, {".png": partial(png, figure)})
+
+
+def _draw_to_files() -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")

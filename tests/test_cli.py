@@ -1,0 +1,249 @@
+"""The command line: files come first, and no failure of a disk or a terminal loses a result."""
+
+import errno
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+import bayesgmm as bg
+from bayesgmm import cli
+from bayesgmm.comparison import terminal
+from bayesgmm.engines.engine import find_engine, register
+from bayesgmm.errors import FitError, MixingWarning, SaveWarning
+from bayesgmm.runtime import files
+from bayesgmm.runtime.interrupt import check_stop, interruptible
+
+SMALL = [
+    "compare",
+    "faithful",
+    "-k",
+    "2",
+    "--engines",
+    "em,gibbs",
+    "--warmup",
+    "20",
+    "--samples",
+    "40",
+    "--chains",
+    "2",
+]
+RUN = "from bayesgmm.cli import main; main()"
+
+
+@pytest.fixture
+def no_report(monkeypatch):
+    """A report takes seconds; what is tested here is where it goes."""
+    monkeypatch.setattr("bayesgmm.comparison.report.report", lambda comparison: b"<html>")
+
+
+def fail(*names):
+    """Every file of these names fails to be written where it should be."""
+    real = files.write
+
+    def write(path, content):
+        if path.name in names and not path.parent.name.startswith("bayesgmm-"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(path, content)
+
+    return write
+
+
+def test_a_full_disk_costs_nothing_but_the_place(tmp_path, monkeypatch, no_report):
+    monkeypatch.setattr(files, "write", fail("gibbs.nc", "summary.csv", "report.html"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.warns(SaveWarning) as warned:
+        result = CliRunner().invoke(cli.app, [*SMALL, "--quiet", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 3, result.output
+    assert "means[1, waiting]" in result.output
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["em.nc"]
+    elsewhere = next(tmp_path.glob("bayesgmm-*"))
+    assert {path.name for path in elsewhere.iterdir()} == {"gibbs.nc", "summary.csv", "report.html"}
+    assert sum(issubclass(one.category, SaveWarning) for one in warned) == 3
+    assert result.stderr.count("No space left on device") >= 3
+
+
+def test_a_report_that_fails_costs_no_table(tmp_path, monkeypatch):
+    def report(comparison):
+        raise RuntimeError("no such font")
+
+    monkeypatch.setattr("bayesgmm.comparison.report.report", report)
+    with pytest.warns(SaveWarning, match="no such font"):
+        result = CliRunner().invoke(cli.app, [*SMALL, "--quiet", "--out", str(tmp_path)])
+    assert result.exit_code == 3
+    assert "means[1, waiting]" in result.output
+    assert {path.name for path in tmp_path.iterdir()} == {"em.nc", "gibbs.nc", "summary.csv"}
+
+
+def test_fit_and_diagnose_write_before_they_print(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    seen = []
+    monkeypatch.setattr(cli, "print_table", lambda found: seen.append(sorted(os.listdir(tmp_path / "fit"))))
+    monkeypatch.setattr(files, "write", fail("best.nc"))
+    command = ["fit", "faithful", "-k", "1:2", "--families", "EII,VVV", "--starts", "2", "--quiet", "--out"]
+    with pytest.warns(SaveWarning, match=r"best\.nc could not be written"):
+        result = CliRunner().invoke(cli.app, [*command, str(tmp_path / "fit")])
+    assert result.exit_code == 3, result.output
+    assert seen == [["best.csv", "best.png", "table.csv", "table.png"]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixingWarning)
+        draws = bg.sample_gibbs(bg.load_dataset("faithful"), 2, num_warmup=20, num_samples=40, num_chains=2)
+    draws.to_datatree().to_netcdf(tmp_path / "draws.nc", engine="h5netcdf")
+    monkeypatch.setattr(files, "write", fail("relabelled.nc"))
+    with pytest.warns(SaveWarning, match=r"relabelled\.nc could not be written"):
+        result = CliRunner().invoke(cli.app, ["diagnose", str(tmp_path / "draws.nc"), "--out", str(tmp_path / "found")])
+    assert result.exit_code == 3, result.output
+    assert sorted(os.listdir(tmp_path / "found")) == ["labels.png", "ranks.png"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["-k", "0"], ["-k", "2", "--chains", "0"], ["-k", "2", "--engines", "nothing"], ["-k", "2", "--family", "XXX"],
+     ["-k", "2", "--samples", "-1"]],
+)  # fmt: skip
+def test_bad_arguments_leave_no_folder(tmp_path, arguments):
+    result = CliRunner().invoke(cli.app, ["compare", "faithful", *arguments, "--out", str(tmp_path / "a" / "b")])
+    assert result.exit_code != 0
+    assert not list(tmp_path.iterdir())
+    CliRunner().invoke(cli.app, ["fit", "faithful", "--criterion", "x", "--out", str(tmp_path / "a" / "b")])
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_odd_path_is_shown_as_escapes(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["bayesgmm", "compare", "\x1b]0;t\x07[/red]\u202e.csv", "-k", "2"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    assert r"\x1b]0;t\x07[/red]\u202e.csv" in capsys.readouterr().err
+
+
+def shell(line, environment, folder, **more):
+    """Run a line of the shell in which $RUN is the command."""
+    settings = environment | {"RUN": f"{sys.executable} cli.py {' '.join(SMALL)} --quiet --out", **more}
+    (folder / "cli.py").write_text(RUN)
+    return subprocess.run(["bash", "-c", line], cwd=folder, env=settings, capture_output=True, check=False, timeout=300)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "settings", "code"),
+    [
+        ("$RUN out", {"PYTHONIOENCODING": "ascii"}, 0),
+        ("$RUN out", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, 0),
+        ("$RUN out", {"PYTHONIOENCODING": "latin-1"}, 0),
+        ("$RUN out", {"MPLBACKEND": "nonsense"}, 0),
+        ("$RUN out | head -1; exit ${PIPESTATUS[0]}", {}, 0),
+        ("$RUN out 2>&1 | head -1; exit ${PIPESTATUS[0]}", {}, 0),
+        ("$RUN out > /dev/full", {}, 3),
+        ("$RUN out 2> /dev/full", {}, 0),
+        ("$RUN out >&-", {}, 0),
+        ("$RUN out 2>&-", {}, 0),
+    ],
+)
+def test_no_terminal_loses_a_file(line, settings, code, tmp_path, clean_environment):
+    ended = shell(line, clean_environment, tmp_path, **settings)
+    assert ended.returncode == code, ended.stderr
+    assert b"Traceback" not in ended.stderr
+    assert b"Exception ignored" not in ended.stderr
+    assert set(os.listdir(tmp_path / "out")) == {"em.nc", "gibbs.nc", "summary.csv", "report.html"}
+
+
+@pytest.mark.slow
+def test_a_limit_on_file_size_ends_without_a_crash(tmp_path, clean_environment):
+    """As on a disk that is full everywhere: HDF5 ended the process with SIGSEGV."""
+    ended = shell("ulimit -f 200; $RUN out", clean_environment, tmp_path, BAYESGMM_CACHE="off")
+    assert ended.returncode == 3, ended.stderr
+    assert set(os.listdir(tmp_path / "out")) == {"em.nc", "gibbs.npz", "summary.csv"}
+    assert b"means[1, waiting]" in ended.stdout
+
+
+class Stream(io.StringIO):
+    """A standard output that fails."""
+
+    encoding = "ascii"
+
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+    def write(self, text):
+        assert text.isascii()
+        return len(text)
+
+    def flush(self):
+        raise OSError(self.number, os.strerror(self.number))
+
+
+def test_a_closed_pipe_is_silent_and_a_full_output_has_a_code(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout", Stream(errno.EPIPE))
+    terminal.say("±")
+    monkeypatch.setattr("sys.stdout", Stream(errno.ENOSPC))
+    with pytest.raises(SystemExit) as stop:
+        terminal.say("±")
+    assert stop.value.code == 3
+    assert "Standard output could not be written (No space left" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdout", None)
+    terminal.say("nobody reads this")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_what_there_is(number, code, tmp_path, monkeypatch, no_report):
+    real = find_engine("gibbs")
+
+    def stopped(*arguments, **options):
+        os.kill(os.getpid(), number)
+        time.sleep(0.01)
+        with interruptible() as stop:
+            assert stop.is_set()
+        raise FitError("cut")
+
+    register("gibbs", replace(real, run=stopped))
+    try:
+        result = CliRunner().invoke(cli.app, [*SMALL, "--quiet", "--out", str(tmp_path)])
+        alone = CliRunner().invoke(cli.app, [*SMALL, "--engines", "gibbs", "--quiet", "--out", str(tmp_path / "none")])
+    finally:
+        register("gibbs", real)
+    assert alone.exit_code == code
+    assert "No engine returned a result" in alone.output
+    assert not (tmp_path / "none").exists()
+    assert result.exit_code == code, result.output
+    assert {path.name for path in tmp_path.iterdir()} == {"em.nc", "summary.csv"}
+    assert "weights[0]" in result.output
+    assert "Report: not written" in result.output
+    assert signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
+
+
+def test_a_signal_during_the_report_keeps_the_rest(tmp_path, monkeypatch):
+    def report(comparison):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        check_stop()
+
+    monkeypatch.setattr("bayesgmm.comparison.report.report", report)
+    result = CliRunner().invoke(cli.app, [*SMALL, "--quiet", "--out", str(tmp_path)])
+    assert result.exit_code == 130
+    assert {path.name for path in tmp_path.iterdir()} == {"em.nc", "gibbs.nc", "summary.csv"}
+    assert "means[1, waiting]" in result.output
+
+
+def test_the_report_stops_at_ctrl_c(tmp_path):
+    """Python raises KeyboardInterrupt wherever it is; inside a callback of JAX it is lost. The report uses the flag."""
+    comparison = bg.compare(bg.load_dataset("faithful"), 2, engines="em", n_init=2)
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+
+    def often():
+        for _ in range(50):
+            comparison.to_html(tmp_path / "report.html")
+
+    with pytest.raises(KeyboardInterrupt):
+        often()
+    timer.join()

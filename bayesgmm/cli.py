@@ -25,9 +25,14 @@ app = typer.Typer(
 
 
 Data = Annotated[
-    str, typer.Argument(help="CSV, TSV or Parquet file, or a built-in data set (see `bayesgmm datasets`).")
+    str,
+    typer.Argument(
+        help="CSV, TSV or Parquet file (also .gz, .zip, …), or a built-in data set (see `bayesgmm datasets`)."
+    ),
 ]
-Columns = Annotated[str | None, typer.Option(help="Comma-separated features to keep (default: all).")]
+Columns = Annotated[
+    str | None, typer.Option(help="Comma-separated features to keep (default: all); quote names: '\"a, b\",c'.")
+]
 Seed = Annotated[int, typer.Option(help="Random seed.")]
 
 
@@ -52,7 +57,7 @@ def compare(
     """Fit one mixture by several engines under one prior; print the table and write the report."""
     from bayesgmm.data.files import read_file
 
-    table = read_file(data, _split(columns))
+    table = read_file(data, columns, _say)
     from bayesgmm.comparison.run import compare as run
 
     find_engines(_split(engines) or [])
@@ -96,7 +101,7 @@ def fit(
     sizes = _sizes(k)
     if prior not in ("none", "default"):
         raise ArgumentError(f"--prior must be none or default, got {prior!r}.")
-    table = read_file(data, _split(columns))
+    table = read_file(data, columns, _say)
     from bayesgmm.selection.fit_table import fit_table
 
     with _folder(out):
@@ -137,7 +142,9 @@ def diagnose(
     """Diagnose draws: mixing, label switching or several modes, number of components."""
     from bayesgmm.data.files import read_file
 
-    table = read_file(data, _split(columns)) if data else None
+    if columns and not data:
+        raise ArgumentError("--columns chooses features of --data. Give --data too, or leave --columns out.")
+    table = read_file(data, columns, _say) if data else None
     pairs = dict(_pair(part) for part in _split(names) or [])
     if out is not None:
         _check_folder(out)
@@ -223,6 +230,10 @@ def _save_table(found: "FitTable", out: Path) -> None:
     picture.suptitle(found.best_model, fontsize="medium")
     picture.savefig(out / "best.png", dpi=150)
     typer.echo(f"Table, figures and best model: {out.resolve()}")
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _split(text: str | None) -> list[str] | None:

@@ -128,7 +128,8 @@ def _plain(x: Any, name: str = "the data") -> np.ndarray:
     if kind == "O" and values.ndim == 0:
         raise DataError(f"The data are a {type(x).__name__}, which is not a table. Pass {_instead(x)}.")
     if kind == "O":
-        return _from_objects(np.where(np.ma.getmaskarray(values), None, np.ma.getdata(values)), name)
+        hidden = np.ma.getmaskarray(values)
+        return _from_objects(np.where(hidden, np.full_like(hidden, None, object), np.ma.getdata(values)), name)
     if kind not in "iufb" and not (kind == "V" and values.dtype.type is not np.void):  # V: bfloat16 of JAX
         return _refuse(kind, name)
     if isinstance(values, np.ma.MaskedArray):

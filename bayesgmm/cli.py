@@ -14,8 +14,6 @@ from bayesgmm.engines.engine import engine_names, find_engines
 from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from bayesgmm.selection.fit_table import FitTable
 
 app = typer.Typer(
@@ -148,7 +146,9 @@ def diagnose(
     pairs = dict(_pair(part) for part in _split(names) or [])
     if out is not None:
         _check_folder(out)
-    tree = _read_tree(draws)
+    from bayesgmm.results.draws_file import read_tree
+
+    tree = read_tree(draws)
     from bayesgmm.diagnosis.diagnosis import diagnose as run
 
     found = run(tree, component_dim=component_dim, names=pairs, x=table, seed=seed)
@@ -168,16 +168,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise ArgumentError(f"--names takes pairs such as weights=w,means=mu,variances=s2; got {text!r}.")
     return ours.strip(), theirs.strip()
-
-
-def _read_tree(path: Path) -> "xr.DataTree":
-    import xarray as xr
-
-    try:
-        with xr.open_datatree(path) as tree:
-            return tree.load()
-    except (OSError, ValueError) as error:
-        raise ArgumentError(f"{path} could not be read as a NetCDF file of draws ({error}).") from None
 
 
 @app.command()

@@ -5,8 +5,6 @@ import csv
 import gzip
 import io
 import lzma
-import os
-import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bayesgmm.data.datasets import SOURCES, load_dataset
 from bayesgmm.data.delimited import Delimited, read_delimited
 from bayesgmm.data.marks import to_numbers
+from bayesgmm.data.paths import printable, read_bytes, short
 from bayesgmm.data.table import Table, as_table
 from bayesgmm.errors import DataError
 
@@ -62,7 +61,7 @@ def read_file(
         if suffix in (".parquet", ".pq"):
             frame, notes = _parquet(raw, path), []
         else:
-            text = read_delimited(raw, _short(path), wanted and [str(columns), *wanted])
+            text = read_delimited(raw, short(path), wanted and [str(columns), *wanted])
             frame, notes = text.frame, text.notes
             if text.options and say is None:
                 _refuse_inferred(text, path)
@@ -70,7 +69,7 @@ def read_file(
         frame = frame.rename(columns=lambda name: str(name).strip())
         frame = _chosen(frame, [columns] if columns in list(frame.columns) else wanted)
     if frame.empty:
-        raise DataError(f"{_short(path)} has no rows. Check the file and its separator.")
+        raise DataError(f"{short(path)} has no rows. Check the file and its separator.")
     table = as_table(frame if text is None else _numbers(frame, text, path))
     if say is not None:
         names = _quoted(table.features[:8]) + (", …" if table.dim > 8 else "")
@@ -79,31 +78,17 @@ def read_file(
             f"{table.dim} column{'s' * (table.dim > 1)} ({names})",
             *dict.fromkeys(notes),
         ]
-        say("".join(c if c.isprintable() else repr(c)[1:-1] for c in f"Read {_short(path)}: {', '.join(about)}."))
+        say(printable(f"Read {short(path)}: {', '.join(about)}."))
     return table
 
 
 def _contents(path: Path) -> tuple[bytes, str]:
     """The bytes of a file, unpacked, and its suffix in lower case without that of the packing."""
-    try:
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode):
-            kind = "folder" if stat.S_ISDIR(mode) else "pipe or device"
-            raise DataError(f"{_short(path)} is a {kind}, not a file. Write the data to a file, and give its path.")
-        suffix = path.suffix.lower()
-        if suffix in READERS:
-            call = READERS[suffix]
-            raise DataError(f"Files {suffix} are not read. Read it with {call}, and pass the result or save it as CSV.")
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(
-            f"No file {_short(path)}. Check the path, or choose a built-in data set: {', '.join(SOURCES)}."
-        ) from None
-    except (OSError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{_short(path)} could not be read ({reason}). Check the path and its permissions.") from None
+    suffix = path.suffix.lower()
+    raw = read_bytes(path, DataError, f"Check the path, or choose a built-in data set: {', '.join(SOURCES)}.")
+    if suffix in READERS:
+        call = READERS[suffix]
+        raise DataError(f"Files {suffix} are not read. Read it with {call}, and pass the result or save it as CSV.")
     return _unpacked(raw, path, suffix)
 
 
@@ -116,13 +101,13 @@ def _unpacked(raw: bytes, path: Path, suffix: str) -> tuple[bytes, str]:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             members = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
             if len(members) != 1:
-                raise DataError(f"{_short(path)} holds {len(members)} files. Unpack it, and give the path of one.")
+                raise DataError(f"{short(path)} holds {len(members)} files. Unpack it, and give the path of one.")
             return archive.read(members[0]), Path(members[0]).suffix.lower()
     except DataError:
         raise
     except (OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"{_short(path)} could not be unpacked ({error}). Check that it is a {suffix} file, complete and without a "
+            f"{short(path)} could not be unpacked ({error}). Check that it is a {suffix} file, complete and without a "
             "password."
         ) from None
 
@@ -134,7 +119,7 @@ def _parquet(raw: bytes, path: str | Path) -> "pd.DataFrame":
         return pd.read_parquet(io.BytesIO(raw))
     except Exception as error:  # pyarrow's errors have no common base besides Exception
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DataError(f"{_short(path)} could not be read as a Parquet file ({reason}). Write it again.") from None
+        raise DataError(f"{short(path)} could not be read as a Parquet file ({reason}). Write it again.") from None
 
 
 def _refuse_inferred(text: Delimited, path: str | Path) -> None:
@@ -143,7 +128,7 @@ def _refuse_inferred(text: Delimited, path: str | Path) -> None:
     call = ", ".join(f"{key}={value!r}" for key, value in options.items())
     first = " The first row has numbers, not names." if "header" in text.options else ""
     raise DataError(
-        f"{_short(path)} has {what}, so far as can be inferred.{first} Read it with pandas.read_csv(path, {call}), and "
+        f"{short(path)} has {what}, so far as can be inferred.{first} Read it with pandas.read_csv(path, {call}), and "
         "pass the frame. The command line reads it, and prints what it read."
     )
 
@@ -184,13 +169,7 @@ def _numbers(frame: "pd.DataFrame", text: Delimited, path: str | Path) -> "pd.Da
             first = int(bad.argmax())
             raise DataError(
                 f"Not numeric: {name}, with {str(column.iloc[first])[:40]!r} in line {text.line_of(first)} of "
-                f"{_short(path)} ({bad.sum()} of {len(column)} values). Correct them, or choose other columns with "
+                f"{short(path)} ({bad.sum()} of {len(column)} values). Correct them, or choose other columns with "
                 "--columns." + (" The first row has numbers, so it is no header." if "header" in text.options else "")
             )
     return frame.assign(**converted) if frame.columns.is_unique else frame
-
-
-def _short(path: str | Path) -> str:
-    """A path for a message."""
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(path))
-    return text if len(text) <= 200 else f"{text[:80]}…{text[-80:]}"

@@ -142,6 +142,8 @@ def pra(
             raise ArgumentError(
                 f"The pivot has shape {pivot.shape}; expected (components, numbers), here {points.shape[1:]}."
             )
+        if pivot.dtype.kind not in "iuf" or not np.isfinite(pivot).all():
+            raise ArgumentError("The pivot must hold finite numbers. Take the parameters of one draw.")
         centre = pivot / scales_of(draws, variables) if scale else pivot
     else:
         centre = points[draw_of(pivot, draws)]

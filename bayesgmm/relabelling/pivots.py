@@ -54,6 +54,8 @@ def points_of(draws: Draws, variables: list[str] | None, scale: bool) -> np.ndar
     """Components of each draw as points, (draw, component, number)."""
     if variables is None:
         variables = [draws.means_name] if draws.means_name else list(draws.variables)
+    if isinstance(variables, str) or not variables:
+        raise ArgumentError(f"variables must be a list of names of {', '.join(draws.variables)}; got {variables!r}.")
     points = np.concatenate([variable_of(draws, name) for name in variables], axis=2)
     return points / scales_of(draws, variables) if scale else points
 

@@ -211,7 +211,8 @@ def _parse(text: str, layout: Layout, options: dict[str, str | None], name: str)
     try:
         frame = pd.read_csv(
             io.BytesIO(text[start:].encode()), sep=r"\s+" if layout.separator == " " else layout.separator, header=None,
-            names=list(range(layout.width)), index_col=False, skipinitialspace=True, decimal=options.get("decimal") or ".",
+            names=list(range(layout.width)), index_col=False, skipinitialspace=True,
+            decimal=options.get("decimal") or ".",
             **how,
         )  # fmt: skip
     except (ValueError, OverflowError) as error:

@@ -233,7 +233,7 @@ def _count_rows(text: str, layout: Layout, has_header: bool, name: str, most: in
     for row, (line, fields) in enumerate(records, 1):
         if len(fields) != layout.width or not 0 <= layout.width - len(layout.header) <= 1:
             raise DataError(
-                f"{name}, line {line}: {len(fields)} field(s), where the header has {len(layout.header)} names and most "
+                f"{name}, line {line}: {len(fields)} field(s), where the header has {len(layout.header)} names, most "
                 f"rows have {layout.width}. Correct the line. Put text that holds a separator in quotes; with decimal "
                 "commas, separate by semicolons."
             )

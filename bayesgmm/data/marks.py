@@ -51,8 +51,8 @@ def find_marks(values: Iterable[str], separator: str, name: str) -> tuple[str, s
             other = "," if mark == "." else "."
             raise DataError(
                 f"{name} has the number {value}, where the mark may be of decimals or of thousands. Pass the frame of "
-                f"pandas.read_csv(path, sep={separator!r}, decimal={mark!r}) if of decimals, or with decimal={other!r}, "
-                f"thousands={mark!r}."
+                f"pandas.read_csv(path, sep={separator!r}, decimal={mark!r}) if of decimals, or with "
+                f"decimal={other!r}, thousands={mark!r}."
             )
     return decimal or ".", next(iter(groups), None)
 

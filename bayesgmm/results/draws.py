@@ -192,8 +192,8 @@ def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest
     params = params_of(variables, names)
     if params is not None and table is not None and table.dim != params.means.shape[-1]:
         raise DrawsError(
-            f"The data have {table.dim} features ({', '.join(table.features)}), the draws {params.means.shape[-1]}. Pass "
-            "the features that were fitted, in their order, as x=."
+            f"The data have {table.dim} features ({', '.join(table.features)}), the draws {params.means.shape[-1]}. "
+            "Pass the features that were fitted, in their order, as x=."
         )
     return replace(draws, params=params)
 

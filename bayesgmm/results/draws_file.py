@@ -40,8 +40,8 @@ def read_tree(path: str | Path) -> "xr.DataTree":
             raise DrawsError(f"{short(path)} {error}") from None
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise DrawsError(
-            f"{short(path)} could not be read as a NetCDF file of draws ({reason}). Give a file that DataTree.to_netcdf wrote, "
-            "complete and undamaged."
+            f"{short(path)} could not be read as a NetCDF file of draws ({reason}). Give a file "
+            "that DataTree.to_netcdf wrote, complete and undamaged."
         ) from None
 
 
@@ -63,8 +63,8 @@ def _check_group(group: Any, size: int, seen: set[Any]) -> None:
             most = min(size, member.id.get_storage_size()) * (MOST_PACKED if packed else 1)
             if member.size and member.nbytes > max(SMALL, most):
                 raise DrawsError(
-                    f"declares {member.nbytes:.3g} bytes for {member.name}, but holds at most {most:.3g}. It is damaged "
-                    "or incomplete; write it again."
+                    f"declares {member.nbytes:.3g} bytes for {member.name}, but holds at most {most:.3g}. It is "
+                    "damaged or incomplete; write it again."
                 )
 
 

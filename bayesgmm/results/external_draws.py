@@ -69,8 +69,8 @@ def from_dataset(dataset: "xr.Dataset", component_dim: str) -> dict[str, np.ndar
     if not found:
         listing = "; ".join(f"{name}{list(map(str, array.dims))}" for name, array in dataset.data_vars.items())
         raise DrawsError(
-            f"No variable has the dimensions chain, draw and {component_dim!r}. The variables are: {listing or 'none'}. "
-            "Give the name of the component dimension as component_dim=, and with ArviZ's default dimensions the names "
+            f"No variable has the dimensions chain, draw and {component_dim!r}. The variables are: {listing or 'none'}."
+            " Give the name of the component dimension as component_dim=, and with ArviZ's default dimensions the names "
             "of the variables as names=."
         )
     return found
@@ -185,8 +185,8 @@ def _trils(matrices: np.ndarray, spread: str, name: str) -> np.ndarray:
     if spread == "scale_trils":
         if np.triu(matrices, 1).any() or np.diagonal(matrices, axis1=-2, axis2=-1).min() <= 0.0:
             raise DrawsError(
-                f"{name} has a matrix that is no Cholesky factor: it must be lower triangular, with a diagonal above 0. "
-                "If these are upper triangular, transpose them; if they are covariances, say so in names."
+                f"{name} has a matrix that is no Cholesky factor: it must be lower triangular, with a diagonal above 0."
+                " If these are upper triangular, transpose them; if they are covariances, say so in names."
             )
         return matrices
     sds = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))

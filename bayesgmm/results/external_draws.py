@@ -70,8 +70,8 @@ def from_dataset(dataset: "xr.Dataset", component_dim: str) -> dict[str, np.ndar
         listing = "; ".join(f"{name}{list(map(str, array.dims))}" for name, array in dataset.data_vars.items())
         raise DrawsError(
             f"No variable has the dimensions chain, draw and {component_dim!r}. The variables are: {listing or 'none'}."
-            " Give the name of the component dimension as component_dim=, and with ArviZ's default dimensions the names "
-            "of the variables as names=."
+            " Give the name of the component dimension as component_dim=, and with ArviZ's default dimensions the "
+            "names of the variables as names=."
         )
     return found
 

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -24,10 +24,6 @@ from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning, visible
 from bayesgmm.runtime.files import Output, csv_form
 from bayesgmm.runtime.interrupt import Stop, interruptible
 
-if TYPE_CHECKING:
-    import xarray as xr
-
-
 app = typer.Typer(
     no_args_is_help=True, add_completion=False,
     help="Fit a Gaussian mixture by EM, variational Bayes and MCMC under one prior, and compare the answers.",
@@ -35,9 +31,14 @@ app = typer.Typer(
 
 
 Data = Annotated[
-    str, typer.Argument(help="CSV, TSV or Parquet file, or a built-in data set (see `bayesgmm datasets`).")
+    str,
+    typer.Argument(
+        help="CSV, TSV or Parquet file (also .gz, .zip, …), or a built-in data set (see `bayesgmm datasets`)."
+    ),
 ]
-Columns = Annotated[str | None, typer.Option(help="Comma-separated features to keep (default: all).")]
+Columns = Annotated[
+    str | None, typer.Option(help="Comma-separated features to keep (default: all); quote names: '\"a, b\",c'.")
+]
 MOST_SIZES = 1000
 """Most numbers of components of one table."""
 Seed = Annotated[int, typer.Option(help="Random seed.")]
@@ -64,7 +65,7 @@ def compare(
     """Fit one mixture by several engines under one prior; print the table and write the report."""
     from bayesgmm.data.files import read_file
 
-    table = read_file(data, _split(columns))
+    table = read_file(data, columns, _say)
     from bayesgmm.comparison.run import compare as run
 
     find_engines(_split(engines) or [])
@@ -109,7 +110,7 @@ def fit(
     sizes = _sizes(k)
     if prior not in ("none", "default"):
         raise ArgumentError(f"--prior must be none or default, got {prior!r}.")
-    table = read_file(data, _split(columns))
+    table = read_file(data, columns, _say)
     output = Output(out, "--out")
     from bayesgmm.selection.fit_table import fit_table
 
@@ -157,10 +158,14 @@ def diagnose(
     """Diagnose draws: mixing, label switching or several modes, number of components."""
     from bayesgmm.data.files import read_file
 
-    table = read_file(data, _split(columns)) if data else None
+    if columns and not data:
+        raise ArgumentError("--columns chooses features of --data. Give --data too, or leave --columns out.")
+    table = read_file(data, columns, _say) if data else None
     pairs = dict(_pair(part) for part in _split(names) or [])
     output = None if out is None else Output(out, "--out")
-    tree = _read_tree(draws)
+    from bayesgmm.results.draws_file import read_tree
+
+    tree = read_tree(draws)
     from bayesgmm.diagnosis.diagnosis import diagnose as run
 
     found = run(tree, component_dim=component_dim, names=pairs, x=table, seed=seed)
@@ -179,16 +184,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise ArgumentError(f"--names takes pairs such as weights=w,means=mu,variances=s2; got {text!r}.")
     return ours.strip(), theirs.strip()
-
-
-def _read_tree(path: Path) -> "xr.DataTree":
-    import xarray as xr
-
-    try:
-        with xr.open_datatree(path) as tree:
-            return tree.load()
-    except (OSError, ValueError) as error:
-        raise ArgumentError(f"{path} could not be read as a NetCDF file of draws ({error}).") from None
 
 
 @app.command()
@@ -255,6 +250,10 @@ def _finish(output: Output, stop: Stop | None = None) -> None:
         raise typer.Exit(128 + stop.number)
     if output.problems:
         raise typer.Exit(3)
+
+
+def _say(line: str) -> None:
+    say(visible(line), error=True)
 
 
 def _split(text: str | None) -> list[str] | None:

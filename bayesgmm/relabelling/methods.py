@@ -50,7 +50,6 @@ from bayesgmm.relabelling.pivots import draw_of, partition_of, points_of, scales
 from bayesgmm.relabelling.result import Relabelling, iterate, relabelling_from, result_of
 from bayesgmm.results.draws import Source, as_draws
 from bayesgmm.runtime.arguments import (
-    as_floats,
     as_key,
     check_choice,
     check_count,
@@ -156,7 +155,8 @@ def pra(
             raise ArgumentError(
                 f"The pivot has shape {pivot.shape}; expected (components, numbers), here {points.shape[1:]}."
             )
-        pivot = as_floats("pivot", pivot)
+        if pivot.dtype.kind not in "iuf" or not np.isfinite(pivot).all():
+            raise ArgumentError("The pivot must hold finite numbers. Take the parameters of one draw.")
         centre = pivot / scales_of(draws, variables) if scale else pivot
     else:
         centre = points[draw_of(pivot, draws)]

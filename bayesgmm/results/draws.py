@@ -11,9 +11,17 @@ from bayesgmm.data.table import Table, as_table
 from bayesgmm.errors import ArgumentError, DrawsError
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.assignment import renumber
-from bayesgmm.results.external_draws import as_chains, from_dataset, observed, params_of
+from bayesgmm.results.external_draws import (
+    as_chains,
+    checked_names,
+    data_of,
+    from_dataset,
+    is_simplex,
+    params_of,
+    recorded_density,
+    with_component_dim,
+)
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import as_array, as_floats
 from bayesgmm.sweep.per_row import log_densities
 
 if TYPE_CHECKING:
@@ -115,7 +123,8 @@ def as_draws(
         A `Posterior`; an ArviZ DataTree or its ``posterior`` Dataset, from any software; or a mapping of names to
         arrays (chain, draw, component, …).
     component_dim
-        Name of the component dimension in the source.
+        Name of the component dimension in the source. Weights, means and covariances may also have ArviZ's default
+        dimensions (``w_dim_0``).
     names
         Names in the source of ``weights``, ``means`` and one of ``covariances``, ``scale_trils``, ``variances``,
         ``sds``, if they differ from these. Methods that use rows compute responsibilities from these variables.
@@ -133,7 +142,8 @@ def as_draws(
     ------
     DrawsError
         If there is no such dimension, if there are fewer than `fewest_components` components, if a value is not finite,
-        if chains differ in length, or if weights or covariances are not valid.
+        if chains differ in length, if weights or covariances are not valid, if a key of `names` is unknown, or if x has
+        other features or rows than the draws.
     """
     if isinstance(source, Draws):
         return source
@@ -145,32 +155,34 @@ def as_draws(
         draws = Draws(variables, params, source.table, None, None, recorded, source, "component", "means")
         _check(draws, fewest_components)
     else:
-        draws = _read(source, component_dim, dict(names or {}), x, fewest_components)
+        draws = _read(source, component_dim, checked_names(names), x, fewest_components)
     return _with_rows(draws, labels, probabilities)
 
 
 def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest_components: int) -> Draws:
     import xarray as xr
 
+    tree, recorded, table = None, None, None if x is None else as_table(x)
+    if isinstance(source, xr.Dataset):
+        source = xr.DataTree.from_dict({"posterior": source})
     if isinstance(source, xr.DataTree):
         if "posterior" not in source.children:
             raise DrawsError(f"The DataTree has no group posterior, only {', '.join(source.children) or 'none'}.")
-        variables = from_dataset(source["posterior"].to_dataset(), component_dim)
-        stats = source["sample_stats"].to_dataset() if "sample_stats" in source.children else {}
-        recorded = stats["lp"].transpose("chain", "draw").values if "lp" in stats else None
-        table = as_table(x) if x is not None else observed(source)
-        tree = source
+        posterior = with_component_dim(source["posterior"].to_dataset(), component_dim, names)
+        variables = from_dataset(posterior, component_dim)
+        tree = source.copy()
+        tree["posterior"] = xr.DataTree(posterior)
+        recorded = recorded_density(source, next(iter(variables.values())).shape[:2])
+        table = data_of(source, table)
+    elif isinstance(source, Mapping):
+        variables = {str(name): as_chains(str(name), values) for name, values in source.items()}
     else:
-        if isinstance(source, xr.Dataset):
-            variables, tree = from_dataset(source, component_dim), xr.DataTree.from_dict({"posterior": source})
-        elif isinstance(source, Mapping):
-            variables, tree = {str(name): as_chains(str(name), values) for name, values in source.items()}, None
-        else:
-            raise DrawsError(
-                f"Draws must be a Posterior, an ArviZ DataTree or a mapping of arrays, got {type(source).__name__}. An "
-                "EM fit has no draws. Use sample_gibbs or sample_nuts."
-            )
-        recorded, table = None, None if x is None else as_table(x)
+        raise DrawsError(
+            f"Draws must be a Posterior, an ArviZ DataTree or a mapping of arrays, got {type(source).__name__}. An "
+            "EM fit has no draws. Use sample_gibbs or sample_nuts."
+        )
+    if not variables:
+        raise DrawsError("The draws are empty. Give variables as arrays (chain, draw, component, …).")
     for ours, theirs in names.items():
         if theirs not in variables:
             raise DrawsError(f"names maps {ours} to {theirs!r}, but the source has only {', '.join(variables)}.")
@@ -180,7 +192,13 @@ def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest
         means_name if means_name in variables else None,
     )  # fmt: skip
     _check(draws, fewest_components)
-    return replace(draws, params=params_of(variables, names))
+    params = params_of(variables, names)
+    if params is not None and table is not None and table.dim != params.means.shape[-1]:
+        raise DrawsError(
+            f"The data have {table.dim} features ({', '.join(table.features)}), the draws {params.means.shape[-1]}. "
+            "Pass the features that were fitted, in their order, as x=."
+        )
+    return replace(draws, params=params)
 
 
 def _check(draws: Draws, fewest_components: int) -> None:
@@ -207,26 +225,37 @@ def _with_rows(draws: Draws, labels: Any, probabilities: Any) -> Draws:
     if labels is not None:
         labels = _as_labels(_named_variable(draws, labels), draws)
     if probabilities is not None:
-        probabilities = as_floats("probabilities", _named_variable(draws, probabilities), DrawsError)
+        probabilities = _as_probabilities(_named_variable(draws, probabilities))
         expected = (*draws.shape, draws.num_rows if labels is None else labels.shape[2], draws.num_components)
         if probabilities.shape != expected and (probabilities.ndim != 4 or expected[2] is not None):
             raise DrawsError(
                 f"probabilities have shape {probabilities.shape}; expected (chain, draw, N, K), here {expected}."
             )
-        if not np.isfinite(probabilities).all() or np.abs(probabilities.sum(axis=3) - 1.0).max() > 1e-6:
-            raise DrawsError("probabilities must be finite and sum to 1 over components.")
+        if not np.isfinite(probabilities).all() or not is_simplex(probabilities, 1e-6):
+            raise DrawsError("probabilities must be finite, at least 0 and sum to 1 over components.")
     return replace(draws, labels=labels, probabilities=probabilities)
 
 
 def _named_variable(draws: Draws, value: Any) -> np.ndarray:
     if not isinstance(value, str):
-        return as_array("labels= or probabilities=", value, DrawsError)
+        if np.ma.is_masked(value):
+            raise DrawsError("Labels or probabilities are masked in some rows. Drop those rows from them and from x.")
+        try:
+            return np.asarray(value)
+        except (TypeError, ValueError):
+            raise DrawsError("Labels or probabilities are no array: chains or draws differ in length.") from None
     import xarray as xr
 
     tree = draws.source
     if not isinstance(tree, xr.DataTree) or value not in tree["posterior"].data_vars:
         raise DrawsError(f"The draws have no variable {value!r} in the group posterior.")
     return tree["posterior"][value].transpose("chain", "draw", ...).values
+
+
+def _as_probabilities(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind not in "iuf":
+        raise DrawsError(f"probabilities must be numbers, got {values.dtype}.")
+    return values.astype(float)
 
 
 def _as_labels(values: np.ndarray, draws: Draws) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Draws made by other software: variables as arrays, and θ from the names of variables."""
 
+from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,35 +17,103 @@ SPREADS = ("covariances", "scale_trils", "variances", "sds")
 """Forms in which draws may hold Σ_k: matrices, Cholesky factors, variances, or standard deviations."""
 
 
+def checked_names(names: Any) -> dict[str, str]:
+    """The argument ``names``: names in the source of the parameters.
+
+    Raises
+    ------
+    DrawsError
+        If a key is not one of a parameter, or two forms of the covariances are named.
+    """
+    known = ("weights", "means", *SPREADS)
+    if names is not None and not isinstance(names, Mapping):
+        raise DrawsError(f"names must map {', '.join(known)} to names in the draws, got {type(names).__name__}.")
+    names = dict(names or {})
+    unknown = [str(key) for key in names if key not in known]
+    if unknown:
+        close = get_close_matches(unknown[0], known, 1)
+        hint = f"Did you mean {close[0]}? " if close else ""
+        raise DrawsError(f"names has the key {', '.join(unknown)}. {hint}The keys are {', '.join(known)}.")
+    if len(names.keys() & set(SPREADS)) > 1:
+        raise DrawsError(f"names must have one of {', '.join(SPREADS)}, got {', '.join(names)}.")
+    return names
+
+
+def with_component_dim(dataset: "xr.Dataset", component_dim: str, names: dict[str, str]) -> "xr.Dataset":
+    """The dataset, in which weights, means and covariances with ArviZ's default dims (``w_dim_0``) share one."""
+    if not isinstance(component_dim, str) or component_dim in ("chain", "draw"):
+        raise DrawsError(f"component_dim must name the dimension of the components, got {component_dim!r}.")
+    for name in [names.get(ours, ours) for ours in ("weights", "means", *SPREADS)]:
+        if name not in dataset.data_vars:
+            continue
+        array, default = dataset[name], f"{name}_dim_0"
+        if component_dim in array.dims or default not in array.dims:
+            continue
+        if dataset.sizes.get(component_dim, array.sizes[default]) != array.sizes[default]:
+            raise DrawsError(
+                f"{name} has {array.sizes[default]} components along {default}, but {component_dim} has size "
+                f"{dataset.sizes[component_dim]}. Say which dimension is that of the components by component_dim=."
+            )
+        array = array.drop_vars(default, errors="ignore").rename({default: component_dim})
+        dataset = dataset.drop_vars(name).assign({name: array})
+    return dataset
+
+
 def from_dataset(dataset: "xr.Dataset", component_dim: str) -> dict[str, np.ndarray]:
     """Every variable with the dimensions chain, draw and component, transposed to this order; others follow."""
     found = {
-        str(name): array.transpose("chain", "draw", component_dim, ...).values
+        str(name): as_chains(str(name), array.transpose("chain", "draw", component_dim, ...).values)
         for name, array in dataset.data_vars.items()
         if {"chain", "draw", component_dim} <= set(array.dims)
     }
     if not found:
         listing = "; ".join(f"{name}{list(map(str, array.dims))}" for name, array in dataset.data_vars.items())
         raise DrawsError(
-            f"No variable has the dimensions chain, draw and {component_dim!r}. The variables are: {listing}. Give the "
-            "name of the component dimension as component_dim=."
+            f"No variable has the dimensions chain, draw and {component_dim!r}. The variables are: {listing or 'none'}."
+            " Give the name of the component dimension as component_dim=, and with ArviZ's default dimensions the "
+            "names of the variables as names=."
         )
     return found
 
 
 def as_chains(name: str, values: Any) -> np.ndarray:
-    """Values as an array (chain, draw, component, …)."""
+    """Values as an array (chain, draw, component, …) of doubles; masked values become NaN."""
     try:
-        array = np.asarray(values, float)
+        array = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
     except (TypeError, ValueError):
-        lengths = [len(chain) for chain in values] if hasattr(values, "__len__") else []
+        lengths = [len(chain) for chain in values if hasattr(chain, "__len__")] if hasattr(values, "__len__") else []
         raise DrawsError(
             f"{name} cannot be read as (chain, draw, component, …): its chains have {lengths} draws. Cut them to "
             "one length."
         ) from None
+    if array.dtype.kind not in "iufb":
+        raise DrawsError(
+            f"{name} has values of type {array.dtype}, which are no draws. Drop it, or convert it to floats."
+        )
+    array = np.ma.filled(array.astype(float), np.nan)
     if array.ndim < 3:
         raise DrawsError(f"{name} has shape {array.shape}; it must be (chain, draw, component, …).")
+    if array.size == 0:
+        raise DrawsError(f"{name} has shape {array.shape}, so it is empty. Are chains or draws missing?")
     return array
+
+
+def recorded_density(tree: "xr.DataTree", shape: tuple[int, int]) -> np.ndarray | None:
+    """``lp`` of the group sample_stats, one finite number a draw, or None without it."""
+    stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else {}
+    if "lp" not in stats:
+        return None
+    lp = stats["lp"]
+    if set(lp.dims) != {"chain", "draw"} or lp.transpose("chain", "draw").shape != shape or lp.dtype.kind not in "iuf":
+        raise DrawsError(
+            f"sample_stats has lp with dimensions {dict(lp.sizes)} of {lp.dtype}; expected one number for each of "
+            f"{shape[0]} chains and {shape[1]} draws. Drop lp from sample_stats, or cut both groups to the same draws."
+        )
+    values = lp.transpose("chain", "draw").values.astype(float)
+    if not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).sum())
+        raise DrawsError(f"lp in sample_stats is not finite in {bad} of {values.size} draws. Drop those draws, or lp.")
+    return values
 
 
 def observed(tree: "xr.DataTree") -> Table | None:
@@ -55,20 +125,39 @@ def observed(tree: "xr.DataTree") -> Table | None:
     return as_table(usable[0]) if len(arrays) == len(usable) == 1 else None
 
 
+def data_of(tree: "xr.DataTree", given: Table | None) -> Table | None:
+    """The data as given, which must have as many rows as those of the tree; or those of the tree."""
+    held = tree["observed_data"].to_dataset() if "observed_data" in tree.children else {}
+    rows = {held[name].shape[0] for name in held if held[name].ndim}
+    if given is not None and len(rows) == 1 and given.num_rows not in rows:
+        raise DrawsError(
+            f"The data have {given.num_rows} rows, but the group observed_data of the draws has {rows.pop()}. Pass the "
+            "data that were fitted."
+        )
+    return observed(tree) if given is None else given
+
+
 def params_of(variables: dict[str, np.ndarray], names: dict[str, str]) -> Params | None:
-    """θ from the names of the variables; None if a part of it is missing."""
+    """θ from the names of the variables; None if a part of it is missing.
+
+    Raises
+    ------
+    DrawsError
+        If weights are no probabilities, or covariances in whatever form are not positive definite and symmetric.
+    """
     found = {ours: variables.get(names.get(ours, ours)) for ours in ("weights", "means", *SPREADS)}
     weights, means = found["weights"], found["means"]
     spread = next((name for name in SPREADS if found[name] is not None), None)
-    if weights is None or means is None or spread is None or weights.ndim != 3:
-        return None
-    means = means.reshape(*weights.shape, -1)
-    values, dim = np.asarray(found[spread], float), means.shape[-1]
-    name = names.get(spread, spread)
-    if weights.min() < 0.0 or np.abs(weights.sum(axis=2) - 1.0).max() > 1e-4:
+    if weights is not None and weights.ndim == 3 and not is_simplex(weights, 1e-4):
         raise DrawsError(
             f"{names.get('weights', 'weights')} must be at least 0 and sum to 1 over components in each draw."
         )
+    if weights is None or means is None or spread is None or weights.ndim != 3:
+        return None
+    means = means.reshape(*weights.shape, -1)
+    values, dim = found[spread], means.shape[-1]
+    assert values is not None
+    name = names.get(spread, spread)
     each = (1, dim) if spread in ("variances", "sds") else (dim**2,)
     if values.size // weights.size not in each:
         raise DrawsError(
@@ -81,14 +170,33 @@ def params_of(variables: dict[str, np.ndarray], names: dict[str, str]) -> Params
         sds = np.sqrt(values) if spread == "variances" else values
         # One number per component is a spherical covariance.
         trils = sds.reshape(*weights.shape, -1, 1) * np.eye(dim)
-    elif spread == "scale_trils":
-        trils = values.reshape(*weights.shape, dim, dim)
     else:
-        try:
-            trils = np.linalg.cholesky(values.reshape(*weights.shape, dim, dim))
-        except np.linalg.LinAlgError:
-            raise DrawsError(
-                f"{name} has a matrix that is not positive definite, so it is not a covariance. If these are "
-                "precisions, invert them. If they are Cholesky factors, give them as scale_trils in names."
-            ) from None
+        trils = _trils(values.reshape(*weights.shape, dim, dim), spread, name)
     return Params(weights, means, trils)  # pyright: ignore[reportArgumentType]
+
+
+def is_simplex(values: np.ndarray, tolerance: float) -> bool:
+    """Whether values are at least 0 and sum to 1 along the last axis."""
+    return bool(values.min() >= 0.0 and np.abs(values.sum(axis=-1) - 1.0).max() <= tolerance)
+
+
+def _trils(matrices: np.ndarray, spread: str, name: str) -> np.ndarray:
+    """Lower Cholesky factors with positive diagonals: as given, or of covariances."""
+    if spread == "scale_trils":
+        if np.triu(matrices, 1).any() or np.diagonal(matrices, axis1=-2, axis2=-1).min() <= 0.0:
+            raise DrawsError(
+                f"{name} has a matrix that is no Cholesky factor: it must be lower triangular, with a diagonal above 0."
+                " If these are upper triangular, transpose them; if they are covariances, say so in names."
+            )
+        return matrices
+    sds = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
+    gap = np.abs(matrices - np.swapaxes(matrices, -1, -2))
+    if (gap > 1e-5 * sds[..., :, None] * sds[..., None, :]).any():
+        raise DrawsError(f"{name} has a matrix that is not symmetric, so it is not a covariance. Is it scale_trils?")
+    try:
+        return np.linalg.cholesky(matrices)
+    except np.linalg.LinAlgError:
+        raise DrawsError(
+            f"{name} has a matrix that is not positive definite, so it is not a covariance. If these are "
+            "precisions, invert them. If they are Cholesky factors, give them as scale_trils in names."
+        ) from None

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from bayesgmm.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -61,8 +63,10 @@ def load_dataset(name: str, *, labels: bool = False) -> "pd.DataFrame":
     ArgumentError
         If no data set has that name, or it has no labels.
     """
-    if name not in SOURCES:
+    if not isinstance(name, str) or name not in SOURCES:
         raise ArgumentError(f"There is no built-in data set {name!r}. Choose one of {', '.join(SOURCES)}.")
+    if not isinstance(labels, bool | np.bool_):
+        raise ArgumentError(f"labels must be True or False, got {labels!r}.")
     import pandas as pd
 
     entry = SOURCES[name]

@@ -1,21 +1,32 @@
-"""The command line: `compare`, `fit`, `diagnose`, `datasets` and `cache`."""
+"""The command line: `compare`, `fit`, `diagnose`, `datasets` and `cache`.
 
+Files are written first, then results are printed, so that no failure of the terminal loses a file. Exit codes: 0; 1 for
+a fault of bayesgmm; 2 for a user-facing error; 3 if a result could not be written (it is elsewhere, or printed only);
+130 after Ctrl-C and 143 after SIGTERM, with what there was by then written.
+"""
+
+import io
+import os
+import signal
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bayesgmm.comparison.terminal import print_comparison, print_diagnosis, print_table
+from bayesgmm.comparison.terminal import print_comparison, print_diagnosis, print_table, report_error, say
 from bayesgmm.engines.engine import engine_names, find_engines
-from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning
+from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning, visible
+from bayesgmm.runtime.files import Output, csv_form, tree_forms
+from bayesgmm.runtime.interrupt import Stop, interruptible
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from bayesgmm.comparison.comparison import Comparison
     from bayesgmm.selection.fit_table import FitTable
 
 app = typer.Typer(
@@ -56,23 +67,32 @@ def compare(
     from bayesgmm.comparison.run import compare as run
 
     find_engines(_split(engines) or [])
-    _check_folder(out)
-    with warnings.catch_warnings():
+    output = Output(out, "--out")
+    with interruptible(signal.SIGINT, signal.SIGTERM) as stop, warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # the verdict below reports it
         comparison = run(
             table, k, engines=_split(engines) or [], covariance_type=family, num_warmup=warmup, num_samples=samples,
-            num_chains=chains, tempering=tempering, n_init=starts, seed=seed, save_to=out, progress_bar=not quiet,
+            num_chains=chains, tempering=tempering, n_init=starts, seed=seed, save_to=output, progress_bar=not quiet,
         )  # fmt: skip
-    print_comparison(comparison)
-    typer.echo("\nWriting the report …", err=True)
-    comparison.summary().to_csv(out / "summary.csv")
-    report = comparison.to_html(out / "report.html")
-    typer.echo(f"Report: {report.resolve()}\nDraws and summary: {out.resolve()}")
+        output.save("summary", csv_form(comparison.summary))
+        written = None if stop.is_set() else _save_report(comparison, output)
+        print_comparison(comparison)
+    say(f"Report: {visible(str(written))}" if written else f"No report of this run in {visible(str(out))}")
     stale = [
         f"{name}.nc" for name in engine_names() if name not in comparison.results and (out / f"{name}.nc").exists()
     ]
     if stale:
-        typer.echo(f"Files from an earlier run: {', '.join(stale)}")
+        say(f"Files from an earlier run: {', '.join(stale)}")
+    _finish(output, stop)
+
+
+def _save_report(comparison: "Comparison", output: Output) -> Path | None:
+    from bayesgmm.comparison.report import report
+
+    say("Writing the report …", error=True)
+    _draw_to_files()
+    with suppress(KeyboardInterrupt):
+        return output.save("report", {".html": lambda: report(comparison)})
 
 
 @app.command()
@@ -97,15 +117,18 @@ def fit(
     if prior not in ("none", "default"):
         raise ArgumentError(f"--prior must be none or default, got {prior!r}.")
     table = read_file(data, _split(columns))
+    output = Output(out, "--out")
     from bayesgmm.selection.fit_table import fit_table
 
-    with _folder(out):
+    with interruptible(signal.SIGINT, signal.SIGTERM) as stop:
         found = fit_table(
             table, sizes, families, prior=None if prior == "none" else prior, criterion=criterion, n_init=starts,
             seed=seed, progress_bar=not quiet,
         )  # fmt: skip
-    print_table(found)
-    _save_table(found, out)
+        _save_table(found, output)
+        print_table(found)
+    say(f"Table, figures and best model: {visible(str(out))}")
+    _finish(output, stop)
 
 
 def _sizes(text: str) -> list[int]:
@@ -139,21 +162,22 @@ def diagnose(
 
     table = read_file(data, _split(columns)) if data else None
     pairs = dict(_pair(part) for part in _split(names) or [])
-    if out is not None:
-        _check_folder(out)
+    output = None if out is None else Output(out, "--out")
     tree = _read_tree(draws)
     from bayesgmm.diagnosis.diagnosis import diagnose as run
 
     found = run(tree, component_dim=component_dim, names=pairs, x=table, seed=seed)
-    print_diagnosis(found)
-    if out is not None:
-        import matplotlib as mpl
+    if output is not None:
+        output.save("relabelled", tree_forms(lambda: found.relabelling.datatree))
+        _draw_to_files()
+        from bayesgmm.plots.style import png
 
-        mpl.use("Agg")
         for name, figure in found.plot().items():
-            figure.savefig(out / f"{name}.png", dpi=150)
-        found.relabelling.datatree.to_netcdf(out / "relabelled.nc")
-        typer.echo(f"Figures and relabelled draws: {out.resolve()}")
+            output.save(name, {".png": partial(png, figure)})
+    print_diagnosis(found)
+    if output is not None:
+        say(f"Figures and relabelled draws: {visible(str(out))}")
+        _finish(output)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -176,7 +200,6 @@ def _read_tree(path: Path) -> "xr.DataTree":
 @app.command()
 def datasets() -> None:
     """List the built-in data sets and their sources."""
-    from rich.console import Console
     from rich.table import Table
 
     from bayesgmm.data.datasets import SOURCES
@@ -184,7 +207,7 @@ def datasets() -> None:
     table = Table("name", "rows", "features", "what it is", "source")
     for name, entry in SOURCES.items():
         table.add_row(name, str(entry.rows), ", ".join(entry.features), entry.about, entry.source)
-    Console().print(table)
+    say(table)
 
 
 @app.command()
@@ -192,62 +215,63 @@ def cache(clear: Annotated[bool, typer.Option("--clear", help="Remove them.")] =
     """Tell where compiled programs are kept on disk, and how large they are."""
     from bayesgmm.runtime.program_folder import cache_info, clear_cache
 
-    typer.echo(f"Removed {clear_cache()}" if clear else cache_info())
+    say(visible(f"Removed {clear_cache()}" if clear else str(cache_info())))
 
 
 def main() -> None:
     """Run the command line; a user-facing error prints one line, not a traceback."""
-    try:
-        app()
-    except BayesGMMError as error:
-        from rich.console import Console
-        from rich.markup import escape
+    os.environ["MPLBACKEND"] = "agg"  # matplotlib refuses to load with the name of a backend that does not exist
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            app()
+        except BayesGMMError as error:
+            report_error(error)
+            sys.exit(2)
+        except OSError as error:
+            report_error(error)
+            sys.exit(3)
 
-        Console(stderr=True).print(
-            f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", highlight=False, soft_wrap=True
-        )
-        sys.exit(2)
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
+    say(f"{category.__name__}: {visible(str(message))}", error=True)
 
 
-def _save_table(found: "FitTable", out: Path) -> None:
+def _finish(output: Output, stop: Stop | None = None) -> None:
+    """End with the code for an interruption, or for a result that could not be written."""
+    say(*output.problems, error=True)
+    if stop is not None and stop.is_set():
+        say("Stopped before the end.", error=True)
+        raise typer.Exit(128 + stop.number)
+    if output.problems:
+        raise typer.Exit(3)
+
+
+def _save_table(found: "FitTable", output: Output) -> None:
+    output.save("table", csv_form(found.frame))
+    output.save("best", csv_form(found.best.summary))
+    output.save("best", tree_forms(lambda: found.best.datatree))
+    _draw_to_files()
+    from bayesgmm import plots
+    from bayesgmm.plots.style import png
+
+    def best() -> bytes:
+        picture = plots.plot_components({"best": found.best}).figure
+        picture.suptitle(found.best_model, fontsize="medium")
+        return png(picture)
+
+    output.save("table", {".png": lambda: png(plots.plot_table(found).figure)})
+    output.save("best", {".png": best})
+
+
+def _draw_to_files() -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    from bayesgmm import plots
-
-    found.frame().to_csv(out / "table.csv")
-    found.best.summary().to_csv(out / "best.csv")
-    found.best.datatree.to_netcdf(out / "best.nc")
-    plots.plot_table(found).figure.savefig(out / "table.png", dpi=150)
-    picture = plots.plot_components({"best": found.best}).figure
-    picture.suptitle(found.best_model, fontsize="medium")
-    picture.savefig(out / "best.png", dpi=150)
-    typer.echo(f"Table, figures and best model: {out.resolve()}")
 
 
 def _split(text: str | None) -> list[str] | None:
     return [part.strip() for part in text.split(",") if part.strip()] if text else None
-
-
-@contextmanager
-def _folder(path: Path) -> Iterator[None]:
-    """Check the folder before a long computation; if the computation fails, remove the folder if new and empty."""
-    known = path.exists()
-    _check_folder(path)
-    try:
-        yield
-    except BaseException:
-        if not known:
-            with suppress(OSError):
-                path.rmdir()
-        raise
-
-
-def _check_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".bayesgmm"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ArgumentError(f"The folder {path} cannot be used ({error}). Choose another with --out.") from None

@@ -1,7 +1,36 @@
 """Exceptions and warnings of bayesgmm. Each message says what happened, why, and what to try."""
 
+import unicodedata
 
-class BayesGMMError(Exception):
+
+def visible(text: str) -> str:
+    r"""The text with control and direction characters, line breaks and lone surrogates as escapes, such as ``\x1b``.
+
+    A name from a file can then neither send commands to a terminal nor hide or reorder what stands around it. The
+    joiners of Persian, Indic scripts and emoji stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char.encode("unicode_escape").decode()
+        if char not in "\u200c\u200d" and unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        else char
+        for char in text
+    )
+
+
+class _Readable:
+    """A message whose names of the user are `visible`."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
+
+
+class _Warning(_Readable, UserWarning):
+    """Base of every warning of bayesgmm."""
+
+
+class BayesGMMError(_Readable, Exception):
     """Base of every error that bayesgmm raises on purpose."""
 
 
@@ -33,23 +62,27 @@ class SamplingInterrupted(BayesGMMError, RuntimeError):
     """The run stopped before it kept its first draw."""
 
 
-class NotConvergedWarning(UserWarning):
+class NotConvergedWarning(_Warning):
     """The fit stopped at ``max_iter`` before its objective converged."""
 
 
-class SpuriousComponentWarning(UserWarning):
+class SpuriousComponentWarning(_Warning):
     """A component has so few points that the mode is probably spurious."""
 
 
-class MixingWarning(UserWarning):
+class MixingWarning(_Warning):
     """The chains disagree, or have too few effective draws for a reliable summary."""
 
 
-class CheckpointWarning(UserWarning):
+class SaveWarning(_Warning):
+    """A result could not be written where it should be; it is elsewhere, or only in memory."""
+
+
+class CheckpointWarning(_Warning):
     """The run can no longer save its state to disk."""
 
 
-class CacheWarning(UserWarning):
+class CacheWarning(_Warning):
     """Compiled programs cannot be kept on disk."""
 
 
@@ -57,9 +90,9 @@ class DrawsError(BayesGMMError, ValueError):
     """The draws cannot be relabelled or diagnosed in this form."""
 
 
-class IdentifiabilityWarning(UserWarning):
+class IdentifiabilityWarning(_Warning):
     """The draws do not support a unique labelling of the components."""
 
 
-class LooWarning(UserWarning):
+class LooWarning(_Warning):
     """The cross-validation estimates are unreliable."""

@@ -7,9 +7,9 @@ these, an engine that ignores the data would pass (Modrák et al. 2023).
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,8 +28,10 @@ from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import as_key, check_count, split_key
 from bayesgmm.runtime.checkpoint import append_line, read_lines
 from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.files import as_path
 from bayesgmm.runtime.formatting import as_html, as_text, significant
 from bayesgmm.runtime.interrupt import interruptible
+from bayesgmm.runtime.lock import Lock
 from bayesgmm.runtime.progress import Progress, listening
 
 if TYPE_CHECKING:
@@ -171,6 +173,7 @@ def calibrate(
     """
     check_count("n_sims", n_sims)
     check_count("num_samples", num_samples, least=4)
+    folder = None if checkpoint is None else as_path("checkpoint", checkpoint)
     if prior is None:
         raise PriorError(
             "There is nothing to simulate from: prior=None is improper. Use 'default' or a bayesgmm.Prior."
@@ -183,13 +186,14 @@ def calibrate(
         target.engine.check(model.prior, model.family, model.table.dim)
     check_drawn(model.family)
     check_sampled(model, num_chains, num_samples)
-    path, lines = None, []
-    if checkpoint is not None:
-        path = Path(checkpoint) / "ranks.jsonl"
-        lines = read_lines(path, run_identity(target, model, seed, options))
     key_prior, key_data, key_run, key_rank = split_key(as_key(seed), 4)
     simulation = Simulations(target, model, covariance_type, key_prior, key_data, key_run, key_rank, options)
-    with listening(progress_bar) as listener, interruptible() as stop:
+    path, lines = None, []
+    with listening(progress_bar) as listener, interruptible() as stop, ExitStack() as held:
+        if folder is not None:
+            path = folder / "ranks.jsonl"
+            held.enter_context(Lock(folder))
+            lines = read_lines(path, run_identity(target, model, seed, options), ("failure",), ("pit", "effective"))
         for number in range(len(lines), n_sims):
             if stop.is_set():
                 break

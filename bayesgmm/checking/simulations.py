@@ -25,8 +25,8 @@ from bayesgmm.results.datatree import label_invariant
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.simulate import predictive, sample_prior
 from bayesgmm.runtime.arguments import as_key, derived_key, host_generator
-from bayesgmm.runtime.checkpoint import fingerprint
 from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.fingerprint import fingerprint
 from bayesgmm.sweep.per_row import log_densities
 from bayesgmm.version import __version__
 

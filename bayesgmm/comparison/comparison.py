@@ -1,7 +1,7 @@
 """Fit one model by several engines under one prior, and compare the results."""
 
 from dataclasses import dataclass, field
-from html import escape
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,6 @@ import numpy as np
 from bayesgmm.data.table import Table
 from bayesgmm.diagnosis.diagnosis import Diagnosis, diagnose
 from bayesgmm.engines.engine import find_engine
-from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import Family
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
@@ -27,7 +26,9 @@ from bayesgmm.results.verdict import (
     parameter_names,
     point_line,
 )
-from bayesgmm.runtime.formatting import as_html, as_text, plus_minus, shown_as
+from bayesgmm.runtime.files import Output, csv_form, tree_forms
+from bayesgmm.runtime.formatting import as_html, as_text, for_html, plus_minus, shown_as
+from bayesgmm.runtime.interrupt import check_stop
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,8 +156,11 @@ class Comparison:
 
     def diagnose(self, search: bool = True) -> dict[str, Diagnosis]:
         """The diagnosis of each sampler by `bayesgmm.diagnose`; empty for a single component, which has no labels."""
-        samplers = self.samplers if self.n_components > 1 else {}
-        return {name: diagnose(one, search=search, seed=self.seed) for name, one in samplers.items()}
+        found = {}
+        for name, one in self.samplers.items() if self.n_components > 1 else ():
+            check_stop()
+            found[name] = diagnose(one, search=search, seed=self.seed)
+        return found
 
     @property
     def _approximations(self) -> dict[str, ApproximatePosterior]:
@@ -176,19 +180,32 @@ class Comparison:
             figures["ascent"] = plots.plot_ascent(self.fits).figure
         return figures
 
-    def to_html(self, path: str | Path) -> Path:
-        """Write a self-contained HTML report, and return its path."""
+    def to_html(self, path: str | PathLike) -> Path:
+        """Write a self-contained HTML report, and return its path.
+
+        Raises
+        ------
+        ArgumentError
+            If the path cannot be written.
+        """
         from bayesgmm.comparison.report import write_report
 
-        return write_report(self, Path(path))
+        return write_report(self, path)
 
-    def save(self, directory: str | Path) -> list[Path]:
-        """Write the DataTree of each result as NetCDF (``em.nc``, …) and the summary as CSV; return the paths."""
-        directory = Path(directory)
-        written = [save_result(name, result, directory) for name, result in self.results.items()]
-        written.append(directory / "summary.csv")
-        self.summary().to_csv(written[-1])
-        return written
+    def save(self, directory: str | PathLike) -> list[Path]:
+        """Write the DataTree of each result as NetCDF (``em.nc``, …) and the summary as CSV; return the paths.
+
+        A file that cannot be written goes to a temporary folder, and a `SaveWarning` says where.
+
+        Raises
+        ------
+        ArgumentError
+            If nothing can be written to the directory.
+        """
+        output = Output(directory, "directory")
+        written = [output.save(name, tree_forms(result.to_datatree)) for name, result in self.results.items()]
+        written.append(output.save("summary", csv_form(self.summary)))
+        return [path for path in written if path is not None]
 
     @property
     def engine_names(self) -> dict[str, str]:
@@ -205,7 +222,7 @@ class Comparison:
         return as_text(self.title, self.summary())
 
     def _repr_html_(self) -> str:
-        lines = "".join(f"<li>{escape(line)}</li>" for line in self.verdict())
+        lines = "".join(f"<li>{for_html(line)}</li>" for line in self.verdict())
         return as_html(self.title, self.summary()) + f"<ul>{lines}</ul>"
 
 
@@ -214,14 +231,3 @@ def _divergences(result: Result) -> float:
     if isinstance(result, Posterior) and "diverging" in result.sample_stats:
         return result.num_divergences
     return float("nan")
-
-
-def save_result(name: str, result: Result, directory: Path) -> Path:
-    """Write the DataTree of one result as NetCDF."""
-    path = directory / f"{name}.nc"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        result.to_datatree().to_netcdf(path, engine="h5netcdf")
-    except OSError as error:
-        raise ArgumentError(f"{path} could not be written ({error}). Choose another folder.") from None
-    return path

@@ -1,13 +1,15 @@
 """A self-contained HTML report of a comparison."""
 
 import base64
-import io
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayesgmm.errors import ArgumentError
-from bayesgmm.runtime.formatting import significant
+from bayesgmm.errors import ArgumentError, visible
+from bayesgmm.runtime.files import as_path, reason, write
+from bayesgmm.runtime.formatting import shortened, significant
+from bayesgmm.runtime.interrupt import check_stop, interruptible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +26,7 @@ CAPTIONS = {
 }
 
 
-def write_report(comparison: Any, path: Path) -> Path:
+def write_report(comparison: Any, path: str | PathLike) -> Path:
     """Write the report to `path`; create its folder if necessary.
 
     Raises
@@ -32,19 +34,28 @@ def write_report(comparison: Any, path: Path) -> Path:
     ArgumentError
         If the path cannot be written.
     """
+    place = as_path("path", path)
+    html = report(comparison)
+    try:
+        write(place, html)
+    except OSError as error:
+        raise ArgumentError(
+            f"The report could not be written to {place} ({reason(error)}). Choose another path."
+        ) from None
+    return place
+
+
+def report(comparison: Any) -> bytes:
+    """The report as HTML in UTF-8."""
     from jinja2 import Environment, PackageLoader, select_autoescape
 
     environment = Environment(
         loader=PackageLoader("bayesgmm.comparison", "."), autoescape=select_autoescape(default=True)
     )
-    environment.filters["png"] = _png
-    html = environment.get_template("report.html.j2").render(**_context(comparison))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise ArgumentError(f"The report could not be written to {path} ({error}). Choose another folder.") from None
-    return path
+    environment.filters |= {"png": _png, "name": shortened}
+    environment.finalize = lambda value: visible(value) if type(value) is str else value  # not the output of a macro
+    with interruptible():
+        return environment.get_template("report.html.j2").render(**_context(comparison)).encode()
 
 
 def _context(comparison: Any) -> dict[str, Any]:
@@ -100,12 +111,10 @@ def _basin_strings(frame: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _png(figure: Any) -> str:
-    import matplotlib.pyplot as plt
+    from bayesgmm.plots.style import png
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    plt.close(figure)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    check_stop()
+    return base64.b64encode(png(figure)).decode("ascii")
 
 
 def _settings(comparison: Any) -> list[str]:

@@ -3,22 +3,24 @@
 import warnings
 import zlib
 from collections.abc import Sequence
-from pathlib import Path
+from os import PathLike
 from threading import Event
 from typing import Any
 
-from bayesgmm.comparison.comparison import Comparison, save_result
+from bayesgmm.comparison.comparison import Comparison
 from bayesgmm.engines.checks import check_chain_arguments
 from bayesgmm.engines.engine import Engine, engine_names, find_engines
-from bayesgmm.errors import FitError, MixingWarning, SamplingInterrupted
+from bayesgmm.errors import BayesGMMError, FitError, MixingWarning, SamplingInterrupted
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem, prepare
+from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import (
     mixing_line,
 )
 from bayesgmm.runtime.arguments import as_key, check_count, derived_key
 from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.files import Output, reason, tree_forms
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.progress import Listener, Progress, listening
 
@@ -36,7 +38,7 @@ def compare(
     tempering: int = 1,
     n_init: int = 10,
     seed: Any = 0,
-    save_to: str | Path | None = None,
+    save_to: str | PathLike | Output | None = None,
     progress_bar: Progress = None,
 ) -> Comparison:
     """Fit one mixture by several engines under one prior.
@@ -61,7 +63,8 @@ def compare(
     seed
         int or JAX key; the seed and the name of an engine determine its key.
     save_to
-        Directory for the results; each is written as soon as it is available.
+        Directory for the results; each is written as soon as it is available. A result that cannot be written there
+        goes to a temporary folder, a `SaveWarning` says where, and the run goes on.
     progress_bar
         True, False, None (a bar per engine in a terminal or notebook) or a callable.
 
@@ -74,7 +77,7 @@ def compare(
     Raises
     ------
     ArgumentError, DataError, PriorError
-        Before any engine runs.
+        Before any engine runs; also if nothing can be written to `save_to`.
     FitError
         If no engine returned a result.
     """
@@ -88,17 +91,19 @@ def compare(
     for engine in chosen:
         engine.check(problem.prior, problem.family, problem.table.dim)
     comparison = Comparison(problem.model, seed)
+    output = save_to if isinstance(save_to, Output) or save_to is None else Output(save_to)
     settings = {
         "num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains, "tempering": tempering,
         "n_init": n_init,
     }  # fmt: skip
     with listening(progress_bar) as listener, interruptible() as stop:
-        _run_all(comparison, problem, chosen, settings, listener, stop, save_to)
+        error = _run_all(comparison, problem, chosen, settings, listener, stop, output)
     names = [engine.name for engine in chosen]
     skipped = [name for name in names if name not in comparison.results and name not in comparison.failures]
     comparison.failures.update({name: "not run: stopped by Ctrl-C before it started" for name in skipped})
     if not comparison.results:
-        raise FitError("No engine returned a result. " + " ".join(f"{k}: {v}" for k, v in comparison.failures.items()))
+        reasons = " ".join(f"{name}: {why}" for name, why in comparison.failures.items())
+        raise FitError(f"No engine returned a result. {reasons}") from error
     comparison.results = {name: comparison.results[name] for name in names if name in comparison.results}
     _warn(comparison)
     return comparison
@@ -106,13 +111,16 @@ def compare(
 
 def _run_all(
     comparison: Comparison, problem: Problem, engines: Sequence[Engine], settings: dict[str, Any], listener: Listener,
-    stop: Event, save_to: str | Path | None,
-) -> None:  # fmt: skip
-    """Run the engines in the order of the registry; record an engine that fails, and run the others."""
-    order = engine_names()
+    stop: Event, output: Output | None,
+) -> Exception | None:  # fmt: skip
+    """Run the engines in the order of the registry; record an engine that fails, and run the others.
+
+    Returns the last error that is not one of bayesgmm.
+    """
+    order, foreign = engine_names(), None
     for engine in sorted(engines, key=lambda engine: order.index(engine.name)):
         if stop.is_set():
-            return
+            break
         name = engine.name
         try:
             result = engine.run(
@@ -122,13 +130,20 @@ def _run_all(
             )  # fmt: skip
         except SamplingInterrupted as cut:
             comparison.failures[name] = str(cut)
-            return
-        except FitError as error:
+            break
+        except BayesGMMError as error:
             comparison.failures[name] = str(error)
             continue
+        except Exception as error:  # the results of the other engines are kept
+            comparison.failures[name], foreign = f"it failed ({type(error).__name__}: {reason(error)}).", error
+            continue
+        if not isinstance(result, (MixtureFit, Posterior)):
+            comparison.failures[name] = f"it returned a {type(result).__name__}, not a MixtureFit or a Posterior."
+            continue
         comparison.results[name] = result
-        if save_to is not None:
-            save_result(name, result, Path(save_to))
+        if output is not None:
+            output.save(name, tree_forms(result.to_datatree))
+    return foreign
 
 
 def _reference(comparison: Comparison) -> Any:

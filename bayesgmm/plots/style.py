@@ -1,5 +1,7 @@
 """One style for all plots; the matplotlib settings of the user do not change."""
 
+import io
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -42,6 +44,7 @@ RC: dict[Any, Any] = {
     "legend.frameon": False,
     "font.size": 9,
     "figure.dpi": 110,
+    "text.usetex": False,  # names of the user are not LaTeX
 }
 
 
@@ -54,6 +57,18 @@ def styled(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
 
     return wrapped
+
+
+def png(figure: Any) -> bytes:
+    """The figure as PNG; it is closed. Characters that the font lacks are drawn as boxes."""
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(buffer, format="png", dpi=150)
+    plt.close(figure)
+    return buffer.getvalue()
 
 
 def engine_color(name: str) -> str:

@@ -9,18 +9,19 @@ file                   contents
 ``state.npz``          the state of the chains after ``done`` steps
 ``draws-0000000.npz``  draws from this number on: arrays by name, leading axes (chain, draw), standardised
                        coordinates
+``lock``               who uses the folder; the operating system frees it when that process ends
 =====================  ======================================================================================
 
-Each file is written to a temporary file and then renamed, so that no interruption leaves a partial file. Draws are
+Each file is written whole or not at all (`files.write`), so that no interruption leaves a partial file. Draws are
 written before the state that counts them.
 """
 
-import hashlib
+import io
 import json
 import os
+import re
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ import jax.random as jr
 import numpy as np
 
 from bayesgmm.errors import CheckpointError, CheckpointWarning
+from bayesgmm.runtime.files import as_path, reason, write
+from bayesgmm.runtime.fingerprint import plain
+from bayesgmm.runtime.lock import LOCK, Lock
 
 SECONDS = 2.0
 """Least time between two saves, in seconds."""
@@ -40,32 +44,46 @@ class Checkpoint:
     """The folder of one run."""
 
     def __init__(self, folder: str | os.PathLike, question: dict[str, Any]):
-        """Open the folder; create it if it does not exist.
+        """Open the folder and lock it; create it if it does not exist. Leave the ``with`` block to unlock it.
 
         Raises
         ------
+        ArgumentError
+            If `folder` is not a path.
         CheckpointError
-            If the folder holds a run with other settings or other files, or cannot be written.
+            If another run uses the folder, or it holds a run with other settings or other files, or cannot be written.
         """
-        self.folder = Path(folder)
+        self.folder = as_path("checkpoint", folder)
         self._pending: list[dict[str, np.ndarray]] = []
         self._counted = 0
+        self._names: list[str] = []
         self._last = time.monotonic()
         self.failed: str | None = None
         """Why saving stopped; None if it did not."""
         path = self.folder / "run.json"
         try:
-            if path.exists():
-                _compare(self.folder, json.loads(path.read_text()), question)
-            elif self.folder.exists() and any(file.suffix != ".part" for file in self.folder.iterdir()):
+            if not path.exists() and self.folder.exists() and any(map(_foreign, self.folder.iterdir())):
                 raise CheckpointError(f"{self.folder} is not empty and holds no run. Choose another folder.")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.folder)
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be used ({error}). Choose another folder.") from None
+        try:
+            if path.exists():
+                _compare(self.folder, _parsed(path.read_text()), question)
             else:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                _replace(path, json.dumps(question, indent=1, default=_plain_number).encode())
+                write(path, json.dumps(question, indent=1, default=_plain_number).encode())
         except (OSError, ValueError) as error:
+            self._lock.release()
             if isinstance(error, CheckpointError):
                 raise
             raise CheckpointError(f"{path} cannot be used ({error}). Choose another folder.") from None
+
+    def __enter__(self) -> "Checkpoint":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
     def load(self, state: Any) -> tuple[Any, int, list[dict[str, np.ndarray]]]:
         """The saved state, its number of steps and the saved draws; the given `state` and no draws if nothing is saved.
@@ -83,11 +101,16 @@ class Checkpoint:
             with open(path, "rb") as file, np.load(file) as saved:
                 done, self._counted = int(saved["done"]), int(saved["counted"])
                 found = [saved[f"leaf{i}"] for i in range(len(leaves))]
+                self._names = saved["names"].tolist()
             blocks = []
-            for draws in sorted(self.folder.glob("draws-*.npz")):
+            for draws in sorted(filter(_is_block, self.folder.iterdir())):
                 if int(draws.stem[6:]) < self._counted:
                     with open(draws, "rb") as file, np.load(file) as saved:
                         blocks.append(dict(saved))
+                    if sorted(blocks[-1]) != self._names:
+                        raise ValueError(f"{draws.name} should hold {', '.join(self._names)}")
+                    if len({array.shape[:2] for array in blocks[-1].values()}) != 1:
+                        raise ValueError(f"the arrays in {draws.name} differ in length")
             kept = sum(_length(block) for block in blocks)
             if kept != self._counted:
                 raise ValueError(f"it holds {kept} draws, but {self._counted} were counted")
@@ -112,11 +135,17 @@ class Checkpoint:
                 joined = {name: np.concatenate([b[name] for b in self._pending], axis=1) for name in self._pending[0]}
                 _save(self.folder / f"draws-{self._counted:07d}.npz", joined)
                 self._counted += _length(joined)
+                self._names = sorted(joined)
                 self._pending = []
-            leaves = {f"leaf{i}": _plain(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
-            _save(self.folder / "state.npz", leaves | {"done": np.asarray(done), "counted": np.asarray(self._counted)})
+            leaves = {f"leaf{i}": plain(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
+            about = {
+                "done": np.asarray(done),
+                "counted": np.asarray(self._counted),
+                "names": np.asarray(self._names, str),
+            }
+            _save(self.folder / "state.npz", leaves | about)
         except OSError as error:
-            self.failed = str(error)
+            self.failed = reason(error)
             _warn(self.folder, error)
         self._last = time.monotonic()
 
@@ -134,7 +163,7 @@ def freeze(state: Any) -> Any:
 
     def host(leaf: Any) -> Any:
         return (
-            _Key(_plain(leaf), str(jr.key_impl(leaf)))
+            _Key(plain(leaf), str(jr.key_impl(leaf)))
             if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
             else np.asarray(leaf)
         )
@@ -152,49 +181,10 @@ def thaw(state: Any) -> Any:
     )
 
 
-def fingerprint(*trees: Any) -> str:
-    """A short hash of arrays (values, shapes and dtypes), and of functions and classes (names).
-
-    Raises
-    ------
-    CheckpointError
-        If a part is neither, because another process could not identify it.
-    """
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(trees):
-        if callable(leaf):
-            digest.update(full_name(leaf).encode())
-            continue
-        array = np.ascontiguousarray(_plain(leaf))
-        if array.dtype.hasobject:
-            raise CheckpointError(
-                f"A checkpoint cannot identify an object of type {type(leaf).__name__}. Run without a checkpoint."
-            )
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:16]
-
-
-def full_name(function: Callable) -> str:
-    """Module and qualified name of a function or class, so that another process can identify it.
-
-    Raises
-    ------
-    CheckpointError
-        If it has no name.
-    """
-    name = getattr(function, "__qualname__", None)
-    if name is None or "<lambda>" in name:
-        raise CheckpointError(
-            f"A checkpoint must identify {function!r} by name, and it has none. Define it with def or class."
-        )
-    return f"{function.__module__}.{name}"
-
-
-def read_lines(path: Path, question: dict[str, Any]) -> list[Any]:
+def read_lines(path: Path, question: dict[str, Any], *keys: tuple[str, ...]) -> list[dict[str, Any]]:
     """Read the lines that `append_line` wrote under the same settings; create the file if it does not exist.
 
-    The first line of the file holds the settings. It is not returned.
+    The first line of the file holds the settings. It is not returned. Each line has all of one of the tuples of keys.
 
     Raises
     ------
@@ -203,16 +193,17 @@ def read_lines(path: Path, question: dict[str, Any]) -> list[Any]:
     """
     try:
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(path, (json.dumps(question, default=_plain_number) + "\n").encode())
+            write(path, (json.dumps(question, default=_plain_number) + "\n").encode())
         text = path.read_text()
         if not text.endswith("\n"):  # the last line is incomplete
             text = text[: text.rfind("\n") + 1]
-            _replace(path, text.encode())
-        found, *lines = [json.loads(line) for line in text.splitlines()]
+            write(path, text.encode())
+        found, *lines = [_parsed(line) for line in text.splitlines()]
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be used ({error}). Choose another folder.") from None
     _compare(path, found, question)
+    if not all(isinstance(line, dict) and any(line.keys() >= set(some) for some in keys) for line in lines):
+        raise CheckpointError(f"{path} is damaged (a line is not a result). Remove it and start again.")
     return lines
 
 
@@ -229,7 +220,7 @@ def append_line(path: Path, line: Any) -> bool:
 
 def _warn(place: Path, error: OSError) -> None:
     warnings.warn(
-        f"{place} can no longer be written ({error}). The run continues in memory and returns its result. "
+        f"{place} can no longer be written ({reason(error)}). The run continues in memory and returns its result. "
         "Free disk space, and save the result.",
         CheckpointWarning, stacklevel=3,
     )  # fmt: skip
@@ -256,12 +247,6 @@ def _length(block: dict[str, np.ndarray]) -> int:
     return next(iter(block.values())).shape[1]
 
 
-def _plain(leaf: Any) -> np.ndarray:
-    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jr.key_data(leaf)
-    return np.asarray(leaf)
-
-
 def _as(like: Any, array: np.ndarray) -> jax.Array:
     if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
         return jr.wrap_key_data(jnp.asarray(array), impl=jr.key_impl(like))
@@ -271,15 +256,23 @@ def _as(like: Any, array: np.ndarray) -> jax.Array:
 
 
 def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    aside = path.with_suffix(".part")
-    with open(aside, "wb") as file:
-        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
+    write(path, buffer.getbuffer())
 
 
-def _replace(path: Path, content: bytes) -> None:
-    aside = path.with_suffix(".part")
-    aside.write_bytes(content)
-    aside.replace(path)
+def _parsed(text: str) -> Any:
+    """A value from JSON; ValueError if it is not JSON, or is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _is_block(path: Path) -> bool:
+    return re.fullmatch(r"draws-\d{7,}\.npz", path.name) is not None
+
+
+def _foreign(path: Path) -> bool:
+    """Whether a file is none of those that a run leaves before its settings are written."""
+    return path.suffix != ".part" and path.name != LOCK

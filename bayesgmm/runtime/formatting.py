@@ -1,4 +1,4 @@
-"""Tables for terminals and notebooks from a pandas DataFrame, and the rounding of numbers."""
+"""Tables for terminals and notebooks, names of the user in each medium, and the rounding of numbers."""
 
 from collections.abc import Callable
 from html import escape
@@ -6,18 +6,56 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm.errors import visible
+
 if TYPE_CHECKING:
     import pandas as pd
 
 
+MOST_IN_TABLE = 100
+MOST_IN_FIGURE = 32
+"""Longest label, in characters."""
+
+
+def shortened(text: str, most: int = MOST_IN_TABLE) -> str:
+    """The text, without its middle if it is longer than `most` characters."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most - most // 3 - 1]}…{text[-(most // 3) :]}"
+
+
+def for_terminal(label: Any) -> Any:
+    """A label with a name of the user, as shown in a table at a terminal."""
+    return shortened(visible(label)) if isinstance(label, str) else label
+
+
+def for_html(text: str) -> str:
+    """A text with a name of the user, as shown in HTML."""
+    return escape(visible(text))
+
+
+def for_figure(label: str) -> str:
+    """A label with a name of the user, as shown in a figure of matplotlib, where ``$`` begins a formula."""
+    return shortened(visible(str(label)), MOST_IN_FIGURE).replace("$", r"\$")
+
+
 def as_text(title: str, frame: "pd.DataFrame") -> str:
     """Title and table as plain text."""
-    return f"{title}\n{frame.to_string(float_format=significant)}"
+    import pandas as pd
+
+    title = "\n".join(map(visible, title.split("\n")))
+    with pd.option_context("display.unicode.east_asian_width", True):
+        return f"{title}\n{_shown(frame).to_string(float_format=significant)}"
 
 
 def as_html(title: str, frame: "pd.DataFrame") -> str:
     """Title and table as HTML for Jupyter."""
-    return f"<p><b>{escape(title)}</b></p>{frame.to_html(float_format=significant, border=0)}"
+    return f"<p><b>{for_html(title)}</b></p>{_shown(frame).to_html(float_format=significant, border=0)}"
+
+
+def _shown(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The table with labels for a terminal."""
+    return frame.rename(index=for_terminal, columns=for_terminal)
 
 
 def significant(value: float, digits: int = 4) -> str:

@@ -6,12 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_STOP: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
+
+class Stop(threading.Event):
+    """The flag; `number` is the signal that set it."""
+
+    number: int = signal.SIGINT
+
+
+_STOP: ContextVar[Stop | None] = ContextVar("stop", default=None)
 
 
 @contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag; the second raises KeyboardInterrupt as usual.
+def interruptible(*signals: int) -> Iterator[Stop]:
+    """Turn the first Ctrl-C (or the first of the given signals) into a flag; the second acts as usual.
 
     Nested blocks share the flag of the outer block, so a caller of several engines sees every Ctrl-C. Outside the main
     thread, Ctrl-C cannot be caught.
@@ -20,21 +27,38 @@ def interruptible() -> Iterator[threading.Event]:
     if outer is not None:
         yield outer
         return
-    stop = threading.Event()
+    stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
-    previous = signal.getsignal(signal.SIGINT) or signal.SIG_DFL  # None: set outside Python, cannot be restored
+    # None: set outside Python, cannot be restored
+    previous = {one: signal.getsignal(one) or signal.SIG_DFL for one in signals or (signal.SIGINT,)}
+
+    def restore() -> None:
+        for one, handler in previous.items():
+            signal.signal(one, handler)
 
     def handle(number, frame):
+        stop.number = number
         stop.set()
-        signal.signal(signal.SIGINT, previous)
+        restore()
 
-    signal.signal(signal.SIGINT, handle)
+    for one in previous:
+        signal.signal(one, handle)
     token = _STOP.set(stop)
     try:
         yield stop
     finally:
         _STOP.reset(token)
-        signal.signal(signal.SIGINT, previous)
+        restore()
+
+
+def check_stop() -> None:
+    """Raise KeyboardInterrupt if the flag is set, where nothing can be kept of what is under way.
+
+    A KeyboardInterrupt that Python raises itself is lost if a callback of JAX happens to run.
+    """
+    stop = _STOP.get()
+    if stop is not None and stop.is_set():
+        raise KeyboardInterrupt

@@ -139,8 +139,11 @@ def _folder() -> Path | None:
     if chosen.strip().lower() in OFF:
         return None
     # A folder of our own inside the user's: it can be made private without changing the other.
-    own = Path(os.path.expanduser(chosen.strip()))
-    parent = own if chosen.strip() else platformdirs.user_cache_path("bayesgmm", appauthor=False)
+    if chosen.strip():
+        return Path(os.path.expanduser(chosen.strip())) / "programs"
+    parent = platformdirs.user_cache_path("bayesgmm", appauthor=False)
+    if not parent.is_absolute():  # XDG_CACHE_HOME is empty or relative: the standard says to ignore it
+        parent = Path(os.path.expanduser("~/.cache/bayesgmm"))
     return parent / "programs"
 
 

@@ -1,6 +1,7 @@
 """One run of any sampler: from the user's call to a `Posterior` that can be extended."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from os import PathLike
@@ -23,8 +24,10 @@ from bayesgmm.problem import Problem, prepare, to_problem
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import as_key, key_array, split_seed
-from bayesgmm.runtime.checkpoint import Checkpoint, fingerprint, freeze, thaw
+from bayesgmm.runtime.checkpoint import Checkpoint, freeze, thaw
 from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.files import as_path
+from bayesgmm.runtime.fingerprint import fingerprint
 from bayesgmm.runtime.programs import Stopwatch, stopwatch
 from bayesgmm.runtime.progress import Listener, Progress, listening
 from bayesgmm.version import __version__
@@ -68,25 +71,27 @@ def run_sampler(
 ) -> Posterior:
     """Check the arguments, start the chains, draw, and return the posterior. See `sample_gibbs` for the arguments."""
     check_chain_arguments(num_warmup, num_samples, num_chains, prior)
-    with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
+    folder = None if checkpoint is None else as_path("checkpoint", checkpoint)
+    with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener, ExitStack() as held:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
         find_engine(sampler.name).check(problem.prior, problem.family, problem.table.dim)
         check_sampled(problem.model, num_chains, num_samples)
         check_reference(reference, problem.model)
         keys = split_seed(seed)
-        folder = None
-        if checkpoint is not None:
-            folder = Checkpoint(checkpoint, _run_identity(sampler, problem, num_warmup, num_chains, seed, init))
+        saved = None
+        if folder is not None:
+            identity = _run_identity(sampler, problem, num_warmup, num_chains, seed, init)
+            saved = held.enter_context(Checkpoint(folder, identity))
         prepare_reference(problem, reference)
         starts = chain_starts(keys.start, problem, num_chains, init)
         state = sampler.start(key_array(keys.run, num_chains), starts, problem)
         run = run_chains(
             lambda state, count: sampler.block(state, count, problem), state, num_warmup, num_samples,
-            to_report(listener, sampler, num_warmup, num_samples), folder,
+            to_report(listener, sampler, num_warmup, num_samples), saved,
         )  # fmt: skip
-        if run.outputs is None and folder is not None and folder.failed is None:
+        if run.outputs is None and saved is not None and saved.failed is None:
             raise SamplingInterrupted(
-                f"{sampler.name} was stopped during warm-up. Its state is in {folder.folder}: the same call resumes it."
+                f"{sampler.name} was stopped during warm-up. Its state is in {saved.folder}: the same call resumes it."
             )
         settings: dict[str, Any] = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains}
         settings["init"] = getattr(init, "params", init)

@@ -62,6 +62,10 @@ class SamplingInterrupted(BayesGMMError, RuntimeError):
     """The run stopped before it kept its first draw."""
 
 
+class ForkError(BayesGMMError, RuntimeError):
+    """The process was forked while JAX was running, and cannot use it."""
+
+
 class NotConvergedWarning(_Warning):
     """The fit stopped at ``max_iter`` before its objective converged."""
 

@@ -1,6 +1,5 @@
 """Argument checks that every engine with draws makes before any work, besides those of its `Engine`."""
 
-import os
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.model.types import Params
 from bayesgmm.problem import Model
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.runtime.arguments import check_count
+from bayesgmm.runtime.arguments import check_count, check_memory
 
 
 def check_chain_arguments(num_warmup: int, num_samples: int, num_chains: int, prior: Any) -> None:
@@ -29,19 +28,8 @@ def check_sampled(model: Model, num_chains: int, num_draws: int) -> None:
     k, dim = model.num_components, model.table.dim
     # The draws, their copies in the user's units and after relabelling, and their covariances in the DataTree.
     needed = 4 * 8.0 * num_chains * num_draws * k * (1 + dim + dim**2)
-    if needed > memory():
-        raise ArgumentError(
-            f"{num_chains} chains × {num_draws} draws of {k} components in {dim} dimensions would take about "
-            f"{needed / 2**30:.0f} GB, more than this machine has. Use fewer chains or draws."
-        )
-
-
-def memory() -> float:
-    """Memory of this machine, in bytes; infinite if unknown."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):  # not a POSIX system
-        return float("inf")
+    what = f"{num_chains} chains × {num_draws} draws of {k} components in {dim} dimensions"
+    check_memory(what, needed, "Use fewer chains or draws.")
 
 
 def check_reference(reference: MixtureFit | Params | None, model: Model) -> None:

@@ -6,9 +6,10 @@ from jaxtyping import PRNGKeyArray
 
 from bayesgmm.engines.divisions import Divisions, division_stats, one_hot
 from bayesgmm.errors import ArgumentError
-from bayesgmm.model.types import Params, Stats
+from bayesgmm.model.types import Params, Stats, check_params
 from bayesgmm.priors.prior import Belief, data_scaled_prior
 from bayesgmm.problem import Model, Problem
+from bayesgmm.runtime.arguments import as_array, as_floats
 from bayesgmm.runtime.programs import Program
 
 INITS = ("auto", "k-means++", "random", "hierarchical")
@@ -41,7 +42,7 @@ def label_start(labels, problem: Problem) -> Params:
     ArgumentError
         If a component has no row, the labels do not have the length of the data, or a label is out of range.
     """
-    labels = np.asarray(labels)
+    labels = as_array("labels_init", labels)
     k = problem.num_components
     if labels.shape != (problem.table.num_rows,):
         raise ArgumentError(f"labels_init must have shape ({problem.table.num_rows},), got {labels.shape}.")
@@ -77,8 +78,10 @@ def given_start(problem: Problem, weights=None, means=None, covariances=None) ->
     shapes = {"weights_init": (weights, (k,)), "means_init": (means, (k, dim)),
               "covariances_init": (covariances, (k, dim, dim))}  # fmt: skip
     for name, (value, shape) in shapes.items():
-        if np.shape(value) != shape or not np.isfinite(np.asarray(value, float)).all():
-            raise ArgumentError(f"{name} must be finite and of shape {shape}, got shape {np.shape(value)}.")
+        array = as_floats(name, value)
+        if array.shape != shape or not np.isfinite(array).all():
+            problem_with = "NaN or infinite values" if array.shape == shape else f"shape {array.shape}"
+            raise ArgumentError(f"{name} must be finite and of shape {shape}, got {problem_with}.")
     covariances = np.asarray(covariances, float)
     if not np.allclose(covariances, covariances.swapaxes(1, 2), rtol=1e-6, atol=1e-12 * np.abs(covariances).max()):
         raise ArgumentError("Each matrix of covariances_init must be symmetric and positive definite.")
@@ -87,7 +90,7 @@ def given_start(problem: Problem, weights=None, means=None, covariances=None) ->
         raise ArgumentError(f"weights_init must be positive and add up to 1, got {weights}.")
     try:
         params = Params.of(weights / weights.sum(), means, covariances)
-    except np.linalg.LinAlgError:
+    except ArgumentError:
         raise ArgumentError("Each matrix of covariances_init must be symmetric and positive definite.") from None
     return jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype)[None], problem.frame.standardise(params))
 
@@ -102,7 +105,16 @@ def warm_start(params: Params, problem: Problem) -> Params:
     """
     if not isinstance(params, Params):
         raise ArgumentError(f"init must be a string, a MixtureFit or Params, got {type(params).__name__}.")
-    return given_start(problem, params.weights, params.means, params.covariances)
+    shape, wanted = np.shape(params.means), (problem.num_components, problem.table.dim)
+    if shape != wanted:
+        raise ArgumentError(
+            f"The start (init) has means of shape {shape}, but the model has {wanted[0]} components in {wanted[1]} "
+            f"dimensions: {wanted}. Start from a fit of that size, or let the engine find its starts."
+        )
+    params = Params(*(np.asarray(part, float) for part in check_params(params)))
+    if (params.weights <= 0).any():
+        raise ArgumentError("The start (init) has a component of weight 0, from which an engine cannot move.")
+    return jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype)[None], problem.frame.standardise(params))
 
 
 def weak_prior(model: Model, num_components: int | None = None) -> Belief:

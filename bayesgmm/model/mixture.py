@@ -11,22 +11,25 @@ With ``z_n ~ Categorical(weights)`` and ``x_n | z_n = k ~ N(means_k, covariances
 ==========================================  ======================
 
 Each function is pure JAX. Use it under ``jit``, ``grad`` and ``vmap``, in the precision of its arguments. With NumPy
-arrays, it computes in double precision and returns NumPy arrays.
+arrays, it computes in double precision and returns NumPy arrays; then values are checked too, not shapes alone.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Float, Int, PRNGKeyArray
 
-from bayesgmm.model.types import Params
+from bayesgmm.errors import ArgumentError, DataError
+from bayesgmm.model.types import Params, check_params, check_shapes
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import gram, inverse_tril, log_diagonal_sum, matvec, transposed
-from bayesgmm.runtime.dtypes import double_on_host
+from bayesgmm.runtime.arguments import as_floats, as_key, check_count, check_memory, shown
+from bayesgmm.runtime.dtypes import double_on_host, on_device_already
 
 
 class Scorer(NamedTuple):
@@ -74,38 +77,71 @@ def log_joint_scorer(params: Params) -> Scorer:
 
 @double_on_host
 def log_joint(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N K"]:
-    """``log p(x_n, z_n = k) = log π_k + log N(x_n; μ_k, Σ_k)`` for every row and component."""
-    scorer = log_joint_scorer(_as_arrays(params))
-    return scorer.scores(scorer.residuals(jnp.asarray(x).T)).T
+    """``log p(x_n, z_n = k) = log π_k + log N(x_n; μ_k, Σ_k)`` for every row and component. See `checked`."""
+    params, x = checked(params, x)
+    return _log_joint(params, x)
 
 
 @double_on_host
 def log_density(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N"]:
     """``log p(x_n) = log Σ_k π_k N(x_n; μ_k, Σ_k)``: the convex combination of Gaussians (Bishop 2006, eq. 9.7)."""
-    return logsumexp(log_joint(_as_arrays(params), jnp.asarray(x)), axis=1)
+    params, x = checked(params, x)
+    return logsumexp(_log_joint(params, x), axis=1)
 
 
 @double_on_host
 def log_likelihood(params: Params, x: Float[Array, "N D"]) -> Float[Array, ""]:
     """``Σ_n log p(x_n)``: the log of a sum, so there is no closed-form maximum (Bishop 2006, eq. 9.14)."""
-    return jnp.sum(log_density(_as_arrays(params), jnp.asarray(x)))
+    params, x = checked(params, x)
+    return jnp.sum(logsumexp(_log_joint(params, x), axis=1))
 
 
 @double_on_host
 def responsibilities(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N K"]:
     """``r_nk = p(z_n = k | x_n)``: the posterior over classes, the E-step of EM (Bishop 2006, eq. 9.13)."""
-    return jax.nn.softmax(log_joint(_as_arrays(params), jnp.asarray(x)), axis=1)
+    params, x = checked(params, x)
+    return jax.nn.softmax(_log_joint(params, x), axis=1)
 
 
 @double_on_host
 def sample(key: PRNGKeyArray, params: Params, num: int) -> tuple[Int[Array, "N"], Float[Array, "N D"]]:
-    """Draw `num` rows: first a class z, then x from the Gaussian of this class."""
-    key_z, key_x = jr.split(key)
-    params = _as_arrays(params)
+    """Draw `num` rows: first a class z, then x from the Gaussian of this class. ``key`` may be any seed."""
+    num = check_count("num", num, least=0, most=None)
+    params, _ = checked(params)
+    check_memory(f"{num} rows of {params.means.shape[-1]} features", 8.0 * num * params.means.shape[-1])
+    key_z, key_x = jr.split(as_key(key))
     z = jr.categorical(key_z, jnp.log(params.weights), shape=(num,))
     noise = jr.normal(key_x, (num, params.means.shape[-1]), params.means.dtype)
     return z, params.means[z] + jnp.einsum("nde,ne->nd", params.scale_trils[z], noise)
 
 
-def _as_arrays(params: Params) -> Params:
-    return jax.tree.map(jnp.asarray, params)
+def _log_joint(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N K"]:
+    scorer = log_joint_scorer(params)
+    return scorer.scores(scorer.residuals(x.T)).T
+
+
+def checked(params: Params, x: Any = None) -> tuple[Params, Any]:
+    """The arguments of these functions as arrays: one θ, and rows (N, D) with the same features.
+
+    Raises
+    ------
+    ArgumentError, DataError
+        If the shapes do not match; and, for arguments on the host, if a value is NaN or infinite or θ is impossible.
+    """
+    if not isinstance(params, Params):
+        raise ArgumentError(f"params must be a bayesgmm.Params, got {shown(params)}.")
+    traced = on_device_already((params, x))
+    if not traced:
+        check_params(params)
+    params = jax.tree.map(jnp.asarray, params)
+    check_shapes(params.weights.shape, params.means.shape, params.scale_trils.shape)
+    if params.weights.ndim != 1:
+        raise ArgumentError(f"params must hold one θ, got leading axes {params.weights.shape[:-1]}. Use jax.vmap.")
+    if x is not None:
+        rows = x if on_device_already(x) else as_floats("x", x, DataError)
+        if rows.ndim != 2 or rows.shape[1] != params.means.shape[1]:
+            raise DataError(f"x must have the shape (N, {params.means.shape[1]}), got {rows.shape}.")
+        if isinstance(rows, np.ndarray) and not np.isfinite(rows).all():
+            raise DataError("x must be finite, but holds NaN or infinite values.")
+        x = jnp.asarray(rows) if not traced else jnp.asarray(rows, params.means.dtype)
+    return params, x

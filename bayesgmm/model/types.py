@@ -6,8 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from bayesgmm.errors import ArgumentError
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import gram
+from bayesgmm.numerics.linalg import fault_of_matrix, gram
+from bayesgmm.runtime.arguments import as_floats, shown
 
 
 class Params(NamedTuple):
@@ -26,9 +28,49 @@ class Params(NamedTuple):
 
     @classmethod
     def of(cls, weights, means, covariances) -> "Params":
-        """Build θ from covariance matrices (NumPy; shapes ``(K,)``, ``(K, D)``, ``(K, D, D)``)."""
-        trils = np.linalg.cholesky(np.asarray(covariances, float))
-        return cls(np.asarray(weights, float), np.asarray(means, float), trils)
+        """Build θ from covariance matrices (NumPy; shapes ``(K,)``, ``(K, D)``, ``(K, D, D)``).
+
+        Raises
+        ------
+        ArgumentError
+            If the shapes do not match, a value is not finite, the weights are negative or do not sum to 1, or a
+            covariance is not symmetric and positive definite.
+        """
+        weights, means = as_floats("weights", weights), as_floats("means", means)
+        covariances = as_floats("covariances", covariances)
+        check_shapes(weights.shape, means.shape, covariances.shape)
+        if not np.isfinite(covariances).all():
+            raise ArgumentError("params must be finite: a covariance is NaN or infinite.")
+        fault = fault_of_matrix("matrix of a component", covariances)
+        if fault is not None:
+            raise ArgumentError(f"Covariances must be symmetric and positive definite, but {fault}.")
+        return check_params(cls(weights, means, np.linalg.cholesky(covariances)))
+
+
+def check_params(params: Params) -> Params:
+    """θ on the host, unchanged, or an `ArgumentError` if its shapes or values are impossible."""
+    if not isinstance(params, Params):
+        raise ArgumentError(f"params must be a bayesgmm.Params, got {shown(params)}.")
+    weights, means, trils = (as_floats(name, part) for name, part in params._asdict().items())
+    check_shapes(weights.shape, means.shape, trils.shape)
+    if not all(np.isfinite(part).all() for part in (weights, means, trils)):
+        raise ArgumentError("params must be finite: a weight, mean or covariance is NaN or infinite.")
+    if (weights < 0).any() or (np.abs(weights.sum(axis=-1) - 1.0) > 1e-5).any():
+        total = np.asarray(weights.sum(axis=-1)).flat[0]
+        raise ArgumentError(f"The weights must not be negative and must sum to 1; they sum to {total:.6g}.")
+    if (np.diagonal(trils, axis1=-2, axis2=-1) <= 0).any() or np.triu(trils, 1).any():
+        raise ArgumentError("scale_trils must be lower triangular, with a diagonal above 0. See Params.of.")
+    return params
+
+
+def check_shapes(weights: tuple[int, ...], means: tuple[int, ...], trils: tuple[int, ...]) -> None:
+    """Refuse shapes that are not those of one θ, or of several with the same leading axes."""
+    fits = len(means) >= 2 and all(means[-2:]) and weights == means[:-1] and trils == (*means, means[-1])
+    if not fits:
+        raise ArgumentError(
+            "Weights, means and covariances must have the shapes (K,), (K, D) and (K, D, D), got "
+            f"{weights}, {means} and {trils}."
+        )
 
 
 class Stats(NamedTuple):

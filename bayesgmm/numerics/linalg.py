@@ -93,3 +93,19 @@ def outer(vector: Float[Array, "*b D"]) -> Float[Array, "*b D D"]:
 def gram(matrix: Float[Array, "*b D E"]) -> Float[Array, "*b D D"]:
     """``M Mᵀ`` for each matrix of the batch."""
     return matmul(matrix, transposed(matrix))
+
+
+def fault_of_matrix(name: str, matrix: np.ndarray) -> str | None:
+    """Why matrices (NumPy, finite) cannot be covariances; None if they can be. Units of the features do not matter."""
+    variances = np.diagonal(matrix, axis1=-2, axis2=-1)
+    if (variances <= 0).any():
+        return f"the {name} is not positive definite"
+    size = np.sqrt(variances)
+    correlations = matrix / size[..., :, None] / size[..., None, :]
+    if (np.abs(correlations - correlations.swapaxes(-1, -2)) > 1e-6).any():
+        return f"the {name} is not symmetric"
+    try:
+        np.linalg.cholesky(correlations)
+    except np.linalg.LinAlgError:
+        return f"the {name} is not positive definite"
+    return None

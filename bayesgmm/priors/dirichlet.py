@@ -11,6 +11,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.errors import PriorError
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.runtime.dtypes import double_on_host
 
 
 class Dirichlet(NamedTuple):
@@ -21,26 +22,31 @@ class Dirichlet(NamedTuple):
 
     concentration: Any
 
+    @double_on_host
     def update(self, counts: Float[Array, "K"]) -> "Dirichlet":
         """The posterior given the number of rows in each component."""
         return Dirichlet(self.concentration + counts)
 
+    @double_on_host
     def mode(self) -> Float[Array, "K"]:
         """``(α_k - 1) / Σ (α_j - 1)``; a component with ``α_k < 1`` has its mode at weight zero."""
         excess = jnp.maximum(self.concentration - 1.0, 0.0)
         return excess / jnp.sum(excess)
 
+    @double_on_host
     def sample(self, key: PRNGKeyArray) -> Float[Array, "K"]:
         """Draw weights. A weight that underflows is set to the smallest positive normal number: its log is finite."""
         alpha = jnp.asarray(self.concentration)
         weights = jax.nn.softmax(jr.loggamma(key, alpha, dtype=alpha.dtype))
         return jnp.maximum(weights, jnp.finfo(alpha.dtype).tiny)
 
+    @double_on_host
     def log_kernel(self, log_weights: Float[Array, "K"]) -> Float[Array, ""]:
         """``Σ (α_k - 1) log π_k``, with 0 · log 0 = 0."""
         excess = self.concentration - 1.0
         return jnp.sum(jnp.where(excess == 0.0, 0.0, excess * jnp.where(excess == 0.0, 0.0, log_weights)))
 
+    @double_on_host
     def expected_log(self) -> Float[Array, "K"]:
         """``E[log π_k] = ψ(α_k) - ψ(Σ α)`` (Bishop 2006, eq. 10.66)."""
         return digamma(self.concentration) - digamma(jnp.sum(jnp.asarray(self.concentration)))
@@ -72,6 +78,7 @@ class Dirichlet(NamedTuple):
             chances = chances * (1.0 - enter) + np.concatenate([[0.0], (chances * enter)[:-1]])
         return chances
 
+    @double_on_host
     def log_normaliser(self) -> Float[Array, ""]:
         """``log Γ(Σ α) - Σ log Γ(α)``: the constant that makes the density integrate to one over the simplex."""
         alpha = jnp.asarray(self.concentration)

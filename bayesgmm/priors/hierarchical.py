@@ -11,13 +11,14 @@ from bayesgmm.errors import PriorError
 from bayesgmm.model.families import Family
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, log_diagonal_sum, outer, transposed
+from bayesgmm.numerics.linalg import cholesky, fault_of_matrix, gram, inverse_tril, log_diagonal_sum, outer, transposed
 from bayesgmm.priors.conjugacy import Conjugacy
-from bayesgmm.priors.hyperparameters import describe_components, fault_of_matrix, in_full
+from bayesgmm.priors.hyperparameters import describe_components, in_full
 from bayesgmm.priors.inverse_wishart import sample_inverse_wishart
 from bayesgmm.priors.normal_means import normal_constant
 from bayesgmm.priors.semiconjugate import components_log_kernel, numpyro_sites_of, sample_components
 from bayesgmm.priors.semiconjugate_posterior import Independent, independent
+from bayesgmm.runtime.dtypes import double_on_host
 from bayesgmm.runtime.formatting import array_words, significant
 
 
@@ -125,15 +126,18 @@ class HierarchicalInverseWishart(NamedTuple):
             return f"the Wishart of the scale needs hyper_df > D - 1 = {hyper.shape[-1] - 1}, got {self.hyper_df:g}"
         return wrong or fault_of_matrix("hyper_scale", hyper)
 
+    @double_on_host
     def sample(self, key: PRNGKeyArray, present: Params | None = None) -> Any:
         """Draw (means, Cholesky factors)."""
         del present
         return sample_components(key, self)
 
+    @double_on_host
     def log_kernel(self, means: Array, whiteners: Array, log_diagonals: Array) -> Float[Array, ""]:
         """Log density without its constant, with C integrated out."""
         return components_log_kernel(self, means, whiteners, log_diagonals)
 
+    @double_on_host
     def log_normaliser(self) -> Float[Array, ""]:
         """The constant of the density over (means, covariances)."""
         return normal_constant(self.covariance) + self.constant_of_scales(1.0)

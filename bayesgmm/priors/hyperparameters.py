@@ -7,6 +7,8 @@ import jax
 import numpy as np
 
 from bayesgmm.errors import PriorError
+from bayesgmm.numerics.linalg import fault_of_matrix
+from bayesgmm.runtime.arguments import as_floats
 
 
 def in_full(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -15,9 +17,9 @@ def in_full(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
     Raises
     ------
     PriorError
-        If its shape does not fit.
+        If it is not an array of real numbers, or its shape does not fit.
     """
-    value = np.asarray(value, float)
+    value = as_floats(f"The prior's {name}", value, PriorError)
     k, d = shape[0], shape[-1]
     if len(shape) == 3:
         if value.ndim == 1:
@@ -45,16 +47,6 @@ def fault_of_inverse_wishart(df: np.ndarray, scale: np.ndarray) -> str | None:
     if (df <= dim - 1).any():
         return f"the inverse-Wishart needs df > D - 1 = {dim - 1}, got {df.min():g}"
     return fault_of_matrix("inverse-Wishart scale", scale)
-
-
-def fault_of_matrix(name: str, matrix: np.ndarray) -> str | None:
-    """Why matrices cannot be covariances; None if they can be."""
-    size = np.sqrt(np.abs(np.diagonal(matrix, axis1=-2, axis2=-1)))
-    if (np.abs(matrix - matrix.swapaxes(-1, -2)) > 1e-8 * size[:, :, None] * size[:, None, :]).any():
-        return f"the {name} is not symmetric"
-    if (np.linalg.eigvalsh(matrix) <= 0).any():
-        return f"the {name} is not positive definite"
-    return None
 
 
 def pad_components(values: Any, num_components: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.hyperparameters import in_full
 from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart
+from bayesgmm.runtime.dtypes import double_on_host
 
 
 class NormalInverseGamma(NamedTuple):
@@ -95,6 +96,7 @@ class NormalInverseGamma(NamedTuple):
         wrong = [name for name in ("strength", "shape", "scale") if (np.asarray(getattr(self, name)) <= 0).any()]
         return f"NormalInverseGamma needs {' and '.join(wrong)} above 0" if wrong else None
 
+    @double_on_host
     def update(self, stats: Stats) -> "NormalInverseGamma":
         """Conjugate update, from the diagonals of the scatters only."""
         num, dim = jnp.shape(self.loc)
@@ -105,20 +107,24 @@ class NormalInverseGamma(NamedTuple):
             loc.reshape(num, dim), strength[::dim], 0.5 * df[::dim], 0.5 * scale.reshape(num, dim)
         )
 
+    @double_on_host
     def mode(self, present: Params | None = None) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
         """Joint mode of means and variances, as means and Cholesky factors."""
         return self._joined(*self._features().mode(present))
 
+    @double_on_host
     def sample(self, key: PRNGKeyArray, present: Params | None = None) -> Any:
         """Draw (means, Cholesky factors)."""
         return self._joined(*self._features().sample(key, present))
 
+    @double_on_host
     def log_kernel(self, means: Array, whiteners: Array, log_diagonals: Array) -> Float[Array, ""]:
         """Log density over means and variances without its constant."""
         del log_diagonals
         ones = jnp.diagonal(whiteners, axis1=-2, axis2=-1).reshape(-1, 1, 1)
         return self._features().log_kernel(means.reshape(-1, 1), ones, -jnp.log(ones[:, 0, 0]))
 
+    @double_on_host
     def log_normaliser(self) -> Float[Array, ""]:
         """The constant of the density over (means, variances), summed over components."""
         return self._features().log_normaliser()

@@ -20,13 +20,14 @@ from bayesgmm.errors import PriorError
 from bayesgmm.model.families import FAMILIES, Family
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, matvec, outer
+from bayesgmm.numerics.linalg import cholesky, fault_of_matrix, gram, inverse_tril, matvec, outer
 from bayesgmm.priors.conjugacy import Conjugacy
-from bayesgmm.priors.hyperparameters import describe_components, fault_of_matrix, in_full
+from bayesgmm.priors.hyperparameters import describe_components, in_full
 from bayesgmm.priors.normal_inverse_wishart import flat_components
 from bayesgmm.priors.normal_means import log_normal_kernel, normal_constant
 from bayesgmm.priors.scales import HalfNormal, LogNormal
 from bayesgmm.priors.within_family import Restricted, restrict_flat
+from bayesgmm.runtime.dtypes import double_on_host
 from bayesgmm.runtime.formatting import array_words, significant
 
 
@@ -108,10 +109,12 @@ class NormalTimesLKJ(NamedTuple):
         typical = self.scales.median()
         return jnp.eye(jnp.shape(self.loc)[-1]) * (typical**2)[..., None, :]
 
+    @double_on_host
     def sample(self, key: PRNGKeyArray, present: Params | None = None) -> tuple[Array, Array]:
         """Draw (means, Cholesky factors) of free covariances."""
         return self._free().sample(key, present)
 
+    @double_on_host
     def log_kernel(self, means: Array, whiteners: Array, log_diagonals: Array) -> Float[Array, ""]:
         """Log density over means and free covariances without its constant."""
         return self._free().log_kernel(means, whiteners, log_diagonals)
@@ -119,6 +122,7 @@ class NormalTimesLKJ(NamedTuple):
     def _free(self) -> "Separated":
         return Separated(self, restrict_flat(flat_components(*jnp.shape(self.loc)), FAMILIES["VVV"]))
 
+    @double_on_host
     def log_normaliser(self) -> Float[Array, ""]:
         """The constant of the density, summed over components."""
         num, dim = jnp.shape(self.loc)

@@ -20,6 +20,7 @@ from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.hyperparameters import describe_components, fault_of_inverse_wishart, in_full, pad_components
 from bayesgmm.priors.inverse_wishart import log_constant, sample_inverse_wishart, sample_means
 from bayesgmm.priors.within_family import Restricted, covariance_line, restrict
+from bayesgmm.runtime.dtypes import double_on_host
 from bayesgmm.runtime.formatting import array_words, significant
 
 
@@ -90,6 +91,7 @@ class NormalInverseWishart(NamedTuple):
         padded.scale[size:] = counts * np.eye(dim)
         return padded
 
+    @double_on_host
     def update(self, stats: Stats) -> "NormalInverseWishart":
         """Conjugate update (Murphy 2012, eqs. 4.209-4.214)."""
         strength = self.strength + stats.counts
@@ -98,6 +100,7 @@ class NormalInverseWishart(NamedTuple):
         scale = self.scale + stats.scatters + (self.strength * share)[:, None, None] * outer(shift)
         return NormalInverseWishart(self.loc + share[:, None] * shift, strength, self.df + stats.counts, scale)
 
+    @double_on_host
     def mode(self, present: Params | None = None) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
         """Joint mode of (μ, Σ): ``loc`` and ``scale / (df + D + 2)``, as means and Cholesky factors.
 
@@ -116,6 +119,7 @@ class NormalInverseWishart(NamedTuple):
         """θ unchanged: every covariance is allowed."""
         return params
 
+    @double_on_host
     def sample(
         self, key: PRNGKeyArray, present: Params | None = None
     ) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
@@ -125,6 +129,7 @@ class NormalInverseWishart(NamedTuple):
         trils = sample_inverse_wishart(key_scale, self.df, self.scale)
         return sample_means(key_mean, self.loc, self.strength, trils), trils
 
+    @double_on_host
     def log_kernel(
         self, means: Float[Array, "K D"], whiteners: Float[Array, "K D D"], log_diagonals: Float[Array, "K"]
     ) -> Float[Array, ""]:
@@ -181,6 +186,7 @@ class NormalInverseWishart(NamedTuple):
             return None if positive else "the scale's diagonal must be above 0"
         return fault_of_inverse_wishart(np.asarray(self.df), np.asarray(self.scale))
 
+    @double_on_host
     def log_normaliser(self) -> Float[Array, ""]:
         """The constant of the density over (means, covariances), summed over components (Murphy 2012, eq. 4.202).
 

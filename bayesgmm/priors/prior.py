@@ -22,12 +22,13 @@ from bayesgmm.model.families import Family
 from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import inverse_tril, log_diagonal_sum
+from bayesgmm.priors.boundary import for_users, refuse_improper
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.dirichlet import Dirichlet
 from bayesgmm.priors.hyperparameters import in_full
 from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart, flat_components
 from bayesgmm.priors.within_family import restrict_flat
-from bayesgmm.runtime.arguments import check_count
+from bayesgmm.runtime.arguments import as_array, as_key, check_count, shown
 from bayesgmm.runtime.formatting import array_words
 from bayesgmm.runtime.programs import Program
 
@@ -49,6 +50,7 @@ class Belief(NamedTuple):
         """Whether the density is unbounded at weight 0: some concentration is below 1."""
         return bool((np.asarray(self.weights.concentration) < 1).any())
 
+    @for_users
     def update(self, stats: Stats) -> "Belief":
         """The posterior given z and x, from their sufficient statistics.
 
@@ -60,9 +62,13 @@ class Belief(NamedTuple):
         self._need("update")
         return Belief(self.weights.update(stats.counts), self.components.update(stats))
 
-    def _need_full_shape(self) -> None:
-        if jnp.ndim(self.weights.concentration) != 1 or jnp.ndim(self.components.loc) != 2:
+    def _full_size(self) -> tuple[int, int]:
+        """K and D of a prior in full shape."""
+        loc, concentration = getattr(self.components, "loc", None), getattr(self.weights, "concentration", None)
+        shape, alone = (np.shape(as_array("The prior's loc", loc, PriorError)), as_array("x", concentration).ndim)
+        if alone != 1 or len(shape) != 2:
             raise PriorError("This prior has no component axis yet. Call prior.expand(K, D) first.")
+        return shape[0], shape[1]
 
     def _need(self, method: str) -> None:
         if not hasattr(self.components, method):
@@ -71,6 +77,7 @@ class Belief(NamedTuple):
                 "that accepts this prior, or use a NormalInverseWishart prior."
             )
 
+    @for_users
     def mode(self, present: Params | None = None) -> Params:
         """Mode of θ in the coordinates (weights, means, covariances).
 
@@ -81,40 +88,47 @@ class Belief(NamedTuple):
         PriorError
             If the mode has no closed form.
         """
-        self._need_full_shape()
         self._need("mode")
         return Params(self.weights.mode(), *self.components.mode(present))
 
+    @for_users
     def sample(self, key: PRNGKeyArray, present: Params | None = None) -> Params:
-        """Draw θ. If means and covariances have no joint closed form, run one Gibbs sweep from ``present``."""
-        self._need_full_shape()
-        key_weights, key_components = jr.split(key)
+        """Draw θ. If means and covariances have no joint closed form, run one Gibbs sweep from ``present``.
+
+        Raises
+        ------
+        PriorError
+            If the prior has no component axis, is improper, or is so wide that a draw overflows.
+        """
+        key_weights, key_components = jr.split(as_key(key))
         return Params(self.weights.sample(key_weights), *self.components.sample(key_components, present))
 
+    @for_users
     def log_kernel(self, params: Params) -> Float[Array, ""]:
         """``log p(θ)`` without its constant; for ``flat_prior.update(stats)``, the complete-data log-likelihood."""
-        self._need_full_shape()
         whiteners = inverse_tril(params.scale_trils)
         log_diagonals = log_diagonal_sum(params.scale_trils)
         gaussian = self.components.log_kernel(params.means, whiteners, log_diagonals)
-        return self.weights.log_kernel(jnp.log(params.weights)) + gaussian
+        return jnp.asarray(self.weights.log_kernel(jnp.log(params.weights)) + gaussian)
 
+    @for_users
     def log_normaliser(self) -> Float[Array, ""]:
         """The constant of ``log_density``; 0 if the distribution is improper."""
-        self._need_full_shape()
-        return self.weights.log_normaliser() + self.components.log_normaliser()
+        return jnp.asarray(self.weights.log_normaliser() + self.components.log_normaliser())
 
+    @for_users
     def log_density(self, params: Params) -> Float[Array, ""]:
         """``log p(θ)`` over (weights, means, covariances), constants included."""
-        return self.log_kernel(params) + self.log_normaliser()
+        return jnp.asarray(self.log_kernel(params) + self.log_normaliser())
 
+    @for_users
     def kl(self, other: "Belief") -> Float[Array, ""]:
         """Kullback-Leibler divergence ``E[log p(θ) - log other(θ)]`` from this distribution to another proper one."""
         logs = self.weights.expected_log()
         kernels = self.weights.log_kernel(logs) - other.weights.log_kernel(logs)
         kernels += self.components.expected_log_kernel(self.components)
         kernels -= other.components.expected_log_kernel(self.components)
-        return kernels + self.log_normaliser() - other.log_normaliser()
+        return jnp.asarray(kernels + self.log_normaliser() - other.log_normaliser())
 
     def expand(self, num_components: int, dim: int) -> "Belief":
         """Give every hyperparameter its full shape: ``(K,)``, ``(K, D)`` or ``(K, D, D)``, as NumPy arrays.
@@ -124,6 +138,7 @@ class Belief(NamedTuple):
         PriorError
             If a hyperparameter has a shape that does not fit K components in D dimensions.
         """
+        num_components, dim = check_count("num_components", num_components), check_count("dim", dim)
         if not isinstance(self.weights, Dirichlet):
             raise PriorError(f"The prior's weights must be a Dirichlet, got {type(self.weights).__name__}.")
         if not hasattr(self.components, "expand"):
@@ -147,12 +162,7 @@ class Belief(NamedTuple):
             If it is improper within the family, or not a prior of such covariances.
         """
         components = self.components.taken_by(family)
-        reason = improper_because(self, variances_only=family.orientation == "I")
-        if reason is not None:
-            raise PriorError(
-                f"The prior is improper: {reason}. Use 'default', change that hyperparameter, "
-                "or use prior=None (EM only)."
-            )
+        refuse_improper(self, variances_only=family.orientation == "I")
         return self._replace(components=components)
 
     def as_written(self) -> "Belief":
@@ -211,10 +221,12 @@ def resolve_prior(prior: Belief | str | None, table: Table, num_components: int)
         return None
     if isinstance(prior, str):
         if prior != "default":
-            raise PriorError(f"Unknown prior {prior!r}. Use 'default', None (maximum likelihood) or a bayesgmm.Prior.")
+            raise PriorError(
+                f"Unknown prior {shown(prior)}. Use 'default', None (maximum likelihood) or a bayesgmm.Prior."
+            )
         prior = data_scaled_prior(*table.moments(), num_components)
     if not isinstance(prior, Belief):
-        raise PriorError(f"The prior must be 'default', None or a bayesgmm.Prior, got {type(prior).__name__}.")
+        raise PriorError(f"The prior must be 'default', None or a bayesgmm.Prior, got {shown(prior)}.")
     return prior.expand(num_components, table.dim)
 
 
@@ -251,16 +263,3 @@ def dirichlet_constant(weights: Dirichlet) -> float:
 def log_kernel(params: Params, belief: Belief):
     """``log p(θ)`` without its constant, compiled once per shape."""
     return belief.log_kernel(params)
-
-
-def improper_because(belief: Belief, variances_only: bool = False) -> str | None:
-    """Why a (full) prior is not a probability distribution; None if it is one.
-
-    ``variances_only``: the covariances have no correlations.
-    """
-    concentration = np.asarray(belief.weights.concentration)
-    if not np.isfinite(concentration).all():
-        return "a hyperparameter is not finite"
-    if (concentration <= 0).any():
-        return "the Dirichlet concentration must be above 0"
-    return belief.components.fault(variances_only)

@@ -9,6 +9,10 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.runtime.dtypes import double_on_host
+
+MOST_LOG = 340.0
+"""Log of a standard deviation whose variance is still within double precision."""
 
 
 class HalfNormal(NamedTuple):
@@ -32,6 +36,7 @@ class HalfNormal(NamedTuple):
         """Log density of s, at log s."""
         return -0.5 * jnp.exp(2.0 * log_s) / self.scale**2 + 0.5 * math.log(2.0 / math.pi) - jnp.log(self.scale)
 
+    @double_on_host
     def sample(self, key: PRNGKeyArray) -> Array:
         """Draw log s."""
         return jnp.log(jnp.abs(jr.normal(key, jnp.shape(self.scale), jnp.asarray(self.scale).dtype))) + jnp.log(
@@ -70,6 +75,7 @@ class LogNormal(NamedTuple):
         z = (log_s - self.loc) / self.scale
         return -0.5 * z**2 - log_s - 0.5 * math.log(2.0 * math.pi) - jnp.log(self.scale)
 
+    @double_on_host
     def sample(self, key: PRNGKeyArray) -> Array:
         """Draw log s."""
         return self.loc + self.scale * jr.normal(key, jnp.shape(self.loc), jnp.asarray(self.loc).dtype)
@@ -80,4 +86,8 @@ class LogNormal(NamedTuple):
 
     def fault(self) -> str | None:
         """Why this is not a probability distribution; None if it is one."""
-        return None if (np.asarray(self.scale) > 0).all() else "the scale of the log-normal must be above 0"
+        if not (np.asarray(self.scale) > 0).all():
+            return "the scale of the log-normal must be above 0"
+        if (np.abs(self.loc) + 5.0 * np.asarray(self.scale) > MOST_LOG).any():
+            return f"the log-normal reaches standard deviations beyond exp(±{MOST_LOG:g}), whose squares overflow"
+        return None

@@ -15,13 +15,14 @@ from jaxtyping import Float, PRNGKeyArray
 from bayesgmm.model.families import FAMILIES, Family
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import cholesky, gram, matvec, outer, transposed
+from bayesgmm.numerics.linalg import cholesky, fault_of_matrix, gram, matvec, outer, transposed
 from bayesgmm.priors.conjugacy import Conjugacy
-from bayesgmm.priors.hyperparameters import describe_components, fault_of_inverse_wishart, fault_of_matrix, in_full
+from bayesgmm.priors.hyperparameters import describe_components, fault_of_inverse_wishart, in_full
 from bayesgmm.priors.inverse_wishart import log_constant, sample_inverse_wishart
 from bayesgmm.priors.normal_means import log_normal_kernel, normal_constant
 from bayesgmm.priors.semiconjugate_posterior import Independent, independent
 from bayesgmm.priors.within_family import covariance_line
+from bayesgmm.runtime.dtypes import double_on_host
 from bayesgmm.runtime.formatting import array_words
 
 
@@ -85,21 +86,25 @@ class NormalTimesInverseWishart(NamedTuple):
         wrong = fault_of_matrix("prior covariance of the means", np.asarray(self.covariance))
         return wrong or fault_of_inverse_wishart(np.asarray(self.df), np.asarray(self.scale))
 
+    @double_on_host
     def mode(self, present: Params | None = None) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
         """``loc`` and ``scale / (df + D + 1)``, as means and Cholesky factors."""
         del present
         counts = jnp.asarray(self.df) + (jnp.shape(self.loc)[-1] + 1.0)
         return jnp.asarray(self.loc), cholesky(self.scale / counts[:, None, None])
 
+    @double_on_host
     def sample(self, key: PRNGKeyArray, present: Params | None = None) -> Any:
         """Draw (means, Cholesky factors)."""
         del present
         return sample_components(key, self)
 
+    @double_on_host
     def log_kernel(self, means: Array, whiteners: Array, log_diagonals: Array) -> Float[Array, ""]:
         """Log density without its constant."""
         return components_log_kernel(self, means, whiteners, log_diagonals)
 
+    @double_on_host
     def log_normaliser(self) -> Float[Array, ""]:
         """The constant of the density over (means, covariances), summed over components."""
         return normal_constant(self.covariance) + self.constant_of_scales(1.0)

@@ -1,26 +1,100 @@
-"""Double precision inside the package, without changing the user's JAX configuration."""
+"""Double precision inside the package, and JAX's other settings as the package needs them, whatever users have set."""
 
 import functools
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from bayesgmm.errors import ArgumentError
+from bayesgmm.runtime.fork import refuse_fork
+
+try:
+    from jax._src.core import trace_state_clean
+except ImportError:  # private to JAX
+
+    def trace_state_clean() -> bool:
+        """Whether no function is being traced: not known in this version."""
+        return True
 
 
-def scope(dtype: str | type | np.dtype = "float64") -> AbstractContextManager:
-    """Open a scope in which JAX computes in `dtype` (``"float64"`` or ``"float32"``).
+NEUTRAL = {
+    "debug_nans": False, "debug_infs": False, "debug_key_reuse": False, "check_tracer_leaks": False,
+    "disable_jit": False, "numpy_dtype_promotion": "standard", "numpy_rank_promotion": "allow",
+    "default_prng_impl": "threefry2x32", "threefry_partitionable": True, "enable_custom_prng": False,
+    "legacy_prng_key": "allow", "transfer_guard_host_to_device": "allow", "transfer_guard_device_to_host": "allow",
+    "transfer_guard_device_to_device": "allow",
+}  # fmt: skip
+"""Settings of JAX that would stop correct code (NaN and ∞ occur on purpose) or change the results for a seed.
+
+The names are those of JAX's context managers; its options have the prefix ``jax_``.
+"""
+_OPTIONS = tuple(f"jax_{name}" for name in NEUTRAL)
+ERRSTATE = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+"""NumPy's reaction to floating-point errors, as it is by default."""
+
+
+@contextmanager
+def neutral() -> Iterator[None]:
+    """Open a scope with `NEUTRAL` settings of JAX and NumPy. What the user has set is back at its end.
+
+    Only what differs is set, because each setting that is entered costs a microsecond.
+    """
+    now = [getattr(jax.config, option, None) for option in _OPTIONS]
+    differing = [name for name, value in zip(NEUTRAL, now, strict=True) if value not in (None, NEUTRAL[name])]
+    if not differing and np.geterr() == ERRSTATE:
+        yield
+        return
+    with ExitStack() as stack:
+        for name in differing:
+            stack.enter_context(getattr(jax, name)(NEUTRAL[name]))
+        stack.enter_context(np.errstate(**ERRSTATE))  # pyright: ignore[reportArgumentType]
+        yield
+
+
+@contextmanager
+def scope(dtype: str | type | np.dtype = "float64") -> Iterator[None]:
+    """Open a scope in which JAX computes in `dtype` (``"float64"`` or ``"float32"``), with `neutral` settings.
 
     The scope ends with the ``with`` block; ``jax.config`` outside it does not change. Compiled functions are cached
     separately for each precision, so neither evicts the other.
+
+    Raises
+    ------
+    ArgumentError
+        If `dtype` is neither.
+    ForkError
+        If this process was forked while JAX was running.
     """
-    name = np.dtype(dtype).name
-    if name not in ("float64", "float32"):
-        raise ArgumentError(f"dtype must be 'float64' or 'float32', got {name!r}.")
-    return jax.enable_x64(name == "float64")
+    double = check_dtype(dtype) == "float64"
+    refuse_fork()
+    with neutral(), jax.enable_x64(double):
+        yield
+
+
+def check_dtype(dtype: object) -> str:
+    """The name of a precision, or an `ArgumentError`."""
+    try:
+        kind = np.dtype(dtype)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    except (TypeError, ValueError):
+        kind = None
+    if dtype is None or kind is None or kind.name not in ("float64", "float32") or not kind.isnative:
+        raise ArgumentError(f"dtype must be 'float64' or 'float32', got {dtype!r:.80}.")
+    return kind.name
+
+
+def undisturbed[**P, R](function: Callable[P, R]) -> Callable[P, R]:
+    """Run a function in `neutral` settings, in double precision."""
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        with scope("float64"):
+            return function(*args, **kwargs)
+
+    return wrapped
 
 
 def to_numpy(tree):
@@ -44,16 +118,28 @@ def double_on_host[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     """Make a pure JAX function compute in double precision for NumPy arguments.
 
     With JAX arrays (or under ``jit``, ``grad``, ``vmap``), the function runs unchanged, in the precision of its
-    arguments. With NumPy arrays or lists only, it runs in double precision and returns NumPy arrays.
+    arguments and under the user's settings. With NumPy arrays, lists or numbers only, it runs in a `scope` and returns
+    NumPy arrays.
     """
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        leaves = jax.tree.leaves((args, kwargs))
-        if any(isinstance(leaf, jax.Array) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-               for leaf in leaves):  # fmt: skip
+        if on_device_already((args, kwargs)):
             return function(*args, **kwargs)
         with scope("float64"):
             return to_numpy(function(*args, **kwargs))
 
     return wrapped
+
+
+def on_device_already(tree: object) -> bool:
+    """Whether a tree of arguments holds arrays of JAX other than keys, or a function is being traced."""
+    if not trace_state_clean():
+        return True
+    leaves = jax.tree.leaves(tree)
+    return any(isinstance(leaf, Tracer) or (isinstance(leaf, jax.Array) and not is_key(leaf)) for leaf in leaves)
+
+
+def is_key(array: jax.Array) -> bool:
+    """Whether an array is a JAX key, typed or raw."""
+    return jnp.issubdtype(array.dtype, jax.dtypes.prng_key) or array.dtype == np.uint32

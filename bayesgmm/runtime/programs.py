@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 
 import jax
 
-from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.dtypes import neutral, scope
 from bayesgmm.runtime.executables import from_bytes, program_key, to_bytes
+from bayesgmm.runtime.fork import refuse_fork, watch_forks
 from bayesgmm.runtime.program_folder import has_program, read_program, write_program
 
 
@@ -60,14 +61,11 @@ def shapes_of(arguments: Any) -> tuple[tuple, Any]:
 
 
 def _context() -> tuple:
-    """Settings of JAX, in this thread, that change a program and that a session may change."""
+    """Settings of JAX, in this thread, that change a program and that `neutral` leaves as they are."""
     return tuple(getattr(jax.config, name, None) for name in CHANGED_IN_A_SESSION)
 
 
-CHANGED_IN_A_SESSION = (
-    "jax_enable_x64", "jax_default_device", "jax_default_matmul_precision", "jax_default_prng_impl",
-    "jax_threefry_partitionable", "jax_numpy_dtype_promotion", "jax_debug_nans", "jax_debug_infs",
-)  # fmt: skip
+CHANGED_IN_A_SESSION = ("jax_enable_x64", "jax_default_device", "jax_default_matmul_precision")
 _ahead: set[Hashable] = set()
 
 
@@ -116,18 +114,23 @@ class Program:
 
     def __call__(self, *args, **static):
         """Run the program. Load or compile it first if these shapes are new."""
-        return self._find(args, static)(*args)
+        refuse_fork()
+        watch_forks()
+        with neutral():
+            return self._find(args, static)(*args)
 
     def prepare(self, *args, **static) -> None:
         """Load or compile the program without running it. Arguments may be `jax.ShapeDtypeStruct`."""
-        self._find(args, static)
+        with neutral():
+            self._find(args, static)
 
     def known(self, *args, **static) -> bool:
         """Whether the program need not be compiled: it is in memory or on disk."""
-        if self._key(args, static) in self._kept:
-            return True
-        key = program_key(self._function, *shapes_of(args), static)
-        return key is not None and has_program(key)
+        with neutral():
+            if self._key(args, static) in self._kept:
+                return True
+            key = program_key(self._function, *shapes_of(args), static)
+            return key is not None and has_program(key)
 
     def _key(self, args: tuple, static: dict[str, Any]) -> tuple:
         """The key of a program in memory."""

@@ -14,7 +14,8 @@ from scipy.stats import invwishart
 import bayesgmm as bg
 from bayesgmm.errors import PriorError
 from bayesgmm.model.types import Frame
-from bayesgmm.priors.prior import flat_prior, improper_because
+from bayesgmm.priors.boundary import improper_because
+from bayesgmm.priors.prior import flat_prior
 
 
 @pytest.fixture(autouse=True)
@@ -58,11 +59,11 @@ def test_mode_beats_its_neighbours_and_divides_by_df_plus_d_plus_2():
     rng = np.random.default_rng(1)
     for _ in range(50):
         nudge = rng.normal(size=(K, D, D)) * 0.01
+        weights = np.abs(mode.weights + rng.normal(size=K) * 0.01)
         moved = bg.Params.of(
-            np.abs(mode.weights + rng.normal(size=K) * 0.01), np.asarray(mode.means) + rng.normal(size=(K, D)) * 0.01,
+            weights / weights.sum(), np.asarray(mode.means) + rng.normal(size=(K, D)) * 0.01,
             np.asarray(mode.covariances) + (nudge + nudge.swapaxes(1, 2)) * 0.02,
         )  # fmt: skip
-        moved = moved._replace(weights=moved.weights / moved.weights.sum())
         assert float(belief.log_density(moved)) < best
 
 

@@ -1,0 +1,108 @@
+"""Priors as users call them: improper and extreme hyperparameters are refused, and arguments are checked once."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, cast
+
+import jax
+import numpy as np
+
+from bayesgmm.errors import ArgumentError, PriorError
+from bayesgmm.model.types import Params, Stats, check_params
+from bayesgmm.runtime.arguments import as_floats, as_key
+from bayesgmm.runtime.dtypes import on_device_already, scope, to_numpy
+
+SMALLEST, LARGEST = 1e-300, 1e300
+"""Hyperparameters between these have determinants, ratios and constants in double precision."""
+
+
+def beyond_precision(weights: Any, components: Any) -> str | None:
+    """Why double precision does not suffice for the hyperparameters of a (full) prior; None if it does."""
+    leaves = [np.asarray(leaf, float) for leaf in jax.tree.leaves((weights, components)) if leaf is not components.loc]
+    # What stands beside the diagonal of a matrix may be small.
+    leaves = [np.diagonal(leaf, axis1=-2, axis2=-1) if leaf.ndim == 3 else leaf for leaf in leaves]
+    values = np.concatenate([np.abs(leaf[leaf != 0]).ravel() for leaf in leaves])
+    if (values < SMALLEST).any():
+        return f"a hyperparameter is {values.min():.3g}, too close to 0"
+    return f"a hyperparameter is {values.max():.3g}, too large" if (values > LARGEST).any() else None
+
+
+def for_users[**P, R](method: Callable[P, R]) -> Callable[P, R]:
+    """Make a method of `Belief` check its arguments on the host, and compute there in double precision.
+
+    With arrays of JAX or in compiled functions it runs unchanged.
+    """
+
+    @functools.wraps(method)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        if on_device_already((args, kwargs)):
+            return method(*args, **kwargs)
+        belief: Any = args[0]
+        size = belief._full_size()
+        rest = [_checked(value, size) for value in args[1:]]
+        named = {name: _checked(value, size) for name, value in kwargs.items()}
+        given = belief.expand(*size) if hasattr(belief.components, "expand") else belief
+        if method.__name__ == "sample" and hasattr(given.components, "fault"):
+            refuse_improper(given)
+        with scope("float64"):
+            found = to_numpy(cast("Callable[..., R]", method)(given, *rest, **named))
+        if method.__name__ == "sample":
+            refuse_overflow(found)
+        elif any(np.isnan(leaf).any() for leaf in jax.tree.leaves(found)):
+            raise PriorError(f"{method.__name__} is not defined here: {_undefined_because(given)}.")
+        return found
+
+    return wrapped
+
+
+def _undefined_because(belief: Any) -> str:
+    """Why a method of a prior gave NaN."""
+    if (np.asarray(belief.weights.concentration) <= 1).all():
+        return "under a Dirichlet of concentration 1 or less no weights are the mode. Use a concentration above 1"
+    return improper_because(belief) or "an argument is beyond double precision"
+
+
+def _checked(value: Any, size: tuple[int, int]) -> Any:
+    """An argument of a method of `Belief`: θ or statistics of its size, another belief, or a seed."""
+    if isinstance(value, Params):
+        if np.shape(check_params(value).means) != size:
+            raise ArgumentError(f"params have means of shape {np.shape(value.means)}, but the prior needs {size}.")
+        return Params(*(np.asarray(part, float) for part in value))
+    if isinstance(value, Stats):
+        return Stats(*(as_floats(name, part) for name, part in value._asdict().items()))
+    return value if value is None or hasattr(value, "components") else as_key(value)
+
+
+def refuse_improper(belief: Any, variances_only: bool = False) -> None:
+    """Raise a `PriorError` if a (full) prior is no probability distribution, or beyond double precision."""
+    reason = improper_because(belief, variances_only)
+    if reason is not None:
+        raise PriorError(
+            f"The prior is improper: {reason}. Use 'default', change that hyperparameter, or use prior=None (EM only)."
+        )
+    extreme = beyond_precision(*belief)
+    if extreme is not None:
+        raise PriorError(f"Under this prior double precision does not suffice: {extreme}. Change that hyperparameter.")
+
+
+def refuse_overflow(draws: Any) -> None:
+    """Raise a `PriorError` if draws from a prior are not finite, or a covariance is 0."""
+    params = Params(*map(np.asarray, draws))
+    diagonals = np.diagonal(params.scale_trils, axis1=-2, axis2=-1)
+    if not all(np.isfinite(part).all() for part in (*params, params.covariances)) or (diagonals**2 <= 0).any():
+        raise PriorError(
+            "The prior is so wide that draws from it overflow or underflow double precision. Use a narrower prior."
+        )
+
+
+def improper_because(belief: Any, variances_only: bool = False) -> str | None:
+    """Why a (full) prior is not a probability distribution; None if it is one.
+
+    ``variances_only``: the covariances have no correlations.
+    """
+    concentration = np.asarray(belief.weights.concentration)
+    if not np.isfinite(concentration).all():
+        return "a hyperparameter is not finite"
+    if (concentration <= 0).any():
+        return "the Dirichlet concentration must be above 0"
+    return belief.components.fault(variances_only)

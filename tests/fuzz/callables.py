@@ -32,8 +32,7 @@ KIND_OF = {
     "results": "results", "a": "labels", "b": "labels", "params": "params", "key": "key", "weights": "weights",
     "means": "means", "covariances": "covariances", "directory": "path", "path": "path", "ax": "axes", "figure": "figure",
     "n": "rows_count", "level": "level", "kind": "plot_kind", "rows": "row_indices", "num_components": "components",
-    "dim": "components", "num_rows": "num_rows", "present": "optional_params", "other": "belief", "stats": "stats",
-    "family": "family_object", "counts": "weights", "loc": "hyper", "strength": "hyper", "df": "hyper", "scale": "hyper",
+    "dim": "components", "num_rows": "num_rows", "present": "optional_params", "other": "belief", "loc": "hyper", "strength": "hyper", "df": "hyper", "scale": "hyper",
     "shape": "hyper", "covariance": "hyper", "hyper_df": "hyper", "hyper_scale": "hyper", "concentration": "hyper",
     "scales": "scales", "components": "prior_components",
 }  # fmt: skip
@@ -62,7 +61,7 @@ BASE = {
     "source": "gibbs()", "search": "False", "name": "'faithful'", "draws": "gibbs()", "num_starts": "2",
     "results": "{'a': fit(), 'b': gibbs()}", "a": "Z", "b": "Z[::-1]", "params": "P2", "key": "jr.key(0)", "n": "5", "seed": "0",
     "directory": "TMP / 'saved'", "path": "TMP / 'report.html'", "num_components": "2", "dim": "2", "other": "PRIOR",
-    "stats": "STATS", "counts": "STATS.counts", "family": "fit().family", "loc": "0.0", "strength": "0.1", "df": "5.0", "scale": "np.eye(2)",
+    "loc": "0.0", "strength": "0.1", "df": "5.0", "scale": "np.eye(2)",
     "shape": "3.0", "covariance": "np.eye(2)", "hyper_df": "5.0", "hyper_scale": "np.eye(2)", "concentration": "1.0",
     "engines": "('em',)", "families": "('EII', 'VVV')", "max_tree_depth": "3",
 }  # fmt: skip
@@ -99,11 +98,10 @@ CONSTRUCTED = (
 """Classes that users make. The others are made by functions."""
 
 INSIDE = {
-    "Prior": {"standardise", "padded", "taken_by", "log_kernel", "log_normaliser", "as_written"},
-    "Dirichlet": {"log_kernel", "log_normaliser", "expected_log"},
-    "Params": set(),
+    "Prior": {"standardise", "padded", "taken_by", "log_kernel", "log_normaliser", "as_written", "describe", "update"},
+    "Dirichlet": {"log_kernel", "log_normaliser", "expected_log", "update"},
 }
-"""Methods that engines call, on arguments that are checked (see priors/protocol.py)."""
+"""Methods that engines call: their arguments (`Family`, `Stats`, `Frame`) are not public."""
 PARTS = set(CONSTRUCTED) - {"Prior", "Dirichlet"}
 """Parts of a prior: users make them, engines call their methods."""
 
@@ -112,6 +110,7 @@ WEIGHTS = {
     "fit_laplace": 0.5, "sample_gibbs": 0.6, "fit_cavi": 0.6, "diagnose": 0.5, "fit_table": 0.5, "Comparison.diagnose": 0.2,
     "Comparison.to_html": 0.1, "Comparison.plot": 0.05, "Comparison.save": 0.3, "Diagnosis.plot": 0.1, "ModelCheck.plot": 0.05,
     "PredictiveChecks.plot": 0.1, "prior_sensitivity": 0.5, "gaussian_mixture": 0.3, "Diagnosis.plot_ranks": 0.1,
+    "VariationalPosterior": 0.4, "StochasticPosterior": 0.4, "LaplacePosterior": 0.4,
 }  # fmt: skip
 """How often a parameter of a callable is tried, against 1: less where a call that is taken is slow."""
 
@@ -121,7 +120,9 @@ def methods(name: str) -> list[str]:
     cls = getattr(bg, name)
     hidden = {"count", "index"} if issubclass(cls, tuple) else set()
     public = [one for one in dir(cls) if not one.startswith("_") and one not in hidden | INSIDE.get(name, set())]
-    return [one for one in public if callable(getattr(cls, one)) and not isinstance(inspect.getattr_static(cls, one), type)]
+    return [
+        one for one in public if callable(getattr(cls, one)) and not isinstance(inspect.getattr_static(cls, one), type)
+    ]
 
 
 def properties(name: str) -> list[str]:
@@ -149,9 +150,11 @@ def call_of(name: str, target: str, function) -> Call:
         kinds[parameter] = OVERRIDES.get(name, {}).get(parameter, KIND_OF[parameter])
     given = {**BASE, **BASES.get(name, {})}
     for parameter in kinds:
-        if given.get(parameter) is not None and not (parameter in MORE.get(name, ()) and parameter not in BASES.get(name, {})):
+        if given.get(parameter) is not None and not (
+            parameter in MORE.get(name, ()) and parameter not in BASES.get(name, {})
+        ):
             base[parameter] = given[parameter]
-    return Call(target, kinds, base, WEIGHTS.get(name, 1.0))
+    return Call(target, kinds, base, WEIGHTS.get(name, WEIGHTS.get(name.split(".")[0], 1.0) if "." in name else 1.0))
 
 
 def table() -> dict[str, Call]:
@@ -163,12 +166,14 @@ def table() -> dict[str, Call]:
             calls[name] = call_of(name, f"bg.{name}", thing)
             continue
         if name in CONSTRUCTED:
-            calls[name] = call_of(name, f"bg.{name}", thing)
+            calls[name] = call_of(name, f"used(bg.{name})", thing)
         if name in PARTS:
             continue
         for method in methods(name):
             calls[f"{name}.{method}"] = call_of(f"{name}.{method}", f"{OBJECTS[name]}.{method}", getattr(thing, method))
-    calls["gaussian_mixture"] = calls["gaussian_mixture"]._replace(target="npr.handlers.seed(bg.gaussian_mixture, rng_seed=0)")
+    calls["gaussian_mixture"] = calls["gaussian_mixture"]._replace(
+        target="npr.handlers.seed(bg.gaussian_mixture, rng_seed=0)"
+    )
     for name in ("cache_info", "clear_cache"):
         calls[name] = Call("in_folder", {"folder": "path"}, {"function": f"bg.{name}", "folder": "TMP / 'programs'"})
     return calls | CLI
@@ -205,5 +210,7 @@ def written(call: Call, arguments: dict[str, str]) -> str:
     """The call as text."""
     if call.target != "cli":
         return f"{call.target}({', '.join(f'{name}={text}' for name, text in arguments.items())})"
-    words = [part for name, text in arguments.items() for part in ([repr(name)] if name[0] == "-" else []) + [text] if part]
+    words = [
+        part for name, text in arguments.items() for part in ([repr(name)] if name[0] == "-" else []) + [text] if part
+    ]
     return f"cli({', '.join(words)})"

@@ -25,7 +25,6 @@ import xarray as xr
 
 import bayesgmm as bg
 from bayesgmm.errors import BayesGMMError
-from bayesgmm.model.types import Stats
 
 TMP = Path(tempfile.mkdtemp(prefix="bayesgmm-fuzz-"))
 """Every path that a call writes to is below this folder, which is also the working directory."""
@@ -48,7 +47,6 @@ X1 = _frozen(X2[:, :1].copy())
 P2 = bg.Params(np.array([0.4, 0.6]), np.array([[0.0, 0.0], [4.0, 4.0]]), np.stack([np.eye(2)] * 2))
 P1 = bg.Params(np.array([0.4, 0.6]), np.array([[0.0], [4.0]]), np.ones((2, 1, 1)))
 P3 = bg.Params(np.full(3, 1 / 3), np.array([[0.0, 0.0], [4.0, 4.0], [2.0, 2.0]]), np.stack([np.eye(2)] * 3))
-STATS = Stats(np.array([18.0, 22.0]), P2.means, np.stack([20 * np.eye(2)] * 2), np.array(-150.0))
 L2 = _frozen((_rng.random((2, 8, 40)) < 0.1) ^ Z.astype(bool)).astype(int)
 D2 = {
     "weights": _rng.dirichlet([5.0, 5.0], (2, 8)),
@@ -102,6 +100,22 @@ predictive = quiet(lambda: bg.predictive_checks(gibbs(), num=20))
 model_check = quiet(lambda: bg.check(gibbs(), progress_bar=False))
 prior_draws = quiet(lambda: bg.sample_prior(X2, 2, num_samples=8))
 cut = quiet(lambda: bg.fit_em(X2[:30], 2, n_init=2, progress_bar=False))
+
+
+def used(part):
+    """Make a prior, or a part of one, and draw from it: a wrong hyperparameter must be refused, or draws be finite."""
+
+    def make(**hyperparameters):
+        made = part(**hyperparameters)
+        if part in (bg.HalfNormal, bg.LogNormal):
+            made = bg.NormalTimesLKJ(0.0, np.eye(2), 1.0, made)
+        if part is bg.Dirichlet:
+            made = bg.Prior(made, PRIOR.components)
+        if part is not bg.Prior and not isinstance(made, bg.Prior):
+            made = bg.Prior(bg.Dirichlet(2.0), made)
+        return bg.sample_prior(X2, 2, prior=made, num_samples=8)["prior"].to_dataset()
+
+    return make
 
 
 def axes():

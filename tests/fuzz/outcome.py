@@ -17,7 +17,7 @@ FAULTS = ("foreign", "accepted", "not finite", "warning", "slow", "crash", "harn
 OURS = tuple(one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, Warning))
 MAY_BE_MISSING = re.compile(
     r"r_hat|ess_|mcse|rhat|smallest_bfmi|khat|pareto|trace|basins|frame|table|ranking|cells|adjusted|pit|view|drift|stacking"
-    r"|ambiguity|exchange|separation|summary|costs|convergence|settings|model|clock|prior$|observed|components_by_group|by_group"
+    r"|ambiguity|exchange|separation|summary|costs|convergence|settings|model|clock|observed|components_by_group|by_group"
 )
 """Parts of results that are documented as NaN or infinite where they are not defined, such as R-hat of few draws."""
 

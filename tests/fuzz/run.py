@@ -157,5 +157,7 @@ def grouped(records: list[dict], examples: int = 1) -> str:
             groups.setdefault((record["sort"], record["key"], record["error"], record["place"]), []).append(record)
     for (sort, key, error, place), found in sorted(groups.items(), key=lambda group: (group[0][0], -len(group[1]))):
         lines.append(f"{sort:10} {len(found):4} × {key}: {error} at {place}")
-        lines += [f"             {one['seed']}: {one['text'][:300]}  → {one['message'][:150]!r}" for one in found[:examples]]
+        lines += [
+            f"             {one['seed']}: {one['text'][:300]}  → {one['message'][:150]!r}" for one in found[:examples]
+        ]
     return "\n".join(lines)

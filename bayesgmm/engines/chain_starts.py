@@ -52,7 +52,8 @@ def _any_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Init
         return _best_mode(key, problem, num_chains)
     if init == "basins":
         return _distinct_modes(key, problem, num_chains)
-    raise ArgumentError(f"init must be 'dispersed', 'em', 'basins', Params or a fit, got {init!r}.")
+    check_choice("init", init, ("dispersed", "em", "basins"), ", Params or a fit")
+    raise AssertionError
 
 
 def _given_starts(problem: Problem, num_chains: int, init: Params | MixtureFit) -> Params:
@@ -78,7 +79,7 @@ def _distinct_modes(key: PRNGKeyArray, problem: Problem, num_chains: int) -> Par
     """Distinct modes of the posterior, the highest first; repeated if there are fewer modes than chains."""
     key_start, key_ascent = split_key(key)
     starts = make_starts(key_start, problem, max(16, 2 * num_chains))
-    ascents = begin(starts, problem.standard_prior, 500, True)
+    ascents = begin(starts, problem.standard_prior, True)
     ascents, interrupted = run_ascents(key_ascent, ascents, problem.standard_prior, problem.rows, 1e-3, 500, "em", True)
     if interrupted:
         raise SamplingInterrupted("The run was stopped while EM searched for starts. No draw was kept.")

@@ -8,14 +8,17 @@ from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.model.types import Params
 from bayesgmm.problem import Model
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.runtime.arguments import check_count, check_memory
+from bayesgmm.runtime.arguments import as_floats, check_count, check_memory, shown
+
+MOST_CHAINS = 10_000
+"""Most chains, replicas or starts of one run: all are in memory at once."""
 
 
 def check_chain_arguments(num_warmup: int, num_samples: int, num_chains: int, prior: Any) -> None:
     """Refuse chain lengths and priors that no sampler can use."""
     check_count("num_warmup", num_warmup, least=0)
     check_count("num_samples", num_samples)
-    check_count("num_chains", num_chains)
+    check_count("num_chains", num_chains, most=MOST_CHAINS)
     if prior is None:
         raise PriorError(
             "A sampler needs a proper prior. prior=None is the flat prior of maximum likelihood. Under it the "
@@ -44,12 +47,23 @@ def check_params(name: str, value: Any, model: Model) -> Params:
     k, dim = model.num_components, model.table.dim
     shapes = {"weights": (k,), "means": (k, dim), "scale_trils": (k, dim, dim)}
     if not isinstance(params, Params) or any(
-        np.shape(getattr(params, part))[-len(shape) :] != shape for part, shape in shapes.items()
+        _shape(getattr(params, part))[-len(shape) :] != shape for part, shape in shapes.items()
     ):
-        raise ArgumentError(f"{name} must be a fit or Params of {k} components in {dim} dimensions.")
+        raise ArgumentError(
+            f"{name} must be a fit or Params of {k} components in {dim} dimensions, got {shown(value)}."
+        )
+    params = Params(*(as_floats(f"{part} of {name}", array) for part, array in params._asdict().items()))
     finite = all(np.isfinite(part).all() for part in params)
     if not finite or (np.asarray(params.weights) <= 0).any():
         raise ArgumentError(f"{name} must be finite, with weights above 0.")
     if (np.diagonal(np.asarray(params.scale_trils), axis1=-2, axis2=-1) <= 0).any():
         raise ArgumentError(f"{name} must have positive definite covariances.")
     return params
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """The shape of something that should be an array; () if it has none."""
+    try:
+        return np.shape(value)
+    except ValueError:  # ragged
+        return ()

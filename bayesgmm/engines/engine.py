@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.runtime.checks import as_list, shown
 
 if TYPE_CHECKING:
     from bayesgmm.model.families import Family
@@ -110,9 +111,9 @@ def find_engine(name: str) -> Engine:
     ArgumentError
         If there is no engine of that name.
     """
-    found = _LOCATIONS.get(name)
+    found = _LOCATIONS.get(name) if isinstance(name, str) else None
     if found is None:
-        raise ArgumentError(f"Unknown engine {name!r}. Choose from {', '.join(engine_names())}.")
+        raise ArgumentError(f"Unknown engine {shown(name)}. Choose from {', '.join(engine_names())}.")
     if isinstance(found, str):
         module, _, attribute = found.partition(":")
         found = _LOCATIONS[name] = getattr(importlib.import_module(module), attribute)
@@ -127,12 +128,12 @@ def find_engines(names: str | Sequence[str]) -> list[Engine]:
     ArgumentError
         If a name is unknown, or no name is given.
     """
-    wanted = [names] if isinstance(names, str) else list(dict.fromkeys(names))
-    unknown = [name for name in wanted if name not in _LOCATIONS]
+    wanted = [names] if isinstance(names, str) else as_list("engines", names)
+    unknown = [name for name in wanted if not isinstance(name, str) or name not in _LOCATIONS]
     if unknown or not wanted:
-        problem = f"Unknown engine {', '.join(map(repr, unknown))}." if unknown else "No engine was named."
+        problem = f"Unknown engine {', '.join(map(shown, unknown))}." if unknown else "No engine was named."
         raise ArgumentError(f"{problem} Choose from {', '.join(engine_names())}.")
-    return [find_engine(name) for name in wanted]
+    return [find_engine(name) for name in dict.fromkeys(wanted)]
 
 
 def check_conjugacy(name: str, needs: Conjugacy, prior: "Belief | str | None") -> None:

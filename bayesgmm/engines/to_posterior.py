@@ -46,7 +46,7 @@ def prepare_reference(problem: Problem, reference: MixtureFit | Params | None) -
     """Compile in another thread what `to_posterior` will run to find the labelling."""
     if reference is None and problem.prior is not None and problem.prior.has_mode:
         prior, rows = problem.standard_prior, problem.rows
-        compile_ahead("reference", (prior, rows), lambda: prepare_ascents(1, prior, rows, REFERENCE_ITERATIONS))
+        compile_ahead("reference", (prior, rows), lambda: prepare_ascents(1, prior, rows))
 
 
 def to_posterior(problem: Problem, run: Collected, clock: Stopwatch, origin: Origin) -> Posterior:
@@ -122,7 +122,7 @@ def _reference_mode(
     # If EM cannot ascend to a mode, the reference is the draw of highest log posterior.
     if problem.prior is not None and problem.prior.has_mode:
         start = jax.tree.map(lambda leaf: leaf[None], mode)
-        ascents = begin(start, problem.standard_prior, REFERENCE_ITERATIONS, True)
+        ascents = begin(start, problem.standard_prior, True)
         ascents, _ = run_ascents(
             as_key(0), ascents, problem.standard_prior, problem.rows, 1e-3, REFERENCE_ITERATIONS, "em", True
         )

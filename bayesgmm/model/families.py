@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from bayesgmm.errors import ArgumentError
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, log_diagonal_sum, matmul, transposed
+from bayesgmm.runtime.arguments import shown
 
 
 class Family(NamedTuple):
@@ -75,6 +76,8 @@ def resolve_family(covariance_type: str, dim: int) -> Family:
     ArgumentError
         If the name is unknown, or the family does not fit the number of features.
     """
+    if not isinstance(covariance_type, str):
+        raise ArgumentError(f"covariance_type must be a word such as 'full' or 'VVV', got {shown(covariance_type)}.")
     name = ALIASES.get(covariance_type, covariance_type)
     if name in UNIVARIATE and dim == 1:
         return FAMILIES[UNIVARIATE[name]]
@@ -85,7 +88,7 @@ def resolve_family(covariance_type: str, dim: int) -> Family:
         )
     if name not in FAMILIES:
         known = ", ".join([*ALIASES, *FAMILIES, *UNIVARIATE])
-        raise ArgumentError(f"Unknown covariance_type {covariance_type!r}. Choose one of {known}.")
+        raise ArgumentError(f"Unknown covariance_type {shown(covariance_type)}. Choose one of {known}.")
     if dim == 1:
         if name in ("EEE", "EEI", "EII", "VVV", "VVI", "VII"):
             return FAMILIES[UNIVARIATE[name[0]]]

@@ -77,37 +77,37 @@ def log_joint_scorer(params: Params) -> Scorer:
 
 @double_on_host
 def log_joint(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N K"]:
-    """``log p(x_n, z_n = k) = log π_k + log N(x_n; μ_k, Σ_k)`` for every row and component. See `checked`."""
-    params, x = checked(params, x)
+    """``log p(x_n, z_n = k) = log π_k + log N(x_n; μ_k, Σ_k)`` for every row and component. See `checked_rows`."""
+    params, x = checked_rows(params, x)
     return _log_joint(params, x)
 
 
 @double_on_host
 def log_density(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N"]:
     """``log p(x_n) = log Σ_k π_k N(x_n; μ_k, Σ_k)``: the convex combination of Gaussians (Bishop 2006, eq. 9.7)."""
-    params, x = checked(params, x)
+    params, x = checked_rows(params, x)
     return logsumexp(_log_joint(params, x), axis=1)
 
 
 @double_on_host
 def log_likelihood(params: Params, x: Float[Array, "N D"]) -> Float[Array, ""]:
     """``Σ_n log p(x_n)``: the log of a sum, so there is no closed-form maximum (Bishop 2006, eq. 9.14)."""
-    params, x = checked(params, x)
+    params, x = checked_rows(params, x)
     return jnp.sum(logsumexp(_log_joint(params, x), axis=1))
 
 
 @double_on_host
 def responsibilities(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N K"]:
     """``r_nk = p(z_n = k | x_n)``: the posterior over classes, the E-step of EM (Bishop 2006, eq. 9.13)."""
-    params, x = checked(params, x)
+    params, x = checked_rows(params, x)
     return jax.nn.softmax(_log_joint(params, x), axis=1)
 
 
 @double_on_host
 def sample(key: PRNGKeyArray, params: Params, num: int) -> tuple[Int[Array, "N"], Float[Array, "N D"]]:
     """Draw `num` rows: first a class z, then x from the Gaussian of this class. ``key`` may be any seed."""
-    num = check_count("num", num, least=0, most=None)
-    params, _ = checked(params)
+    num = check_count("num", num, least=0)
+    params = checked(params, on_device_already(params))
     check_memory(f"{num} rows of {params.means.shape[-1]} features", 8.0 * num * params.means.shape[-1])
     key_z, key_x = jr.split(as_key(key))
     z = jr.categorical(key_z, jnp.log(params.weights), shape=(num,))
@@ -120,28 +120,38 @@ def _log_joint(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N K"]:
     return scorer.scores(scorer.residuals(x.T)).T
 
 
-def checked(params: Params, x: Any = None) -> tuple[Params, Any]:
-    """The arguments of these functions as arrays: one θ, and rows (N, D) with the same features.
+def checked(params: Params, device: bool) -> Params:
+    """One θ as arrays of JAX: on the host, shapes and values are checked; elsewhere, shapes.
 
     Raises
     ------
-    ArgumentError, DataError
-        If the shapes do not match; and, for arguments on the host, if a value is NaN or infinite or θ is impossible.
+    ArgumentError
+        If θ is impossible, or there are several.
     """
     if not isinstance(params, Params):
         raise ArgumentError(f"params must be a bayesgmm.Params, got {shown(params)}.")
-    traced = on_device_already((params, x))
-    if not traced:
+    if not device:
         check_params(params)
     params = jax.tree.map(jnp.asarray, params)
     check_shapes(params.weights.shape, params.means.shape, params.scale_trils.shape)
     if params.weights.ndim != 1:
         raise ArgumentError(f"params must hold one θ, got leading axes {params.weights.shape[:-1]}. Use jax.vmap.")
-    if x is not None:
-        rows = x if on_device_already(x) else as_floats("x", x, DataError)
-        if rows.ndim != 2 or rows.shape[1] != params.means.shape[1]:
-            raise DataError(f"x must have the shape (N, {params.means.shape[1]}), got {rows.shape}.")
-        if isinstance(rows, np.ndarray) and not np.isfinite(rows).all():
-            raise DataError("x must be finite, but holds NaN or infinite values.")
-        x = jnp.asarray(rows) if not traced else jnp.asarray(rows, params.means.dtype)
-    return params, x
+    return params
+
+
+def checked_rows(params: Params, x: Any) -> tuple[Params, Float[Array, "N D"]]:
+    """One θ, and rows with its features, as arrays of JAX; see `checked`.
+
+    Raises
+    ------
+    ArgumentError, DataError
+        If θ is impossible, x does not have its features, or a row on the host is not finite.
+    """
+    device = on_device_already((params, x))
+    params = checked(params, device)
+    rows = x if isinstance(x, jax.Array) else as_floats("x", x, DataError)
+    if rows.ndim != 2 or rows.shape[1] != params.means.shape[1]:
+        raise DataError(f"x must have the shape (N, {params.means.shape[1]}), got {rows.shape}.")
+    if isinstance(rows, np.ndarray) and not np.isfinite(rows).all():
+        raise DataError("x must be finite, but holds NaN or infinite values.")
+    return params, jnp.asarray(rows, params.means.dtype if device else None)

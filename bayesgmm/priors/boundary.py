@@ -1,6 +1,7 @@
 """Priors as users call them: improper and extreme hyperparameters are refused, and arguments are checked once."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.model.types import Params, Stats, check_params
-from bayesgmm.runtime.arguments import as_floats, as_key
+from bayesgmm.runtime.arguments import as_floats, as_key, shown
 from bayesgmm.runtime.dtypes import on_device_already, scope, to_numpy
 
 SMALLEST, LARGEST = 1e-300, 1e300
@@ -32,6 +33,7 @@ def for_users[**P, R](method: Callable[P, R]) -> Callable[P, R]:
 
     With arrays of JAX or in compiled functions it runs unchanged.
     """
+    signature = inspect.signature(method)
 
     @functools.wraps(method)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -39,13 +41,13 @@ def for_users[**P, R](method: Callable[P, R]) -> Callable[P, R]:
             return method(*args, **kwargs)
         belief: Any = args[0]
         size = belief._full_size()
-        rest = [_checked(value, size) for value in args[1:]]
-        named = {name: _checked(value, size) for name, value in kwargs.items()}
+        bound = signature.bind(*args, **kwargs)
+        taken = {name: _checked(name, value, size) for name, value in list(bound.arguments.items())[1:]}
         given = belief.expand(*size) if hasattr(belief.components, "expand") else belief
         if method.__name__ == "sample" and hasattr(given.components, "fault"):
             refuse_improper(given)
         with scope("float64"):
-            found = to_numpy(cast("Callable[..., R]", method)(given, *rest, **named))
+            found = to_numpy(cast("Callable[..., R]", method)(given, **taken))
         if method.__name__ == "sample":
             refuse_overflow(found)
         elif any(np.isnan(leaf).any() for leaf in jax.tree.leaves(found)):
@@ -58,19 +60,26 @@ def for_users[**P, R](method: Callable[P, R]) -> Callable[P, R]:
 def _undefined_because(belief: Any) -> str:
     """Why a method of a prior gave NaN."""
     if (np.asarray(belief.weights.concentration) <= 1).all():
-        return "under a Dirichlet of concentration 1 or less no weights are the mode. Use a concentration above 1"
+        return "the density is unbounded where a weight is 0. Use a concentration of at least 1"
     return improper_because(belief) or "an argument is beyond double precision"
 
 
-def _checked(value: Any, size: tuple[int, int]) -> Any:
-    """An argument of a method of `Belief`: θ or statistics of its size, another belief, or a seed."""
-    if isinstance(value, Params):
-        if np.shape(check_params(value).means) != size:
-            raise ArgumentError(f"params have means of shape {np.shape(value.means)}, but the prior needs {size}.")
-        return Params(*(np.asarray(part, float) for part in value))
-    if isinstance(value, Stats):
-        return Stats(*(as_floats(name, part) for name, part in value._asdict().items()))
-    return value if value is None or hasattr(value, "components") else as_key(value)
+def _checked(name: str, value: Any, size: tuple[int, int]) -> Any:
+    """An argument of a method of `Belief`: a seed, statistics or θ of its size, or another belief."""
+    if name == "key":
+        return as_key(value)
+    if name == "stats" and isinstance(value, Stats):
+        return Stats(*(as_floats(part, array) for part, array in value._asdict().items()))
+    if name == "other" and hasattr(value, "components"):
+        return value.expand(*size)
+    if name == "present" and value is None:
+        return None
+    if not isinstance(value, Params):
+        kind = {"stats": "statistics (Stats)", "other": "prior"}.get(name, "bayesgmm.Params")
+        raise ArgumentError(f"{name} must be a {kind}, got {shown(value)}.")
+    if np.shape(check_params(value).means) != size:
+        raise ArgumentError(f"{name} has means of shape {np.shape(value.means)}, but the prior needs {size}.")
+    return Params(*(np.asarray(part, float) for part in value))
 
 
 def refuse_improper(belief: Any, variances_only: bool = False) -> None:

@@ -11,7 +11,11 @@ from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.errors import PriorError
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.runtime.arguments import as_floats, check_count, shown
 from bayesgmm.runtime.dtypes import double_on_host
+
+MOST_ROWS = 10**6
+"""Most rows and components for `Dirichlet.occupied`."""
 
 
 class Dirichlet(NamedTuple):
@@ -29,8 +33,14 @@ class Dirichlet(NamedTuple):
 
     @double_on_host
     def mode(self) -> Float[Array, "K"]:
-        """``(α_k - 1) / Σ (α_j - 1)``; a component with ``α_k < 1`` has its mode at weight zero."""
-        excess = jnp.maximum(self.concentration - 1.0, 0.0)
+        """``(α_k - 1) / Σ (α_j - 1)``; a component with ``α_k < 1`` has its mode at weight zero.
+
+        If all α are 1, every point is a mode; this is the one with equal weights. Below, there is none: NaN.
+        """
+        alpha = jnp.asarray(self.concentration)
+        excess = jnp.maximum(alpha - 1.0, 0.0)
+        equal = jnp.all(alpha == 1.0)
+        excess = jnp.where(equal, 1.0, excess)
         return excess / jnp.sum(excess)
 
     @double_on_host
@@ -59,12 +69,19 @@ class Dirichlet(NamedTuple):
 
         Raises
         ------
-        PriorError
-            If the concentrations differ, or their number is not known.
+        ArgumentError, PriorError
+            If an argument is no count, the concentrations differ or are not positive, or their number is not known.
         """
-        alpha = np.asarray(self.concentration, float)
+        num_rows = check_count("num_rows", num_rows, least=0, most=MOST_ROWS, why="the time grows with it")
+        alpha = as_floats("concentration", self.concentration, PriorError)
+        if num_components is not None:
+            check_count("num_components", num_components, most=MOST_ROWS)
+        if alpha.ndim > 1 or not alpha.size or not (np.isfinite(alpha) & (alpha > 0)).all():
+            raise PriorError(f"The concentration must be above 0 and finite, got {shown(self.concentration)}.")
         if alpha.ndim == 0 and num_components is None:
             raise PriorError("Say how many components there are: occupied(num_rows, num_components).")
+        if alpha.ndim == 1 and num_components not in (None, len(alpha)):
+            raise PriorError(f"This prior has {len(alpha)} components, not {num_components}.")
         if np.ptp(alpha) > 0:
             raise PriorError(
                 "The components of this prior differ in concentration. occupied() needs equal concentrations."

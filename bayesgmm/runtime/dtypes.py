@@ -10,6 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from bayesgmm.errors import ArgumentError
+from bayesgmm.runtime.checks import shown
 from bayesgmm.runtime.fork import refuse_fork
 
 try:
@@ -82,7 +83,7 @@ def check_dtype(dtype: object) -> str:
     except (TypeError, ValueError):
         kind = None
     if dtype is None or kind is None or kind.name not in ("float64", "float32") or not kind.isnative:
-        raise ArgumentError(f"dtype must be 'float64' or 'float32', got {dtype!r:.80}.")
+        raise ArgumentError(f"dtype must be 'float64' or 'float32', got {shown(dtype)}.")
     return kind.name
 
 

@@ -5,6 +5,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
+from bayesgmm.errors import ArgumentError
+from bayesgmm.runtime.checks import shown
+
 Listener = Callable[[str, int, int, str], None]
 """Called with the label of the engine, steps done, total steps, and a short note (such as a count of divergences)."""
 
@@ -15,6 +20,7 @@ Progress = bool | Listener | None
 @contextmanager
 def listening(progress: Progress) -> Iterator[Listener]:
     """Turn the argument of the user into a `Listener` for the duration of a run."""
+    check_progress(progress)
     if progress is None:
         progress = _someone_is_watching()
     if callable(progress):
@@ -24,6 +30,12 @@ def listening(progress: Progress) -> Iterator[Listener]:
             yield listener
     else:
         yield lambda label, done, total, note: None
+
+
+def check_progress(progress: object) -> None:
+    """Refuse what is no `Progress`."""
+    if not (progress is None or isinstance(progress, (bool, np.bool_)) or callable(progress)):
+        raise ArgumentError(f"progress_bar must be True, False, None or a callable, got {shown(progress)}.")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.data.table import as_table, check_table
+from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.em.ascent import usable
 from bayesgmm.engines.em.ascent_state import STATUS
 from bayesgmm.engines.em.fit_em import check_has_mode
@@ -19,7 +20,7 @@ from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import prepare
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.runtime.arguments import as_key, check_count
+from bayesgmm.runtime.arguments import as_key, as_list, check_choice, check_count, check_number
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.formatting import as_html, as_text
 from bayesgmm.runtime.interrupt import interruptible
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CRITERIA = ("bic", "icl", "aic")
+MOST_SIZES = 1000
+"""Most numbers of components in one table."""
 
 
 @dataclass(frozen=True)
@@ -223,10 +226,8 @@ def fit_table(
     """
     table = as_table(x)
     sizes, names = _check(n_components, families, criterion, table.dim)
-    check_count("n_init", n_init)
-    check_count("max_iter", max_iter)
-    if not tol > 0:
-        raise ArgumentError(f"tol must be positive, got {tol!r}.")
+    n_init, max_iter = check_count("n_init", n_init, most=MOST_CHAINS), check_count("max_iter", max_iter)
+    tol = check_number("tol", tol, low=0.0, open_low=True)
     check_table(table, max(sizes))
     with scope(dtype), stopwatch() as clock, interruptible() as stop, listening(progress_bar) as listener:
         problem = prepare(table, 1, None, dtype)
@@ -260,16 +261,29 @@ def _cell(row: Row, clock: Stopwatch, seed: Any, interrupted: bool, settings: di
 
 
 def _check(n_components, families, criterion: str, dim: int) -> tuple[list[int], list[str]]:
-    sizes = [n_components] if isinstance(n_components, (int, np.integer)) else list(n_components)
+    one = isinstance(n_components, (int, float, str, np.generic)) or n_components is None
+    sizes = [n_components] if one else as_list("n_components", _at_most(n_components))
     if not sizes:
         raise ArgumentError("n_components is empty. Give one number of components or several, such as range(1, 10).")
-    for size in sizes:
-        check_count("n_components", size)
-    if criterion not in CRITERIA:
-        raise ArgumentError(f"criterion must be one of {', '.join(CRITERIA)}, got {criterion!r}.")
+    counts = [check_count("n_components", size) for size in sizes]
+    check_choice("criterion", criterion, CRITERIA)
     if isinstance(families, str):
         families = (FAMILIES if dim > 1 else ("E", "V")) if families == "all" else families.split(",")
-    wanted = {resolve_family(name.strip(), dim).name for name in families}
+    names = [name.strip() if isinstance(name, str) else name for name in as_list("families", families)]
+    wanted = {resolve_family(name, dim).name for name in names}
     if not wanted:
         raise ArgumentError("families is empty. Use 'all', or list some families.")
-    return sorted({int(size) for size in sizes}), [name for name in FAMILIES if name in wanted]
+    return sorted(set(counts)), [name for name in FAMILIES if name in wanted]
+
+
+def _at_most(sizes: Any) -> Any:
+    """Numbers of components, if there are not too many to list; what cannot be counted is returned as it is."""
+    try:
+        number = len(sizes)
+    except OverflowError:
+        number = MOST_SIZES + 1
+    except TypeError:
+        return sizes
+    if number > MOST_SIZES:
+        raise ArgumentError(f"n_components lists more than {MOST_SIZES} numbers. Each is a fit: list fewer.")
+    return sizes

@@ -174,7 +174,7 @@ class GridSearch:
             allowed[scouts.winner[failed], failed] = False
         if self.small:
             return found, False
-        ascents = begin(found.params, priors, self.max_iter, True, traced=False)
+        ascents = begin(found.params, priors, True, traced=False)
         found, interrupted = run_ascents(
             self.key, ascents, priors, self.problem.rows, self.tol, self.max_iter, "em", True
         )

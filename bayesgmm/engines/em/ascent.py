@@ -43,6 +43,8 @@ from bayesgmm.sweep.rows import Rows
 
 STILL = 4
 """Iterations that must meet the stopping criterion, with no real gain between them."""
+TRACED = 1024
+"""Entries of its trace that a compiled ascent holds. The host takes them before it goes on."""
 BATCHED_ROWS = 20_000
 """With more rows the starts run one after another. In a batch, all would wait for the slowest."""
 
@@ -72,7 +74,8 @@ def _iterate(
     )  # fmt: skip
     # If the ascent is not live, the new best θ and memory already equal the old ones.
     old = state._replace(best=new.best, memory=new.memory)
-    trace = jnp.asarray(ascent.trace).at[jnp.where(live, t, ascent.trace.shape[0])].set(here.objective, mode="drop")
+    size = ascent.trace.shape[0]
+    trace = jnp.asarray(ascent.trace).at[jnp.where(live, t % size, size)].set(here.objective, mode="drop")
     return Ascent(_choose(live, new, old), AscentInfo(trace))
 
 
@@ -170,7 +173,7 @@ def ascend(
 
 
 def start_ascents(starts: Params, prior: Belief, size: int, accelerate: bool) -> Ascent:
-    """The ascents (leading axis) before their first iteration, with space for a trace of length `size`.
+    """The ascents (leading axis) before their first iteration, with space for the last `size` entries of a trace.
 
     Each start is projected onto the covariance family.
     """
@@ -210,24 +213,20 @@ def _for_each(prior: Belief, count: int) -> Belief:
     return jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (count, *np.shape(leaf))), prior)
 
 
-def _trace_length(max_iter: int) -> int:
-    return 1 << max(10, int(max_iter + 1).bit_length())
-
-
-def shapes_of_ascents(num: int, prior: Belief, dtype: Any, max_iter: int) -> Ascent:
+def shapes_of_ascents(num: int, prior: Belief, dtype: Any) -> Ascent:
     """The shapes of `begin` for `num` starts. Its program is prepared."""
     k, dim = np.shape(prior.components.loc)
     shapes = (num, k), (num, k, dim), (num, k, dim, dim)
     leaves: Any = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
     starts = Params(*leaves)
-    each, settings = _for_each(prior, num), {"size": _trace_length(max_iter), "accelerate": True}
+    each, settings = _for_each(prior, num), {"size": TRACED, "accelerate": True}
     _START.prepare(starts, each, **settings)
     return jax.eval_shape(partial(start_ascents, **settings), starts, each)
 
 
-def prepare_ascents(num: int, prior: Belief, rows: Rows, max_iter: int) -> None:
+def prepare_ascents(num: int, prior: Belief, rows: Rows) -> None:
     """Prepare `begin` and `run_ascents` (accelerated EM) for `num` starts."""
-    ascents = shapes_of_ascents(num, prior, rows.dtype, max_iter)
+    ascents = shapes_of_ascents(num, prior, rows.dtype)
     limits = Limits(np.asarray(0.0, rows.dtype), np.asarray(0), np.asarray(0))
     small = rows.capacity <= BATCHED_ROWS
     _ASCEND.prepare(
@@ -235,9 +234,9 @@ def prepare_ascents(num: int, prior: Belief, rows: Rows, max_iter: int) -> None:
     )  # fmt: skip
 
 
-def begin(starts: Params, prior: Belief, max_iter: int, accelerate: bool, traced: bool = True) -> Ascent:
+def begin(starts: Params, prior: Belief, accelerate: bool, traced: bool = True) -> Ascent:
     """The ascent of each start (leading axis) before its first iteration, with space for its trace if ``traced``."""
-    size = _trace_length(max_iter) if traced else 1
+    size = TRACED if traced else 1
     return _START(starts, _for_each(prior, len(starts.weights)), size=size, accelerate=accelerate)
 
 
@@ -256,23 +255,30 @@ def run_ascents(
 
     The prior is one for all ascents, or one for each (a leading axis). ``tol`` is in units of log-likelihood: an ascent
     stops when the estimate of its remaining gain falls below it. Small data need one call. With many rows the program
-    returns about every half second, to report and to check for Ctrl-C; Ctrl-C keeps the best θ so far. Returns the
-    ascents, and whether Ctrl-C interrupted one.
+    returns about every half second, to report and to check for Ctrl-C; Ctrl-C keeps the best θ so far. It also returns
+    when a trace has filled its space, so that memory follows the iterations that are run. Returns the ascents, with
+    whole traces, and whether Ctrl-C interrupted one.
     """
     small = rows.capacity <= BATCHED_ROWS
     prior = _for_each(prior, len(ascents.status))
     tol_array, limit = np.asarray(tol, rows.dtype), np.asarray(max_iter)
     done, size = _slowest(ascents, max_iter), max_iter + 1 if small else 2
+    traces, traced = [], ascents.trace.shape[1] > 1
     with interruptible() as stop:
         while not stop.is_set() and done < max_iter:
-            halt, start = min(done + size, max_iter), time.perf_counter()
+            last = (done + 1) // TRACED * TRACED + TRACED - 1  # the last iteration for which the traces have space
+            halt, start = min(done + size, max_iter, last if traced else max_iter), time.perf_counter()
             limits = Limits(tol_array, limit, np.asarray(halt))
             ascents = jax.block_until_ready(
                 _ASCEND(key, ascents, prior, rows, limits, kernel=kernel, batched=small, accelerate=accelerate)
             )
             size = int(np.clip(0.5 * (halt - done) / (time.perf_counter() - start), 1, 4 * size))
             done = max(_slowest(ascents, max_iter), halt)
+            if traced and done == last < max_iter:
+                traces.append(np.array(ascents.trace))
             report(done)
+    if traces:
+        ascents = ascents.with_trace(np.concatenate([*traces, np.asarray(ascents.trace)], axis=1))
     return ascents, stop.is_set() and bool((np.asarray(ascents.status) == RUNNING).any())
 
 

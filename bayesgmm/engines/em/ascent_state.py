@@ -61,7 +61,7 @@ class AscentInfo(NamedTuple):
     """Information for the user; the next iteration does not need it."""
 
     trace: Float[Array, "T"]
-    """Objective after each M-step, the start first."""
+    """Objective after each M-step, the start first. In compiled code: the entries since the host last took them."""
 
 
 class Ascent(NamedTuple):
@@ -103,6 +103,10 @@ class Ascent(NamedTuple):
     def with_status(self, status: Array) -> "Ascent":
         """The same ascent with another status."""
         return self._replace(state=self.state._replace(status=status))
+
+    def with_trace(self, trace: Array) -> "Ascent":
+        """The same ascent with another trace."""
+        return self._replace(info=AscentInfo(trace))
 
 
 class Limits(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bayesgmm.engines import starts as starting
+from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.em.ascent import BATCHED_ROWS, begin, run_ascents, usable
 from bayesgmm.engines.em.ascent_state import COLLAPSED, EMPTY, MAX_ITER, PRUNED, ROUNDING, STATUS, Ascent
 from bayesgmm.engines.em.multistart import prepare_search, search
@@ -27,7 +28,7 @@ from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem, prepare
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.runtime.arguments import as_key, check_count, split_key
+from bayesgmm.runtime.arguments import as_key, check_choice, check_count, check_flag, check_number, split_key
 from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import stopwatch
 from bayesgmm.runtime.progress import Listener, Progress, listening
@@ -120,7 +121,7 @@ def fit_em(
         If there is no prior and a component rests on no more rows than its part of the covariance needs. Also if the
         density has no highest mode under a hierarchical prior.
     """
-    _check_arguments(algorithm, max_iter, tol, n_init)
+    max_iter, tol, n_init = _check_arguments(algorithm, max_iter, tol, n_init, accelerate)
     settings = {
         "n_init": n_init, "init": getattr(init, "params", init), "algorithm": algorithm, "max_iter": max_iter,
         "tol": tol, "accelerate": accelerate, "dtype": dtype, "weights_init": weights_init, "means_init": means_init,
@@ -165,7 +166,7 @@ def _ascend(
     if accelerate and tol > 0 and len(starts.weights) > 1:
         return search(key, starts, problem, tol, max_iter, report)
     ascents, interrupted = run_ascents(
-        key, begin(starts, problem.standard_prior, max_iter, accelerate), problem.standard_prior, problem.rows, tol,
+        key, begin(starts, problem.standard_prior, accelerate), problem.standard_prior, problem.rows, tol,
         max_iter, algorithm, accelerate, report=report,
     )  # fmt: skip
     return to_numpy(ascents), interrupted
@@ -199,8 +200,7 @@ def _starts(key, problem: Problem, n_init: int, init: Any, labels: Any, given: d
         return starting.given_start(problem, **given)
     if not isinstance(init, str):
         return starting.warm_start(getattr(init, "params", init), problem)
-    if init not in starting.INITS:
-        raise ArgumentError(f"init must be one of {', '.join(starting.INITS)}, a fit or Params, got {init!r}.")
+    check_choice("init", init, starting.INITS, ", a fit or Params")
     return starting.make_starts(key, problem, n_init, init)
 
 
@@ -230,13 +230,11 @@ def _raise_failure(ascents: Ascent, problem: Problem) -> None:
     raise FitError(f"No start led to a fit ({counted} of {len(names)}). Check the scale of the data. {advice}")
 
 
-def _check_arguments(algorithm: str, max_iter: int, tol: float, n_init: int) -> None:
-    if algorithm not in ALGORITHMS:
-        raise ArgumentError(f"algorithm must be one of {', '.join(ALGORITHMS)}, got {algorithm!r}.")
-    check_count("max_iter", max_iter)
-    check_count("n_init", n_init)
-    if not tol >= 0:
-        raise ArgumentError(f"tol must be 0 or positive, got {tol!r}.")
+def _check_arguments(algorithm: Any, max_iter: Any, tol: Any, n_init: Any, accelerate: Any) -> tuple[int, float, int]:
+    check_choice("algorithm", algorithm, ALGORITHMS)
+    check_flag("accelerate", accelerate)
+    counts = check_count("max_iter", max_iter), check_count("n_init", n_init, most=MOST_CHAINS)
+    return counts[0], check_number("tol", tol, low=0.0), counts[1]
 
 
 def _warn(fit: MixtureFit, counts: np.ndarray, tol: float) -> None:

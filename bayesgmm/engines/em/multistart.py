@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Float, Int, PRNGKeyArray
 
-from bayesgmm.engines.em.ascent import BATCHED_ROWS, ascend, begin, run_ascents, shapes_of_ascents, usable
+from bayesgmm.engines.em.ascent import BATCHED_ROWS, TRACED, ascend, begin, run_ascents, shapes_of_ascents, usable
 from bayesgmm.engines.em.ascent_state import (
     COLLAPSED,
     CONVERGED,
@@ -48,14 +48,14 @@ def prepare_search(init: Any, num_starts: int, problem: Problem, tol: float, max
 
     def work() -> None:
         num = -(-num_starts // LANES) * LANES
-        ascents = shapes_of_ascents(num, problem.standard_prior, problem.dtype, max_iter)
+        ascents = shapes_of_ascents(num, problem.standard_prior, problem.dtype)
         ascents = ascents.with_status(np.zeros(num, int))
         limits = (np.asarray(0.0, problem.dtype), *(np.asarray(0),) * 4)
         _SHORT_AND_LONG.prepare(as_key(0), ascents, problem.standard_prior, problem.rows, *limits)
 
     searched = isinstance(init, str) and init in ("auto", "k-means++", "random") and num_starts > 1 and tol > 0
     if searched and problem.rows.capacity <= BATCHED_ROWS:
-        compile_ahead(f"search {num_starts} {max_iter}", (problem.standard_prior, problem.rows), work)
+        compile_ahead(f"search {num_starts}", (problem.standard_prior, problem.rows), work)
 
 
 def search(
@@ -74,12 +74,25 @@ def search(
     key_rows, key_short, key_long = split_key(key, 3)
     keep = carried_on(len(starts.weights))
     if problem.rows.capacity <= BATCHED_ROWS:
-        ascents, interrupted = _restarts(key_short, starts, problem.rows, problem, tol, max_iter, SHORT, keep)
+        first = min(max_iter, TRACED - 1)
+        ascents, interrupted = _restarts(key_short, starts, problem.rows, problem, tol, first, SHORT, keep)
+        if max_iter > first and not interrupted:
+            ascents, interrupted = _further(key_long, ascents, problem, tol, max_iter, report)
         report(int(ascents.iteration.max()))
         return ascents, interrupted
     few = to_rows(subsample(key_rows, problem.table.values), problem.frame, problem.dtype)
     scouts, _ = _restarts(key_short, starts, few, problem, tol, max_iter, 4 * SHORT, 0)
     return _carry_on(key_long, scouts, keep, problem, tol, max_iter, report)
+
+
+def _further(key, ascents: Ascent, problem: Problem, tol, max_iter: int, report) -> tuple[Ascent, bool]:
+    """Ascents that have filled the space for their traces go on."""
+    ascents = ascents.with_status(np.where(ascents.status == MAX_ITER, RUNNING, ascents.status))
+    if not (ascents.status == RUNNING).any():
+        return ascents, False
+    return run_ascents(
+        key, ascents, problem.standard_prior, problem.rows, tol, max_iter, "em", True, report=report
+    )  # fmt: skip
 
 
 def _carry_on(key, scouts: Ascent, keep: int, problem: Problem, tol, max_iter: int, report) -> tuple[Ascent, bool]:
@@ -91,12 +104,14 @@ def _carry_on(key, scouts: Ascent, keep: int, problem: Problem, tol, max_iter: i
         chosen = ranked[first : first + keep]
         starts = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], scouts.params)
         ascents, interrupted = run_ascents(
-            key, begin(starts, problem.standard_prior, max_iter, True), problem.standard_prior, problem.rows, tol,
+            key, begin(starts, problem.standard_prior, True), problem.standard_prior, problem.rows, tol,
             max_iter, "em", True, report=report,
         )  # fmt: skip
         tried.append(to_numpy(ascents))
         if interrupted or not np.isin(tried[-1].status, FAILED).all():
             break
+    longest = max(one.trace.shape[1] for one in tried)
+    tried = [one.with_trace(np.pad(one.trace, ((0, 0), (0, longest - one.trace.shape[1])))) for one in tried]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *tried), interrupted
 
 
@@ -110,7 +125,7 @@ def _restarts(key, starts: Params, rows: Rows, problem: Problem, tol, max_iter, 
     groups = -(-num_starts // LANES)
     lanes = np.minimum(np.arange(groups * LANES), num_starts - 1)
     filled = jax.tree.map(lambda leaf: np.asarray(leaf)[lanes], starts)
-    ascents = begin(filled, problem.standard_prior, max_iter, True)
+    ascents = begin(filled, problem.standard_prior, True)
     # Lanes that only fill up the last group do not run.
     ascents = ascents.with_status(np.where(np.arange(len(lanes)) < num_starts, RUNNING, COLLAPSED))
     limits = np.asarray(tol, problem.dtype), np.asarray(max_iter), np.asarray(short), np.asarray(keep)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int, PRNGKeyArray
 
 from bayesgmm.engines.chain_starts import Init
+from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine
 from bayesgmm.engines.mcmc.chain_loop import collect
 from bayesgmm.engines.mcmc.sampler import Sampler, run_sampler
@@ -103,7 +104,8 @@ def sample_gibbs(
     MixingWarning
         If in some chain no replica moved from the far end of the ladder to the posterior.
     """
-    check_count("tempering", tempering)
+    tempering = check_count("tempering", tempering, most=MOST_CHAINS)
+    num_warmup = check_count("num_warmup", num_warmup, least=0)
     posterior = run_sampler(
         gibbs(tempering, num_warmup), x, n_components, covariance_type=covariance_type, prior=prior,
         num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains, seed=seed, init=init,

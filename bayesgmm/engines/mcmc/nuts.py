@@ -28,7 +28,7 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import check_count
+from bayesgmm.runtime.arguments import check_choice, check_count, check_flag, check_number
 from bayesgmm.runtime.programs import Program, compile_ahead
 from bayesgmm.runtime.progress import Progress
 from bayesgmm.sweep.likelihood import complete_data
@@ -36,6 +36,10 @@ from bayesgmm.sweep.rows import Rows
 
 MANY_ROWS = 2000
 """From this number of rows, the mass matrix starts from the EM information. Below, its compilation does not pay off."""
+
+
+DEEPEST = 20
+"""Largest tree depth."""
 
 
 class Recipe(NamedTuple):
@@ -108,13 +112,12 @@ def sample_nuts(
     SamplingInterrupted
         If stopped during warm-up.
     """
-    if likelihood not in ("marginal", "enumerated", "labels"):
-        raise ArgumentError(f"likelihood must be 'marginal', 'enumerated' or 'labels', got {likelihood!r}.")
-    if not 0 < target_accept_prob < 1:
-        raise ArgumentError(f"target_accept_prob must lie between 0 and 1, got {target_accept_prob!r}.")
-    check_count("max_tree_depth", max_tree_depth)
+    check_choice("likelihood", likelihood, ("marginal", "enumerated", "labels"))
+    target_accept_prob = check_number("target_accept_prob", target_accept_prob, 0.0, 1.0, open_low=True, open_high=True)
+    max_tree_depth = check_count("max_tree_depth", max_tree_depth, most=DEEPEST, why="a tree has 2 ** depth steps")
+    num_warmup, dense_mass = check_count("num_warmup", num_warmup, least=0), check_flag("dense_mass", dense_mass)
     recipe = Recipe(num_warmup, target_accept_prob, max_tree_depth, dense_mass, likelihood)
-    if likelihood != "marginal" and covariance_type not in ("full", "VVV", "V"):
+    if likelihood != "marginal" and str(covariance_type) not in ("full", "VVV", "V"):
         raise ArgumentError(f"likelihood={likelihood!r} allows only free covariances. Use likelihood='marginal'.")
     if (
         likelihood != "marginal"

@@ -71,6 +71,7 @@ def run_sampler(
 ) -> Posterior:
     """Check the arguments, start the chains, draw, and return the posterior. See `sample_gibbs` for the arguments."""
     check_chain_arguments(num_warmup, num_samples, num_chains, prior)
+    num_warmup, num_samples, num_chains = int(num_warmup), int(num_samples), int(num_chains)
     folder = None if checkpoint is None else as_path("checkpoint", checkpoint)
     with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener, ExitStack() as held:
         problem = prepare(x, n_components, prior, dtype, covariance_type)

@@ -75,7 +75,7 @@ def run_approximation[Result: ApproximatePosterior](
     """Check, prepare, approximate, and return the draws as a posterior."""
     given = arguments
     check_chain_arguments(0, given.num_samples, given.num_chains, given.prior)
-    shape = given.num_chains, given.num_samples
+    shape = int(given.num_chains), int(given.num_samples)
     with scope(given.dtype), stopwatch() as clock, listening(given.progress_bar) as listener:
         problem = prepare(given.x, given.n_components, given.prior, given.dtype, given.covariance_type)
         find_engine(name).check(problem.prior, problem.family, problem.table.dim)

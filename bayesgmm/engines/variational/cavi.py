@@ -17,13 +17,14 @@ import numpy as np
 from jax import lax
 from jaxtyping import Bool, Float, Int
 
+from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
 from bayesgmm.engines.starts import make_starts
 from bayesgmm.engines.step import KERNELS, step
 from bayesgmm.engines.stopping import aitken_settled, rounding
 from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
 from bayesgmm.engines.variational.cavi_batches import BATCHES, FIRST, FIRST_BATCH
-from bayesgmm.errors import ArgumentError, FitError, NotConvergedWarning, SamplingInterrupted
+from bayesgmm.errors import FitError, NotConvergedWarning, SamplingInterrupted
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.arrays import Array
@@ -31,7 +32,7 @@ from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.prior import Belief
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.runtime.arguments import check_count, derived_key, key_array
+from bayesgmm.runtime.arguments import check_count, check_number, derived_key, key_array
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Program
@@ -39,6 +40,8 @@ from bayesgmm.runtime.progress import Progress
 from bayesgmm.sweep.likelihood import log_likelihood
 from bayesgmm.sweep.rows import Rows
 
+TRACED = 1024
+"""Bounds of its trace that a compiled run holds. The host takes them before it goes on."""
 BLOCK = 100
 """Stochastic steps between two progress reports (and checks for Ctrl-C)."""
 
@@ -149,13 +152,9 @@ def fit_cavi(
     NotConvergedWarning
         If the best start stopped at `max_iter`.
     """
-    check_count("n_init", n_init)
-    check_count("max_iter", max_iter)
-    if not tol > 0:
-        raise ArgumentError(f"tol must be positive, got {tol!r}.")
-    if batch_size is not None:
-        check_count("batch_size", batch_size)
-        check_count("num_steps", num_steps)
+    n_init, max_iter = check_count("n_init", n_init, most=MOST_CHAINS), check_count("max_iter", max_iter)
+    tol, num_steps = check_number("tol", tol, low=0.0, open_low=True), check_count("num_steps", num_steps)
+    batch_size = None if batch_size is None else check_count("batch_size", batch_size)
     arguments = Arguments(
         x, n_components, covariance_type, prior, num_samples, num_chains, seed, reference, dtype, progress_bar
     )
@@ -177,7 +176,7 @@ def _approximate(
     problem = task.problem
     starts = make_starts(task.key_start, problem, n_init)
     with interruptible() as stop:
-        runs = _begin(derived_key(task.key_start, 1), starts, task, batch_size, num_steps, max_iter, stop)
+        runs = _begin(derived_key(task.key_start, 1), starts, task, batch_size, num_steps, stop)
         runs, interrupted = _run(runs, task, tol, max_iter, stop)
     bounds = np.asarray(runs.state.elbo)
     if not np.isfinite(bounds).any():
@@ -200,16 +199,14 @@ def _in_units(q: Belief, frame: Frame) -> Belief:
     return to_numpy(Belief(q.weights, q.components.standardise(back)))
 
 
-def _begin(
-    key: Any, starts: Params, task: Task, batch_size: int | None, num_steps: int, max_iter: int, stop: Event
-) -> CaviRun:
+def _begin(key: Any, starts: Params, task: Task, batch_size: int | None, num_steps: int, stop: Event) -> CaviRun:
     """The starts (leading axis) before their first iteration with all rows.
 
     After stochastic steps: only the best start. If Ctrl-C ended these steps, it has its bound.
     """
-    problem, size = task.problem, 1 << int(max_iter).bit_length()
+    problem = task.problem
     if batch_size is None or batch_size >= problem.table.num_rows:
-        return _BEGIN(starts, problem.standard_prior, problem.rows, size=size)
+        return _BEGIN(starts, problem.standard_prior, problem.rows)
     keys, batch_size = key_array(key, len(starts.weights)), int(batch_size)
     shared = problem.standard_prior, problem.rows
     running, done = FIRST_BATCH(keys, starts, *shared, batch_size=batch_size), 0
@@ -219,7 +216,7 @@ def _begin(
         running = jax.block_until_ready(BATCHES(keys, running, *shared, *steps, batch_size=batch_size))
         done += count
         task.listener("cavi, batches", done, num_steps, "")
-    runs, bounds = _AFTER_BATCHES(running.q, problem.standard_prior, problem.rows, size=size)
+    runs, bounds = _AFTER_BATCHES(running.q, problem.standard_prior, problem.rows)
     best = int(np.nanargmax(bounds)) if np.isfinite(bounds).any() else 0
     # Only after Ctrl-C. Otherwise the first iteration would find no gain over the bound of its q, and settle.
     if stop.is_set():
@@ -229,34 +226,39 @@ def _begin(
 
 def _run(runs: CaviRun, task: Task, tol: float, max_iter: int, stop: Event) -> tuple[CaviRun, bool]:
     """Iterate with all rows, in blocks, until every start settles or reaches `max_iter`; whether Ctrl-C stopped it."""
-    problem, limit, size = task.problem, 0, 16
+    problem, limit, size, traces = task.problem, 0, 16, []
     while limit < max_iter and not stop.is_set():
-        limit, size = min(limit + size, max_iter), 2 * size
+        last = (limit // TRACED + 1) * TRACED  # for further iterations, the traces have no space
+        limit, size = min(limit + size, max_iter, last), 2 * size
         limits = np.asarray(tol, problem.dtype), np.asarray(limit)
         runs = to_numpy(_ASCEND(runs, problem.standard_prior, problem.rows, *limits))
         state = runs.state
         reached = np.max(state.elbo, initial=-np.inf, where=np.isfinite(state.elbo)) - problem.log_volume
         task.listener("cavi", max_iter if state.settled.all() else limit, max_iter, f"ELBO {reached:.1f}")
         if state.settled.all():
-            return runs, False
-    return to_numpy(runs), stop.is_set()
+            break
+        if limit == last:
+            traces.append(runs.trace)
+    runs = to_numpy(runs)
+    whole = np.concatenate([*traces, runs.trace], axis=1)
+    return runs._replace(trace=whole), stop.is_set() and not runs.state.settled.all()
 
 
-def _blank(q: Belief, rows: Rows, size: int) -> CaviRun:
+def _blank(q: Belief, rows: Rows) -> CaviRun:
     zero = jnp.zeros((), rows.dtype)
     state = CaviState(q, zero - jnp.inf, zero + jnp.inf, jnp.zeros((), int), jnp.asarray(False))
-    return CaviRun(state, jnp.full(size, jnp.nan, rows.dtype))
+    return CaviRun(state, jnp.full(TRACED, jnp.nan, rows.dtype))
 
 
-def _from_starts(starts: Params, prior: Belief, rows: Rows, size: int) -> CaviRun:
-    return lax.map(lambda start: _blank(step(FIRST, jr.key(0), start, prior, rows)[0], rows, size), starts)
+def _from_starts(starts: Params, prior: Belief, rows: Rows) -> CaviRun:
+    return lax.map(lambda start: _blank(step(FIRST, jr.key(0), start, prior, rows)[0], rows), starts)
 
 
-def _after_batches(q: Belief, prior: Belief, rows: Rows, size: int) -> tuple[CaviRun, Float[Array, "S"]]:
+def _after_batches(q: Belief, prior: Belief, rows: Rows) -> tuple[CaviRun, Float[Array, "S"]]:
     """q(θ) of each start, and its bound on all rows."""
 
     def one(q):
-        return _blank(q, rows, size), step(KERNELS["cavi"], jr.key(0), q, prior, rows)[1].objective
+        return _blank(q, rows), step(KERNELS["cavi"], jr.key(0), q, prior, rows)[1].objective
 
     return lax.map(one, q)
 
@@ -269,7 +271,7 @@ def _ascend(runs: CaviRun, prior: Belief, rows: Rows, tol, limit) -> CaviRun:
         q, seen = step(KERNELS["cavi"], jr.key(0), state.q, prior, rows)
         elbo, gain = seen.objective, seen.objective - state.elbo
         settled = aitken_settled(gain, state.gain, tol) | (jnp.abs(gain) <= rounding(elbo, rows))
-        trace = jnp.asarray(run.trace).at[state.iteration].set(elbo)
+        trace = jnp.asarray(run.trace).at[state.iteration % TRACED].set(elbo)
         return CaviRun(CaviState(q, elbo, gain, state.iteration + 1, settled | ~jnp.isfinite(elbo)), trace)
 
     def one(run: CaviRun) -> CaviRun:
@@ -290,8 +292,8 @@ def _draws(keys, q: Belief, prior: Belief, rows: Rows):
     return lax.map(one, keys)
 
 
-_BEGIN = Program(_from_starts, static=("size",))
-_AFTER_BATCHES = Program(_after_batches, static=("size",))
+_BEGIN = Program(_from_starts)
+_AFTER_BATCHES = Program(_after_batches)
 _ASCEND = Program(_ascend)
 _DRAWS = Program(_draws)
 CAVI = Engine("cavi", "variational Bayes (CAVI)", fit_cavi, DRAW_SETTINGS, needs=Conjugacy.JOINT, families=CONJUGATE)

@@ -14,6 +14,7 @@ import numpy as np
 from numpyro.infer import autoguide
 
 from bayesgmm.engines.chain_starts import Init, chain_starts
+from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
 from bayesgmm.engines.to_posterior import prior_constant
 from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
@@ -24,7 +25,7 @@ from bayesgmm.model.types import Params
 from bayesgmm.priors.prior import Belief
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.runtime.arguments import check_count, key_array, split_key
+from bayesgmm.runtime.arguments import check_choice, check_count, check_number, key_array, split_key
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.formatting import significant
 from bayesgmm.runtime.interrupt import interruptible
@@ -117,6 +118,7 @@ def fit_svi(
         If the ELBO becomes infinite or NaN.
     """
     _check_arguments(guide, num_steps, num_particles, batch_size, learning_rate)
+    num_steps, num_particles, learning_rate = int(num_steps), int(num_particles), float(learning_rate)
     arguments = Arguments(
         x, n_components, covariance_type, prior, num_samples, num_chains, seed, reference, dtype, progress_bar
     )
@@ -131,13 +133,12 @@ def _check_arguments(
     guide: Any, num_steps: int, num_particles: int, batch_size: int | None, learning_rate: float
 ) -> None:
     check_count("num_steps", num_steps)
-    check_count("num_particles", num_particles)
+    check_count("num_particles", num_particles, most=MOST_CHAINS)
     if batch_size is not None:
         check_count("batch_size", batch_size)
-    if not learning_rate > 0:
-        raise ArgumentError(f"learning_rate must be positive, got {learning_rate!r}.")
-    if isinstance(guide, str) and guide not in GUIDES:
-        raise ArgumentError(f"guide must be one of {', '.join(GUIDES)}, or a callable, got {guide!r}.")
+    check_number("learning_rate", learning_rate, low=0.0, open_low=True)
+    if not callable(guide):
+        check_choice("guide", guide, GUIDES, ", or a callable")
 
 
 def _approximate(

@@ -1,11 +1,12 @@
 """Convert the data of a user (DataFrame, array, xarray) to checked rows and named features."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from bayesgmm.data.convert import as_doubles
 from bayesgmm.errors import DataError
 
 CHUNK = 65_536
@@ -16,12 +17,18 @@ COPY_BYTES = 2**26
 """Data up to this size are copied, so that results do not change if the user's array does. Larger data are not."""
 
 
+LARGEST, SMALLEST = 1e150, 1e-150
+"""Values of this size and sds below this size are refused: their squares, added up, leave double precision."""
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """Checked data: finite doubles of shape (N, D), and the names of the features."""
 
     values: np.ndarray
     features: tuple[str, ...]
+    named: bool = True
+    """Whether the data came with these names; otherwise they are x0, x1, …"""
 
     @property
     def num_rows(self) -> int:
@@ -39,7 +46,13 @@ class Table:
             yield self.values[start : start + size]
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (D,) and covariance (D, D; divided by N), by two passes in chunks; computed once."""
+        """Mean (D,) and covariance (D, D; divided by N), by two passes in chunks; computed once.
+
+        Raises
+        ------
+        DataError
+            If a feature varies by so little that its variance underflows.
+        """
         return self._moments
 
     @cached_property
@@ -49,7 +62,15 @@ class Table:
         for block in self.chunks():
             centred = block - mean
             scatter += centred.T @ centred
-        return np.asarray(mean), scatter / self.num_rows
+        covariance = scatter / self.num_rows
+        for d in np.flatnonzero(np.diagonal(covariance) < SMALLEST**2):
+            spread = float(np.ptp(self.values[:, d]))
+            if spread > 0.0:
+                raise DataError(
+                    f"{self.features[d]} varies by only {spread:.3g}, whose square is below double precision. "
+                    f"Subtract its mean, and divide the column by {10.0 ** np.floor(np.log10(spread)):.0e}."
+                )
+        return np.asarray(mean), covariance
 
 
 def as_table(x) -> Table:
@@ -58,64 +79,36 @@ def as_table(x) -> Table:
     Parameters
     ----------
     x
-        pandas or polars DataFrame or Series, xarray DataArray (rows first), NumPy or JAX array, or nested lists.
+        pandas or polars DataFrame, LazyFrame or Series, Arrow table, xarray DataArray (rows first) or Dataset
+        (variables with one dimension), NumPy, structured or JAX array, or nested lists.
         The shape is ``(N, D)``, or ``(N,)`` for one feature.
 
     Raises
     ------
     DataError
-        If a column is not numeric, a value is NaN or infinite (the message lists the rows), two columns have one name,
-        or the shape is not two-dimensional.
+        If a column is not numeric, a value is NaN, infinite (the message lists the rows) or beyond `LARGEST`, two
+        columns have one name, or the shape is not two-dimensional.
     """
     if isinstance(x, Table):
         return x
-    features = _feature_names(x)
-    _refuse_text(x)
-    try:
-        values = _as_doubles(x)
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"The data could not be read as numbers ({error}). "
-            "Keep only numeric columns, and encode or drop the others."
-        ) from None
+    values, names = as_doubles(x)
     if values.ndim == 1:
         values = values[:, None]
     if values.ndim != 2 or values.size == 0:
         raise DataError(f"The data must have shape (rows, features) and not be empty; got shape {values.shape}.")
-    table = Table(values, features or _numbered(values.shape[1]))
+    table = Table(_own(values), names or tuple(f"x{i}" for i in range(values.shape[1])), names is not None)
     twice = sorted({name for name in table.features if table.features.count(name) > 1})
     if twice:
         raise DataError(f"Two columns are called {', '.join(twice)}. Give each feature a different name.")
     _refuse_non_finite(table)
+    _refuse_huge(table)
     return table
 
 
-def _as_doubles(x) -> np.ndarray:
-    """Doubles on the host. Missing values of any kind become NaN; `_refuse_non_finite` then reports their rows."""
-    if isinstance(x, np.ma.MaskedArray):
-        x = np.ma.filled(x.astype(np.float64), np.nan)
-    elif type(x).__module__.startswith("pandas"):
-        if getattr(getattr(x, "dtype", None), "kind", "f") not in "iufbO":
-            raise ValueError(f"values of type {x.dtype}")
-        x = x.to_numpy(dtype=np.float64, na_value=np.nan)
-    elif hasattr(x, "to_numpy"):
-        x = x.to_numpy()
-    values = np.asarray(x)
-    if values.dtype.kind not in "iufbO":
-        raise ValueError(f"values of type {values.dtype}")
-    values = np.asarray(values, dtype=np.float64)
+def _own(values: np.ndarray) -> np.ndarray:
     values = values.copy() if values.nbytes <= COPY_BYTES else values.view()
     values.flags.writeable = False
     return values
-
-
-def named(table: Table) -> bool:
-    """Whether the user named the features."""
-    return table.features != _numbered(table.dim)
-
-
-def _numbered(dim: int) -> tuple[str, ...]:
-    return tuple(f"x{i}" for i in range(dim))
 
 
 def check_table(table: Table, num_components: int) -> None:
@@ -154,31 +147,6 @@ def check_table(table: Table, num_components: int) -> None:
         )
 
 
-def _feature_names(x) -> tuple[str, ...] | None:
-    if hasattr(x, "columns"):
-        return tuple(map(str, x.columns))
-    if hasattr(x, "dims") and hasattr(x, "coords") and len(x.dims) == 2 and x.dims[1] in x.coords:
-        return tuple(map(str, x.coords[x.dims[1]].values))
-    name = getattr(x, "name", None)
-    return (str(name),) if isinstance(name, str) and name and np.ndim(x) == 1 else None
-
-
-def _refuse_text(x) -> None:
-    if not hasattr(x, "columns"):
-        return
-    kinds = {str(name): str(kind) for name, kind in _dtypes(x)}
-    text = [name for name, kind in kinds.items() if not kind.lower().startswith(("int", "uint", "float", "decimal"))]
-    if text:
-        raise DataError(
-            f"Not numeric: {', '.join(text)}. A Gaussian mixture needs numbers. Drop these columns. "
-            "On the command line, choose the others with --columns, and check that the separator is a comma."
-        )
-
-
-def _dtypes(x) -> Iterator[tuple[str, object]]:
-    return zip(x.columns, x.dtypes, strict=True)
-
-
 def _refuse_non_finite(table: Table) -> None:
     rows: list[int] = []
     for i, block in enumerate(table.chunks()):
@@ -192,8 +160,21 @@ def _refuse_non_finite(table: Table) -> None:
         )
 
 
+def _refuse_huge(table: Table) -> None:
+    largest = np.max([np.abs(block).max(axis=0) for block in table.chunks()], axis=0)
+    d = int(np.argmax(largest))
+    if largest[d] >= LARGEST:
+        raise DataError(
+            f"{table.features[d]} has a value of size {largest[d]:.3g}, whose square exceeds double precision. "
+            f"Divide the column by {10.0 ** np.floor(np.log10(largest[d])):.0e}, or drop that row."
+        )
+
+
 def same_features(x, table: Table) -> Table:
     """New rows as a table, with the features of the fitted table in the same order.
+
+    Columns are put in order by name. Arrays carry no names: their columns are in the order of the fit, and a fit of
+    an array takes a frame of any names in its order.
 
     Raises
     ------
@@ -201,16 +182,17 @@ def same_features(x, table: Table) -> Table:
         If the features differ.
     """
     new = as_table(x)
-    if new.dim == table.dim and named(new) and named(table) and new.features != table.features:
-        if set(new.features) != set(table.features):
-            raise DataError(
-                f"The fit has features {', '.join(table.features)}; the new data have {', '.join(new.features)}. "
-                "Rename the columns, or pass a plain array with the columns in the order of the fit."
-            )
-        return Table(new.values[:, [new.features.index(name) for name in table.features]], table.features)
     if new.dim != table.dim:
         raise DataError(
             f"The fit has {table.dim} features ({', '.join(table.features)}); the new data have {new.dim}. "
             "Give all features of the fit."
+        )
+    if new.named and set(new.features) == set(table.features):
+        order = [new.features.index(name) for name in table.features]
+        return new if order == sorted(order) else replace(new, values=new.values[:, order], features=table.features)
+    if new.named and table.named:
+        raise DataError(
+            f"The fit has features {', '.join(table.features)}; the new data have {', '.join(new.features)}. "
+            "Rename the columns, or pass a plain array with the columns in the order of the fit."
         )
     return new

@@ -32,7 +32,8 @@ KIND_OF = {
     "results": "results", "a": "labels", "b": "labels", "params": "params", "key": "key", "weights": "weights",
     "means": "means", "covariances": "covariances", "directory": "path", "path": "path", "ax": "axes", "figure": "figure",
     "n": "rows_count", "level": "level", "kind": "plot_kind", "rows": "row_indices", "num_components": "components",
-    "dim": "components", "num_rows": "num_rows", "present": "optional_params", "other": "belief", "loc": "hyper", "strength": "hyper", "df": "hyper", "scale": "hyper",
+    "dim": "components", "num_rows": "num_rows", "present": "optional_params", "other": "belief",
+    "loc": "hyper", "strength": "hyper", "df": "hyper", "scale": "hyper",
     "shape": "hyper", "covariance": "hyper", "hyper_df": "hyper", "hyper_scale": "hyper", "concentration": "hyper",
     "scales": "scales", "components": "prior_components",
 }  # fmt: skip
@@ -59,8 +60,9 @@ BASE = {
     "x": "X2", "n_components": "2", "n_init": "2", "num_warmup": "4", "num_samples": "8", "num_chains": "2", "num_steps": "20",
     "max_iter": "50", "n_sims": "2", "num_particles": "2", "progress_bar": "False", "posterior": "gibbs()", "k": "2",
     "source": "gibbs()", "search": "False", "name": "'faithful'", "draws": "gibbs()", "num_starts": "2",
-    "results": "{'a': fit(), 'b': gibbs()}", "a": "Z", "b": "Z[::-1]", "params": "P2", "key": "jr.key(0)", "n": "5", "seed": "0",
-    "directory": "TMP / 'saved'", "path": "TMP / 'report.html'", "num_components": "2", "dim": "2", "other": "PRIOR",
+    "results": "{'a': fit(), 'b': gibbs()}", "a": "Z", "b": "Z[::-1]", "params": "P2", "key": "jr.key(0)", "n": "5",
+    "seed": "0", "directory": "TMP / 'saved'", "path": "TMP / 'report.html'", "num_components": "2", "dim": "2",
+    "other": "PRIOR",
     "loc": "0.0", "strength": "0.1", "df": "5.0", "scale": "np.eye(2)",
     "shape": "3.0", "covariance": "np.eye(2)", "hyper_df": "5.0", "hyper_scale": "np.eye(2)", "concentration": "1.0",
     "engines": "('em',)", "families": "('EII', 'VVV')", "max_tree_depth": "3",
@@ -106,13 +108,24 @@ PARTS = set(CONSTRUCTED) - {"Prior", "Dirichlet"}
 """Parts of a prior: users make them, engines call their methods."""
 
 WEIGHTS = {
-    "compare": 0.2, "calibrate": 0.15, "check": 0.15, "kfold": 0.15, "loo": 0.3, "loo_pit": 0.3, "sample_nuts": 0.3, "fit_svi": 0.3,
-    "fit_laplace": 0.5, "sample_gibbs": 0.6, "fit_cavi": 0.6, "diagnose": 0.5, "fit_table": 0.5, "Comparison.diagnose": 0.2,
+    "compare": 0.2, "calibrate": 0.15, "check": 0.15, "kfold": 0.15, "loo": 0.3, "loo_pit": 0.3, "sample_nuts": 0.3,
+    "fit_svi": 0.3, "fit_laplace": 0.5, "sample_gibbs": 0.6, "fit_cavi": 0.6, "diagnose": 0.5, "fit_table": 0.5,
+    "Comparison.diagnose": 0.2,
     "Comparison.to_html": 0.1, "Comparison.plot": 0.05, "Comparison.save": 0.3, "Diagnosis.plot": 0.1, "ModelCheck.plot": 0.05,
     "PredictiveChecks.plot": 0.1, "prior_sensitivity": 0.5, "gaussian_mixture": 0.3, "Diagnosis.plot_ranks": 0.1,
     "VariationalPosterior": 0.4, "StochasticPosterior": 0.4, "LaplacePosterior": 0.4,
 }  # fmt: skip
 """How often a parameter of a callable is tried, against 1: less where a call that is taken is slow."""
+
+
+RETURNS = {
+    "fit_em": "MixtureFit", "FitTable.fit": "MixtureFit", "fit_table": "FitTable", "sample_gibbs": "Posterior",
+    "sample_nuts": "Posterior", "fit_cavi": "VariationalPosterior", "fit_svi": "StochasticPosterior",
+    "fit_laplace": "LaplacePosterior", "partition": "Partition", "relabel": "Relabelling", "diagnose": "Diagnosis",
+    "compare": "Comparison", "calibrate": "Calibration", "Posterior.extend": "Posterior",
+    "Partition.credible_ball": "CredibleBall", "partition_distances": "PartitionDistances",
+}  # fmt: skip
+"""Class of what a callable returns, of which one property or method is then tried."""
 
 
 def methods(name: str) -> list[str]:
@@ -176,8 +189,42 @@ def table() -> dict[str, Call]:
     )
     for name in ("cache_info", "clear_cache"):
         calls[name] = Call("in_folder", {"folder": "path"}, {"function": f"bg.{name}", "folder": "TMP / 'programs'"})
-    return calls | CLI
+    return calls | VARIANTS | CLI
 
+
+VARIANTS = {
+    "relabel ecr": Call("bg.relabel", {"source": "draws", "pivot": "pivot"}, {"source": "gibbs()", "method": "'ecr'"}),
+    "relabel pra": Call("bg.relabel", {"source": "draws", "pivot": "pivot"}, {"source": "gibbs()", "method": "'pra'"}),
+    "relabel ordering": Call(
+        "bg.relabel", {"source": "draws", "by": "by", "index": "feature_index"}, {"source": "gibbs()", "method": "'ordering'"}
+    ),
+    "relabel point-process": Call(
+        "bg.relabel", {"source": "draws", "num_starts": "count", "seed": "seed"},
+        {"source": "gibbs()", "method": "'point-process'", "num_starts": "2"},
+    ),
+    "relabel data-based": Call(
+        "bg.relabel", {"source": "draws", "x": "data", "labels": "drawn_labels"},
+        {"source": "D2", "method": "'data-based'", "x": "X2"},
+    ),
+    "diagnose a tree": Call(
+        "bg.diagnose", {"x": "data", "names": "names", "component_dim": "dim_name", "labels": "drawn_labels"},
+        {"source": "TREE", "search": "False"}, 0.5,
+    ),
+    "partition of labels": Call(
+        "bg.partition", {"draws": "drawn_labels", "max_clusters": "optional_count", "max_draws": "count", "loss": "loss"},
+        {"draws": "L2", "num_starts": "2", "progress_bar": "False"},
+    ),
+    "partition of draws": Call(
+        "bg.partition", {"x": "data", "labels": "drawn_labels", "probabilities": "probabilities", "names": "names"},
+        {"draws": "D2", "x": "X2", "num_starts": "2", "progress_bar": "False"},
+    ),
+    "fit_cavi in batches": Call(
+        "bg.fit_cavi", {"batch_size": "optional_count", "num_steps": "count"},
+        {"x": "X2", "n_components": "2", "n_init": "2", "batch_size": "20", "num_steps": "20", "num_samples": "8",
+         "num_chains": "2", "progress_bar": "False"}, 0.3,
+    ),
+}  # fmt: skip
+"""Calls where other options of a callable are used."""
 
 CLI = {
     "cli compare": Call(

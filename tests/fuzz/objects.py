@@ -53,6 +53,12 @@ D2 = {
     "means": P2.means + 0.1 * _rng.standard_normal((2, 8, 2, 2)),
     "covariances": np.eye(2) * _rng.uniform(0.5, 2.0, (2, 8, 2, 1, 1)),
 }
+TREE = xr.DataTree.from_dict({
+    "posterior": xr.Dataset(
+        {name: (("chain", "draw", "component", "feature", "other")[: values.ndim], values) for name, values in D2.items()}
+    ),
+    "observed_data": xr.Dataset({"x": (("row", "feature"), X2)}),
+})  # fmt: skip
 
 
 def _beliefs() -> list[bg.Prior]:

@@ -24,7 +24,6 @@ class Input:
     """The call of a seed: which callable, which parameters were changed, the text of every argument."""
 
     def __init__(self, seed: int, table: dict):
-        from .callables import OBJECTS, properties
         from .inputs import draw
 
         rng = np.random.default_rng([seed, 16])
@@ -38,14 +37,17 @@ class Input:
         drawn = {name: draw(kinds[name], rng) for name in self.changed}
         self.must_refuse = any(sort == "bad" for _, sort in drawn.values())
         self.arguments = self.call.base | {name: text for name, (text, _) in drawn.items()}
-        self.then = rng.random()
+        self.then = ""
+        if self.name in RETURNS and rng.random() < 0.4:
+            reads = [one for one in properties(RETURNS[self.name]) if "plot" not in one]
+            self.then = f".{reads[rng.integers(len(reads))]}"
         self.key = f"{self.name}({'+'.join(self.changed)})"
 
     @property
     def text(self) -> str:
         from .callables import written
 
-        return written(self.call, self.arguments)
+        return written(self.call, self.arguments) + self.then
 
     def run(self, names: dict, seconds: float = LIMIT) -> Outcome:
         """Evaluate the arguments, then call."""
@@ -53,9 +55,9 @@ class Input:
 
         if self.call.target == "cli":
             return observe(lambda: eval(self.text, names), self.must_refuse, seconds)  # the words are literals
-        from bayesgmm.errors import BayesGMMError
-
         import warnings
+
+        from bayesgmm.errors import BayesGMMError
 
         try:
             with warnings.catch_warnings():
@@ -67,7 +69,14 @@ class Input:
         except Exception as error:
             ours = place(error)
             return Outcome("harness" if ours == "outside" else "foreign", type(error).__name__, ours, str(error)[:200])
-        found = observe(lambda: function(**arguments), self.must_refuse, seconds)
+
+        def call():
+            result = function(**arguments)
+            if self.then and not self.must_refuse:
+                return result, eval(f"result{self.then}", {"result": result})
+            return result
+
+        found = observe(call, self.must_refuse, seconds)
         return Outcome("fine") if found.sort == "not finite" and self.name in TABLES else found
 
 

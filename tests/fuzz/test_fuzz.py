@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from oracles.effort import EFFORT
+
+import bayesgmm as bg
+from bayesgmm.errors import ArgumentError
 from fuzz import objects
 from fuzz.callables import CLI, CONSTRUCTED, OBJECTS, table, written
 from fuzz.inputs import KINDS
 from fuzz.outcome import FAULTS, observe
 from fuzz.run import Input, grouped, watch
-from oracles.effort import EFFORT
-
-import bayesgmm as bg
-from bayesgmm.errors import ArgumentError
 
 SMALL, LARGE, PARTS = 300, 20_000, 8
 """Inputs of the default suite and of the slow one, which runs in parts."""
@@ -53,7 +53,8 @@ def refuse():
 
 @pytest.mark.parametrize(
     ("call", "must_refuse", "sort"),
-    [(lambda: 1.0, False, "fine"), (refuse, True, "typed"), (lambda: 1.0, True, "accepted"), (lambda: {}["a"], False, "foreign"),
+    [(lambda: 1.0, False, "fine"), (refuse, True, "typed"), (lambda: 1.0, True, "accepted"), 
+     (lambda: {}["a"], False, "foreign"),
      (lambda: bg.Params(np.ones(1), np.full((1, 1), math.nan), np.ones((1, 1, 1))), False, "not finite"),
      (lambda: time.sleep(5), False, "slow"), (lambda: np.float64(1) / np.float64(0) * 0, False, "not finite"),
      (lambda: np.exp(np.float64(1e3)) > 0, False, "warning")],

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import re
+import resource
 import signal
 import traceback
 import warnings
@@ -13,7 +14,9 @@ import numpy as np
 
 from bayesgmm import errors
 
-FAULTS = ("foreign", "accepted", "not finite", "warning", "slow", "crash", "harness")
+FAULTS = ("foreign", "accepted", "not finite", "warning", "slow", "memory", "crash", "harness")
+MUCH = 2 * 2**20
+"""Kilobytes by which the memory of the process may grow in one call."""
 OURS = tuple(one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, Warning))
 MAY_BE_MISSING = re.compile(
     r"r_hat|ess_|mcse|rhat|smallest_bfmi|khat|pareto|trace|basins|frame|table|ranking|cells|adjusted|pit|view|drift|stacking"
@@ -42,20 +45,26 @@ class TooSlow(BaseException):
 
 @contextlib.contextmanager
 def at_most(seconds: float):
+    """Raise `TooSlow` after this time of the processor, or three times as much on the clock (machines are shared)."""
+
     def late(*_):
         raise TooSlow
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 5.0)
+    clocks = {signal.SIGPROF: (signal.ITIMER_PROF, seconds), signal.SIGALRM: (signal.ITIMER_REAL, 3.0 * seconds)}
+    before = {number: signal.signal(number, late) for number in clocks}
+    for timer, limit in clocks.values():
+        signal.setitimer(timer, limit, 5.0)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for number, (timer, _) in clocks.items():
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
 
 
 def observe(call, must_refuse: bool, seconds: float) -> Outcome:
     """Run a call. Its output is dropped, and its warnings are read."""
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("always")
         try:
@@ -68,6 +77,8 @@ def observe(call, must_refuse: bool, seconds: float) -> Outcome:
             return Outcome("slow", "TooSlow", place(error), f"more than {seconds:.0f} s")
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             return Outcome("foreign", type(error).__name__, place(error), str(error)[:200])
+        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory > MUCH:
+            return Outcome("memory", type(result).__name__)
     if must_refuse:
         return Outcome("accepted", type(result).__name__, "", "")
     if bad:

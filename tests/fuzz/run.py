@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 from .outcome import FAULTS, TABLES, Outcome
 
 LIMIT = 60.0
-"""Seconds that one call may take."""
+"""Seconds of the processor that one call may take."""
 MEMORY = 16 * 2**30
 """Bytes of address space of the worker. JAX reserves more than it uses."""
 TESTS = Path(__file__).parent.parent
@@ -55,8 +56,6 @@ class Input:
 
         if self.call.target == "cli":
             return observe(lambda: eval(self.text, names), self.must_refuse, seconds)  # the words are literals
-        import warnings
-
         from bayesgmm.errors import BayesGMMError
 
         try:
@@ -126,7 +125,7 @@ def watch(start: int, stop: int, folder: Path, report=print) -> list[dict]:
             while worker.poll() is None:
                 time.sleep(0.2)
                 since = now.stat().st_mtime if now.exists() else begin + 300.0
-                if time.time() - since > 2 * LIMIT:
+                if time.time() - since > 4 * LIMIT:
                     hung = True
                     worker.kill()
                     worker.wait()
@@ -157,15 +156,17 @@ def read(folder: Path) -> list[dict]:
 
 
 def grouped(records: list[dict], examples: int = 1) -> str:
-    """Counts of outcomes, and faults by callable and parameter, kind of error, and line of the package."""
+    """Counts of outcomes, and faults by callable, kind of error and line of the package, with the parameters changed."""
     counts = Counter(record["sort"] for record in records)
     lines = [f"{len(records)} inputs: " + ", ".join(f"{counts[sort]} {sort}" for sort in ("fine", "typed", *FAULTS))]
     groups: dict[tuple, list[dict]] = {}
     for record in records:
         if record["sort"] in FAULTS:
-            groups.setdefault((record["sort"], record["key"], record["error"], record["place"]), []).append(record)
-    for (sort, key, error, place), found in sorted(groups.items(), key=lambda group: (group[0][0], -len(group[1]))):
-        lines.append(f"{sort:10} {len(found):4} × {key}: {error} at {place}")
+            name = record["key"].partition("(")[0]
+            groups.setdefault((record["sort"], name, record["error"], record["place"]), []).append(record)
+    for (sort, name, error, place), found in sorted(groups.items(), key=lambda group: (group[0][0], -len(group[1]))):
+        changed = ", ".join(sorted({one["key"].partition("(")[2][:-1] for one in found}))
+        lines.append(f"{sort:10} {len(found):4} × {name}({changed}): {error} at {place}")
         lines += [
             f"             {one['seed']}: {one['text'][:300]}  → {one['message'][:150]!r}" for one in found[:examples]
         ]

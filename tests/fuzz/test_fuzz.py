@@ -1,6 +1,8 @@
 """Every public callable with bad and odd arguments: a right result or a typed error, never NaN in silence or a hang."""
 
 import math
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -89,3 +91,18 @@ def test_many_inputs(tmp_path, part):
 def test_the_valid_call_is_taken(name):
     call = table()[name]
     assert observe(lambda: eval(written(call, call.base), objects.NAMES), False, 60.0).sort == "fine"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(("fit", "nope.csv"), 2), (("compare", "faithful", "-k", "0"), 2), (("diagnose", "draws.nc", "--seed", "x"), 2),
+     (("datasets",), 0)],
+)  # fmt: skip
+def test_the_command_line_in_a_process_of_its_own(tmp_path, clean_environment, words, code):
+    """Exit code and one line of words, never a traceback."""
+    command = [sys.executable, "-c", "from bayesgmm.cli import main; main()", *words]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=clean_environment, check=False)
+    assert ended.returncode == code
+    assert "Traceback" not in ended.stderr
+    assert bool(ended.stderr.strip()) == bool(code)

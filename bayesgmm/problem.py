@@ -129,7 +129,7 @@ def prepare(
     ArgumentError, DataError, PriorError
         Before any long computation. The message says what to try.
     """
-    check_count("n_components", num_components)
+    num_components = check_count("n_components", num_components)
     if isinstance(x, Problem | Model):
         model = x.model if isinstance(x, Problem) else x
         family = resolve_family(covariance_type, model.table.dim)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.checking.simulations import Simulations, run_identity, target_of
+from bayesgmm.checking.simulations import Simulations, check_options, run_identity, target_of
 from bayesgmm.data.table import as_table
-from bayesgmm.engines.checks import check_sampled
+from bayesgmm.engines.checks import MOST_CHAINS, check_sampled
 from bayesgmm.errors import (
     PriorError,
 )
@@ -32,7 +32,7 @@ from bayesgmm.runtime.files import as_path
 from bayesgmm.runtime.formatting import as_html, as_text, significant
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.lock import Lock
-from bayesgmm.runtime.progress import Progress, listening
+from bayesgmm.runtime.progress import Progress, check_progress, listening
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,8 +171,11 @@ def calibrate(
     ArgumentError, DataError, PriorError, CheckpointError
         Before the first simulation.
     """
-    check_count("n_sims", n_sims)
-    check_count("num_samples", num_samples, least=4)
+    n_sims = check_count("n_sims", n_sims)
+    num_warmup = check_count("num_warmup", num_warmup, least=0)
+    num_samples = check_count("num_samples", num_samples, least=4)
+    num_chains = check_count("num_chains", num_chains, most=MOST_CHAINS)
+    check_progress(progress_bar)
     folder = None if checkpoint is None else as_path("checkpoint", checkpoint)
     if prior is None:
         raise PriorError(
@@ -180,6 +183,7 @@ def calibrate(
         )
     settings = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains}
     target = target_of(engine, settings)
+    check_options(target, options)
     with scope("float64"):
         model = prepare(as_table(x), n_components, prior, "float64", covariance_type).model
     if target.engine is not None:

@@ -21,7 +21,7 @@ from bayesgmm.model.types import Params
 from bayesgmm.numerics.importance import bridge
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import as_key, check_count, derived_key, host_generator, split_key
+from bayesgmm.runtime.arguments import as_key, check_count, check_flag, derived_key, host_generator, split_key
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.progress import Listener, Progress, listening
 from bayesgmm.sweep.per_row import log_densities
@@ -77,11 +77,14 @@ def loo(
         If k-hat stays too high in some rows, or k-hat of an approximate posterior is not acceptable.
     """
     check_posterior(posterior)
+    check_flag("moment_match", moment_match)
+    check_flag("refit", refit)
+    key = as_key(seed)
     again = refitter(posterior) if refit else None
     with listening(progress_bar) as listener:
         elpd, _ = leave_one_out(posterior, moment_match, listener)
         if again is not None:
-            _refit_rows(elpd, posterior, again, as_key(seed), listener)
+            _refit_rows(elpd, posterior, again, key, listener)
     warn_unreliable_rows(elpd, posterior)
     return elpd
 
@@ -123,7 +126,7 @@ def kfold(posterior: Posterior, *, k: int = 10, seed: Any = 0, progress_bar: Pro
     """
     check_posterior(posterior)
     table = posterior.table
-    check_count("k", k, least=2)
+    k = check_count("k", k, least=2)
     left = table.num_rows - -(-table.num_rows // k) if k <= table.num_rows else 0
     if left <= table.dim or left < posterior.n_components:
         raise ArgumentError(

@@ -26,6 +26,8 @@ MOST_FEATURES = 8
 MOST_NEIGHBOURS = 1000
 """Most rows in the search for nearest neighbours."""
 BLOCK_VALUES = 2**22
+MOST = 100_000
+"""Most replicated data sets."""
 FEWEST = 20
 SURPRISING = 0.01
 """P-value below which the verdict reports a statistic."""
@@ -160,7 +162,7 @@ def predictive_checks(posterior: Posterior, *, num: int = 500, seed: Any = 0) ->
     import pandas as pd
 
     check_posterior(posterior)
-    check_count("num", num, least=FEWEST)
+    num = check_count("num", num, least=FEWEST, most=MOST, why="each is a data set")
     key_draws, key_rows, key_data = split_key(as_key(seed), 3)
     total = posterior.num_chains * posterior.num_samples
     chosen = host_generator(key_draws).choice(total, size=num, replace=num > total)

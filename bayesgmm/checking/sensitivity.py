@@ -11,6 +11,7 @@ import xarray as xr
 from bayesgmm.checking.loo import check_posterior
 from bayesgmm.errors import ArgumentError
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.arguments import check_choice
 
 
 def prior_sensitivity(posterior: Posterior, *, part: str | None = None) -> "pd.DataFrame":
@@ -39,8 +40,8 @@ def prior_sensitivity(posterior: Posterior, *, part: str | None = None) -> "pd.D
         If `posterior` is no posterior or has fewer than 100 draws, or if there is no such `part`.
     """
     check_posterior(posterior)
-    if part not in PARTS:
-        raise ArgumentError(f"part must be None, 'weights' or 'components', got {part!r}.")
+    if part is not None:
+        check_choice("part", part, PARTS, ", or None")
     with _without_arviz_log():
         table = az.psense_summary(scaling_tree(posterior), threshold=SENSITIVE, prior_var_names=part)
     figures = table[["prior", "likelihood"]]
@@ -100,4 +101,4 @@ SENSITIVE = 0.05
 NOISE = 40
 
 
-PARTS = (None, "weights", "components")
+PARTS = ("weights", "components")

@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from bayesgmm.problem import Model
 from bayesgmm.results.datatree import label_invariant
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.simulate import predictive, sample_prior
-from bayesgmm.runtime.arguments import as_key, derived_key, host_generator
+from bayesgmm.runtime.arguments import as_key, check_names, derived_key, host_generator, shown
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.fingerprint import fingerprint
 from bayesgmm.sweep.per_row import log_densities
@@ -46,19 +46,36 @@ def target_of(engine: str | Callable[..., Posterior], settings: dict[str, int]) 
     """The engine of this name, or a callable, with those of the settings that it takes."""
     if callable(engine):
         name = getattr(engine, "__name__", type(engine).__name__)
-        parameters = inspect.signature(engine).parameters.values()
+        parameters = parameters_of(engine).values()
         if not any(p.name == "num_warmup" or p.kind is p.VAR_KEYWORD for p in parameters):
             settings = {part: value for part, value in settings.items() if part != "num_warmup"}
         return Target(engine, name, f"{getattr(engine, '__module__', '')}.{name}", None, settings)
-    found = find_engine(engine) if engine in engine_names() else None
+    known = isinstance(engine, str) and engine in engine_names()
+    found = find_engine(engine) if known else None
     if found is None or not found.draws:
-        problem = f"{engine} returns a point estimate" if found else f"Unknown engine {engine!r}"
+        problem = f"{engine} returns a point estimate" if found else f"Unknown engine {shown(engine)}"
         drawing = [name for name in engine_names() if find_engine(name).draws]
         raise ArgumentError(
             f"{problem}. Only draws can be calibrated. Choose from {', '.join(drawing)}, or give a callable that "
             "returns a posterior."
         )
     return Target(found.run, engine, engine, found, found.select(settings))
+
+
+def check_options(target: Target, options: dict[str, Any]) -> None:
+    """Refuse options that the engine does not take, before the first simulation."""
+    parameters = parameters_of(target.run)
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        given = {"x", "n_components", "prior", "covariance_type", "seed", "reference", *target.settings}
+        check_names(options, set(parameters) - given, target.name)
+
+
+def parameters_of(engine: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """The parameters of an engine; none if it is built in and does not tell."""
+    try:
+        return inspect.signature(engine).parameters
+    except (TypeError, ValueError):
+        return {}
 
 
 def run_identity(target: Target, model: Model, seed: Any, options: dict[str, Any]) -> dict[str, Any]:
@@ -110,6 +127,11 @@ class Simulations(NamedTuple):
                 posterior = self.target.run(x, model.num_components, **arguments)
         except (FitError, DataError, SamplingInterrupted) as error:
             return {"failure": str(error).split(". ")[0]}
+        if not isinstance(posterior, Posterior):
+            raise ArgumentError(
+                f"{self.target.name} returned a {type(posterior).__name__}. Only an engine that returns a Posterior "
+                "(draws) can be calibrated."
+            )
         return _ranks(posterior, truth, data, model, host_generator(derived_key(self.key_rank, number)))
 
 

@@ -16,8 +16,9 @@ from bayesgmm.numerics.importance import GOOD_K
 from bayesgmm.relabelling import methods as relabelling
 from bayesgmm.relabelling.result import Relabelling
 from bayesgmm.results.convergence import convergence_table, passes
-from bayesgmm.results.draws import Draws, Source, as_draws
+from bayesgmm.results.draws import ABOUT, Draws, Source, as_draws
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.arguments import check_flag, check_names
 from bayesgmm.runtime.formatting import as_html, as_text
 
 if TYPE_CHECKING:
@@ -240,6 +241,8 @@ def diagnose(source: Source, *, search: bool = True, seed: Any = 0, **about: Any
     DrawsError
         If the draws cannot be read, or have a single component.
     """
+    check_flag("search", search)
+    check_names(about, ABOUT, "diagnose")
     draws = as_draws(source, **about)
     view = label_invariant_view(draws, seed=seed)
     found = _relabelled(draws)

@@ -8,9 +8,9 @@ import numpy as np
 
 from bayesgmm.diagnosis.density_modes import count_modes
 from bayesgmm.results.datatree import label_invariant
-from bayesgmm.results.draws import Draws, Source, as_draws
+from bayesgmm.results.draws import ABOUT, Draws, Source, as_draws
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import as_key
+from bayesgmm.runtime.arguments import as_key, check_names
 from bayesgmm.sweep import per_row
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def label_invariant_view(source: Source, *, seed: Any = 0, **about: Any) -> "xr.
     """
     import xarray as xr
 
+    check_names(about, ABOUT, "label_invariant_view")
+    key = as_key(seed)
     draws = as_draws(source, **about)
     if draws.params is None or draws.table is None:
         return xr.Dataset(_sorted_variables(draws))
@@ -51,7 +53,7 @@ def label_invariant_view(source: Source, *, seed: Any = 0, **about: Any) -> "xr.
     assert draws.params is not None
     assert draws.table is not None
     view = draws.source.invariants if isinstance(draws.source, Posterior) and step == 1 else _moments(draws)
-    entropy, occupied = _allocation(draws, as_key(seed))
+    entropy, occupied = _allocation(draws, key)
     view = view.assign(
         allocation_entropy=(("chain", "draw"), entropy),
         occupied=(("chain", "draw"), occupied),

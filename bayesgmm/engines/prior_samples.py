@@ -44,6 +44,7 @@ def sample_prior(
         If an input cannot be used.
     """
     check_chain_arguments(0, num_samples, 1, prior)
+    num_samples = int(num_samples)
     with scope("float64"):
         problem = prepare(x, n_components, prior, covariance_type=covariance_type)
     check_sampled(problem.model, 1, num_samples)

@@ -12,7 +12,7 @@ from bayesgmm.partitions.partition import Partition, partition
 from bayesgmm.partitions.search import losses
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import as_key, host_generator, split_key
+from bayesgmm.runtime.arguments import as_array, as_key, host_generator, split_key
 from bayesgmm.runtime.formatting import as_html, as_text
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _partition_of(result: Any, loss: str, key: Any) -> tuple[np.ndarray, np.ndar
         result = partition(result, loss=loss, seed=key)
     if isinstance(result, Partition):
         return result.labels, result.draws
-    labels = result.predict(result.table.values) if isinstance(result, MixtureFit) else np.asarray(result)
+    labels = result.predict(result.table.values) if isinstance(result, MixtureFit) else as_array("A result", result)
     if labels.ndim != 1 or labels.dtype.kind not in "biuUSO":
         raise ArgumentError(
             f"A result must be a fit, a posterior, a Partition or one class per row, got {type(result).__name__}."

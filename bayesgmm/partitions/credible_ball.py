@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesgmm.data.table import Table
-from bayesgmm.errors import ArgumentError
 from bayesgmm.partitions.distance import Loss
 from bayesgmm.partitions.draws import numbered, occupied
+from bayesgmm.runtime.checks import check_number
 from bayesgmm.runtime.formatting import as_html, as_text, significant
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ def ball_around(
     center: np.ndarray, draws: np.ndarray, distances: np.ndarray, level: float, loss: Loss, table: Table | None
 ) -> CredibleBall:
     """The smallest ball around a partition that holds at least `level` of the draws (N, S), and its bounds."""
-    if not 0.0 < level <= 1.0:
-        raise ArgumentError(f"level must be above 0 and at most 1, got {level!r}.")
+    level = check_number("level", level, 0.0, 1.0, open_low=True)
     radius = float(np.sort(distances)[int(np.ceil(level * len(distances) - ROUNDING)) - 1])
     inside, clusters = distances <= radius + ROUNDING, occupied(draws)
     fewest, most = clusters[inside].min(), clusters[inside].max()

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayesgmm.errors import ArgumentError
+from bayesgmm.runtime.arguments import as_array, check_choice
 
 TABLE_CELLS = 2**20
 """Contingency tables up to this size are counted in full. In larger ones, only the pairs of classes that occur are."""
@@ -56,9 +57,7 @@ def loss_of(name: str) -> Loss:
     ArgumentError
         If there is no such loss.
     """
-    if name not in LOSSES:
-        raise ArgumentError(f"Unknown loss {name!r}. Choose from {', '.join(LOSSES)}.")
-    return LOSSES[name]
+    return LOSSES[check_choice("loss", name, LOSSES)]
 
 
 def adjusted_rand(a: Any, b: Any) -> float:
@@ -155,7 +154,7 @@ def _sizes(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _checked(name: str, labels: Any) -> np.ndarray:
-    values = np.asarray(labels)
+    values = as_array(name, labels)
     if values.ndim != 1 or len(values) == 0:
         raise ArgumentError(f"{name} must be one class per row, (N,); got shape {values.shape}.")
     if values.dtype.kind == "O":

@@ -14,7 +14,7 @@ from bayesgmm.partitions.search import BLOCK_LABELS, tables
 from bayesgmm.results.draws import Draws, as_draws
 from bayesgmm.results.external_draws import observed
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import host_generator
+from bayesgmm.runtime.arguments import as_array, host_generator
 from bayesgmm.sweep import per_row
 
 MOST_LABELS = 10**8
@@ -65,7 +65,7 @@ def read(source: Any, x: Any, labels: Any, max_draws: int, key: PRNGKeyArray, ab
 
 
 def _from_labels(labels: Any, table: Table | None, max_draws: int) -> Drawn:
-    values = np.asarray(labels)
+    values = as_array("labels", labels, DrawsError)
     if values.ndim not in (2, 3) or values.size == 0:
         raise DrawsError(
             f"Labels have shape {values.shape}; expected (draw, N) or (chain, draw, N). "

@@ -12,10 +12,18 @@ from bayesgmm.partitions.credible_ball import CredibleBall, ball_around
 from bayesgmm.partitions.distance import LOSSES, loss_of
 from bayesgmm.partitions.draws import numbered, occupied, read, similarity, uncertainty
 from bayesgmm.partitions.search import losses, search
-from bayesgmm.runtime.arguments import as_key, check_count, host_generator, split_key
+from bayesgmm.runtime.arguments import (
+    as_array,
+    as_key,
+    check_choice,
+    check_count,
+    check_names,
+    host_generator,
+    split_key,
+)
 from bayesgmm.runtime.formatting import as_html, as_text, significant
 from bayesgmm.runtime.interrupt import interruptible
-from bayesgmm.runtime.progress import Progress, listening
+from bayesgmm.runtime.progress import Progress, check_progress, listening
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +31,9 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 SAME_LOSS = 1e-12
 """Expected losses closer than this are equal up to rounding."""
+
+MOST_STARTS = 10_000
+"""Most starts of a search."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,7 +98,7 @@ class Partition:
         """
         if rows is None:
             return similarity(self.draws)
-        chosen = np.asarray(rows)
+        chosen = as_array("rows", rows)
         if chosen.dtype == bool and chosen.shape == (self.num_rows,):
             chosen = np.flatnonzero(chosen)
         if chosen.ndim != 1 or chosen.size == 0 or chosen.dtype.kind not in "iu" or not _within(chosen, self.num_rows):
@@ -135,9 +146,7 @@ class Partition:
         from bayesgmm import plots
 
         kinds = {"similarity": plots.plot_similarity, "uncertainty": plots.plot_uncertainty}
-        if kind not in kinds:
-            raise ArgumentError(f"Unknown kind of plot {kind!r}. Choose from {', '.join(kinds)}.")
-        return kinds[kind](self, ax)
+        return kinds[check_choice("kind", kind, kinds)](self, ax)
 
     def _title(self) -> str:
         loss, here = LOSSES[self.loss], np.count_nonzero(self.excess <= SAME_LOSS)
@@ -220,13 +229,16 @@ def partition(
     (2018), Bayesian cluster analysis: point estimation and credible balls; Binder (1978).
     """
     chosen = loss_of(loss)
-    for name, value in {"num_starts": num_starts, "max_draws": max_draws, "max_clusters": max_clusters}.items():
-        if value is not None:
-            check_count(name, value)
+    num_starts = check_count("num_starts", num_starts, most=MOST_STARTS, why="each is a search")
+    max_draws = check_count("max_draws", max_draws)
+    max_clusters = None if max_clusters is None else check_count("max_clusters", max_clusters)
+    check_names(about, ("component_dim", "names", "probabilities"), "partition")
+    check_progress(progress_bar)
     key_labels, key_search = split_key(as_key(seed))
     drawn = read(draws, x, labels, max_draws, key_labels, about)
     with listening(progress_bar) as listener, interruptible() as stop:
-        found = search(drawn.z, chosen, max_clusters, num_starts, host_generator(key_search), stop, listener)
+        most = None if max_clusters is None else min(max_clusters, len(drawn.z))
+        found = search(drawn.z, chosen, most, num_starts, host_generator(key_search), stop, listener)
     return Partition(
         numbered(found.labels, drawn.table), loss, drawn.z, drawn.num_available, drawn.table, found.excess, found.full,
         found.interrupted,

@@ -205,7 +205,7 @@ def default_prior(x, n_components: int) -> Belief:
     ``weights ~ Dirichlet(1)``, ``Σ_k ~ IW(D + 2, S / K^(2/D))`` and ``μ_k | Σ_k ~ N(x̄, Σ_k / 0.01)``. The data
     have mean x̄ and covariance S.
     """
-    check_count("n_components", n_components)
+    n_components = check_count("n_components", n_components)
     table = as_table(x)
     check_table(table, n_components)
     return data_scaled_prior(*table.moments(), n_components).expand(n_components, table.dim)

@@ -26,6 +26,7 @@ method; Stephens (2000); Marin, Mengersen & Robert (2005) for PRA; Frühwirth-Sc
 process. Papastamoulis (2016) reviews them.
 """
 
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -48,9 +49,21 @@ from bayesgmm.relabelling.costs import (
 from bayesgmm.relabelling.pivots import draw_of, partition_of, points_of, scales_of, variable_of
 from bayesgmm.relabelling.result import Relabelling, iterate, relabelling_from, result_of
 from bayesgmm.results.draws import Source, as_draws
+from bayesgmm.runtime.arguments import (
+    as_floats,
+    as_key,
+    check_choice,
+    check_count,
+    check_flag,
+    check_names,
+    host_generator,
+)
 
 MOST_IN_DOUBT = 0.01
 """`ordering` warns if more than this share of draws is in doubt."""
+
+MOST_STARTS = 10_000
+"""Most starts of k-means."""
 
 Pivot = tuple[int, int] | np.ndarray | None
 """A draw as (chain, draw), or an array in the form that the method takes. None: the draw of highest log posterior."""
@@ -135,6 +148,7 @@ def pra(
         Whether each parameter is divided by its standard deviation over draws and components, so that units do not
         matter. False is the canonical scalar product of Marin, Mengersen & Robert (2005).
     """
+    check_flag("scale", scale)
     draws = as_draws(source, **about)
     points = points_of(draws, variables, scale)
     if isinstance(pivot, np.ndarray):
@@ -142,6 +156,7 @@ def pra(
             raise ArgumentError(
                 f"The pivot has shape {pivot.shape}; expected (components, numbers), here {points.shape[1:]}."
             )
+        pivot = as_floats("pivot", pivot)
         centre = pivot / scales_of(draws, variables) if scale else pivot
     else:
         centre = points[draw_of(pivot, draws)]
@@ -183,8 +198,7 @@ def ordering(source: Source, by: str = "means", index: int = 0, **about: Any) ->
     """
     draws = as_draws(source, **about)
     values = variable_of(draws, by)
-    if not 0 <= index < values.shape[2]:
-        raise ArgumentError(f"index must lie between 0 and {values.shape[2] - 1}, got {index}.")
+    index = check_count("index", index, least=0, most=values.shape[2] - 1, why=f"{by} has {values.shape[2]} numbers")
     key = values[:, :, index]
     permutations = np.argsort(key, axis=1, kind="stable")
     ranked = np.take_along_axis(key, permutations, axis=1)
@@ -201,7 +215,7 @@ def ordering(source: Source, by: str = "means", index: int = 0, **about: Any) ->
 
 
 def point_process(
-    source: Source, *, variables: list[str] | None = None, seed: int = 0, num_starts: int = 8, **about: Any
+    source: Source, *, variables: list[str] | None = None, seed: Any = 0, num_starts: int = 8, **about: Any
 ) -> Relabelling:
     """Cluster the components of all draws by k-means, and label each by its cluster (point-process representation).
 
@@ -220,10 +234,11 @@ def point_process(
     """
     from scipy.cluster.vq import kmeans2
 
+    num_starts = check_count("num_starts", num_starts, least=0, most=MOST_STARTS, why="each is a run of k-means")
     draws = as_draws(source, **about)
     points = points_of(draws, variables, scale=True)
     cloud = points.reshape(-1, points.shape[2])
-    others = np.random.default_rng(seed).integers(draws.size, size=num_starts)
+    others = host_generator(as_key(seed)).integers(draws.size, size=num_starts)
     runs = []
     for start in (draw_of(None, draws, least=0), *others):
         with warnings.catch_warnings():
@@ -268,6 +283,7 @@ def relabel(source: Source, method: str = "stephens", **options: Any) -> Relabel
     DrawsError, ArgumentError
         If the draws cannot be read, or lack what the method uses.
     """
-    if method not in METHODS:
-        raise ArgumentError(f"Unknown method {method!r}. Choose from {', '.join(METHODS)}.")
-    return METHODS[method](source, **options)
+    chosen = METHODS[check_choice("method", method, METHODS)]
+    own = set(inspect.signature(chosen).parameters) | set(inspect.signature(as_draws).parameters)
+    check_names(options, own - {"source", "about", "fewest_components"}, f"relabel(method={method!r})")
+    return chosen(source, **options)

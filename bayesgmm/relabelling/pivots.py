@@ -7,6 +7,7 @@ import numpy as np
 from bayesgmm.errors import ArgumentError
 from bayesgmm.relabelling.allocations import Allocations
 from bayesgmm.results.draws import Draws
+from bayesgmm.runtime.checks import as_list, check_count, shown
 
 
 def draw_of(pivot: Any, draws: Draws, least: int | None = None) -> int:
@@ -18,11 +19,11 @@ def draw_of(pivot: Any, draws: Draws, least: int | None = None) -> int:
             return least
         raise ArgumentError("The draws hold no log posterior, so there is no default pivot. Give pivot=(chain, draw).")
     try:
-        chain, draw = map(int, pivot)
+        chain, draw = (check_count("pivot", number, least=0) for number in pivot)
         return int(np.ravel_multi_index((chain, draw), draws.shape))
     except (TypeError, ValueError):
         raise ArgumentError(
-            f"The pivot must be a draw as (chain, draw) within {draws.shape}, or an array; got {pivot!r}."
+            f"The pivot must be a draw as (chain, draw) within {draws.shape}, or an array; got {shown(pivot)}."
         ) from None
 
 
@@ -45,8 +46,8 @@ def variable_of(draws: Draws, name: str) -> np.ndarray:
     """The variable `name` as (draw, component, number)."""
     if name == "means" and draws.means_name:
         name = draws.means_name
-    if name not in draws.variables:
-        raise ArgumentError(f"No variable {name!r} with components; there are {', '.join(draws.variables)}.")
+    if not isinstance(name, str) or name not in draws.variables:
+        raise ArgumentError(f"No variable {shown(name)} with components; there are {', '.join(draws.variables)}.")
     return draws.flat(name)
 
 
@@ -54,6 +55,9 @@ def points_of(draws: Draws, variables: list[str] | None, scale: bool) -> np.ndar
     """Components of each draw as points, (draw, component, number)."""
     if variables is None:
         variables = [draws.means_name] if draws.means_name else list(draws.variables)
+    variables = as_list("variables", variables)
+    if not variables:
+        raise ArgumentError(f"variables is empty. Choose from {', '.join(draws.variables)}.")
     points = np.concatenate([variable_of(draws, name) for name in variables], axis=2)
     return points / scales_of(draws, variables) if scale else points
 

@@ -18,6 +18,9 @@ from bayesgmm.sweep.per_row import log_densities
 if TYPE_CHECKING:
     import xarray as xr
 
+ABOUT = ("component_dim", "names", "x", "labels", "probabilities")
+"""Arguments of `as_draws` about the draws, which other functions pass on."""
+
 
 @dataclass(frozen=True)
 class Draws:

@@ -8,9 +8,10 @@ from jaxtyping import Key, PRNGKeyArray
 
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.priors.boundary import refuse_overflow
 from bayesgmm.priors.prior import Belief
 from bayesgmm.runtime.arguments import key_array
-from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import Program
 
 
@@ -33,8 +34,9 @@ def sample_prior(key: PRNGKeyArray, prior: Belief, num: int) -> Params:
     """Draws from a prior in full shape, with leading axes (1, num)."""
     with scope("float64"):
         belief = jax.tree.map(np.asarray, prior)
-        draws = _sample_belief(key_array(key, num), belief)
-        return jax.tree.map(lambda leaf: np.asarray(leaf)[None], draws)
+        draws = to_numpy(_sample_belief(key_array(key, num), belief))
+    refuse_overflow(draws)
+    return jax.tree.map(lambda leaf: leaf[None], draws)
 
 
 @Program

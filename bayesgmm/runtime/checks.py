@@ -37,7 +37,7 @@ def check_number(
 ) -> float:  # fmt: skip
     """A finite real number as a float, or an `ArgumentError` if it is none, or outside of the interval."""
     real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    real = real and abs(value) <= np.finfo(float).max
+    real = real and abs(value) <= float(np.finfo(float).max)
     if not real or not low <= value <= high or (open_low and value == low) or (open_high and value == high):
         ends = f"{'above' if open_low else 'at least'} {low:g}" if low > -np.inf else ""
         ends += " and " if ends and high < np.inf else ""

@@ -80,9 +80,9 @@ def check_dtype(dtype: object) -> str:
     """The name of a precision, or an `ArgumentError`."""
     try:
         kind = np.dtype(dtype)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    except (TypeError, ValueError):
+    except Exception:  # foreign objects fail in their own ways
         kind = None
-    if dtype is None or kind is None or kind.name not in ("float64", "float32") or not kind.isnative:
+    if not isinstance(dtype, (str, type, np.dtype)) or kind is None or kind.name not in ("float64", "float32") or not kind.isnative:
         raise ArgumentError(f"dtype must be 'float64' or 'float32', got {shown(dtype)}.")
     return kind.name
 

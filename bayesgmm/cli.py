@@ -77,7 +77,8 @@ def compare(
         output.save("summary", csv_form(comparison.summary))
         written = None if stop.is_set() else _save_report(comparison, output)
         print_comparison(comparison)
-    say(f"Report: {visible(str(written))}" if written else f"No report of this run in {visible(str(out))}")
+    say(f"Report: {visible(str(written)) if written else 'not written'}")
+    say(f"Draws and summary: {visible(str(out))}")
     stale = [
         f"{name}.nc" for name in engine_names() if name not in comparison.results and (out / f"{name}.nc").exists()
     ]

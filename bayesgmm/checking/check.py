@@ -16,7 +16,7 @@ from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import khat_line, mixing_line
 from bayesgmm.runtime.arguments import as_key
-from bayesgmm.runtime.formatting import as_html, as_text
+from bayesgmm.runtime.formatting import as_html, as_text, for_terminal
 from bayesgmm.runtime.progress import Progress, listening
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class ModelCheck:
             return f"LOO-PIT: no departure from uniformity in any feature (smallest adjusted p {p.min():.2g})."
         values = self.pit["loo_pit"].to_dataset()["x"]
         parts = [
-            f"{name}: the marginal predictive distribution is {_shape(values.sel(feature=name).values)}"
+            f"{for_terminal(name)}: the marginal predictive distribution is {_shape(values.sel(feature=name).values)}"
             for name in wrong[:3]
         ]
         more = f"; and {len(wrong) - 3} more features" if len(wrong) > 3 else ""
@@ -139,7 +139,7 @@ class ModelCheck:
         if found.empty:
             return f"Prior: no quantity is sensitive to it (largest sensitivity {table['prior'].max():.2g}).{blind}"
         parts = [
-            f"{name} {row['prior']:.2g} ({str(row['diagnosis']).removeprefix('potential ')})"
+            f"{for_terminal(name)} {row['prior']:.2g} ({str(row['diagnosis']).removeprefix('potential ')})"
             for name, row in found.head(3).iterrows()
         ]
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""

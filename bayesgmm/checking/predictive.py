@@ -12,7 +12,7 @@ from bayesgmm.model.types import Frame, Params
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.simulate import predictive
 from bayesgmm.runtime.arguments import as_key, check_count, derived_key, host_generator, split_key
-from bayesgmm.runtime.formatting import as_html, as_text
+from bayesgmm.runtime.formatting import as_html, as_text, for_terminal, for_tree
 from bayesgmm.sweep.per_row import shares_and_entropy
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class PredictiveChecks:
             smallest = self.summary()["p"].min()
             return f"Predictive checks: the data look like the replicates ({basis}; smallest p {smallest:.2g})."
         parts = [
-            f"{name} is {row['observed']:.3g}, in replicates {row['5 %']:.3g} to {row['95 %']:.3g}"
+            f"{for_terminal(name)} is {row['observed']:.3g}, in replicates {row['5 %']:.3g} to {row['95 %']:.3g}"
             for name, row in found.head(3).iterrows()
         ]
         more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
@@ -92,17 +92,20 @@ class PredictiveChecks:
     def datatree(self) -> "xr.DataTree":
         """Groups ``posterior_predictive`` and ``observed_data``; each statistic is a scalar variable.
 
-        For ``az.plot_ppc_tstat(tree, t_stat="mean")``: the mean of a scalar is the scalar. If a statistic of the data
-        depends on θ, ``observed_data`` has its mean over the draws, and ``discrepancies`` has all values.
+        For ``az.plot_ppc_tstat(tree, t_stat="mean")``: the mean of a scalar is the scalar. In names, ``/`` becomes
+        ``∕`` (U+2215), because a DataTree does not take it. If a statistic of the data depends on θ,
+        ``observed_data`` has its mean over the draws, and ``discrepancies`` has all values.
         """
         import xarray as xr
 
         coords = {"chain": [0], "draw": np.arange(len(self.replicated))}
         draws = {
-            group: xr.Dataset({n: (("chain", "draw"), frame[n].to_numpy()[None]) for n in frame.columns}, coords)
+            group: xr.Dataset(
+                {for_tree(n): (("chain", "draw"), frame[n].to_numpy()[None]) for n in frame.columns}, coords
+            )
             for group, frame in (("posterior_predictive", self.replicated), ("discrepancies", self.observed))
         }
-        data = xr.Dataset({name: float(value) for name, value in self.observed.mean().items()})
+        data = xr.Dataset({for_tree(str(name)): float(value) for name, value in self.observed.mean().items()})
         return xr.DataTree.from_dict(draws | {"observed_data": data})
 
     def plot(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayesgmm.errors import ArgumentError, visible
+from bayesgmm.errors import ArgumentError, SamplingInterrupted, visible
 from bayesgmm.runtime.files import as_path, reason, write
 from bayesgmm.runtime.formatting import shortened, significant
 from bayesgmm.runtime.interrupt import check_stop, interruptible
@@ -55,7 +55,10 @@ def report(comparison: Any) -> bytes:
     environment.filters |= {"png": _png, "name": shortened}
     environment.finalize = lambda value: visible(value) if type(value) is str else value  # not the output of a macro
     with interruptible():
-        return environment.get_template("report.html.j2").render(**_context(comparison)).encode()
+        try:
+            return environment.get_template("report.html.j2").render(**_context(comparison)).encode()
+        except SamplingInterrupted:  # Ctrl-C reached the search for missed modes
+            raise KeyboardInterrupt from None
 
 
 def _context(comparison: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Print results in a terminal with rich."""
 
 import errno
+import io
 import os
 import sys
 from contextlib import suppress
@@ -11,7 +12,6 @@ from bayesgmm.runtime.files import reason
 from bayesgmm.runtime.formatting import as_text, for_terminal, shown_as, significant
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -29,13 +29,15 @@ def say(*parts: Any, error: bool = False) -> None:
     stream = sys.stderr if error else sys.stdout
     if stream is None:  # the shell has closed it
         return
-    console = _console(error)
-    with console.capture() as captured:
-        for part in parts:
-            console.print(part, highlight=False, markup=False, soft_wrap=isinstance(part, str))
-    encoding = getattr(stream, "encoding", None) or "utf-8"
+    from rich.console import Console
+
+    collected = _Collected(stream)
+    console = Console(file=collected)
+    for part in parts:
+        console.print(part, highlight=False, markup=False, soft_wrap=isinstance(part, str))
+    text, encoding = collected.getvalue(), collected.encoding
     try:
-        stream.write(captured.get().encode(encoding, "replace").decode(encoding))
+        stream.write(text.encode(encoding, "replace").decode(encoding))
         stream.flush()
     except OSError as failed:
         _mute(stream)
@@ -119,10 +121,19 @@ def _align_right(table: "Table") -> None:
         column.justify = "right"
 
 
-def _console(error: bool) -> "Console":
-    from rich.console import Console
+class _Collected(io.StringIO):
+    """What a console prints for a stream, in the manner that the stream can show."""
 
-    return Console(stderr=error)
+    def __init__(self, stream: Any):
+        super().__init__()
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
 
 
 def _mute(stream: IO[str]) -> None:

@@ -97,6 +97,12 @@ def as_table(x) -> Table:
     if values.ndim != 2 or values.size == 0:
         raise DataError(f"The data must have shape (rows, features) and not be empty; got shape {values.shape}.")
     table = Table(_own(values), names or tuple(f"x{i}" for i in range(values.shape[1])), names is not None)
+    unwritable = [name for name in table.features if "\0" in name or not _encodable(name)]
+    if unwritable:
+        raise DataError(
+            f"A column's name holds a character that files cannot hold (NUL or half a character): "
+            f"{', '.join(unwritable)}. Rename the column."
+        )
     twice = sorted({name for name in table.features if table.features.count(name) > 1})
     if twice:
         raise DataError(f"Two columns are called {', '.join(twice)}. Give each feature a different name.")
@@ -145,6 +151,10 @@ def check_table(table: Table, num_components: int) -> None:
             f"Collinear features: {', '.join(involved)} are linearly dependent, so every covariance is singular. "
             "Drop one of them, or replace them by fewer linear combinations (for example by PCA)."
         )
+
+
+def _encodable(name: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _refuse_non_finite(table: Table) -> None:

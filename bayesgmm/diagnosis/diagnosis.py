@@ -19,7 +19,7 @@ from bayesgmm.results.convergence import convergence_table, passes
 from bayesgmm.results.draws import ABOUT, Draws, Source, as_draws
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import check_flag, check_names
-from bayesgmm.runtime.formatting import as_html, as_text
+from bayesgmm.runtime.formatting import as_html, as_text, for_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -209,9 +209,7 @@ class Diagnosis:
         )
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        lines = "".join(f"<li>{escape(line)}</li>" for line in self.verdict())
+        lines = "".join(f"<li>{for_html(line)}</li>" for line in self.verdict())
         return f"<ul>{lines}</ul>" + as_html(f"{self.name}: {self.status}", self.summary())
 
 

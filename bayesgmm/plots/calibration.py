@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from bayesgmm.errors import ArgumentError
 from bayesgmm.plots.style import WIDTH, styled
+from bayesgmm.runtime.formatting import for_figure
 
 LEVEL = 0.01
 
@@ -40,7 +41,8 @@ def plot_calibration(calibration: Any, ax: Any = None) -> Axes:
         points, curve, lower, upper = ecdf_pit(calibration.pit[name].to_numpy(), 1.0 - LEVEL, 1000)
         style: dict[str, Any] = {"color": "#999999", "linewidth": 0.7}
         if summary["adjusted"][name] < LEVEL:
-            style = {"color": plt.get_cmap("tab10")(wrong % 10), "linewidth": 1.4, "label": name if wrong < 8 else None}
+            style = {"color": plt.get_cmap("tab10")(wrong % 10), "linewidth": 1.4}
+            style["label"] = for_figure(str(name)) if wrong < 8 else None
             wrong += 1
         ax.plot(points, curve - points, **style)
     ax.fill_between(points, lower - points, upper - points, color="#56B4E9", alpha=0.25, linewidth=0, label="99 % band")
@@ -49,6 +51,8 @@ def plot_calibration(calibration: Any, ax: Any = None) -> Axes:
     ax.set_xlabel("rank of θ among its posterior draws, as a share")
     ax.set_ylabel("ECDF − uniform")
     state = "calibrated" if calibration.calibrated else "not calibrated"
-    ax.set_title(f"{calibration.engine}: {calibration.num_sims} simulations, {len(summary)} quantities, {state}")
+    ax.set_title(
+        f"{for_figure(calibration.engine)}: {calibration.num_sims} simulations, {len(summary)} quantities, {state}"
+    )
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return ax

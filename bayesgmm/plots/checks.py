@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bayesgmm.plots.style import WIDTH, styled
+from bayesgmm.plots.style import WIDTH, labeller, styled
+from bayesgmm.runtime.formatting import for_figure, for_tree
 
 NOTICED = 0.05
 """Sensitivity above which ArviZ reports a quantity."""
@@ -77,7 +78,7 @@ def plot_predictive_checks(checks: Any) -> dict[str, Figure]:
         columns = min(len(names), 3)
         size = (WIDTH * columns / 3, 1.7 * -(-len(names) // columns))
         drawn = az.plot_ppc_tstat(
-            tree, var_names=names, t_stat="mean", col_wrap=columns,
+            tree, var_names=[for_tree(str(name)) for name in names], t_stat="mean", col_wrap=columns, labeller=labeller(),
             figure_kwargs={"figsize": size, "layout": "constrained"},
             kind="hist" if aspect == "clusters" else "kde",  # row counts are discrete
             visuals={"title": {"size": 9}, "observed_tstat": {"color": PRIOR}},
@@ -97,7 +98,7 @@ def plot_sensitivity(table: Any, ax: Any = None) -> Axes:
     ax.scatter(shown["likelihood"], places, color=LIKELIHOOD, s=22, label="likelihood", zorder=2)
     ax.scatter(shown["prior"], places, color=PRIOR, s=22, label="prior", zorder=3)
     ax.axvline(NOTICED, color="#666666", linewidth=0.8, linestyle="--")
-    ax.set_yticks(places, [str(name) for name in shown.index])
+    ax.set_yticks(places, [for_figure(str(name)) for name in shown.index])
     ax.set_ylim(-0.7, len(shown) - 0.3)
     ax.set_xlim(left=0.0)
     ax.set_xlabel("power-scaling sensitivity")
@@ -109,9 +110,9 @@ def plot_sensitivity(table: Any, ax: Any = None) -> Axes:
 
 def _feature_names() -> Any:
     """A labeller whose titles show only the feature."""
-    from arviz_base.labels import BaseLabeller
+    escaped = type(labeller())
 
-    class Features(BaseLabeller):
+    class Features(escaped):
         def make_label_vert(self, var_name, sel, isel):
             return self.sel_to_str(sel, isel)
 

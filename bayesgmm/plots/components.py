@@ -15,6 +15,7 @@ from bayesgmm.numerics.arrays import Array
 from bayesgmm.plots.style import WIDTH, engine_color, styled
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.formatting import for_figure
 
 Results = Mapping[str, MixtureFit | Posterior]
 MOST_POINTS = 5000
@@ -49,7 +50,7 @@ def plot_components(results: Results, ax: Any = None, features: tuple[int, int] 
     if table.dim == 1:
         ax = ax or plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")[1]
         _densities(results, table.values[:, 0], ax)
-        ax.set_xlabel(table.features[0])
+        ax.set_xlabel(for_figure(table.features[0]))
         ax.set_ylabel("density")
         ax.legend()
         return ax
@@ -95,8 +96,8 @@ def _pairs(dim: int) -> list[tuple[int, int]]:
 
 
 def _name_axes(ax: Axes, names: tuple[str, ...], pair: tuple[int, int]) -> None:
-    ax.set_xlabel(names[pair[0]])
-    ax.set_ylabel(names[pair[1]])
+    ax.set_xlabel(for_figure(names[pair[0]]))
+    ax.set_ylabel(for_figure(names[pair[1]]))
 
 
 def _scatter(results: Results, values: np.ndarray, pair: tuple[int, int], ax: Axes) -> None:
@@ -130,10 +131,10 @@ def _densities(results: Results, values: np.ndarray, ax: Axes) -> None:
             draws = _density_draws(result, grid)
             low, high = np.quantile(draws, [0.05, 0.95], axis=0)
             ax.fill_between(grid, low, high, color=engine_color(name), alpha=0.13, linewidth=0)
-            ax.plot(grid, draws.mean(axis=0), linewidth=1.7, label=f"{name}: mean and 90 % band", **style)
+            ax.plot(grid, draws.mean(axis=0), linewidth=1.7, label=f"{for_figure(name)}: mean and 90 % band", **style)
         else:
             density = np.exp(np.asarray(mixture.log_density(result.params, grid[:, None])))
-            ax.plot(grid, density, linewidth=1.7, label=name, **style)
+            ax.plot(grid, density, linewidth=1.7, label=for_figure(name), **style)
     ax.set_ylim(bottom=0)
 
 
@@ -155,4 +156,4 @@ def _handles(results: Results) -> list[Line2D]:
 
 
 def _label(name: str, result: MixtureFit | Posterior) -> str:
-    return f"{name}: 90 % ellipse" + (", posterior mean" if isinstance(result, Posterior) else "")
+    return f"{for_figure(name)}: 90 % ellipse" + (", posterior mean" if isinstance(result, Posterior) else "")

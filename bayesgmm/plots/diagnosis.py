@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayesgmm.errors import ArgumentError
-from bayesgmm.plots.style import WIDTH, component_color, styled
+from bayesgmm.plots.style import WIDTH, component_color, labeller, styled
 from bayesgmm.relabelling.result import IN_DOUBT, Relabelling
+from bayesgmm.runtime.formatting import for_figure
 
 MOST_POINTS = 2000
 FEWEST_DRAWS = 4
@@ -49,7 +50,13 @@ def plot_ranks(view: Any) -> Figure:
     names = [name for name in SHOWN if name in view] or list(view.data_vars)
     tree = xr.DataTree.from_dict({"posterior": view[names]})
     grid = az.plot_rank(
-        tree, var_names=names, backend="matplotlib", col_wrap=4, thin=True, figure_kwargs={"figsize": (WIDTH, 6.5)}
+        tree,
+        var_names=names,
+        backend="matplotlib",
+        col_wrap=4,
+        thin=True,
+        labeller=labeller(),
+        figure_kwargs={"figsize": (WIDTH, 6.5)},
     )
     figure = grid.viz["figure"].item()
     figure.set_layout_engine("constrained")
@@ -106,4 +113,6 @@ def plot_point_process(relabelling: Relabelling, ax: Any = None) -> Axes:
 def _axis_labels(relabelling: Relabelling, name: str) -> list[str]:
     table = relabelling.draws.table
     features = table.features if table is not None and name == relabelling.draws.means_name else ("0", "1")
-    return [f"mean of {feature}" for feature in features[:2]] if table is not None else [f"{name}[0]", f"{name}[1]"]
+    if table is None:
+        return [f"{for_figure(name)}[{i}]" for i in range(2)]
+    return [f"mean of {for_figure(feature)}" for feature in features[:2]]

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from bayesgmm.plots.style import WIDTH, engine_color, styled
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.formatting import for_figure
 
 MOST_FEATURES = 4
 
@@ -44,11 +45,11 @@ def plot_means(results: Mapping[str, MixtureFit | Posterior], axes: Any = None) 
         ax.grid(axis="y", visible=False)
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.set_ylim(len(results) - 0.4, -0.6)
-        ax.set_yticks(range(len(results)), list(results))
+        ax.set_yticks(range(len(results)), [for_figure(name) for name in results])
         if d == 0:
             ax.set_ylabel(f"component {k}")
         if k == 0:
-            ax.set_title(f"mean of {table.features[d]}")
+            ax.set_title(f"mean of {for_figure(table.features[d])}")
     return axes
 
 

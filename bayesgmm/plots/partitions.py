@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 
 from bayesgmm.errors import ArgumentError
 from bayesgmm.plots.style import WIDTH, component_color, styled
+from bayesgmm.runtime.formatting import for_figure
 
 MOST_ROWS = 400
 MOST_POINTS = 5000
@@ -71,8 +72,8 @@ def plot_uncertainty(partition: Any, ax: Any = None) -> Axes:
         *points[order].T, s=area * (16.0 + (0.0 if flat else 70.0) * scaled[order]), c=list(colors[order]),
         alpha=0.75 if flat else 0.9 - 0.45 * scaled[order], linewidths=0, rasterized=True,
     )  # fmt: skip
-    ax.set_xlabel(table.features[0])
-    ax.set_ylabel("uncertainty" if flat else table.features[1])
+    ax.set_xlabel(for_figure(table.features[0]))
+    ax.set_ylabel("uncertainty" if flat else for_figure(table.features[1]))
     if flat:
         ax.set_ylim(bottom=-0.03 * ax.get_ylim()[1])
     note = "uncertainty" if flat else "larger and paler points have higher uncertainty,"

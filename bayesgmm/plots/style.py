@@ -8,6 +8,8 @@ from typing import Any
 
 import matplotlib as mpl
 
+from bayesgmm.runtime.formatting import for_figure
+
 ENGINE_COLORS = {
     "mle": "#8C8C8C",
     "em": "#111111",
@@ -69,6 +71,20 @@ def png(figure: Any) -> bytes:
         figure.savefig(buffer, format="png", dpi=150)
     plt.close(figure)
     return buffer.getvalue()
+
+
+def labeller() -> Any:
+    """The labels of ArviZ, with names of the user as `for_figure` shows them."""
+    from arviz_base.labels import BaseLabeller
+
+    class Escaped(BaseLabeller):
+        def dim_coord_to_str(self, dim, coord_val, coord_idx):
+            return for_figure(str(coord_val))
+
+        def var_name_to_str(self, var_name):
+            return for_figure(str(var_name))
+
+    return Escaped()
 
 
 def engine_color(name: str) -> str:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from bayesgmm.plots.style import WIDTH, component_color, engine_color, styled
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.formatting import for_figure
 
 
 @styled
@@ -37,7 +38,7 @@ def plot_traces(posteriors: Mapping[str, Posterior], axes: Any = None) -> np.nda
     for column, (name, posterior) in enumerate(posteriors.items()):
         _draw_column(axes[:, column], name, posterior)
     feature = next(iter(posteriors.values())).table.features[0]
-    for row, label in enumerate(("log posterior", "weights", f"means of {feature}")):
+    for row, label in enumerate(("log posterior", "weights", f"means of {for_figure(feature)}")):
         axes[row, 0].set_ylabel(label)
     return axes
 
@@ -52,7 +53,15 @@ def plot_ascent(fits: Mapping[str, MixtureFit], ax: Any = None) -> Axes:
     for name, fit in fits.items():
         left = fit.trace.max() - fit.trace
         steps = np.flatnonzero(left > 0)
-        ax.plot(steps, left[steps], marker="o", markersize=2.5, linewidth=1.2, color=engine_color(name), label=name)
+        ax.plot(
+            steps,
+            left[steps],
+            marker="o",
+            markersize=2.5,
+            linewidth=1.2,
+            color=engine_color(name),
+            label=for_figure(name),
+        )
     ax.set_yscale("log")
     ax.set_xlabel("M-steps")
     ax.set_ylabel("maximum − objective")
@@ -69,5 +78,5 @@ def _draw_column(axes: np.ndarray, name: str, posterior: Posterior) -> None:
             axes[1].plot(posterior.params.weights[chain, :, k], **style)
             axes[2].plot(posterior.params.means[chain, :, k, 0], **style)
     verdict = "mixed" if posterior.mixed else "not mixed"
-    axes[0].set_title(f"{name}: {posterior.num_chains} chains, {verdict}", color=engine_color(name))
+    axes[0].set_title(f"{for_figure(name)}: {posterior.num_chains} chains, {verdict}", color=engine_color(name))
     axes[2].set_xlabel("draw")

@@ -7,6 +7,7 @@ from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.convergence import GOOD_BFMI
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.formatting import for_terminal
 
 
 def mixing_line(name: str, posterior: Posterior) -> str:
@@ -82,7 +83,7 @@ def point_line(name: str, fit: MixtureFit, other: str, posterior: Posterior) -> 
         return f"{name}: no comparison with {other}, whose chains have not mixed."
     return (
         f"{name} is within {z[worst]:.2f} posterior sd of the posterior means of {other} in every weight and mean. "
-        f"The largest difference is in {names[worst]}."
+        f"The largest difference is in {for_terminal(names[worst])}."
     )
 
 

@@ -258,7 +258,7 @@ def _as(like: Any, array: np.ndarray) -> jax.Array:
 def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
-    write(path, buffer.getbuffer())
+    write(path, buffer.getvalue())
 
 
 def _parsed(text: str) -> Any:

@@ -78,7 +78,7 @@ def write(path: Path, content: Any) -> None:
 
 def tree_forms(make: Callable[[], Any]) -> dict[str, Content]:
     """A DataTree as NetCDF; as ``.npz`` (draws, statistics and data only) if that fails."""
-    return {".nc": lambda: make().to_netcdf(engine="h5netcdf"), ".npz": lambda: _arrays(make())}
+    return {".nc": lambda: _netcdf(make()), ".npz": lambda: _arrays(make())}
 
 
 def csv_form(make: Callable[[], Any]) -> dict[str, Content]:
@@ -161,6 +161,12 @@ class Output:
         words += f" It is in {instead} instead." if instead else " It is saved nowhere."
         self.problems.append(words)
         warnings.warn(words, SaveWarning, stacklevel=4)
+
+
+def _netcdf(tree: Any) -> bytes:
+    buffer = io.BytesIO()
+    tree.to_netcdf(buffer, engine="h5netcdf")
+    return buffer.getvalue()  # a view of the buffer that xarray returns can outlive it, and then ends the process
 
 
 def _arrays(tree: Any) -> bytes:

@@ -12,12 +12,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-MOST_IN_TABLE = 100
-MOST_IN_FIGURE = 32
-"""Longest label, in characters."""
+LONGEST_LABEL = 60
+"""Longest label in a table or a figure, in characters."""
 
 
-def shortened(text: str, most: int = MOST_IN_TABLE) -> str:
+def shortened(text: str, most: int = LONGEST_LABEL) -> str:
     """The text, without its middle if it is longer than `most` characters."""
     if len(text) <= most:
         return text
@@ -35,8 +34,17 @@ def for_html(text: str) -> str:
 
 
 def for_figure(label: str) -> str:
-    """A label with a name of the user, as shown in a figure of matplotlib, where ``$`` begins a formula."""
-    return shortened(visible(str(label)), MOST_IN_FIGURE).replace("$", r"\$")
+    """A label with a name of the user, as shown in a figure of matplotlib.
+
+    There ``$`` begins a formula, and a legend omits what begins with an underscore.
+    """
+    shown = shortened(visible(label)).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
+
+
+def for_tree(name: str) -> str:
+    """A name of the user within the name of a variable of a DataTree, where ``/`` separates groups."""
+    return name.replace("/", "\N{DIVISION SLASH}")
 
 
 def as_text(title: str, frame: "pd.DataFrame") -> str:

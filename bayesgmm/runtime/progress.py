@@ -1,9 +1,11 @@
 """Progress of long runs: a rich bar at a terminal or in Jupyter, or a callable of the user."""
 
 import importlib.util
+import io
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -55,7 +57,7 @@ def bars() -> Iterator[Listener]:
         TextColumn("{task.description:<6}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("elapsed, about"), TimeRemainingColumn(), TextColumn("left"), TextColumn("{task.fields[note]}"),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as display:
+    with Progress(*columns, console=Console(file=cast(IO[str], _Standing(sys.stderr or io.StringIO())))) as display:
         tasks = {}
 
         def listener(label: str, done: int, total: int, note: str) -> None:
@@ -66,7 +68,26 @@ def bars() -> Iterator[Listener]:
         yield listener
 
 
+class _Standing:
+    """Standard error, for what may be lost: a run goes on if it is closed or full."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, UnicodeError, ValueError):
+            self._stream.write(text)
+            self._stream.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        """Done by `write`."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def _someone_is_watching() -> bool:
     if "ipykernel" in sys.modules:
         return importlib.util.find_spec("ipywidgets") is not None
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()

@@ -22,7 +22,7 @@ from bayesgmm.problem import prepare
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.arguments import as_key, as_list, check_choice, check_count, check_number
 from bayesgmm.runtime.dtypes import scope
-from bayesgmm.runtime.formatting import as_html, as_text
+from bayesgmm.runtime.formatting import as_html, as_text, for_html
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Stopwatch, stopwatch
 from bayesgmm.runtime.progress import Progress, listening
@@ -168,9 +168,7 @@ class FitTable:
         return "\n".join([as_text(self._title(), self.ranking()), *self.notes()])
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        notes = "".join(f"<p>{escape(line)}</p>" for line in self.notes())
+        notes = "".join(f"<p>{for_html(line)}</p>" for line in self.notes())
         return as_html(self._title(), self.ranking()) + notes
 
 

@@ -25,6 +25,7 @@ class Input:
     """The call of a seed: which callable, which parameters were changed, the text of every argument."""
 
     def __init__(self, seed: int, table: dict):
+        from .callables import RETURNS, properties
         from .inputs import draw
 
         rng = np.random.default_rng([seed, 16])

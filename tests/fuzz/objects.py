@@ -138,7 +138,7 @@ def figure():
 
 def in_folder(function, folder):
     """Call a function of the cache with another folder, so that the programs of this run stay."""
-    with mock.patch.dict(os.environ, {"BAYESGMM_CACHE": str(folder)}):
+    with mock.patch.dict(os.environ, {"BAYESGMM_CACHE": str(folder).replace("\0", "0")}):
         return function()
 
 

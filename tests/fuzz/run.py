@@ -73,7 +73,7 @@ class Input:
         def call():
             result = function(**arguments)
             if self.then and not self.must_refuse:
-                return result, eval(f"result{self.then}", {"result": result})
+                return {"result": result, self.then.strip(".()"): eval(f"result{self.then}", {"result": result})}
             return result
 
         found = observe(call, self.must_refuse, seconds)

@@ -104,7 +104,7 @@ def not_finite(value: Any, path: str = "", depth: int = 0) -> str:
     if depth > 4 or MAY_BE_MISSING.search(path.rpartition(".")[2]):
         return ""
     if isinstance(value, (float, complex, np.floating, np.ndarray)) or type(value).__module__.startswith("jax"):
-        return path if _has_bad(value) else ""
+        return (path or "itself") if _has_bad(value, log=not path) else ""
     for name, part in _parts(value):
         found = not_finite(part, f"{path}.{name}", depth + 1)
         if found:
@@ -112,12 +112,15 @@ def not_finite(value: Any, path: str = "", depth: int = 0) -> str:
     return ""
 
 
-def _has_bad(value: Any) -> bool:
+def _has_bad(value: Any, log: bool) -> bool:
+    """Whether there is NaN or an infinity; a log density, returned as an array, may be -inf."""
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError):
         return False
-    return array.dtype.kind in "fc" and not np.isfinite(array).all()
+    if array.dtype.kind not in "fc":
+        return False
+    return bool((np.isnan(array) | (np.abs(array) == np.inf) & ~(log & (array == -np.inf))).any())
 
 
 def _parts(value: Any):

@@ -1,0 +1,263 @@
+"""Every public callable with the kind of each parameter and a cheap valid call; a new parameter needs a kind here."""
+
+import inspect
+from typing import NamedTuple
+
+import bayesgmm as bg
+
+
+class Call(NamedTuple):
+    """A callable: how it is written, the kind of each parameter, the arguments of its valid call, how often it is tried."""
+
+    target: str
+    kinds: dict[str, str]
+    base: dict[str, str]
+    weight: float = 1.0
+
+
+KIND_OF = {
+    "x": "data", "n_components": "components", "engines": "engines", "covariance_type": "family", "prior": "prior",
+    "num_warmup": "count0", "num_samples": "count", "num_chains": "count", "tempering": "count", "n_init": "count",
+    "seed": "seed", "save_to": "optional_path", "progress_bar": "progress", "init": "init_draws", "algorithm": "algorithm",
+    "weights_init": "weights", "means_init": "means", "covariances_init": "covariances", "labels_init": "optional_labels",
+    "params_init": "optional_params", "max_iter": "count", "tol": "number", "accelerate": "flag", "dtype": "dtype",
+    "families": "families", "criterion": "criterion", "batch_size": "optional_count", "num_steps": "count",
+    "reference": "optional_params", "guide": "guide", "learning_rate": "number", "num_particles": "count",
+    "checkpoint": "optional_path", "likelihood": "likelihood", "target_accept_prob": "level", "max_tree_depth": "count",
+    "dense_mass": "flag", "engine": "engine", "n_sims": "count", "posterior": "posterior", "moment_match": "flag",
+    "refit": "flag", "k": "few", "num": "count", "part": "part", "source": "draws", "method": "method", "search": "flag",
+    "name": "dataset", "labels": "drawn_labels", "probabilities": "probabilities", "names": "names",
+    "component_dim": "dim_name", "pivot": "pivot", "by": "by", "index": "feature_index", "num_starts": "count",
+    "draws": "partition_draws", "loss": "loss", "max_clusters": "optional_count", "max_draws": "count",
+    "results": "results", "a": "labels", "b": "labels", "params": "params", "key": "key", "weights": "weights",
+    "means": "means", "covariances": "covariances", "directory": "path", "path": "path", "ax": "axes", "figure": "figure",
+    "n": "rows_count", "level": "level", "kind": "plot_kind", "rows": "row_indices", "num_components": "components",
+    "dim": "components", "num_rows": "num_rows", "present": "optional_params", "other": "belief",
+    "loc": "hyper", "strength": "hyper", "df": "hyper", "scale": "hyper",
+    "shape": "hyper", "covariance": "hyper", "hyper_df": "hyper", "hyper_scale": "hyper", "concentration": "hyper",
+    "scales": "scales", "components": "prior_components",
+}  # fmt: skip
+"""The kind of a parameter by its name."""
+
+OVERRIDES = {
+    "fit_em": {"init": "init_em"}, "fit_svi": {"init": "init_svi"}, "fit_table": {"n_components": "ks"},
+    "load_dataset": {"labels": "flag"}, "predictive_checks": {"num": "few"}, "calibrate": {"num_samples": "few"},
+    "partition": {"labels": "drawn_labels"}, "Prior": {"weights": "prior_weights"}, "gaussian_mixture": {"prior": "belief"},
+    "log_joint": {"x": "array_rows"}, "log_density": {"x": "array_rows"}, "log_likelihood": {"x": "array_rows"},
+    "responsibilities": {"x": "array_rows"}, "sample": {"num": "rows_count"},
+    "Dirichlet.occupied": {"num_rows": "rows_count"},
+}  # fmt: skip
+"""Parameters whose kind differs from the one of their name."""
+
+ABOUT = ("component_dim", "names", "x", "labels", "probabilities")
+MORE = {
+    "relabel": (*ABOUT, "pivot", "by", "index", "num_starts"), "diagnose": ABOUT, "label_invariant_view": ABOUT,
+    "partition": ("component_dim", "names", "probabilities"), "calibrate": ("tempering",), "summary": (),
+}  # fmt: skip
+"""What the further keyword arguments of a callable may be."""
+
+BASE = {
+    "x": "X2", "n_components": "2", "n_init": "2", "num_warmup": "4", "num_samples": "8", "num_chains": "2", "num_steps": "20",
+    "max_iter": "50", "n_sims": "2", "num_particles": "2", "progress_bar": "False", "posterior": "gibbs()", "k": "2",
+    "source": "gibbs()", "search": "False", "name": "'faithful'", "draws": "gibbs()", "num_starts": "2",
+    "results": "{'a': fit(), 'b': gibbs()}", "a": "Z", "b": "Z[::-1]", "params": "P2", "key": "jr.key(0)", "n": "5",
+    "seed": "0", "directory": "TMP / 'saved'", "path": "TMP / 'report.html'", "num_components": "2", "dim": "2",
+    "other": "PRIOR",
+    "loc": "0.0", "strength": "0.1", "df": "5.0", "scale": "np.eye(2)",
+    "shape": "3.0", "covariance": "np.eye(2)", "hyper_df": "5.0", "hyper_scale": "np.eye(2)", "concentration": "1.0",
+    "engines": "('em',)", "families": "('EII', 'VVV')", "max_tree_depth": "3",
+}  # fmt: skip
+"""Arguments of the cheap valid call, for the parameters that are in the signature."""
+
+BASES = {
+    "fit_table": {"n_components": "2"}, "predictive_checks": {"num": "20"}, "sample": {"num": "5"},
+    "Params.of": {"weights": "[0.5, 0.5]", "means": "X2[:2]", "covariances": "[np.eye(2)] * 2"},
+    "Prior": {"weights": "bg.Dirichlet(1.0)", "components": "bg.NormalInverseWishart(0.0, 0.1, 5.0, np.eye(2))"},
+    "NormalInverseGamma": {"scale": "1.0"}, "NormalTimesLKJ": {"scales": "bg.HalfNormal(1.0)"},
+    "HalfNormal": {"scale": "1.0"}, "LogNormal": {"scale": "1.0"},
+    "Params": {"weights": "P2.weights", "means": "P2.means"},
+    "gaussian_mixture": {"prior": "PRIOR", "x": "None", "num_rows": "5"},
+    "Dirichlet.occupied": {"num_rows": "40", "num_components": "2"},
+    "FitTable.fit": {"covariance_type": "'EII'"}, "Comparison.diagnose": {"search": "False"},
+    "partition": {"x": "None"}, "relabel": {"x": "None", "num_starts": None},
+    "diagnose": {"x": "None"}, "label_invariant_view": {"x": "None"},
+}  # fmt: skip
+"""Arguments that differ from `BASE`; None leaves an argument out."""
+
+OBJECTS = {
+    "Comparison": "comparison()", "FitTable": "table()", "Calibration": "calibration()", "ModelCheck": "model_check()",
+    "PredictiveChecks": "predictive()", "Relabelling": "relabelling()", "Diagnosis": "diagnosis()", "MixtureFit": "fit()",
+    "Posterior": "gibbs()", "VariationalPosterior": "cavi()", "StochasticPosterior": "svi()", "LaplacePosterior": "laplace()",
+    "Partition": "part()", "CredibleBall": "ball()", "PartitionDistances": "distances()", "Prior": "PRIOR",
+    "Dirichlet": "PRIOR.weights", "Params": "bg.Params", "CacheInfo": "bg.cache_info()",
+}  # fmt: skip
+"""An object of each class whose methods are called."""
+
+CONSTRUCTED = (
+    "Prior", "Dirichlet", "NormalInverseWishart", "NormalInverseGamma", "NormalTimesInverseWishart",
+    "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal",
+)  # fmt: skip
+"""Classes that users make. The others are made by functions."""
+
+INSIDE = {
+    "Prior": {"standardise", "padded", "taken_by", "log_kernel", "log_normaliser", "as_written", "describe", "update"},
+    "Dirichlet": {"log_kernel", "log_normaliser", "expected_log", "update"},
+}
+"""Methods that engines call: their arguments (`Family`, `Stats`, `Frame`) are not public."""
+PARTS = set(CONSTRUCTED) - {"Prior", "Dirichlet"}
+"""Parts of a prior: users make them, engines call their methods."""
+
+WEIGHTS = {
+    "compare": 0.2, "calibrate": 0.15, "check": 0.15, "kfold": 0.15, "loo": 0.3, "loo_pit": 0.3, "sample_nuts": 0.3,
+    "fit_svi": 0.3, "fit_laplace": 0.5, "sample_gibbs": 0.6, "fit_cavi": 0.6, "diagnose": 0.5, "fit_table": 0.5,
+    "Comparison.diagnose": 0.2,
+    "Comparison.to_html": 0.1, "Comparison.plot": 0.05, "Comparison.save": 0.3, "Diagnosis.plot": 0.1, "ModelCheck.plot": 0.05,
+    "PredictiveChecks.plot": 0.1, "prior_sensitivity": 0.5, "gaussian_mixture": 0.3, "Diagnosis.plot_ranks": 0.1,
+    "VariationalPosterior": 0.4, "StochasticPosterior": 0.4, "LaplacePosterior": 0.4,
+}  # fmt: skip
+"""How often a parameter of a callable is tried, against 1: less where a call that is taken is slow."""
+
+
+RETURNS = {
+    "fit_em": "MixtureFit", "FitTable.fit": "MixtureFit", "fit_table": "FitTable", "sample_gibbs": "Posterior",
+    "sample_nuts": "Posterior", "fit_cavi": "VariationalPosterior", "fit_svi": "StochasticPosterior",
+    "fit_laplace": "LaplacePosterior", "partition": "Partition", "relabel": "Relabelling", "diagnose": "Diagnosis",
+    "compare": "Comparison", "calibrate": "Calibration", "Posterior.extend": "Posterior",
+    "Partition.credible_ball": "CredibleBall", "partition_distances": "PartitionDistances",
+}  # fmt: skip
+"""Class of what a callable returns, of which one property or method is then tried."""
+
+
+def methods(name: str) -> list[str]:
+    """The public methods of a class."""
+    cls = getattr(bg, name)
+    hidden = {"count", "index"} if issubclass(cls, tuple) else set()
+    public = [one for one in dir(cls) if not one.startswith("_") and one not in hidden | INSIDE.get(name, set())]
+    return [
+        one for one in public if callable(getattr(cls, one)) and not isinstance(inspect.getattr_static(cls, one), type)
+    ]
+
+
+def properties(name: str) -> list[str]:
+    """The public properties of a class, and its methods without required parameters."""
+    cls = getattr(bg, name)
+    found = [one for one in dir(cls) if not one.startswith("_") and not callable(getattr(cls, one, None))]
+    simple = [f"{one}()" for one in methods(name) if set(parameters(getattr(cls, one))) <= {"self", "kwargs", "ax"}]
+    return [*(one for one in found if not isinstance(cls.__dict__.get(one), staticmethod)), *simple]
+
+
+def parameters(function) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(function).parameters)
+
+
+def call_of(name: str, target: str, function) -> Call:
+    """A row of the table. A parameter without a kind is a KeyError."""
+    kinds, base = {}, {}
+    for parameter, about in parameters(function).items():
+        if parameter == "self":
+            continue
+        if about.kind is about.VAR_KEYWORD:
+            for more in MORE[name.split(".")[-1]]:
+                kinds[more] = OVERRIDES.get(name, {}).get(more, KIND_OF[more])
+            continue
+        kinds[parameter] = OVERRIDES.get(name, {}).get(parameter, KIND_OF[parameter])
+    given = {**BASE, **BASES.get(name, {})}
+    for parameter in kinds:
+        if given.get(parameter) is not None and not (
+            parameter in MORE.get(name, ()) and parameter not in BASES.get(name, {})
+        ):
+            base[parameter] = given[parameter]
+    return Call(target, kinds, base, WEIGHTS.get(name, WEIGHTS.get(name.split(".")[0], 1.0) if "." in name else 1.0))
+
+
+def table() -> dict[str, Call]:
+    """Every public callable by name."""
+    calls = {}
+    for name in bg.__all__:
+        thing = getattr(bg, name)
+        if not inspect.isclass(thing):
+            calls[name] = call_of(name, f"bg.{name}", thing)
+            continue
+        if name in CONSTRUCTED:
+            calls[name] = call_of(name, f"used(bg.{name})", thing)
+        if name in PARTS:
+            continue
+        for method in methods(name):
+            calls[f"{name}.{method}"] = call_of(f"{name}.{method}", f"{OBJECTS[name]}.{method}", getattr(thing, method))
+    calls["gaussian_mixture"] = calls["gaussian_mixture"]._replace(
+        target="npr.handlers.seed(bg.gaussian_mixture, rng_seed=0)"
+    )
+    for name in ("cache_info", "clear_cache"):
+        calls[name] = Call("in_folder", {"folder": "path"}, {"function": f"bg.{name}", "folder": "TMP / 'programs'"})
+    return calls | VARIANTS | CLI
+
+
+VARIANTS = {
+    "relabel ecr": Call("bg.relabel", {"source": "draws", "pivot": "pivot"}, {"source": "gibbs()", "method": "'ecr'"}),
+    "relabel pra": Call("bg.relabel", {"source": "draws", "pivot": "pivot"}, {"source": "gibbs()", "method": "'pra'"}),
+    "relabel ordering": Call(
+        "bg.relabel", {"source": "draws", "by": "by", "index": "feature_index"}, {"source": "gibbs()", "method": "'ordering'"}
+    ),
+    "relabel point-process": Call(
+        "bg.relabel", {"source": "draws", "num_starts": "count", "seed": "seed"},
+        {"source": "gibbs()", "method": "'point-process'", "num_starts": "2"},
+    ),
+    "relabel data-based": Call(
+        "bg.relabel", {"source": "draws", "x": "data", "labels": "drawn_labels"},
+        {"source": "D2", "method": "'data-based'", "x": "X2"},
+    ),
+    "diagnose a tree": Call(
+        "bg.diagnose", {"x": "data", "names": "names", "component_dim": "dim_name", "labels": "drawn_labels"},
+        {"source": "TREE", "search": "False"}, 0.5,
+    ),
+    "partition of labels": Call(
+        "bg.partition", {"draws": "drawn_labels", "max_clusters": "optional_count", "max_draws": "count", "loss": "loss"},
+        {"draws": "L2", "num_starts": "2", "progress_bar": "False"},
+    ),
+    "partition of draws": Call(
+        "bg.partition", {"x": "data", "labels": "drawn_labels", "probabilities": "probabilities", "names": "names"},
+        {"draws": "D2", "x": "X2", "num_starts": "2", "progress_bar": "False"},
+    ),
+    "fit_cavi in batches": Call(
+        "bg.fit_cavi", {"batch_size": "optional_count", "num_steps": "count"},
+        {"x": "X2", "n_components": "2", "n_init": "2", "batch_size": "20", "num_steps": "20", "num_samples": "8",
+         "num_chains": "2", "progress_bar": "False"}, 0.3,
+    ),
+}  # fmt: skip
+"""Calls where other options of a callable are used."""
+
+CLI = {
+    "cli compare": Call(
+        "cli",
+        {"data": "cli_data", "-k": "cli_count", "--engines": "cli_engines", "--out": "cli_path", "--columns": "cli_columns",
+         "--family": "cli_family", "--chains": "cli_count", "--warmup": "cli_count", "--samples": "cli_count",
+         "--tempering": "cli_count", "--starts": "cli_count", "--seed": "cli_count"},
+        {"command": "'compare'", "data": "'data.csv'", "-k": "'2'", "--engines": "'em'", "--starts": "'2'", "--warmup": "'4'",
+         "--samples": "'8'", "--chains": "'2'", "--quiet": ""}, 0.1,
+    ),
+    "cli fit": Call(
+        "cli",
+        {"data": "cli_data", "-k": "cli_ks", "--families": "cli_families", "--criterion": "cli_word", "--prior": "cli_word",
+         "--out": "cli_path", "--columns": "cli_columns", "--starts": "cli_count", "--seed": "cli_count"},
+        {"command": "'fit'", "data": "'data.csv'", "-k": "'2'", "--families": "'EII'", "--starts": "'2'", "--quiet": ""}, 0.2,
+    ),
+    "cli diagnose": Call(
+        "cli",
+        {"draws": "cli_draws", "--data": "cli_data", "--columns": "cli_columns", "--component-dim": "cli_word",
+         "--names": "cli_names", "--out": "cli_path", "--seed": "cli_count"},
+        {"command": "'diagnose'", "draws": "'draws.nc'"}, 0.2,
+    ),
+    "cli datasets": Call("cli", {"more": "cli_word"}, {"command": "'datasets'"}, 0.2),
+    "cli cache": Call("cli", {"--nope": "cli_word"}, {"command": "'cache'"}, 0.2),
+}  # fmt: skip
+"""The command line: a name that starts with a dash is an option, another is a word."""
+
+
+def written(call: Call, arguments: dict[str, str]) -> str:
+    """The call as text."""
+    if call.target != "cli":
+        return f"{call.target}({', '.join(f'{name}={text}' for name, text in arguments.items())})"
+    words = [
+        part for name, text in arguments.items() for part in ([repr(name)] if name[0] == "-" else []) + [text] if part
+    ]
+    return f"cli({', '.join(words)})"

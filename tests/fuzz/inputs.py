@@ -1,0 +1,621 @@
+"""Arguments as text, by kind. A call is Python text, so that a failure can be copied, and a seed gives the same call.
+
+Each kind has three lists: `good` must be taken, `odd` may be taken or refused with a typed error, `bad` must be refused.
+The text is evaluated with the names of `objects.NAMES`.
+"""
+
+from typing import NamedTuple
+
+
+class Kind(NamedTuple):
+    good: tuple[str, ...] = ()
+    odd: tuple[str, ...] = ()
+    bad: tuple[str, ...] = ()
+
+
+def kind(good: str = "", odd: str = "", bad: str = "") -> Kind:
+    """A kind from texts with one expression per line, or several between which stands ``;;``."""
+    texts = [text.replace(";;", "\n").splitlines() for text in (good, odd, bad)]
+    return Kind(*(tuple(line.strip() for line in lines if line.strip()) for lines in texts))
+
+
+ANYTHING = (
+    "None", "True", "0", "-1", "1.5", "np.nan", "np.inf", "-0.0", "10**400", "2**63", "2j", "'text'", "''", "'a\\0b'", "b'b'",
+    "[]", "()", "{}", "set()", "[1, 2]", "[[1], [2, 3]]", "object()", "int", "lambda: 1", "np.array([])", "np.array('t')",
+    "np.array([None, 1])", "np.ma.masked", "np.datetime64('2020-01-01')", "np.array([1.0, np.nan])", "jnp.zeros(2)", "range(3)",
+    "np.float16(1)", "np.bool_(True)", "slice(None)", "NotImplemented", "...", "np", "X2", "fit()", "np.array(2)", "iter([])",
+    "decimal.Decimal('1.5')", "fractions.Fraction(1, 2)", "pd.NA", "pd.Series([1, 2])", "'x' * 5000", "'\\x1b[31mred'", "'$x$'",
+)  # fmt: skip
+"""Values of every type, tried for every parameter."""
+
+_NOT_A_COUNT = """
+    None
+    0
+    -1
+    True
+    2.5
+    '2'
+    b'2'
+    np.nan
+    float('inf')
+    [2]
+    2j
+    object()
+    lambda: 2
+    np.array([2, 3])
+    -10**30
+    np.bool_(True)
+    np.datetime64('2020-01-01')
+"""
+_NOT_A_NUMBER = """
+    None ;; 'x' ;; b'1' ;; np.nan ;; [1e-3] ;; 2j ;; object() ;; {} ;; lambda: 1 ;; np.array([.1, .2]) ;; -np.inf
+    pd.NA
+"""
+_ROWS_ODD = """
+    X2 * 1e150 ;; X2 * 1e200 ;; X2 * 1e307 ;; X2 * 1e-100 ;; X2 * 1e-162 ;; X2 * 1e-300 ;; X2 * 5e-324 ;; X2 + 1e15
+    X2 + 1e17 ;; X2 * [1e10, 1e-10] ;; X2 * [1e-8, 1e8] ;; X2[:1] ;; X2[:2] ;; X2[:3] ;; np.zeros((40, 2))
+    -np.zeros((40, 2)) ;; np.ones((40, 2)) * 7 ;; X2[:, [0, 0]] ;; np.c_[X2[:, 0], 3 * X2[:, 0] + 1e-9 * X2[:, 1]]
+    np.c_[X2[:, 0], np.ones(40)] ;; np.repeat(X2[:5], 8, axis=0) ;; np.r_[X2, [[1e6, 1e6]]]
+    np.r_[X2, [[1e160, 0.0]]] ;; np.r_[X2, [[0.0, 1e300]]] ;; np.round(X2) ;; X2 > 0 ;; (X2 > 0).astype(float)
+    X2.astype(np.float16) ;; X2.astype(np.longdouble) ;; (X2 * 10).astype(np.int8)
+    np.abs(X2 * 10).astype(np.uint8) ;; X2.astype('>f4') ;; X2.astype(object) ;; np.matrix(X2)
+    np.ma.masked_array(X2) ;; np.ma.masked_greater(X2, 1.0) ;; pd.DataFrame(X2, columns=['x1', 'x0'])
+    pd.DataFrame(X2, columns=['$a_', 'b$']) ;; pd.DataFrame(X2, columns=['[red]', '<b>'])
+    pd.DataFrame(X2, columns=['', ' ']) ;; pd.DataFrame(X2, columns=['a\\0', '\\x1b[1m'])
+    pd.DataFrame(X2, columns=['a', 'a']) ;; pd.DataFrame(X2, columns=[0, 1])
+    pd.DataFrame(X2, columns=[('a', 1), ('b', 2)])
+    pd.DataFrame(X2, columns=pd.MultiIndex.from_tuples([('a', 1), ('b', 2)])) ;; pd.DataFrame(X2).astype('Float64')
+    pd.DataFrame(X2).astype('float64[pyarrow]') ;; pd.DataFrame(X2).astype(pd.SparseDtype(float))
+    pd.DataFrame(X2).astype(object) ;; pd.DataFrame(X2 > 0) ;; pd.DataFrame(X2).astype('category')
+    pd.Series(X2[:, 0]) ;; pd.Series(X2[:, 0], name='a') ;; pd.Series(X2[:, 0]).astype('category')
+    pl.DataFrame(X2) ;; pl.DataFrame(X2).lazy() ;; pl.Series(X2[:, 0]) ;; pa.table({'a': X2[:, 0], 'b': X2[:, 1]})
+    pa.array(X2[:, 0]) ;; pa.chunked_array([X2[:20, 0], X2[20:, 0]])
+    pa.RecordBatch.from_pydict({'a': X2[:, 0], 'b': X2[:, 1]}) ;; xr.DataArray(X2)
+    xr.DataArray(X2, dims=('row', 'feature'), coords={'feature': ['a', 'b']})
+    xr.Dataset({'a': ('row', X2[:, 0]), 'b': ('row', X2[:, 1])}) ;; xr.DataArray(1.0) ;; sparse.csr_matrix(X2)
+    jnp.asarray(X2) ;; jnp.asarray(X2, jnp.bfloat16) ;; memoryview(X2) ;; iter(X2.tolist()) ;; list(map(tuple, X2))
+    X2.tolist() ;; {'a': X2[:, 0], 'b': X2[:, 1]} ;; X2.view(np.recarray) ;; X2.view([('a', float), ('b', float)])
+    np.random.default_rng({int}).standard_normal((40, 2)) * 10.0**{exponent}
+    np.random.default_rng({int}).standard_cauchy((40, 2)) ;; np.random.default_rng({int}).integers(0, 2, (40, 2))
+    np.random.default_rng({int}).standard_normal((40, 2)) * 10.0**np.array([{exponent}, {exponent}])
+"""
+_ROWS_BAD = """
+    None ;; 'abc' ;; b'abc' ;; np.nan ;; 1.0 ;; np.full((40, 2), np.nan) ;; np.where(X2 > 1, np.nan, X2)
+    np.where(X2 > 1, np.inf, X2) ;; X2 + 1j ;; X2.astype(str) ;; X2.astype('S') ;; {} ;; [] ;; [[]] ;; object()
+    lambda: X2 ;; np.zeros((0, 2)) ;; np.zeros((40, 0)) ;; np.zeros((2, 3, 4)) ;; np.array('text') ;; [[1, 2], [3]]
+    [None, 1.0] ;; pd.DataFrame({'a': ['x', 'y']}) ;; pd.DataFrame() ;; pd.DataFrame(X2).map(str)
+    pd.DataFrame({'a': [1.0, None, 3.0]}) ;; pd.DataFrame({'a': pd.date_range('2020', periods=3)})
+    pd.DataFrame({'a': [1 + 2j, 3]}) ;; pl.DataFrame({'a': ['x', 'y']}) ;; pl.DataFrame({'a': [1.0, None]})
+    pa.table({'a': ['x', 'y']}) ;; pa.table({'a': [1.0, None]}) ;; np.array(['2020-01-01'], 'M8[D]')
+    np.ma.masked_all((40, 2)) ;; xr.Dataset() ;; np.array([], float) ;; np ;; fit()
+"""
+_SEED_BAD = """
+    'a' ;; b'a' ;; 1.5 ;; np.nan ;; np.inf ;; True ;; [1, 2, 3] ;; [-1, 2] ;; [2**40, 1] ;; [0.5, 1] ;; ['a', 'b']
+    2j ;; object() ;; {} ;; lambda: 0 ;; jr.split(jr.key(0), 3) ;; jr.split(jr.PRNGKey(0), 2)
+    np.array([1.5, 2.5]) ;; np.array([[1, 2], [3, 4]])
+"""
+_HYPER = """
+    np.nan ;; np.inf ;; -1.0 ;; 0.0 ;; -0.0 ;; 5e-324 ;; 1e-320 ;; 1e-160 ;; 1e-10 ;; 1e10 ;; 1e160 ;; 1e308
+    10**400 ;; 2**63 ;; None ;; 'text' ;; b'b' ;; 2j ;; True ;; [1.0] ;; [1.0, 2.0] ;; [1.0, 2.0, 3.0]
+    [-1.0, 2.0] ;; [1.0, np.nan] ;; [[1.0], [2.0, 3.0]] ;; [[1.0, 0.0], [0.0, 1.0]] ;; [[1.0, 2.0], [2.0, 1.0]]
+    [[1.0, 5.0], [0.0, 1.0]] ;; [[1.0, 1.0], [1.0, 1.0]] ;; np.eye(2) * 1e300 ;; np.eye(2) * 1e-300 ;; np.eye(3)
+    -np.eye(2) ;; np.zeros((2, 2)) ;; np.stack([np.eye(2)] * 2) ;; np.stack([np.eye(2)] * 3) ;; np.eye(2, dtype=int)
+    np.eye(2, dtype=object) ;; np.ones((2, 2, 2, 2)) ;; np.zeros(0) ;; np.array('t') ;; np.array([1, None])
+    pd.Series([1.0, 2.0]) ;; pd.DataFrame(np.eye(2)) ;; jnp.eye(2) ;; jnp.float32(2) ;; np.float16(2) ;; np.int8(3)
+    object() ;; lambda: 1 ;; {} ;; [] ;; bg.HalfNormal(1.0) ;; {positive} ;; {number} ;; [{positive}, {positive}]
+"""
+_PARAMS_ODD = """
+    P1 ;; P3 ;; P2._replace(weights=np.array([1.0, 0.0])) ;; P2._replace(weights=np.array([0.5, 0.6]))
+    P2._replace(weights=np.array([-0.5, 1.5])) ;; P2._replace(weights=np.array([np.nan, 1.0]))
+    P2._replace(weights=np.array(['a', 'b'])) ;; P2._replace(weights=None) ;; P2._replace(weights=[0.5, 0.5])
+    P2._replace(weights=np.ones(3) / 3) ;; P2._replace(means=P2.means * np.nan)
+    P2._replace(means=P2.means * 1e300) ;; P2._replace(means=P2.means[:, :1])
+    P2._replace(means=P2.means.tolist()) ;; P2._replace(scale_trils=P2.scale_trils * 0)
+    P2._replace(scale_trils=-P2.scale_trils)
+    P2._replace(scale_trils=P2.scale_trils + np.triu(np.ones((2, 2)), 1))
+    P2._replace(scale_trils=P2.scale_trils * np.nan) ;; P2._replace(scale_trils=P2.scale_trils * 1e-200)
+    P2._replace(scale_trils=P2.scale_trils[0]) ;; bg.Params(*(part.tolist() for part in P2))
+    bg.Params(*(part.astype(np.float32) for part in P2)) ;; bg.Params(*(part.astype(object) for part in P2))
+    bg.Params(*map(jnp.asarray, P2)) ;; bg.Params(*(np.stack([part, part]) for part in P2)) ;; tuple(P2) ;; list(P2)
+    P2._asdict() ;; fit() ;; gibbs() ;; bg.Params(None, None, None) ;; bg.Params('a', 'b', 'c')
+    bg.Params(1, 2, 3) ;; bg.Params ;; gibbs().params
+"""
+_DRAWS_ODD = """
+    gibbs().datatree ;; gibbs().datatree['posterior'].to_dataset()
+    {'weights': D2['weights'], 'means': D2['means']} ;; {'means': D2['means']}
+    D2 | {'weights': D2['weights'] * 0} ;; D2 | {'weights': D2['weights'] * [5.0, -3.0]}
+    D2 | {'weights': D2['weights'] + np.nan} ;; D2 | {'weights': D2['weights'].astype(str)}
+    D2 | {'weights': D2['weights'][:, :3]} ;; D2 | {'weights': D2['weights'][..., :1]}
+    D2 | {'means': D2['means'] + np.nan} ;; D2 | {'means': D2['means'] + np.inf} ;; D2 | {'means': D2['means'] + 1j}
+    D2 | {'means': D2['means'].astype(object)} ;; D2 | {'means': D2['means'] * 1e200}
+    D2 | {'means': D2['means'].tolist()} ;; D2 | {'means': D2['means'][..., :1]} ;; D2 | {'means': None}
+    D2 | {'covariances': -D2['covariances']} ;; D2 | {'covariances': D2['covariances'] * 0}
+    D2 | {'covariances': D2['covariances'] + np.triu(np.ones((2, 2)), 1)}
+    D2 | {'covariances': D2['covariances'][..., 0]} ;; D2 | {'scale_trils': D2['covariances']}
+    D2 | {'extra': np.zeros((2, 8, 2))} ;; D2 | {'extra': 'x'}
+    {name: values[:, :0] for name, values in D2.items()} ;; {name: values[:0] for name, values in D2.items()}
+    {name: values[:, :1] for name, values in D2.items()} ;; {name: values[:1] for name, values in D2.items()}
+    {name: values[:, :, :1] for name, values in D2.items()} ;; {name: values[0] for name, values in D2.items()}
+    {name: np.ma.masked_array(values, values > 1) for name, values in D2.items()}
+    {name: jnp.asarray(values) for name, values in D2.items()}
+    {name: values.astype('f2') for name, values in D2.items()} ;; {1: D2['weights']} ;; {None: D2['means']}
+    xr.Dataset({'w': (('chain', 'draw', 'component'), D2['weights'])})
+    xr.Dataset({'w': (('chain', 'draw', 'w_dim_0'), D2['weights'])})
+    xr.Dataset({'w': (('draw', 'component'), D2['weights'][0])})
+    xr.Dataset({'w': ('component', D2['weights'][0, 0])}) ;; xr.Dataset() ;; xr.DataTree()
+    xr.DataTree.from_dict({'posterior': xr.Dataset()})
+    xr.DataTree.from_dict({'posterior': xr.Dataset({'w': (('chain', 'draw', 'component'), D2['weights'] * np.nan)})})
+    az.from_dict({'posterior': D2}) ;; az.from_dict({'posterior': {'mu': D2['means']}})
+    pd.DataFrame(D2['weights'][0]) ;; fit().datatree
+"""
+_DRAWS_BAD = """
+    None ;; 1 ;; 'text' ;; b'text' ;; {} ;; [] ;; object() ;; np.nan ;; lambda: 1 ;; gibbs ;; bg.Posterior
+    {'weights': 'a'} ;; {'weights': None} ;; {'weights': []} ;; {'weights': 1.0} ;; {'weights': np.array('x')}
+"""
+_LABELS_ODD = """
+    Z ;; Z.tolist() ;; Z.astype(float) ;; Z.astype(np.int8) ;; Z.astype(bool) ;; Z.astype(str) ;; Z.astype(object)
+    Z + 0.5 ;; Z * np.nan ;; -Z ;; Z + 2**40 ;; Z[:1] ;; Z[:0] ;; Z[None] ;; Z[:, None] ;; np.stack([Z, Z])
+    pd.Series(Z) ;; pd.Series(Z).astype('category') ;; pd.Categorical(Z) ;; pl.Series(Z) ;; xr.DataArray(Z)
+    jnp.asarray(Z) ;; np.ma.masked_array(Z, Z > 0) ;; [None] * 40 ;; ['a', 1] * 20 ;; [(1,)] * 40 ;; 'abc' ;; {0: 1}
+    np.zeros(40, 'M8[D]') ;; np.zeros(40, complex)
+"""
+_DRAWN_LABELS_ODD = """
+    np.zeros((2, 8, 40), int) ;; np.ones((2, 8, 40), int) ;; np.full((2, 8, 40), 2) ;; np.full((2, 8, 40), -1)
+    np.full((2, 8, 40), 0.5) ;; np.full((2, 8, 40), np.nan) ;; np.zeros((2, 8, 39), int) ;; np.zeros((2, 8), int)
+    np.zeros((2, 0, 40), int) ;; np.zeros((2, 8, 40), bool) ;; np.zeros((2, 8, 40), str)
+    np.zeros((2, 8, 40), object) ;; 'z' ;; None
+"""
+_PATHS = """
+    TMP / 'new' ;; str(TMP / 'new2') ;; TMP / 'a' / 'b' / 'c' ;; TMP ;; b'bytes' ;; '' ;; '.' ;; TMP / 'file.txt'
+    TMP / 'file.txt' / 'below' ;; '/proc/x' ;; '/dev/null' ;; '/dev/full' ;; 'a\\0b' ;; 'x' * 5000
+    TMP / ('y' * 300) ;; TMP / 'ü €' ;; TMP / '[red]' ;; TMP / 'loop' ;; TMP / 'fifo' ;; 0 ;; 1.5 ;; -1 ;; None
+    [] ;; {} ;; object() ;; np.nan ;; True ;; lambda: 1 ;; Path
+"""
+
+COUNTS = "2\nnp.int64(2)\nnp.uint8(3)\n3"
+HUGE = "np.array(2)\n2.0\nnp.float64(3)\n10**12\n2**63\n10**30\nnp.int8(5)\ndecimal.Decimal(2)"
+FAMILIES = "'full'\n'tied'\n'diag'\n'spherical'\n'VVV'\n'EEI'\n'EVE'\n'VEV'\n'VII'"
+KINDS: dict[str, Kind] = {
+    "data": kind("""
+        X2 ;; X1 ;; X2.tolist() ;; np.asfortranarray(X2) ;; X2[::-1] ;; X2.astype('>f8') ;; X2.astype('f4')
+        X2.copy()
+    """, _ROWS_ODD, _ROWS_BAD),
+    "rows": kind("""
+        X2 ;; X2[:3] ;; X2.tolist() ;; pd.DataFrame(X2) ;; X2 * 100
+    """, _ROWS_ODD + """
+        X1 ;; np.zeros((3, 3))
+    """, _ROWS_BAD),
+    "components": kind("1\n2\nnp.int8(2)\nnp.uint64(2)", "3\n40\n41\n39" + "\n" + HUGE, _NOT_A_COUNT),
+    "count": kind(COUNTS, "1\n" + HUGE, _NOT_A_COUNT),
+    "count0": kind(COUNTS + "\n0", "1\n" + HUGE, _NOT_A_COUNT.replace("    0\n", "")),
+    "few": kind("4\n5\nnp.int64(4)", "1\n2\n3\n" + HUGE, _NOT_A_COUNT),
+    "optional_count": kind("2\nNone\n5", "1\n100\n" + HUGE, _NOT_A_COUNT.replace("    None\n", "")),
+    "number": kind("""
+        0.05 ;; np.float32(0.01) ;; 1e-4
+    """, """
+        0 ;; 0.0 ;; 1 ;; 1e-320 ;; -0.0 ;; True ;; 1e308 ;; 10**400 ;; np.inf ;; -1 ;; 0.99999 ;; 2
+        np.array(0.1) ;; '0.1'
+    """, _NOT_A_NUMBER),
+    "flag": kind("""
+        True ;; False
+    """, """
+        np.bool_(True) ;; 1 ;; 0 ;; None ;; 'yes' ;; np.nan ;; np.array([True, False]) ;; X2 ;; {} ;; object()
+    """),
+    "seed": kind("""
+        0 ;; 1 ;; np.int64(3) ;; jr.key(1) ;; jr.PRNGKey(1) ;; 2**40
+    """, """
+        np.random.SeedSequence(3) ;; np.random.default_rng(3) ;; np.array(3) ;; -1 ;; 2**63 ;; 10**30 ;; None
+        [1, 2] ;; (1, 2) ;; np.uint8(3) ;; jr.key(1, impl='rbg') ;; np.array([1, 2], np.uint32)
+    """, _SEED_BAD),
+    "prior": kind("""
+        'default'
+        bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(0.0, 0.1, 5.0, [[1.0, 0.2], [0.2, 1.0]]))
+        bg.Prior(bg.Dirichlet([1.0, 2.0]), bg.NormalInverseWishart(0.0, 0.1, 5.0, np.eye(2)))
+    """, """
+        None
+        bg.Prior(bg.Dirichlet({hyper}), bg.NormalInverseWishart({hyper}, 1.0, 5.0, np.eye(2)))
+        bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(0.0, {hyper}, {hyper}, np.eye(2)))
+        bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(0.0, 1.0, 5.0, {hyper}))
+        bg.Prior(bg.Dirichlet({hyper}), bg.NormalInverseWishart(0.0, 1.0, 5.0, np.eye(2)))
+        bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseGamma({hyper}, {hyper}, 3.0, 1.0))
+        bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseGamma(0.0, 1.0, {hyper}, {hyper}))
+        bg.Prior(bg.Dirichlet(1.0), bg.NormalTimesInverseWishart({hyper}, {hyper}, 5.0, np.eye(2)))
+        bg.Prior(bg.Dirichlet(1.0), bg.NormalTimesInverseWishart(0.0, np.eye(2), {hyper}, {hyper}))
+        bg.Prior(bg.Dirichlet(1.0), bg.HierarchicalInverseWishart({hyper}, np.eye(2), {hyper}, 5.0, np.eye(2)))
+        bg.Prior(bg.Dirichlet(1.0), bg.HierarchicalInverseWishart(0.0, {hyper}, 5.0, {hyper}, {hyper}))
+        bg.Prior(bg.Dirichlet(1.0), bg.NormalTimesLKJ({hyper}, np.eye(2), {hyper}, bg.HalfNormal(1.0)))
+        bg.Prior(bg.Dirichlet(1.0), bg.NormalTimesLKJ(0.0, {hyper}, 2.0, bg.HalfNormal({hyper})))
+        bg.Prior(bg.Dirichlet(1.0), bg.NormalTimesLKJ(0.0, np.eye(2), 2.0, bg.LogNormal({hyper}, {hyper})))
+        bg.Prior(bg.Dirichlet(1.0), bg.NormalTimesLKJ(0.0, np.eye(2), 2.0, {hyper}))
+        PRIOR
+        PRIOR._replace(weights=None)
+        PRIOR._replace(components=bg.Dirichlet(1.0))
+        bg.Prior({hyper}, {hyper})
+    """, """
+        'nope' ;; '' ;; 1 ;; np.nan ;; {} ;; [] ;; bg.Prior ;; bg.Dirichlet(1.0) ;; object() ;; lambda: 1
+        b'default' ;; bg.Prior(1, 2) ;; bg.Prior(None, None) ;; X2
+    """),
+    "hyper": kind("", _HYPER),
+    "prior_weights": kind("bg.Dirichlet(1.0)\nbg.Dirichlet([1.0, 2.0])", "bg.Dirichlet({hyper})\n{hyper}"),
+    "prior_components": kind("bg.NormalInverseWishart(0.0, 0.1, 5.0, np.eye(2))", """
+        bg.NormalInverseWishart({hyper}, {hyper}, {hyper}, {hyper}) ;; bg.Dirichlet(1.0) ;; {hyper}
+    """),
+    "scales": kind("""
+        bg.HalfNormal(1.0) ;; bg.LogNormal(0.0, 1.0)
+    """, """
+        bg.HalfNormal({hyper}) ;; bg.LogNormal({hyper}, {hyper}) ;; {hyper}
+    """),
+    "params": kind("P2", _PARAMS_ODD, "None\n1\n'text'\nobject()\n[]\nnp.nan"),
+    "optional_params": kind("P2\nNone", _PARAMS_ODD, "1\n'text'\nobject()\n{}\nlambda: 1"),
+    "init_draws": kind("""
+        'dispersed' ;; 'em' ;; P2 ;; fit()
+    """, _PARAMS_ODD + """
+        None ;; 'random'
+    """, """
+        'nope' ;; 1 ;; '' ;; np.nan ;; {} ;; object() ;; lambda: 1 ;; X2
+    """),
+    "init_em": kind("'auto'", """
+        'kmeans' ;; 'hierarchical' ;; 'random' ;; fit() ;; P2 ;; None ;; lambda: 1 ;; ['auto']
+    """, """
+        'nope' ;; 1 ;; '' ;; np.nan ;; {} ;; object() ;; b'auto'
+    """),
+    "weights": kind("[0.5, 0.5]", """
+        [1, 0] ;; [0.5, 0.6] ;; [-1, 2] ;; [np.nan, 1] ;; [1e-320, 1.0] ;; ['a', 'b'] ;; [1.0] ;; 0.5 ;; 'ab'
+        np.array([None, 1]) ;; [0.2, 0.3, 0.5] ;; [[0.5, 0.5]] ;; {} ;; object() ;; [0.5j, 0.5] ;; [[1], [2, 3]]
+        [np.inf, 0] ;; [1e308, 1e308] ;; lambda: 1 ;; jnp.ones(2) / 2 ;; pd.Series([0.5, 0.5])
+    """),
+    "means": kind("""
+        [[0.0, 0.0], [1.0, 1.0]] ;; X2[:2]
+    """, """
+        [[0.0], [1.0]] ;; X2[:3] ;; X2 ;; 0 ;; 'ab' ;; [[np.nan, 0], [1, 1]] ;; [[np.inf, 0], [1, 1]]
+        [['a', 'b'], ['c', 'd']] ;; [[1], [2, 3]] ;; np.zeros((2, 2)) ;; X2[:2] * 1e300 ;; X2[:2] + 1j
+        [0.0, 1.0] ;; object() ;; {} ;; lambda: 1 ;; pd.DataFrame(X2[:2]) ;; X2[:2].astype(object)
+        np.zeros((2, 2, 2))
+    """),
+    "covariances": kind("[np.eye(2)] * 2", """
+        np.eye(2) ;; [np.eye(3)] * 2 ;; -np.stack([np.eye(2)] * 2) ;; np.zeros((2, 2, 2))
+        [[[1, 2], [2, 1]]] * 2 ;; [[[1, 0.5], [0, 1]]] * 2 ;; [[[1, 1], [1, 1]]] * 2
+        np.full((2, 2, 2), np.nan) ;; np.stack([np.eye(2)] * 2) * 1e-300 ;; np.stack([np.eye(2)] * 2) * 1e300
+        np.stack([np.eye(2)] * 3) ;; 'ab' ;; 1 ;; [1, 1] ;; [[1], [2, 3]] ;; object() ;; {}
+        np.stack([np.eye(2)] * 2).astype(object) ;; np.stack([np.eye(2)] * 2) + 1j ;; lambda: 1
+        np.full((2, 2, 2), np.inf) ;; [np.eye(2)] * 2 + ['a']
+    """),
+    "labels": kind("Z", _LABELS_ODD, "None\n1\nobject()\n1.5\nlambda: 1"),
+    "optional_labels": kind("Z\nNone", _LABELS_ODD, "1\nobject()\n1.5\nlambda: 1"),
+    "drawn_labels": kind("None\nL2", _DRAWN_LABELS_ODD, "1\nobject()\n1.5\nlambda: 1"),
+    "probabilities": kind("None", """
+        np.full((2, 8, 40, 2), 0.5) ;; np.full((2, 8, 40, 2), np.nan)
+        np.stack([-np.ones((2, 8, 40)), 2 * np.ones((2, 8, 40))], -1) ;; np.full((2, 8, 40), 0.5) ;; 'p'
+        'weights' ;; 1
+    """, """
+        object() ;; lambda: 1 ;; np.array('x')
+    """),
+    "draws": kind("gibbs()\nD2", _DRAWS_ODD, _DRAWS_BAD),
+    "posterior": kind("""
+        gibbs() ;; cavi()
+    """, """
+        svi() ;; laplace() ;; nuts() ;; fit() ;; gibbs().datatree ;; dataclasses.replace(gibbs(), algorithm='x')
+        prior_draws()
+    """, """
+        None ;; 1 ;; 'text' ;; {} ;; object() ;; X2 ;; bg.Posterior ;; P2 ;; D2 ;; np.nan
+    """),
+    "partition_draws": kind("""
+        gibbs() ;; L2 ;; L2[0]
+    """, _DRAWS_ODD + _DRAWN_LABELS_ODD.replace("None", "L2[:, :1]") + _LABELS_ODD, _DRAWS_BAD),
+    "results": kind("""
+        {'a': fit(), 'b': gibbs()} ;; {'a': Z, 'b': Z[::-1]}
+    """, """
+        comparison() ;; {'a': Z, 'b': 'x'} ;; {'a': Z, 'b': None} ;; {'a': Z, 'b': Z[:3]} ;; {'a': Z}
+        {1: Z, 2: Z} ;; {'a': Z, 'b': Z + 0.5} ;; {'a': cut(), 'b': gibbs()} ;; {'a': D2, 'b': Z}
+        {'a': object(), 'b': Z} ;; [fit(), gibbs()]
+    """, """
+        None ;; 1 ;; 'text' ;; {} ;; [] ;; object() ;; fit() ;; X2 ;; np.nan
+    """),
+    "path": kind("TMP / 'out'\nstr(TMP / 'out2')", _PATHS),
+    "optional_path": kind("None", _PATHS),
+    "progress": kind("None\nFalse\nTrue\nlambda *args: None", "1\n'yes'\nobject()\n[]\nnp.bool_(False)\nX2"),
+    "family": kind(FAMILIES, """
+        'vvv' ;; 'FULL' ;; 'full ' ;; ['full'] ;; ('full',) ;; {'full'}
+    """, """
+        None ;; '' ;; 'nope' ;; 'XXX' ;; 0 ;; {} ;; np.nan ;; b'full' ;; object() ;; str ;; lambda: 1 ;; 'f\\0'
+        ['full', 'tied'] ;; X2
+    """),
+    "families": kind("""
+        'all' ;; 'VVV' ;; ['EII', 'VVV'] ;; 'full,tied'
+    """, """
+        [] ;; '' ;; ('full', 'full') ;; {'full'} ;; iter(['full']) ;; ['full', 'VVV'] ;; {'VVV': 1}
+    """, """
+        None ;; 0 ;; [1] ;; 'nope' ;; ['full', 'nope'] ;; [None] ;; [['full']] ;; object() ;; lambda: 1 ;; np.nan
+        b'full' ;; str
+    """),
+    "ks": kind("""
+        2 ;; [1, 2] ;; range(1, 3) ;; np.array([1, 2]) ;; (2,)
+    """, """
+        [] ;; [2, 2] ;; range(0) ;; [40, 41] ;; {1, 2} ;; iter([1, 2]) ;; np.array([]) ;; '12' ;; 10**12
+        [10**30] ;; range(1, 10**12)
+    """, """
+        None ;; 0 ;; -1 ;; [0, 1] ;; ['a'] ;; [1.5] ;; 2.5 ;; True ;; [None] ;; np.nan ;; object() ;; {}
+        lambda: 1 ;; b'2' ;; [[1, 2]]
+    """),
+    "engines": kind("""
+        ('em',) ;; ['em', 'cavi']
+    """, """
+        'em' ;; ['em', 'em'] ;; ('em,gibbs',) ;; {'em'} ;; iter(['em'])
+    """, """
+        None ;; 0 ;; [1] ;; [] ;; 'nope' ;; ['em', 'nope'] ;; [None] ;; [['em']] ;; object() ;; lambda: 1
+        np.nan ;; b'em' ;; {}
+    """),
+    "engine": kind("'gibbs'", """
+        'cavi' ;; 'laplace' ;; bg.sample_gibbs ;; bg.fit_em ;; lambda x, k, **options: None
+        lambda x, k, **options: gibbs() ;; 'em' ;; 'GIBBS' ;; functools.partial(bg.sample_gibbs, tempering=1)
+    """, """
+        None ;; 0 ;; 'nope' ;; ['gibbs'] ;; object() ;; {} ;; np.nan ;; b'gibbs' ;; X2
+    """),
+    "dtype": kind("""
+        'float64' ;; 'float32'
+    """, """
+        np.float64 ;; np.float32 ;; 'f8' ;; np.dtype('f4') ;; float ;; 'double' ;; '>f8' ;; jnp.float32
+    """, """
+        None ;; 'garbage' ;; '' ;; 0 ;; 'int64' ;; 'float16' ;; 'complex128' ;; np.nan ;; [] ;; {} ;; object()
+        ['float64'] ;; lambda: 1 ;; b'float64'
+    """),
+    "guide": kind("""
+        'dense' ;; 'diagonal' ;; 'lowrank'
+    """, """
+        'flow' ;; 'DENSE' ;; lambda model: None ;; int ;; npg.AutoNormal ;; npg.AutoDelta ;; object
+    """, """
+        None ;; 'nope' ;; '' ;; 0 ;; ['dense'] ;; {} ;; np.nan ;; b'dense' ;; X2 ;; object()
+    """),
+    "init_svi": kind("""
+        'em' ;; P2 ;; fit()
+    """, _PARAMS_ODD + """
+        None ;; 'random'
+    """, """
+        'nope' ;; 1 ;; '' ;; np.nan ;; {} ;; object() ;; lambda: 1 ;; X2
+    """),
+    "algorithm": kind("""
+        'em' ;; 'cem' ;; 'sem'
+    """, "'EM'", """
+        None ;; 'nope' ;; '' ;; 0 ;; ['em'] ;; {} ;; np.nan ;; b'em' ;; object() ;; X2
+    """),
+    "likelihood": kind("""
+        'marginal' ;; 'labels'
+    """, """
+        'MARGINAL' ;; 'complete'
+    """, """
+        None ;; 'nope' ;; '' ;; 0 ;; ['marginal'] ;; {} ;; np.nan ;; b'marginal' ;; object() ;; X2
+    """),
+    "criterion": kind("""
+        'bic' ;; 'icl' ;; 'aic'
+    """, "'BIC'", """
+        None ;; 'nope' ;; '' ;; 0 ;; ['bic'] ;; {} ;; np.nan ;; b'bic' ;; object() ;; X2
+    """),
+    "figure": kind("""
+        None ;; 'bic' ;; 'log_likelihood'
+    """, """
+        'icl' ;; 'status' ;; 'converged' ;; 'objective'
+    """, """
+        'nope' ;; '' ;; 0 ;; ['bic'] ;; {} ;; np.nan ;; b'bic' ;; object() ;; X2
+    """),
+    "loss": kind("""
+        'vi' ;; 'binder'
+    """, "'VI'", """
+        None ;; 'nope' ;; '' ;; 0 ;; ['vi'] ;; {} ;; np.nan ;; b'vi' ;; object() ;; X2 ;; set()
+    """),
+    "method": kind("""
+        'stephens' ;; 'ecr' ;; 'ecr-iterative-1' ;; 'ecr-iterative-2' ;; 'pra' ;; 'data-based' ;; 'ordering'
+        'point-process'
+    """, """
+        'STEPHENS' ;; 'aic' ;; 'ecr_iterative_1'
+    """, """
+        None ;; 'nope' ;; '' ;; 0 ;; ['ecr'] ;; {} ;; np.nan ;; b'ecr' ;; object() ;; X2 ;; set()
+    """),
+    "part": kind("""
+        None ;; 'weights' ;; 'components'
+    """, """
+        'means' ;; 'prior' ;; 'likelihood'
+    """, """
+        'nope' ;; '' ;; 0 ;; ['weights'] ;; {} ;; np.nan ;; b'weights' ;; object() ;; X2
+    """),
+    "plot_kind": kind("""
+        'similarity' ;; 'uncertainty'
+    """, "'SIMILARITY'", """
+        None ;; 'nope' ;; '' ;; 0 ;; ['similarity'] ;; {} ;; np.nan ;; object() ;; X2
+    """),
+    "axes": kind("None\naxes()", "figure()", "1\n'x'\n[]\nobject()\nX2"),
+    "level": kind("""
+        0.5 ;; 0.95 ;; np.float32(0.5)
+    """, """
+        0 ;; 1 ;; 1.0 ;; 0.0 ;; 1e-320 ;; True ;; '0.5' ;; -0.0 ;; np.array(0.5)
+    """, """
+        None ;; -0.1 ;; 1.1 ;; np.nan ;; np.inf ;; 'x' ;; [0.5] ;; 2j ;; object() ;; {} ;; X2
+    """),
+    "row_indices": kind("""
+        None ;; [0, 1] ;; slice(0, 5) ;; np.arange(3)
+    """, """
+        [] ;; [-1] ;; [40] ;; 0 ;; np.ones(40, bool) ;; [0, 0] ;; slice(None, None, -1) ;; [True, False]
+        range(3) ;; (0, 1)
+    """, """
+        'x' ;; [0.5] ;; ['a'] ;; [np.nan] ;; [None] ;; object() ;; [[0, 1], [2]] ;; 2j ;; {} ;; [10**30]
+        lambda: 1
+    """),
+    "feature_index": kind("""
+        0 ;; 1 ;; np.int8(1)
+    """, """
+        -1 ;; 2 ;; True ;; 10**30
+    """, """
+        None ;; 'x' ;; 0.5 ;; [0] ;; np.nan ;; {} ;; object() ;; 2j
+    """),
+    "by": kind("""
+        'means' ;; 'weights'
+    """, """
+        'covariances' ;; 'scale_trils' ;; 'log_likelihood'
+    """, """
+        None ;; 'nope' ;; '' ;; 0 ;; ['means'] ;; {} ;; np.nan ;; object()
+    """),
+    "pivot": kind("None", """
+        0 ;; 5 ;; (0, 1) ;; [0, 1] ;; P2 ;; 'map' ;; L2[0, 0] ;; D2 ;; np.nan ;; -1 ;; 10**9 ;; 'x' ;; {} ;; 1.5
+        fit() ;; np.full((2, 1), np.nan) ;; np.zeros((2, 2)) ;; np.zeros((3, 1))
+    """, """
+        object() ;; lambda: 1
+    """),
+    "names": kind("""
+        {} ;; None
+    """, """
+        {'means': 'means'} ;; {'weights': 'w'} ;; {'mean': 'mu'} ;; {'means': 1} ;; {1: 'means'}
+        {'means': None} ;; {'means': ['means']} ;; {'variances': 'covariances'} ;; {'sds': 'weights'}
+        [('means', 'means')]
+    """, """
+        1 ;; 'means' ;; object() ;; np.nan ;; X2
+    """),
+    "dim_name": kind("'component'", """
+        'chain' ;; 'draw' ;; 'row' ;; 'feature'
+    """, """
+        'nope' ;; '' ;; 0 ;; None ;; ['component'] ;; {} ;; np.nan ;; object()
+    """),
+    "dataset": kind("""
+        'faithful' ;; 'iris' ;; 'galaxies'
+    """, """
+        'FAITHFUL' ;; '../faithful'
+    """, """
+        None ;; 'nope' ;; '' ;; 0 ;; ['faithful'] ;; {} ;; np.nan ;; b'faithful' ;; object() ;; set() ;; X2
+        'f\\0'
+    """),
+    "rows_count": kind("""
+        5 ;; 40 ;; np.int64(3)
+    """, """
+        0 ;; 1 ;; 10**6 ;; 2**63 ;; 10**30 ;; 2.0
+    """, _NOT_A_COUNT.replace("    0\n", "")),
+    "array_rows": kind("""
+        X2 ;; jnp.asarray(X2)
+    """, _ROWS_ODD + """
+        X1 ;; X2[0]
+    """, """
+        None ;; 'abc' ;; {} ;; object() ;; X2.astype(str) ;; [[1, 2], [3]] ;; lambda: 1
+    """),
+    "key": kind("""
+        jr.key(0) ;; jr.PRNGKey(0)
+    """, """
+        0 ;; 1.5 ;; None ;; 'a' ;; np.int64(3) ;; jr.split(jr.key(0), 2) ;; [1, 2] ;; np.array([1, 2], np.uint32)
+        object() ;; np.nan ;; [-1, 2] ;; True ;; {} ;; np.random.SeedSequence(1)
+    """),
+    "belief": kind("PRIOR", """
+        PRIOR._replace(weights=bg.Dirichlet({hyper}))
+        bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(0.0, 0.1, 5.0, np.eye(2))) ;; OTHERS[{index}]
+        bg.Prior({hyper}, {hyper})
+    """, """
+        None ;; 1 ;; 'text' ;; object() ;; {}
+    """),
+    "cli_data": kind("""
+        'data.csv' ;; 'data.tsv' ;; 'data.parquet' ;; 'faithful' ;; 'DATA.CSV' ;; 'names.csv' ;; 'semicolon.csv'
+    """, """
+        'bare.csv' ;; 'ragged.csv' ;; './data.csv' ;; '~/data.csv' ;; '-'
+    """, """
+        '' ;; 'nope' ;; '.' ;; 'empty.csv' ;; 'zeros.csv' ;; 'file.txt' ;; 'text.csv' ;; 'missing.csv'
+        'binary.parquet' ;; 'broken.csv.gz' ;; 'draws.nc' ;; 'loop' ;; 'fifo' ;; '/proc/self/mem' ;; '/dev/null'
+        'a\\0b' ;; 'x' * 5000 ;; 'faithful.csv' ;; '[red]' ;; 'file.txt/below' ;; '\\udcff'
+    """),
+    "cli_count": kind("""
+        '2' ;; '3' ;; '4'
+    """, """
+        '1' ;; '41' ;; '+2' ;; ' 2' ;; '2_0' ;; '99999999999999999999' ;; '٣'
+    """, """
+        '' ;; 'x' ;; '2.5' ;; 'nan' ;; '1e3' ;; '[red]' ;; '2,3' ;; 'a\\0b'
+    """),
+    "cli_ks": kind("""
+        '2' ;; '1:2' ;; '1,2'
+    """, """
+        '41' ;; '2:1' ;; '1:3:2' ;; ' 2 ' ;; '1:41' ;; '2,2' ;; '1,,2' ;; '1:1000000000'
+        '99999999999999999999'
+    """, """
+        '' ;; 'x' ;; '0' ;; '-1' ;; ':' ;; '1:' ;; ',' ;; '2.5' ;; 'nan' ;; '[red]' ;; '0:2' ;; 'a:b'
+    """),
+    "cli_engines": kind("""
+        'em' ;; 'em,cavi' ;; ' em , cavi '
+    """, """
+        'em,em' ;; 'em,,cavi' ;; 'EM'
+    """, """
+        'nope' ;; '' ;; ',' ;; 'em,nope' ;; '[red]' ;; 'a\\0b' ;; 'em;gibbs'
+    """),
+    "cli_path": kind("""
+        'out' ;; 'new/below' ;; 'ü €' ;; '[red]'
+    """, """
+        '' ;; '.'
+    """, """
+        'file.txt' ;; 'file.txt/below' ;; '/proc/x' ;; '/dev/null' ;; 'a\\0b' ;; 'x' * 5000 ;; 'loop' ;; 'fifo'
+    """),
+    "cli_columns": kind("""
+        'a,b' ;; 'b' ;; ' a , b '
+    """, """
+        'a,a' ;; ',' ;; '' ;; 'b,a' ;; '0,1'
+    """, """
+        'nope' ;; 'a,nope' ;; '[red]' ;; 'a\\0b' ;; 'A' ;; '$b_'
+    """),
+    "cli_family": kind("""
+        'full' ;; 'EEI' ;; 'tied'
+    """, """
+        'FULL' ;; ' full' ;; 'vvv'
+    """, """
+        '' ;; 'nope' ;; 'full,tied' ;; '[red]' ;; 'a\\0b' ;; '0'
+    """),
+    "cli_families": kind("""
+        'EII' ;; 'EII,VII' ;; 'full,tied'
+    """, """
+        'all' ;; 'EII,EII' ;; 'EII,' ;; 'FULL'
+    """, """
+        '' ;; ',' ;; 'nope' ;; 'EII,nope' ;; '[red]' ;; 'a\\0b' ;; '0'
+    """),
+    "cli_word": kind("", """
+        'bic' ;; 'icl' ;; 'none' ;; 'default' ;; 'component' ;; 'chain'
+    """, """
+        '' ;; 'nope' ;; '0' ;; '[red]' ;; 'a\\0b' ;; 'x' * 5000 ;; '\\x1b[31m'
+    """),
+    "cli_draws": kind("'draws.nc'", """
+        'other.nc' ;; './draws.nc'
+    """, """
+        '' ;; 'nope' ;; '.' ;; 'data.csv' ;; 'broken.nc' ;; 'file.txt' ;; 'zeros.csv' ;; 'loop' ;; 'fifo'
+        '/dev/null' ;; 'a\\0b' ;; 'x' * 5000 ;; '[red]' ;; 'http://localhost:1/x.nc'
+    """),
+    "cli_names": kind("""
+        'means=means' ;; 'weights=weights,means=means'
+    """, """
+        'means=weights' ;; 'means=means,means=weights' ;; '' ;; ',' ;; ' means = means '
+    """, """
+        'nope' ;; 'means' ;; 'means=' ;; '=means' ;; 'mean=means' ;; 'means=nope' ;; '[red]' ;; 'a\\0b=c'
+        'sds=means'
+    """),
+    "num_rows": kind("None\n5", "0\n-1\n1.5\n'a'\n10**30\nTrue\nobject()"),
+}  # fmt: skip
+
+
+def fill(text: str, rng) -> str:
+    """Replace ``{hyper}``, ``{int}`` and so on in a text by random values."""
+    while "{hyper}" in text:
+        options = KINDS["hyper"].odd
+        text = text.replace("{hyper}", options[rng.integers(len(options))], 1)
+    while "{int}" in text:
+        text = text.replace("{int}", str(rng.integers(1000)), 1)
+    while "{index}" in text:
+        text = text.replace("{index}", str(rng.integers(5)), 1)
+    while "{exponent}" in text:
+        text = text.replace(
+            "{exponent}", str(rng.integers(-320, 308) if rng.random() < 0.5 else rng.integers(-9, 9)), 1
+        )
+    while "{positive}" in text:
+        text = text.replace("{positive}", f"{10.0 ** rng.uniform(-12, 12):.3g}", 1)
+    while "{number}" in text:
+        text = text.replace("{number}", f"{rng.choice([-1, 1]) * 10.0 ** rng.uniform(-300, 300):.3g}", 1)
+    return text
+
+
+def draw(name: str, rng) -> tuple[str, str]:
+    """An argument of a kind: its text, and "good", "odd" or "bad"."""
+    lists = KINDS[name]
+    u = rng.random()
+    sort = "good" if u < 0.1 else "odd" if u < 0.4 else "bad" if u < 0.75 else "anything"
+    if sort == "anything" and (name == "progress" or name.startswith("cli_")):  # words only; a callable is called
+        sort = "odd"
+    options = ANYTHING if sort == "anything" else getattr(lists, sort)
+    if not options:
+        sort, options = "odd", lists.odd or ANYTHING
+    return fill(options[rng.integers(len(options))], rng), "odd" if sort == "anything" else sort

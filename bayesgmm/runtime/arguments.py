@@ -13,7 +13,6 @@ from jaxtyping import Key, PRNGKeyArray
 from bayesgmm.errors import ArgumentError, BayesGMMError
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.runtime.checks import as_list as as_list
-from bayesgmm.runtime.checks import as_path as as_path
 from bayesgmm.runtime.checks import check_choice as check_choice
 from bayesgmm.runtime.checks import check_count as check_count
 from bayesgmm.runtime.checks import check_flag as check_flag

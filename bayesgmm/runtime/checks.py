@@ -1,8 +1,6 @@
 """Checks of simple arguments: counts, numbers, flags, words, names, lists and paths. Each raises an `ArgumentError`."""
 
-import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,14 +77,3 @@ def check_names(names: Iterable[str], allowed: Iterable[str], function: str) -> 
     if unknown:
         takes = f"It takes {', '.join(allowed)}." if allowed else "It takes none."
         raise ArgumentError(f"{function} takes no argument {', '.join(map(shown, unknown))}. {takes}")
-
-
-def as_path(name: str, value: Any) -> Path:
-    """A path from a string or a path, or an `ArgumentError`."""
-    try:
-        text = os.fspath(value)
-    except TypeError:
-        text = None
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise ArgumentError(f"{name} must be a path, as a string or pathlib.Path, got {shown(value)}.")
-    return Path(text)

@@ -20,8 +20,8 @@ def moves(params: Params, x: np.ndarray, most: int) -> list[Params]:
     """θ after the most promising moves, best first; all in standardised coordinates, on the host.
 
     A merged pair may also be split itself, in another way. A move is promising if the gain of its cut
-    (`bayesgmm.engines.cuts`; a lower bound for separated parts) exceeds the log-likelihood that the merger loses. Both are
-    for free covariances.
+    (`bayesgmm.engines.cuts`; a lower bound for separated parts) exceeds the log-likelihood that the merger loses. Both
+    are for free covariances.
     """
     num = len(params.weights)
     if num < 2 or len(x) < 2:

@@ -70,6 +70,10 @@ class NotConvergedWarning(_Warning):
     """The fit stopped at ``max_iter`` before its objective converged."""
 
 
+class LocalOptimumWarning(_Warning):
+    """From the given start, EM ended at an optimum that is not the highest."""
+
+
 class SpuriousComponentWarning(_Warning):
     """A component has so few points that the mode is probably spurious."""
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesgmm.data.table import Table, as_table, check_table
+from bayesgmm.errors import DataError
 from bayesgmm.model.families import Family, resolve_family
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.priors.prior import Belief, log_kernel, resolve_prior, within_family
@@ -64,6 +65,7 @@ class Model:
             If this mixture cannot be fitted to these rows.
         """
         check_table(table, self.num_components)
+        check_well_posed(table, self.family, self.prior)
         return replace(self, table=table, frame=_frame_of(table))
 
     def under(self, prior: Belief | str | None) -> "Model":
@@ -162,10 +164,38 @@ def build_model(table: Table, num_components: int, prior: Belief | str | None, f
     PriorError
         If the prior does not fit the data or the family, or is improper.
     """
+    check_well_posed(table, family, prior)
     given = resolve_prior(prior, table, num_components)
     given = None if given is None else given.taken_by(family)
     family_prior, constant = within_family(given, family, num_components, table.dim)
     return Model(table, num_components, family, _frame_of(table), given, family_prior, constant)
+
+
+def well_posed(table: Table, family: Family, prior: Belief | str | None) -> bool:
+    """Whether the covariances of the components are not singular because the covariance of the data is.
+
+    Diagonal and spherical covariances need no more than a variance in each feature, and a prior of the user's own has a
+    positive definite scale of its own.
+    """
+    return family.orientation == "I" or isinstance(prior, Belief) or table.dependence is None
+
+
+def check_well_posed(table: Table, family: Family, prior: Belief | str | None) -> None:
+    """Refuse data where the model is not `well_posed`.
+
+    Raises
+    ------
+    DataError
+        If the family has correlations, and there is no prior, or the default one.
+    """
+    if well_posed(table, family, prior):
+        return
+    model = "maximum likelihood" if prior is None else "prior='default', whose scale is the covariance of the data,"
+    raise DataError(
+        f"{table.dependence}; or use covariance_type='diag' or 'spherical', or a prior of your own with a positive "
+        f"definite scale (bayesgmm.NormalInverseWishart). Under {model} {family.label(table.dim)} covariances of these "
+        "data are singular."
+    )
 
 
 def to_problem(model: Model, dtype: str) -> Problem:

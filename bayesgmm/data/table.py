@@ -72,6 +72,52 @@ class Table:
                 )
         return np.asarray(mean), covariance
 
+    @cached_property
+    def dependence(self) -> str | None:
+        """Why the covariance of all rows is singular, and what to do, in words; None if it is not singular."""
+        if self.num_rows <= self.dim:
+            return (
+                f"There are {self.num_rows} rows for {self.dim} features. "
+                "Use more rows than features, drop or combine features (for example by PCA)"
+            )
+        involved = _involved(self.moments()[1])
+        if involved is None:
+            return None
+        far = _far_rows(self.values)
+        if len(far) and _involved(np.cov(np.delete(self.values, far, axis=0).T, bias=True)) is None:
+            shown = ", ".join(map(str, far[:8])) + (", …" if len(far) > 8 else "")
+            return (
+                f"Far rows (counting from 0: {shown}): beside them all other rows look alike. "
+                "Check these rows (a wrong unit?), and correct or drop them"
+            )
+        names = ", ".join(self.features[i] for i in involved)
+        return (
+            f"Collinear features: {names} are linearly dependent. "
+            "Drop one of them, replace them by fewer linear combinations (for example by PCA)"
+        )
+
+
+FAR = 1e5
+"""Rows are far if a feature is so many interquartile ranges away from its median."""
+
+
+def _far_rows(values: np.ndarray) -> np.ndarray:
+    """Numbers of rows, at most a twentieth of all, that lie far from the others."""
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
+    spread = np.where(high > low, high - low, np.inf)
+    far = np.flatnonzero((np.abs(values - middle) / spread).max(axis=1) > FAR)
+    return far if len(far) <= max(1, len(values) // 20) else far[:0]
+
+
+def _involved(covariance: np.ndarray) -> np.ndarray | None:
+    """Which features are linearly dependent; None if the covariance is not singular."""
+    scale = np.sqrt(np.diagonal(covariance))
+    if not (scale > 0).all():
+        return np.flatnonzero(scale == 0)
+    values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
+    singular = values[0] <= 16 * len(scale) * np.finfo(float).eps
+    return np.flatnonzero(np.abs(vectors[:, 0]) > 0.05) if singular else None
+
 
 def as_table(x) -> Table:
     """Check data and convert them to a `Table`.
@@ -118,22 +164,17 @@ def _own(values: np.ndarray) -> np.ndarray:
 
 
 def check_table(table: Table, num_components: int) -> None:
-    """Refuse data to which a mixture of Gaussians with full covariances cannot be fitted.
+    """Refuse data to which no mixture of Gaussians can be fitted. Whether covariances are singular depends on the model.
 
     Raises
     ------
     DataError
-        If there are fewer rows than components, or a feature is constant or collinear with others.
+        If there are fewer rows than components, or a feature is constant.
     """
     if table.num_rows < num_components:
         raise DataError(
             f"There are {table.num_rows} rows for {num_components} components. Each component needs at least one row. "
             "Use fewer components or more rows."
-        )
-    if table.num_rows <= table.dim:
-        raise DataError(
-            f"There are {table.num_rows} rows for {table.dim} features, so every covariance is singular. "
-            "Use more rows than features, or drop or combine features (for example by PCA)."
         )
     mean, covariance = table.moments()
     scale = np.sqrt(np.diagonal(covariance))
@@ -143,13 +184,6 @@ def check_table(table: Table, num_components: int) -> None:
         raise DataError(
             f"Constant feature: {', '.join(constant)}. A Gaussian needs a positive variance in every feature. "
             "Drop the feature, or check its units."
-        )
-    values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
-    if values[0] <= 16 * table.dim * np.finfo(float).eps:
-        involved = [name for name, v in zip(table.features, vectors[:, 0], strict=True) if abs(v) > 0.05]
-        raise DataError(
-            f"Collinear features: {', '.join(involved)} are linearly dependent, so every covariance is singular. "
-            "Drop one of them, or replace them by fewer linear combinations (for example by PCA)."
         )
 
 

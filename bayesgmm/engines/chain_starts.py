@@ -5,7 +5,8 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from bayesgmm.engines.checks import check_params
-from bayesgmm.engines.em.ascent import begin, run_ascents, usable
+from bayesgmm.engines.em.ascent import begin, run_ascents
+from bayesgmm.engines.em.ascent_state import usable
 from bayesgmm.engines.em.multistart import search
 from bayesgmm.engines.roles import in_roles
 from bayesgmm.engines.starts import make_starts, weak_prior

@@ -60,7 +60,7 @@ def label_start(labels, problem: Problem) -> Params:
             f"Use every label from 0 to {k - 1}."
         )
     x = problem.frame.rows(problem.table.values)
-    params = class_params(_first(division_stats(x, one_hot(labels, k)[None])), shrink=False)
+    params = class_params(first_of(division_stats(x, one_hot(labels, k)[None])), shrink=False)
     return jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype)[None], params)
 
 
@@ -126,6 +126,7 @@ def weak_prior(model: Model, num_components: int | None = None) -> Belief:
     """The data-scaled default prior, in standardised coordinates, under which no start is singular."""
     num = num_components or model.num_components
     covariance = model.table.moments()[1] / np.outer(model.frame.scale, model.frame.scale)
+    covariance = covariance + 1e-9 * np.diag(np.diagonal(covariance))
     prior = data_scaled_prior(np.zeros(model.table.dim), covariance, num).expand(num, model.table.dim)
     # Concentration one above flat: a component without rows at the start still gets a positive weight.
     return prior._replace(weights=prior.weights._replace(concentration=prior.weights.concentration + 1.0))
@@ -183,5 +184,6 @@ def _unstacked(stats: Stats) -> list[Stats]:
     return [jax.tree.map(lambda leaf, i=i: leaf[i], stats) for i in range(len(stats.counts))]
 
 
-def _first(stats: Stats) -> Stats:
+def first_of(stats: Stats) -> Stats:
+    """The statistics of the first division."""
     return jax.tree.map(lambda leaf: leaf[0], stats)

@@ -9,8 +9,7 @@ import numpy as np
 
 from bayesgmm.data.table import as_table, check_table
 from bayesgmm.engines.checks import MOST_CHAINS
-from bayesgmm.engines.em.ascent import usable
-from bayesgmm.engines.em.ascent_state import STATUS
+from bayesgmm.engines.em.ascent_state import STATUS, usable
 from bayesgmm.engines.em.fit_em import check_has_mode
 from bayesgmm.engines.em.to_fit import to_fit
 from bayesgmm.engines.engine import check_conjugacy
@@ -18,7 +17,7 @@ from bayesgmm.errors import ArgumentError, CollapseError, SamplingInterrupted
 from bayesgmm.model.families import FAMILIES, resolve_family
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.prior import Belief
-from bayesgmm.problem import prepare
+from bayesgmm.problem import check_well_posed, prepare, well_posed
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.arguments import as_key, as_list, check_choice, check_count, check_number
 from bayesgmm.runtime.dtypes import scope
@@ -217,7 +216,7 @@ def fit_table(
 
     Raises
     ------
-    DataError, PriorError, ArgumentError
+    PriorError, ArgumentError
         Before the run, if an input is invalid.
     CollapseError
         If no cell has a fit.
@@ -227,16 +226,21 @@ def fit_table(
     n_init, max_iter = check_count("n_init", n_init, most=MOST_CHAINS), check_count("max_iter", max_iter)
     tol = check_number("tol", tol, low=0.0, open_low=True)
     check_table(table, max(sizes))
+    singular = [name for name in names if not well_posed(table, FAMILIES[name], prior)]
+    if len(singular) == len(names):
+        check_well_posed(table, FAMILIES[names[0]], prior)
     with scope(dtype), stopwatch() as clock, interruptible() as stop, listening(progress_bar) as listener:
-        problem = prepare(table, 1, None, dtype)
+        problem = prepare(table, 1, None, dtype, "spherical" if singular else "full")
         check_conjugacy("fit_table", Conjugacy.JOINT, prior)
         check_has_mode(prior)
-        grid = GridSearch(as_key(seed), problem, sizes, names, prior, n_init, tol, max_iter)
-        done, cut = search_families(grid, names, stop, dtype, listener)
+        tried = [name for name in names if name not in singular]
+        grid = GridSearch(as_key(seed), problem, sizes, tried, prior, n_init, tol, max_iter)
+        done, cut = search_families(grid, tried, stop, dtype, listener)
         settings = {"n_init": n_init, "max_iter": max_iter, "tol": tol, "dtype": dtype}
         cells = tuple(
-            _cell(row, clock, seed, cut, settings) for name in names if name in done for row in grid.rows(name)
+            _cell(row, clock, seed, cut, settings) for name in tried if name in done for row in grid.rows(name)
         )
+        cells += tuple(Cell(name, size, None, "singular covariances", False) for name in singular for size in sizes)
         if not cells:
             raise SamplingInterrupted("Stopped before the search of the first family ended. Nothing can be returned.")
     if all(cell.fit is None for cell in cells):

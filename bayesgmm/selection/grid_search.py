@@ -17,8 +17,8 @@ from jax import lax
 from jaxtyping import Float, Int, PRNGKeyArray
 
 from bayesgmm.engines.divisions import Divisions
-from bayesgmm.engines.em.ascent import BATCHED_ROWS, ascend, begin, run_ascents, start_ascents, usable
-from bayesgmm.engines.em.ascent_state import COLLAPSED, FAILED, Ascent, Best, Limits
+from bayesgmm.engines.em.ascent import BATCHED_ROWS, ascend, begin, run_ascents, start_ascents
+from bayesgmm.engines.em.ascent_state import COLLAPSED, FAILED, Ascent, Best, Limits, usable
 from bayesgmm.engines.em.multistart import subsample
 from bayesgmm.engines.starts import starts_from
 from bayesgmm.model.families import FAMILIES, Family

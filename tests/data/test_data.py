@@ -58,8 +58,6 @@ def test_text_columns_are_named():
     [
         (X[:3], 4, "3 rows for 4 components"),
         (np.c_[X, np.full(4, 7.0)], 1, "Constant feature: x2"),
-        (np.c_[X, X[:, 0] + X[:, 1]], 1, "Collinear features: x0, x1, x2"),
-        (np.random.default_rng(0).normal(size=(3, 5)), 1, "every covariance is singular"),
         (np.full((5, 1), 3.0), 1, "Constant feature"),
     ],
 )

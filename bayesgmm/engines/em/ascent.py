@@ -1,7 +1,5 @@
 """The loop of EM (plain or accelerated), CEM and SEM, until the objective settles."""
 
-import functools
-import operator
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +17,6 @@ from bayesgmm.engines.em.ascent_state import (
     COLLAPSED,
     CONVERGED,
     EMPTY,
-    FAILED,
     MAX_ITER,
     NON_FINITE,
     ROUNDING,
@@ -30,6 +27,7 @@ from bayesgmm.engines.em.ascent_state import (
     Best,
     Limits,
     Proposal,
+    usable,
 )
 from bayesgmm.engines.step import KERNELS, step
 from bayesgmm.engines.stopping import aitken_settled, rounding
@@ -68,6 +66,10 @@ def _iterate(
     still = _iterations_still(state, gain, proposal, limits.tol, noise, accelerate)
     better = live & (seen.objective >= state.best.objective) & ~proposal.back
     status = _status(here, t, still, limits, noise)
+    # A plain step can only lower the objective by rounding errors of nearly singular covariances.
+    fell = (limits.tol > 0.0) & ~state.leap & (seen.objective < state.best.objective - jnp.maximum(noise, limits.tol))
+    status = jnp.where(fell, ROUNDING, status)
+    value = jnp.where(fell, state.best.objective, here.objective)
     new = AscentState(
         proposal.params, proposal.leap, _choose(better, here, state.best), here.objective, gain, still, t, status,
         proposal.memory,
@@ -75,7 +77,7 @@ def _iterate(
     # If the ascent is not live, the new best θ and memory already equal the old ones.
     old = state._replace(best=new.best, memory=new.memory)
     size = ascent.trace.shape[0]
-    trace = jnp.asarray(ascent.trace).at[jnp.where(live, t % size, size)].set(here.objective, mode="drop")
+    trace = jnp.asarray(ascent.trace).at[jnp.where(live, t % size, size)].set(value, mode="drop")
     return Ascent(_choose(live, new, old), AscentInfo(trace))
 
 
@@ -210,12 +212,6 @@ def _run(key, ascents: Ascent, prior: Belief, rows: Rows, limits: Limits, kernel
 
 _ASCEND = Program(_run, static=("kernel", "batched", "accelerate"))
 _START = Program(start_ascents, static=("size", "accelerate"))
-
-
-def usable(ascents: Ascent) -> Bool[Array, "*b"]:
-    """Which ascents hold a θ that can be returned or iterated further."""
-    finite = abs(ascents.objective) < np.inf  # operators work on the host, and inside a program
-    return functools.reduce(operator.and_, (ascents.status != failed for failed in FAILED), finite)
 
 
 def _for_each(prior: Belief, count: int) -> Belief:

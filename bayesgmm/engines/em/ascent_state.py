@@ -1,7 +1,10 @@
 """State and information of an ascent, and how it can end."""
 
+import functools
+import operator
 from typing import Any, NamedTuple
 
+import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bayesgmm.engines.em.acceleration import Memory
@@ -129,3 +132,9 @@ class Proposal(NamedTuple):
     """Whether the current θ is a leap that lowered the objective, and is rejected."""
     left: Array
     """Estimate of the remaining gain of the objective; ∞ if there is none."""
+
+
+def usable(ascents: Ascent) -> Bool[Array, "*b"]:
+    """Which ascents hold a θ that can be returned or iterated further."""
+    finite = abs(ascents.objective) < np.inf  # operators work on the host, and inside a program
+    return functools.reduce(operator.and_, (ascents.status != failed for failed in FAILED), finite)

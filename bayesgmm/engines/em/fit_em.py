@@ -1,6 +1,5 @@
 """Point estimates: EM (maximum likelihood or MAP), classification EM and stochastic EM."""
 
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -8,19 +7,17 @@ import numpy as np
 
 from bayesgmm.engines import starts as starting
 from bayesgmm.engines.checks import MOST_CHAINS
-from bayesgmm.engines.em.ascent import BATCHED_ROWS, begin, run_ascents, usable
-from bayesgmm.engines.em.ascent_state import COLLAPSED, EMPTY, MAX_ITER, PRUNED, ROUNDING, STATUS, Ascent
+from bayesgmm.engines.em.ascent import BATCHED_ROWS, begin, run_ascents
+from bayesgmm.engines.em.ascent_state import PRUNED, STATUS, Ascent, usable
+from bayesgmm.engines.em.explore import higher_by
 from bayesgmm.engines.em.multistart import prepare_search, search
+from bayesgmm.engines.em.outcome import raise_failure, warn_of
 from bayesgmm.engines.em.to_fit import to_fit
 from bayesgmm.engines.engine import Engine, check_conjugacy
 from bayesgmm.errors import (
     ArgumentError,
-    CollapseError,
-    FitError,
-    NotConvergedWarning,
     PriorError,
     SamplingInterrupted,
-    SpuriousComponentWarning,
 )
 from bayesgmm.model.alignment import align, permute
 from bayesgmm.model.types import Params
@@ -115,6 +112,8 @@ def fit_em(
 
     Warns
     -----
+    LocalOptimumWarning
+        If the optimum that a given start led to is not the highest: a split and a merger raise the objective.
     NotConvergedWarning
         If the best start stopped at `max_iter` (unless ``tol=0`` asked for that).
     SpuriousComponentWarning
@@ -132,7 +131,9 @@ def fit_em(
         check_has_mode(problem.prior)
         key_start, key_ascent = split_key(as_key(seed))
         given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
-        if accelerate and algorithm == "em" and labels_init is None and all(part is None for part in given.values()):
+        given_start = labels_init is not None or any(part is not None for part in given.values())
+        given_start |= not isinstance(init, str)
+        if accelerate and algorithm == "em" and not given_start:
             prepare_search(init, n_init, problem, tol, max_iter)
         starts = _starts(key_start, problem, n_init, init, labels_init, given)
         quick = accelerate and algorithm == "em"
@@ -140,11 +141,14 @@ def fit_em(
         brief = progress_bar is None and problem.table.num_rows <= BATCHED_ROWS
         with listening(False if brief else progress_bar) as listener:
             ascents, interrupted = _ascend(key_ascent, starts, problem, tol_used, max_iter, algorithm, quick, listener)
+            gain = 0.0
+            if given_start and algorithm == "em" and tol > 0 and not interrupted:
+                ascents, interrupted, gain = higher_by(key_ascent, ascents, problem, tol, max_iter, accelerate)
             best = _best(ascents, problem, interrupted)
             steps = int(ascents.iteration[best])
             listener(algorithm, steps, steps, STATUS[int(ascents.status[best])])
         fit = to_fit(ascents, best, problem, algorithm, interrupted, clock, seed, settings)
-    _warn(fit, np.asarray(ascents.counts[best]), tol_used)
+    warn_of(fit, np.asarray(ascents.counts[best]), tol_used, gain)
     return fit
 
 
@@ -209,25 +213,8 @@ def _best(ascents: Ascent, problem: Problem, interrupted: bool) -> int:
     if not good.any() and interrupted:
         raise SamplingInterrupted("EM was stopped before any start had an objective. Nothing can be returned.")
     if not good.any():
-        _raise_failure(ascents, problem)
+        raise_failure(ascents, problem)
     return int(np.where(good, ascents.objective, -np.inf).argmax())
-
-
-def _raise_failure(ascents: Ascent, problem: Problem) -> None:
-    names = [STATUS[int(status)] for status in ascents.status]
-    counted = ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
-    advice = (
-        "Use prior='default' (MAP), under which the density is bounded; or fewer components, or more starts (n_init)."
-        if problem.prior is None
-        else "Use fewer components, or a prior with a larger scale."
-    )
-    in_single = " float32 resolves less than float64: try float64 first." if problem.dtype == "float32" else ""
-    if np.isin(ascents.status, (COLLAPSED, EMPTY)).any():
-        raise CollapseError(
-            f"No start led to a fit ({counted} of {len(names)}). With free covariances the likelihood is unbounded "
-            f"where a component collapses onto too few points. {advice}{in_single}"
-        )
-    raise FitError(f"No start led to a fit ({counted} of {len(names)}). Check the scale of the data. {advice}")
 
 
 def _check_arguments(algorithm: Any, max_iter: Any, tol: Any, n_init: Any, accelerate: Any) -> tuple[int, float, int]:
@@ -235,35 +222,6 @@ def _check_arguments(algorithm: Any, max_iter: Any, tol: Any, n_init: Any, accel
     check_flag("accelerate", accelerate)
     counts = check_count("max_iter", max_iter), check_count("n_init", n_init, most=MOST_CHAINS)
     return counts[0], check_number("tol", tol, low=0.0), counts[1]
-
-
-def _warn(fit: MixtureFit, counts: np.ndarray, tol: float) -> None:
-    if fit.status == STATUS[MAX_ITER] and tol > 0:
-        warnings.warn(
-            f"EM stopped at max_iter={fit.n_iter} before its objective settled. Raise max_iter or tol.",
-            NotConvergedWarning, stacklevel=3,
-        )  # fmt: skip
-    if fit.interrupted:
-        warnings.warn("EM was interrupted. This is the best θ so far.", NotConvergedWarning, stacklevel=3)
-    elif fit.status == STATUS[ROUNDING]:
-        warnings.warn(
-            "EM settled, but at this precision the log-likelihood cannot resolve gains as small as tol. "
-            "Use dtype='float64', or a larger tol.",
-            NotConvergedWarning, stacklevel=3,
-        )  # fmt: skip
-    unbounded = fit.prior and fit.prior.components.unbounded_because(fit.family, fit.table.values)
-    if unbounded:
-        warnings.warn(
-            f"{unbounded}. This fit is a local mode. The posterior is proper: sample it, or raise hyper_df or df.",
-            SpuriousComponentWarning, stacklevel=3,
-        )  # fmt: skip
-    few, family = fit.family.rows_needed(fit.table.dim), fit.family.label(fit.table.dim)
-    if fit.prior is None and counts.min() <= few:
-        warnings.warn(
-            f"A component rests on {counts.min():.1f} rows, no more than the {few} that its covariance ({family}) "
-            "needs. This is likely a spurious mode of the likelihood. Use prior='default', or fewer components.",
-            SpuriousComponentWarning, stacklevel=3,
-        )  # fmt: skip
 
 
 def _run(x: Any, n_components: int, *, reference: Any = None, **arguments: Any) -> MixtureFit:

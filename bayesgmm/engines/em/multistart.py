@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Float, Int, PRNGKeyArray
 
-from bayesgmm.engines.em.ascent import BATCHED_ROWS, TRACED, ascend, begin, run_ascents, shapes_of_ascents, usable
+from bayesgmm.engines.em.ascent import BATCHED_ROWS, TRACED, ascend, begin, run_ascents, shapes_of_ascents
 from bayesgmm.engines.em.ascent_state import (
     COLLAPSED,
     CONVERGED,
@@ -21,9 +21,9 @@ from bayesgmm.engines.em.ascent_state import (
     RUNNING,
     Ascent,
     Limits,
+    usable,
 )
-from bayesgmm.engines.em.moves import moves
-from bayesgmm.engines.roles import in_roles
+from bayesgmm.engines.em.explore import explore, joined
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
@@ -38,10 +38,6 @@ SHORT = 15
 """Iterations of each start before pruning."""
 LANES = 16
 """Starts that run in parallel on small data: one shape, hence one compilation, whatever the number of starts."""
-HIGHER = 1e-3
-"""A move counts if it ends higher than the best optimum by more than this."""
-MOVED_ROWS = 2_000
-"""About the maximum number of rows by which moves are chosen."""
 
 
 def carried_on(num_starts: int) -> int:
@@ -100,64 +96,6 @@ def search(
     return explore(ascents, interrupted, problem, run_long, keep, max_iter)
 
 
-def explore(
-    ascents: Ascent,
-    interrupted: bool,
-    problem: Problem,
-    run: Callable[[Params, int], tuple[Ascent, bool]],
-    most: int,
-    max_iter: int,
-) -> tuple[Ascent, bool]:
-    """Moves from the best ascent (`moves`), as long as one of them ends higher. That one is added to the ascents.
-
-    ``run`` ascends from starts on a leading axis, up to a number of iterations. At most `most` moves are tried at a
-    time: all for `SHORT` iterations, and the best to its end if it is higher by then.
-    """
-    while not interrupted and (top := best_ascent(ascents)) is not None:
-        theta = jax.tree.map(lambda leaf, top=top: np.asarray(leaf[top], np.float64), ascents.params)
-        made, least = _moves(theta, problem, most), ascents.objective[top] + HIGHER
-        higher, interrupted = _higher(made, least, problem, run, SHORT)
-        if higher is not None and not interrupted:
-            higher, interrupted = _higher([higher[1]], least, problem, run, max_iter)
-        if higher is None:
-            break
-        ascents = _joined([ascents, higher[0]])
-    return ascents, interrupted
-
-
-def _moves(theta: Params, problem: Problem, most: int) -> list[Params]:
-    """The moves from θ. Under a prior that tells the components apart, another numbering of θ comes first."""
-    made = moves(theta, some_rows(problem), most)
-    if problem.model.exchangeable:
-        return made
-    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), theta, *made)
-    numbered = in_roles(stacked, problem)
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], numbered) for i in range(min(most, len(made) + 1))]
-
-
-def _higher(made: list[Params], least: float, problem: Problem, run, limit: int):
-    """The highest ascent from `made` (on a leading axis of 1) with its start, if it ends above ``least``."""
-    if not made:
-        return None, False
-    tried, interrupted = run(jax.tree.map(lambda *leaves: np.stack(leaves).astype(problem.dtype), *made), limit)
-    found = best_ascent(tried)
-    if found is None or not tried.objective[found] > least:
-        return None, interrupted
-    return (jax.tree.map(lambda leaf: leaf[found : found + 1], tried), made[found]), interrupted
-
-
-def best_ascent(ascents: Ascent) -> int | None:
-    """The highest ascent (on the host) that has ended well; None if there is none."""
-    good = usable(ascents) & (ascents.status != PRUNED)
-    return int(np.where(good, ascents.objective, -np.inf).argmax()) if good.any() else None
-
-
-def some_rows(problem: Problem) -> np.ndarray:
-    """At most about `MOVED_ROWS` standardised rows, by which moves are chosen."""
-    values = problem.table.values
-    return problem.frame.rows(values[:: max(1, len(values) // MOVED_ROWS)])
-
-
 def _further(key, ascents: Ascent, problem: Problem, tol, max_iter: int, report) -> tuple[Ascent, bool]:
     """Ascents that have filled the space for their traces go on."""
     ascents = ascents.with_status(np.where(ascents.status == MAX_ITER, RUNNING, ascents.status))
@@ -180,14 +118,7 @@ def _carry_on(key, scouts: Ascent, keep: int, problem: Problem, tol, max_iter: i
         tried.append(ascents)
         if interrupted or not np.isin(tried[-1].status, FAILED).all():
             break
-    return _joined(tried), interrupted
-
-
-def _joined(parts: list[Ascent]) -> Ascent:
-    """All ascents on one leading axis; their traces may differ in length."""
-    longest = max(one.trace.shape[1] for one in parts)
-    padded = [one.with_trace(np.pad(one.trace, ((0, 0), (0, longest - one.trace.shape[1])))) for one in parts]
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *padded)
+    return joined(tried), interrupted
 
 
 def _full_runs(key, starts: Params, problem: Problem, tol, max_iter: int, report) -> tuple[Ascent, bool]:

@@ -5,8 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bayesgmm.engines.em.ascent import usable
-from bayesgmm.engines.em.ascent_state import CONVERGED, FAILED, PRUNED, STATUS, Ascent
+from bayesgmm.engines.em.ascent_state import CONVERGED, FAILED, PRUNED, STATUS, Ascent, usable
 from bayesgmm.model.alignment import by_first_mean, permute
 from bayesgmm.model.types import Params
 from bayesgmm.problem import Problem

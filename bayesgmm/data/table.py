@@ -164,7 +164,7 @@ def _own(values: np.ndarray) -> np.ndarray:
 
 
 def check_table(table: Table, num_components: int) -> None:
-    """Refuse data to which no mixture of Gaussians can be fitted. Whether covariances are singular depends on the model.
+    """Refuse data to which no mixture of Gaussians can be fitted; `well_posed` asks the model about covariances.
 
     Raises
     ------

@@ -73,16 +73,18 @@ def _modes(found: Any) -> list[str]:
 
 
 def _missed(missed: MissedMode) -> str:
+    side = "above" if missed.higher_by >= 0 else "below"
     start = (
-        f"EM finds a mode that no chain reached. Its log posterior density is {missed.higher_by:.1f} above that of "
-        "the mode of the chains"
+        f"EM finds a mode that the draws do not show. Its log posterior density is {abs(missed.higher_by):.1f} {side} "
+        "that of their highest mode"
     )
     if np.isnan(missed.log_mass_ratio):
         return f"{start}. Its share of the posterior is unknown. Start chains from it (init=diagnosis.missed.fit)."
-    odds = np.exp(min(missed.log_mass_ratio, 50.0))
-    mass = f"By the Laplace approximation its mass is {odds:.2g} times that of the mode of the chains"
+    share = 1.0 / (1.0 + np.exp(-missed.log_mass_ratio))
+    percent = f"{share:.0%}" if 0.01 <= share <= 0.99 else "less than 1%" if share < 0.5 else "more than 99%"
+    mass = f"By the Laplace approximation it has {percent} of the mass of these modes together"
     if missed.matters:
-        return f"{start}. {mass}. The chains share a wrong mode: use init='basins' or tempering=12."
+        return f"{start}. {mass}. Use a sampler with init='basins' or tempering=12."
     return f"{start}. {mass}: too little to matter."
 
 

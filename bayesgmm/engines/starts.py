@@ -18,16 +18,16 @@ INITS = ("auto", "k-means++", "random", "hierarchical")
 def make_starts(key: PRNGKeyArray, problem: Problem, num_starts: int, init: str = "auto") -> Params:
     """Make `num_starts` starts, in standardised coordinates, on a leading axis.
 
-    Each start is a division of the rows (of a subsample, if there are many), and θ from its classes (`class_params`). The
-    covariances are shrunk either to the scale of the data or to the class's own scale, so that no start is singular. The
+    Each start is a division of the rows (of a subsample, if there are many), and θ from its classes (`class_params`).
+    The covariances are shrunk to the scale of the data or to the class's own scale, so that no start is singular. The
     first is robust; the second sees groups that are small compared with their distances.
 
     - ``"k-means++"``: each row goes to the nearest centre. The centres are drawn as in Arthur & Vassilvitskii (2007),
       in fully whitened coordinates, with greedy trials. Each class has its own scale.
     - ``"random"``: each row is divided among the components at random.
     - ``"hierarchical"``: five starts, whatever `num_starts`. Two are by model-based agglomeration with free covariances
-      (`bayesgmm.engines.agglomeration`; with one feature, ordered classes of equal size instead), at either scale. One is by
-      cuts at gaps (`bayesgmm.engines.cuts`). Two are by Ward's criterion, in whitened and in standardised coordinates.
+      (`bayesgmm.engines.agglomeration`; with one feature, ordered classes of equal size instead), at either scale. One
+      is by cuts at gaps (`bayesgmm.engines.cuts`). Two are by Ward's criterion, in whitened and in standardised coordinates.
     - ``"auto"``: the five, then by turns k-means++ and nearest-of-random-rows, at either scale.
 
     Under a prior that tells the components apart, each start has the numbering of highest prior density.

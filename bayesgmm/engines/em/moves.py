@@ -104,7 +104,8 @@ def _split(params: Params, k: int, free: int, x: np.ndarray, shares: np.ndarray,
     middles = parts @ x / counts[:, None]
     centred = x[None] - middles[:, None]
     scatters = np.einsum("pn,pnd,pne->pde", parts, centred, centred)
-    local = class_params(Stats(counts, middles, scatters, np.zeros(())), shrink=True)  # pyright: ignore[reportArgumentType]
+    stats = Stats(counts, middles, scatters, np.zeros(()))  # pyright: ignore[reportArgumentType]
+    local = class_params(stats, shrink=True)
     both = [k, free]
     weights[both] = weights[k] * counts / counts.sum()
     means[both], trils[both] = local.means, local.scale_trils

@@ -1,4 +1,4 @@
-"""Multi-start: runs from many starts, of which the best end (Biernacki, Celeux & Govaert 2003), and moves from there."""
+"""Multi-start: runs from many starts, the best to their end (Biernacki, Celeux & Govaert 2003), then moves."""
 
 from collections.abc import Callable
 from typing import Any

@@ -38,8 +38,8 @@ def warn_of(fit: MixtureFit, counts: np.ndarray, tol: float, gain: float) -> Non
     """Warn of what a user should know about this fit."""
     if gain > 0.0:
         warnings.warn(
-            "The given start led to an optimum that is not the highest: with two components merged and one split, a few "
-            f"iterations end higher by {gain:.3g}. Fit without a start to search for a higher one.",
+            "The given start led to an optimum that is not the highest: with two components merged and one split, a "
+            f"few iterations end higher by {gain:.3g}. Fit without a start to search for a higher one.",
             LocalOptimumWarning, stacklevel=4,
         )  # fmt: skip
     if fit.status == STATUS[MAX_ITER] and tol > 0:
@@ -52,10 +52,11 @@ def warn_of(fit: MixtureFit, counts: np.ndarray, tol: float, gain: float) -> Non
     elif fit.status == STATUS[ROUNDING]:
         coarse = fit.settings["dtype"] == "float32"
         advice = (
-            "at this precision the log-likelihood cannot resolve gains as small as tol. Use dtype='float64', or a larger tol"
+            "at this precision the log-likelihood cannot resolve gains as small as tol. Use dtype='float64', or a "
+            "larger tol"
             if coarse
-            else "rounding errors of nearly singular covariances exceed its gains. Give the features similar units, drop "
-            "nearly collinear ones, or use prior='default'"
+            else "rounding errors of nearly singular covariances exceed its gains. Give the features similar units, "
+            "drop nearly collinear ones, or use prior='default'"
         )
         warnings.warn(f"EM stopped where {advice}.", NotConvergedWarning, stacklevel=4)
     unbounded = fit.prior and fit.prior.components.unbounded_because(fit.family, fit.table.values)

@@ -1,6 +1,6 @@
 """Draws of partitions from any source, and co-clustering of rows without an N × N matrix."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from bayesgmm.partitions.search import BLOCK_LABELS, tables
 from bayesgmm.results.draws import Draws, as_draws, refuse_about
 from bayesgmm.results.external_draws import observed, per_draw
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import as_array, host_generator
+from bayesgmm.runtime.arguments import as_array, host_generator, shown
 from bayesgmm.sweep import per_row
 
 MOST_LABELS = 10**8
@@ -43,11 +43,13 @@ def read(source: Any, x: Any, labels: Any, max_draws: int, key: PRNGKeyArray, ab
     DrawsError, DataError
         If the source cannot be read, does not determine the classes of the rows, or has other rows than x.
     """
-    arrays = isinstance(source, list | tuple) or (hasattr(source, "__array__") and not hasattr(source, "data_vars"))
+    arrays = _is_array(source)
     if labels is not None or arrays or isinstance(source, Posterior):
         refuse_about("labels" if labels is not None or arrays else "a Posterior", about)
     if labels is not None:
-        held = observed(source) if hasattr(source, "children") else getattr(source, "table", None)
+        if arrays or not (hasattr(source, "data_vars") or isinstance(source, Mapping | Draws | Posterior)):
+            raise DrawsError(f"labels= are those of draws, got {shown(source)}. Labels alone are the first argument.")
+        held = observed(source) if hasattr(source, "children") else getattr(source, "table", None)  # pyright: ignore
         table = held if x is None else as_table(x)
         return _from_labels(_by_name(source, labels) if isinstance(labels, str) else labels, table, max_draws)
     if isinstance(source, Posterior):
@@ -67,6 +69,10 @@ def read(source: Any, x: Any, labels: Any, max_draws: int, key: PRNGKeyArray, ab
             "so that classes can be drawn."
         )
     return _from_params(draws.params, draws.table, draws.frame, max_draws, key)
+
+
+def _is_array(source: Any) -> bool:
+    return isinstance(source, list | tuple) or (hasattr(source, "__array__") and not hasattr(source, "data_vars"))
 
 
 def _from_labels(labels: Any, table: Table | None, max_draws: int) -> Drawn:

@@ -1,5 +1,7 @@
 """Plot of the table of fits: the criterion against the number of components, by family."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -11,7 +13,7 @@ MOST_COLOURED = 5
 
 
 @styled
-def plot_table(table: FitTable, ax: Axes | None = None) -> Axes:
+def plot_table(table: FitTable, ax: Any = None) -> Axes:
     """Draw the criterion against the number of components, with the best families in colour.
 
     Smaller is better. Hollow marks are cells that are flagged as spurious. A ring marks the best model.

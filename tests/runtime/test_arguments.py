@@ -14,7 +14,8 @@ from bayesgmm.engines.em import ascent
 from bayesgmm.engines.variational import cavi
 from bayesgmm.errors import ArgumentError, BayesGMMError, DataError, PriorError
 from bayesgmm.runtime.arguments import as_floats, as_key
-from bayesgmm.runtime.checks import as_path, check_choice, check_count, check_flag, check_names, check_number, shown
+from bayesgmm.runtime.checks import check_choice, check_count, check_flag, check_names, check_number, shown
+from bayesgmm.runtime.files import as_path
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,12 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Float
 
-from bayesgmm.errors import ArgumentError
+from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.priors.boundary import refuse_improper
 from bayesgmm.priors.prior import Belief
-from bayesgmm.runtime.arguments import as_floats, check_count, check_memory
+from bayesgmm.runtime.arguments import as_floats, check_count, check_memory, shown
+from bayesgmm.runtime.dtypes import on_device_already
 
 
 def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_rows: int | None = None) -> None:
@@ -36,9 +38,12 @@ def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_ro
 
     Raises
     ------
+    PriorError
+        If the prior is not in full shape, or improper.
     ArgumentError
         If `x` is not finite numbers (N, D) with the D of the prior, or `num_rows` is no count or contradicts `x`.
     """
+    _check_prior(prior)
     weights: Any = numpyro.sample("weights", dist.Dirichlet(jnp.asarray(prior.weights.concentration)))
     means, trils = prior.components.numpyro_sites()
     numpyro.deterministic("covariances", trils @ trils.mT)
@@ -47,6 +52,14 @@ def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_ro
         categorical: Any = dist.Categorical(weights)
         z: Any = numpyro.sample("z", categorical, infer={"enumerate": "parallel"})
         numpyro.sample("x", dist.MultivariateNormal(means[z], scale_tril=trils[z]), obs=x)
+
+
+def _check_prior(prior: Any) -> None:
+    concentration = getattr(getattr(prior, "weights", None), "concentration", None)
+    if concentration is None or not hasattr(getattr(prior, "components", None), "numpyro_sites"):
+        raise PriorError(f"prior must be a bayesgmm.Prior in full shape, got {shown(prior)}.")
+    if not on_device_already(prior):
+        refuse_improper(prior.expand(*prior._full_size()))
 
 
 def _observed(x: Any, num_rows: int | None, dim: int) -> tuple[Any, int]:

@@ -116,7 +116,7 @@ class Dirichlet(NamedTuple):
             )
         chances = np.zeros(num + 1)
         chances[min(num_rows, 1)] = 1.0
-        with np.errstate(over="ignore"), scope("float64"):  # 1 / α may be infinite: then no row enters another
+        with scope("float64"), np.errstate(over="ignore"):  # 1 / α may be infinite: then no row enters another
             inverse = 1.0 / np.float64(alpha.flat[0])
             chances[: most + 1] = _URN(chances[: most + 1], float(num), inverse, num_rows)
         return chances

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 from oracles.effort import EFFORT
@@ -143,8 +144,16 @@ MENDED = [
 ]  # fmt: skip
 
 
+@pytest.fixture
+def unchecked():
+    """As for users: types are not checked at run time."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
 @pytest.mark.parametrize(("text", "words"), MENDED)
-def test_what_was_found_is_refused_with_its_name(monkeypatch, text, words):
+def test_what_was_found_is_refused_with_its_name(monkeypatch, unchecked, text, words):
     """One input of each kind that the harness found: before any long work, with words that name the argument."""
     monkeypatch.chdir(objects.TMP)
     if "fifo" in text and not Path("fifo").exists():

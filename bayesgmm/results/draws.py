@@ -170,13 +170,13 @@ def as_draws(
 def refuse_about(source: str, about: Mapping[str, Any]) -> None:
     """Refuse arguments of `as_draws` that have no use with this source, unless they have the values of its defaults."""
     for name, value in about.items():
-        default = (value is None and name != "component_dim") or (
-            name == "names" and isinstance(value, Mapping) and not value
-        )
-        if not default and not (name == "component_dim" and isinstance(value, str) and value == "component"):
-            raise ArgumentError(
-                f"{name} tells how to read draws of other software; it has no use with {source}. Leave it out."
-            )
+        if name == "component_dim":
+            default = isinstance(value, str) and value == "component"
+        else:
+            default = value is None or (name == "names" and isinstance(value, Mapping) and not value)
+        if not default:
+            message = f"{name} tells how to read draws of other software; it has no use with {source}. Leave it out."
+            raise ArgumentError(message)
 
 
 def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest_components: int) -> Draws:

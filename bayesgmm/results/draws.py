@@ -175,8 +175,7 @@ def refuse_about(source: str, about: Mapping[str, Any]) -> None:
         else:
             default = value is None or (name == "names" and isinstance(value, Mapping) and not value)
         if not default:
-            message = f"{name} tells how to read draws of other software; it has no use with {source}. Leave it out."
-            raise ArgumentError(message)
+            raise ArgumentError(f"{name} is about draws of other software; it has no use with {source}. Leave it out.")
 
 
 def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest_components: int) -> Draws:

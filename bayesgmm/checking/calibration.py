@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 LEVEL = 0.01
 """Family-wise significance level of the test of calibration."""
+MOST_SIMS = 10**6
+"""Most simulations of one calibration."""
 FEWEST = 20
 """Fewest simulations for a verdict."""
 
@@ -171,7 +173,7 @@ def calibrate(
     ArgumentError, DataError, PriorError, CheckpointError
         Before the first simulation.
     """
-    n_sims = check_count("n_sims", n_sims)
+    n_sims = check_count("n_sims", n_sims, most=MOST_SIMS, why="each runs the engine once")
     num_warmup = check_count("num_warmup", num_warmup, least=0)
     num_samples = check_count("num_samples", num_samples, least=4)
     num_chains = check_count("num_chains", num_chains, most=MOST_CHAINS)

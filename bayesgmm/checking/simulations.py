@@ -73,6 +73,13 @@ def check_options(target: Target, options: dict[str, Any]) -> None:
                 f"{target.name} takes no argument {', '.join(lacking)}, which calibrate gives to an engine that draws."
             )
         check_names(options, set(parameters) - {"x", "n_components", *given}, target.name)
+    given = dict.fromkeys(("prior", "covariance_type", "seed", "reference", *target.settings, *options))
+    try:
+        inspect.signature(target.run).bind(None, None, **given)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"{target.name} cannot be called as an engine is, with x, n_components and {', '.join(given)} ({error})."
+        ) from None
 
 
 def parameters_of(engine: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

@@ -8,7 +8,7 @@ from threading import Event
 from typing import Any
 
 from bayesgmm.comparison.comparison import Comparison
-from bayesgmm.engines.checks import check_chain_arguments
+from bayesgmm.engines.checks import MOST_CHAINS, check_chain_arguments
 from bayesgmm.engines.engine import Engine, engine_names, find_engines
 from bayesgmm.errors import BayesGMMError, FitError, MixingWarning, SamplingInterrupted
 from bayesgmm.priors.prior import Belief
@@ -82,9 +82,10 @@ def compare(
         If no engine returned a result.
     """
     chosen = find_engines(engines)
-    if any(engine.draws for engine in chosen):
-        check_chain_arguments(num_warmup, num_samples, num_chains, prior)
+    drawn = any(engine.draws for engine in chosen)
+    check_chain_arguments(num_warmup, num_samples, num_chains, prior if drawn else "default")
     check_count("tempering", tempering)
+    check_count("n_init", n_init, most=MOST_CHAINS)
     used = prior if any(engine.uses_prior for engine in chosen) else None
     with scope("float64"):
         problem = prepare(x, n_components, used, "float64", covariance_type)

@@ -38,7 +38,7 @@ def as_doubles(x: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
         return _plain(x.values), _labels(x)
     if _library(x) == "pandas":
         return _from_pandas(x)
-    if getattr(getattr(x, "dtype", None), "names", None):
+    if isinstance(getattr(x, "dtype", None), np.dtype) and x.dtype.names:
         columns = {str(name): _plain(x[name], str(name)) for name in x.dtype.names}
         if any(column.ndim != 1 for column in columns.values()):
             raise DataError("Each field of a structured array must hold one number a row. Pass a plain array (N, D).")

@@ -7,6 +7,8 @@ from bayesgmm.numerics.assignment import assign, renumber
 
 BLOCK_VALUES = 2**22
 """Whitened differences (draw, component, component, feature) held in memory at a time."""
+FARTHEST = 1e200
+"""Cost where the components are so far apart that it overflows."""
 
 
 def align(draws: Params, reference: Params) -> np.ndarray:
@@ -46,11 +48,13 @@ def relabelling_costs(draws: Params, reference: Params) -> np.ndarray:
     precisions = whiteners.swapaxes(-1, -2) @ whiteners
     log_diagonals = np.log(np.diagonal(trils, axis1=-2, axis2=-1)).sum(axis=-1)
     shift = means[:, None, :] - np.asarray(draws.means)[..., None, :, :]  # (*b, K, K, D)
-    white = np.einsum("...jde,...kje->...kjd", whiteners, shift)
-    spread = np.einsum("...jde,ked->...kj", precisions, covariances)
     tiny = np.finfo(float).tiny  # a component may have weight 0; its cost must be finite
     constants = np.log(np.maximum(np.asarray(draws.weights), tiny)) - log_diagonals
-    return weights[:, None] * (0.5 * spread + 0.5 * (white**2).sum(axis=-1) - constants[..., None, :])
+    with np.errstate(over="ignore", invalid="ignore"):  # the reference may be anywhere
+        white = np.einsum("...jde,...kje->...kjd", whiteners, shift)
+        spread = np.einsum("...jde,ked->...kj", precisions, covariances)
+        costs = weights[:, None] * (0.5 * spread + 0.5 * (white**2).sum(axis=-1) - constants[..., None, :])
+    return np.nan_to_num(costs, nan=FARTHEST, posinf=FARTHEST)
 
 
 def permute(draws: Params, permutations: np.ndarray) -> Params:

@@ -1,6 +1,6 @@
 """Draws of partitions from any source, and co-clustering of rows without an N × N matrix."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,10 +11,10 @@ from bayesgmm.errors import ArgumentError, DataError, DrawsError
 from bayesgmm.model.types import Params
 from bayesgmm.partitions.distance import compact
 from bayesgmm.partitions.search import BLOCK_LABELS, tables
-from bayesgmm.results.draws import Draws, as_draws
-from bayesgmm.results.external_draws import observed
+from bayesgmm.results.draws import Draws, as_draws, refuse_about
+from bayesgmm.results.external_draws import observed, per_draw
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import as_array, host_generator
+from bayesgmm.runtime.arguments import as_array, host_generator, shown
 from bayesgmm.sweep import per_row
 
 MOST_LABELS = 10**8
@@ -38,17 +38,24 @@ def read(source: Any, x: Any, labels: Any, max_draws: int, key: PRNGKeyArray, ab
 
     Raises
     ------
+    ArgumentError
+        If `about` has no use with this source.
     DrawsError, DataError
         If the source cannot be read, does not determine the classes of the rows, or has other rows than x.
     """
+    arrays = _is_array(source)
+    if labels is not None or arrays or isinstance(source, Posterior):
+        refuse_about("labels" if labels is not None or arrays else "a Posterior", about)
     if labels is not None:
-        held = observed(source) if hasattr(source, "children") else getattr(source, "table", None)
+        if arrays or not (hasattr(source, "data_vars") or isinstance(source, Mapping | Draws | Posterior)):
+            raise DrawsError(f"labels= are those of draws, got {shown(source)}. Labels alone are the first argument.")
+        held = observed(source) if hasattr(source, "children") else getattr(source, "table", None)  # pyright: ignore
         table = held if x is None else as_table(x)
-        return _from_labels(_variable(source, labels) if isinstance(labels, str) else labels, table, max_draws)
+        return _from_labels(_by_name(source, labels) if isinstance(labels, str) else labels, table, max_draws)
     if isinstance(source, Posterior):
         table = source.table if x is None else same_features(x, source.table)
         return _from_params(source.params, table, source.frame, max_draws, key)
-    if isinstance(source, list | tuple) or (hasattr(source, "__array__") and not hasattr(source, "data_vars")):
+    if arrays:
         return _from_labels(source, None if x is None else as_table(x), max_draws)
     draws = as_draws(source, x=x, fewest_components=1, **about)
     if draws.labels is not None:
@@ -64,7 +71,13 @@ def read(source: Any, x: Any, labels: Any, max_draws: int, key: PRNGKeyArray, ab
     return _from_params(draws.params, draws.table, draws.frame, max_draws, key)
 
 
+def _is_array(source: Any) -> bool:
+    return isinstance(source, list | tuple) or (hasattr(source, "__array__") and not hasattr(source, "data_vars"))
+
+
 def _from_labels(labels: Any, table: Table | None, max_draws: int) -> Drawn:
+    if np.ma.is_masked(labels):
+        raise DrawsError("Labels are masked in some rows. Drop those rows from them and from x.")
     values = as_array("labels", labels, DrawsError)
     if values.ndim not in (2, 3) or values.size == 0:
         raise DrawsError(
@@ -100,16 +113,8 @@ def _categorical(rng: np.random.Generator, probabilities: np.ndarray) -> np.ndar
     return (rng.random((len(sums), 1)) * sums[:, -1:] >= sums[:, :-1]).sum(axis=1)
 
 
-def _variable(source: Any, name: str) -> np.ndarray:
-    posterior = source["posterior"] if "posterior" in getattr(source, "children", ()) else source
-    if name not in getattr(posterior, "data_vars", ()):
-        raise DrawsError(f"The draws have no variable {name!r} to read labels from.")
-    array = posterior[name]
-    if not {"chain", "draw"} <= set(array.dims):
-        raise DrawsError(
-            f"{name} has dimensions {', '.join(map(str, array.dims))}; expected chain, draw and one for rows."
-        )
-    return array.transpose("chain", "draw", ...).values
+def _by_name(source: Any, name: str) -> np.ndarray:
+    return per_draw(source["posterior"] if "posterior" in getattr(source, "children", ()) else source, name)
 
 
 def _thinned(size: int, num_rows: int, max_draws: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bayesgmm.errors import ArgumentError
-from bayesgmm.plots.style import WIDTH, styled
+from bayesgmm.plots.style import axes_of, styled
 from bayesgmm.runtime.formatting import for_figure
 
 LEVEL = 0.01
@@ -33,7 +33,7 @@ def plot_calibration(calibration: Any, ax: Any = None) -> Axes:
         raise ArgumentError(
             f"{calibration.num_sims} simulations are too few to draw. Calibrate with more (n_sims=200)."
         )
-    ax = ax or plt.subplots(figsize=(WIDTH, 4.0), layout="constrained")[1]
+    ax = axes_of(ax, 4.0)
     summary = calibration.summary()
     points = lower = upper = np.empty(0)
     wrong = 0

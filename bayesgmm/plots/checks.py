@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bayesgmm.plots.style import WIDTH, labeller, styled
+from bayesgmm.plots.style import WIDTH, axes_of, labeller, styled
 from bayesgmm.runtime.formatting import for_figure, for_tree
 
 NOTICED = 0.05
@@ -93,7 +92,7 @@ def plot_sensitivity(table: Any, ax: Any = None) -> Axes:
     """Draw the sensitivity of each quantity to the prior and to the likelihood (`prior_sensitivity`)."""
     shown = table.loc[table["prior"].sort_values(ascending=False).index[:MOST_QUANTITIES]]
     shown = table.loc[[name for name in table.index if name in shown.index]]
-    ax = ax or plt.subplots(figsize=(WIDTH, 1.0 + 0.2 * len(shown)), layout="constrained")[1]
+    ax = axes_of(ax, 1.0 + 0.2 * len(shown))
     places = np.arange(len(shown))[::-1]
     ax.hlines(places, shown["prior"], shown["likelihood"], color="#CCCCCC", linewidth=1.0, zorder=1)
     ax.scatter(shown["likelihood"], places, color=LIKELIHOOD, s=22, label="likelihood", zorder=2)

@@ -9,12 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 
+from bayesgmm.errors import ArgumentError
 from bayesgmm.model import mixture
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.plots.style import WIDTH, engine_color, styled
+from bayesgmm.plots.style import WIDTH, axes_of, engine_color, styled
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.checks import as_list, check_count, shown
 from bayesgmm.runtime.formatting import for_figure
 
 Results = Mapping[str, MixtureFit | Posterior]
@@ -48,15 +50,15 @@ def plot_components(results: Results, ax: Any = None, features: tuple[int, int] 
     """
     table = next(iter(results.values())).table
     if table.dim == 1:
-        ax = ax or plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")[1]
+        ax = axes_of(ax, 4.2)
         _densities(results, table.values[:, 0], ax)
         ax.set_xlabel(for_figure(table.features[0]))
         ax.set_ylabel("density")
         ax.legend()
         return ax
-    pairs = [features] if features else _pairs(min(table.dim, MOST_FEATURES))
+    pairs = _pairs(min(table.dim, MOST_FEATURES)) if features is None else [_checked(features, table.dim)]
     if len(pairs) == 1:
-        ax = ax or plt.subplots(figsize=(WIDTH, 5.2), layout="constrained")[1]
+        ax = axes_of(ax, 5.2)
         _scatter(results, table.values, pairs[0], ax)
         _name_axes(ax, table.features, pairs[0])
         ax.legend(handles=_handles(results))
@@ -89,6 +91,14 @@ def _triangle(results: Results, table, pairs: list[tuple[int, int]]) -> Axes:
     note = "" if table.dim <= MOST_FEATURES else f"first {MOST_FEATURES} of {table.dim} features"
     figure.legend(handles=_handles(results), loc="upper right", title=note or None)
     return axes[0, 0]
+
+
+def _checked(features: Any, dim: int) -> tuple[int, int]:
+    pair = as_list("features", features)
+    if len(pair) != 2:
+        raise ArgumentError(f"features must be two indices, got {shown(features)}.")
+    first, second = (check_count("features", index, least=0, most=dim - 1) for index in pair)
+    return first, second
 
 
 def _pairs(dim: int) -> list[tuple[int, int]]:

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayesgmm.errors import ArgumentError
-from bayesgmm.plots.style import WIDTH, component_color, labeller, styled
+from bayesgmm.plots.style import WIDTH, axes_of, component_color, labeller, styled
 from bayesgmm.relabelling.result import IN_DOUBT, Relabelling
 from bayesgmm.runtime.formatting import for_figure
 
@@ -70,7 +69,7 @@ def plot_point_process(relabelling: Relabelling, ax: Any = None) -> Axes:
     The axes are the first two features of the means, or mean and weight for a single feature (the point-process
     representation of Frühwirth-Schnatter 2006, section 3.7.1).
     """
-    ax = ax or plt.subplots(figsize=(WIDTH, 4.6), layout="constrained")[1]
+    ax = axes_of(ax, 4.6)
     draws, num = relabelling.draws, relabelling.draws.num_components
     name = draws.means_name or next(iter(draws.variables))
     points = relabelling.variables[name].reshape(draws.size, num, -1)

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from bayesgmm.plots.style import WIDTH, engine_color, styled
+from bayesgmm.plots.style import axes_array, engine_color, styled
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.formatting import for_figure
@@ -36,9 +35,7 @@ def plot_means(results: Mapping[str, MixtureFit | Posterior], axes: Any = None) 
     first = next(iter(results.values()))
     table, num = first.table, first.n_components
     shown = min(table.dim, MOST_FEATURES)
-    if axes is None:
-        height = 0.5 + num * (0.55 + 0.2 * len(results))
-        _, axes = plt.subplots(num, shown, figsize=(WIDTH, height), layout="constrained", sharey=True, squeeze=False)
+    axes = axes_array(axes, num, shown, 0.5 + num * (0.55 + 0.2 * len(results)), sharey=True)
     for (k, d), ax in np.ndenumerate(axes):
         for i, (name, result) in enumerate(results.items()):
             _draw_mean(ax, result, k, d, i, engine_color(name))

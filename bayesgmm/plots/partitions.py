@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 
 from bayesgmm.errors import ArgumentError
-from bayesgmm.plots.style import WIDTH, component_color, styled
+from bayesgmm.plots.style import WIDTH, axes_of, component_color, styled
 from bayesgmm.runtime.formatting import for_figure
 
 MOST_ROWS = 400
@@ -27,7 +26,7 @@ def plot_similarity(partition: Any, ax: Any = None) -> Axes:
 
     Lines separate the clusters. Of more than 400 rows, 400 at equal steps in this order are shown.
     """
-    ax = ax or plt.subplots(figsize=(0.72 * WIDTH, 0.6 * WIDTH), layout="constrained")[1]
+    ax = axes_of(ax, 0.6 * WIDTH, 0.72 * WIDTH)
     order = np.lexsort((partition.uncertainty, partition.labels))
     rows = order[np.linspace(0, len(order) - 1, min(len(order), MOST_ROWS)).round().astype(int)]
     image = ax.imshow(partition.similarity(rows), cmap=SHADES, vmin=0.0, vmax=1.0, interpolation="nearest")
@@ -60,7 +59,7 @@ def plot_uncertainty(partition: Any, ax: Any = None) -> Axes:
     """
     if partition.table is None:
         raise ArgumentError("This plot needs the data. Pass them to bg.partition as x=.")
-    ax = ax or plt.subplots(figsize=(WIDTH, 5.0), layout="constrained")[1]
+    ax = axes_of(ax, 5.0)
     table, step = partition.table, max(1, len(partition.labels) // MOST_POINTS)
     labels, doubt = partition.labels[::step], partition.uncertainty[::step]
     scaled = doubt / max(doubt.max(), LITTLE)

@@ -1,18 +1,19 @@
 """Plot of the table of fits: the criterion against the number of components, by family."""
 
-import matplotlib.pyplot as plt
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from bayesgmm.plots.style import COMPONENT_COLORS, WIDTH, styled
+from bayesgmm.plots.style import COMPONENT_COLORS, axes_of, styled
 from bayesgmm.selection.fit_table import FitTable
 
 MOST_COLOURED = 5
 
 
 @styled
-def plot_table(table: FitTable, ax: Axes | None = None) -> Axes:
+def plot_table(table: FitTable, ax: Any = None) -> Axes:
     """Draw the criterion against the number of components, with the best families in colour.
 
     Smaller is better. Hollow marks are cells that are flagged as spurious. A ring marks the best model.
@@ -24,8 +25,7 @@ def plot_table(table: FitTable, ax: Axes | None = None) -> Axes:
     ax
         Axes to draw on; created if None.
     """
-    if ax is None:
-        _, ax = plt.subplots(figsize=(WIDTH, 4.6), layout="constrained")
+    ax = axes_of(ax, 4.6)
     values, spurious = table.frame(), table.frame("spurious").to_numpy(bool)
     trusted = np.where(spurious, np.inf, values.to_numpy(float))
     order = np.argsort(np.nan_to_num(trusted, nan=np.inf).min(axis=0))

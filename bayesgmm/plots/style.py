@@ -7,7 +7,10 @@ from functools import wraps
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 
+from bayesgmm.errors import ArgumentError
+from bayesgmm.runtime.checks import shown
 from bayesgmm.runtime.formatting import for_figure
 
 ENGINE_COLORS = {
@@ -85,6 +88,44 @@ def labeller(most: int) -> Any:
             return for_figure(str(var_name), most)
 
     return Escaped()
+
+
+def axes_of(ax: Any, height: float, width: float = WIDTH) -> Any:
+    """The axes of the user, or new ones of this size in inches if there are none.
+
+    Raises
+    ------
+    ArgumentError
+        If `ax` is no matplotlib Axes.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.axes import Axes
+
+    if ax is None:
+        return plt.subplots(figsize=(width, height), layout="constrained")[1]
+    if not isinstance(ax, Axes):
+        raise ArgumentError(f"ax must be matplotlib Axes, such as plt.subplots()[1], got {shown(ax)}.")
+    return ax
+
+
+def axes_array(axes: Any, rows: int, columns: int, height: float, **share: Any) -> Any:
+    """The array (rows, columns) of axes of the user, or a new one of this height in inches if there is none.
+
+    Raises
+    ------
+    ArgumentError
+        If `axes` is no such array of matplotlib Axes.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.axes import Axes
+
+    if axes is None:
+        size = (WIDTH, height)
+        return plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **share)[1]
+    fits = isinstance(axes, np.ndarray) and axes.shape == (rows, columns)
+    if not fits or not all(isinstance(ax, Axes) for ax in axes.flat):
+        raise ArgumentError(f"axes must be an array ({rows}, {columns}) of matplotlib Axes, got {shown(axes)}.")
+    return axes
 
 
 def engine_color(name: str) -> str:

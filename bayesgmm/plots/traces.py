@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from bayesgmm.plots.style import WIDTH, component_color, engine_color, styled
+from bayesgmm.plots.style import axes_array, axes_of, component_color, engine_color, styled
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.formatting import for_figure
@@ -31,10 +30,7 @@ def plot_traces(posteriors: Mapping[str, Posterior], axes: Any = None) -> np.nda
     -------
     ndarray of Axes
     """
-    num = len(posteriors)
-    if axes is None:
-        size = (WIDTH, 6.0)
-        _, axes = plt.subplots(3, num, figsize=size, layout="constrained", sharex="col", sharey="row", squeeze=False)
+    axes = axes_array(axes, 3, len(posteriors), 6.0, sharex="col", sharey="row")
     for column, (name, posterior) in enumerate(posteriors.items()):
         _draw_column(axes[:, column], name, posterior)
     feature = next(iter(posteriors.values())).table.features[0]
@@ -49,7 +45,7 @@ def plot_ascent(fits: Mapping[str, MixtureFit], ax: Any = None) -> Axes:
 
     On the log scale, the linear convergence of EM is a straight line.
     """
-    ax = ax or plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")[1]
+    ax = axes_of(ax, 3.2)
     for name, fit in fits.items():
         left = fit.trace.max() - fit.trace
         steps = np.flatnonzero(left > 0)

@@ -9,13 +9,16 @@ import numpy as np
 from jax.scipy.special import digamma, gammaln
 from jaxtyping import Float, PRNGKeyArray
 
-from bayesgmm.errors import PriorError
+from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.runtime.arguments import as_floats, check_count, shown
-from bayesgmm.runtime.dtypes import double_on_host
+from bayesgmm.runtime.arguments import as_floats, as_key, check_count, shown
+from bayesgmm.runtime.dtypes import double_on_host, on_device_already, scope, to_numpy
+from bayesgmm.runtime.programs import Program
 
 MOST_ROWS = 10**6
 """Most rows and components for `Dirichlet.occupied`."""
+MOST_STEPS = 10**9
+"""Most rows × components for `Dirichlet.occupied`: a few seconds."""
 
 
 class Dirichlet(NamedTuple):
@@ -43,9 +46,29 @@ class Dirichlet(NamedTuple):
         excess = jnp.where(equal, 1.0, excess)
         return excess / jnp.sum(excess)
 
-    @double_on_host
     def sample(self, key: PRNGKeyArray) -> Float[Array, "K"]:
-        """Draw weights. A weight that underflows is set to the smallest positive normal number: its log is finite."""
+        """Draw weights. A weight that underflows is set to the smallest positive normal number: its log is finite.
+
+        Raises
+        ------
+        ArgumentError, PriorError
+            Outside of compiled code, if the key is no seed or the concentrations are not positive numbers (K,).
+        """
+        if on_device_already((self.concentration, key)):
+            return self._drawn(key)
+        alpha, key = self._positive(), as_key(key)
+        if alpha.ndim == 0:
+            raise PriorError("This prior has no component axis yet. Give one concentration for each component.")
+        with scope("float64"):
+            return to_numpy(Dirichlet(alpha)._drawn(key))
+
+    def _positive(self) -> np.ndarray:
+        alpha = as_floats("concentration", self.concentration, PriorError)
+        if alpha.ndim > 1 or not alpha.size or not (np.isfinite(alpha) & (alpha > 0)).all():
+            raise PriorError(f"The concentration must be above 0 and finite, got {shown(self.concentration)}.")
+        return alpha
+
+    def _drawn(self, key: PRNGKeyArray) -> Float[Array, "K"]:
         alpha = jnp.asarray(self.concentration)
         weights = jax.nn.softmax(jr.loggamma(key, alpha, dtype=alpha.dtype))
         return jnp.maximum(weights, jnp.finfo(alpha.dtype).tiny)
@@ -73,11 +96,9 @@ class Dirichlet(NamedTuple):
             If an argument is no count, the concentrations differ or are not positive, or their number is not known.
         """
         num_rows = check_count("num_rows", num_rows, least=0, most=MOST_ROWS, why="the time grows with it")
-        alpha = as_floats("concentration", self.concentration, PriorError)
+        alpha = self._positive()
         if num_components is not None:
             check_count("num_components", num_components, most=MOST_ROWS)
-        if alpha.ndim > 1 or not alpha.size or not (np.isfinite(alpha) & (alpha > 0)).all():
-            raise PriorError(f"The concentration must be above 0 and finite, got {shown(self.concentration)}.")
         if alpha.ndim == 0 and num_components is None:
             raise PriorError("Say how many components there are: occupied(num_rows, num_components).")
         if alpha.ndim == 1 and num_components not in (None, len(alpha)):
@@ -87,12 +108,17 @@ class Dirichlet(NamedTuple):
                 "The components of this prior differ in concentration. occupied() needs equal concentrations."
             )
         num = int(num_components or len(alpha))
-        a = float(alpha.flat[0])
+        most = min(num, num_rows)
+        if num_rows * most > MOST_STEPS:
+            raise ArgumentError(
+                f"{num_rows} rows times {most} components that they may occupy are more than {MOST_STEPS:.0e} steps. "
+                "Use fewer rows: with the concentration fixed, few of the last rows enter an empty component."
+            )
         chances = np.zeros(num + 1)
-        chances[0] = 1.0
-        for n in range(num_rows):
-            enter = (num - np.arange(num + 1)) * a / (n + num * a)
-            chances = chances * (1.0 - enter) + np.concatenate([[0.0], (chances * enter)[:-1]])
+        chances[min(num_rows, 1)] = 1.0
+        with scope("float64"), np.errstate(over="ignore"):  # 1 / α may be infinite: then no row enters another
+            inverse = 1.0 / np.float64(alpha.flat[0])
+            chances[: most + 1] = _URN(chances[: most + 1], float(num), inverse, num_rows)
         return chances
 
     @double_on_host
@@ -100,3 +126,17 @@ class Dirichlet(NamedTuple):
         """``log Γ(Σ α) - Σ log Γ(α)``: the constant that makes the density integrate to one over the simplex."""
         alpha = jnp.asarray(self.concentration)
         return gammaln(jnp.sum(alpha)) - jnp.sum(gammaln(alpha))
+
+
+def _urn(chances: Any, num: Any, inverse: Any, num_rows: Any) -> Any:
+    """Chances of the number of occupied components after all rows, from those after the first row."""
+    free = num - jnp.arange(len(chances))
+
+    def add_row(n: Any, chances: Any) -> Any:
+        moved = chances * free / (n * inverse + num)
+        return chances - moved + jnp.roll(moved, 1).at[0].set(0.0)
+
+    return jax.lax.fori_loop(1, num_rows, add_row, chances)
+
+
+_URN = Program(_urn)

@@ -18,10 +18,12 @@ from bayesgmm.results.external_draws import (
     from_dataset,
     is_simplex,
     params_of,
+    per_draw,
     recorded_density,
     with_component_dim,
 )
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.checks import shown
 from bayesgmm.sweep.per_row import log_densities
 
 if TYPE_CHECKING:
@@ -140,12 +142,18 @@ def as_draws(
 
     Raises
     ------
+    ArgumentError
+        If `component_dim`, `names` or `x` are given with a `Posterior`, which holds its own; or `component_dim` with a
+        mapping, whose third axis has the components.
     DrawsError
         If there is no such dimension, if there are fewer than `fewest_components` components, if a value is not finite,
         if chains differ in length, if weights or covariances are not valid, if a key of `names` is unknown, or if x has
         other features or rows than the draws.
     """
+    if isinstance(source, Draws | Posterior):
+        refuse_about(f"a {type(source).__name__}", {"component_dim": component_dim, "names": names, "x": x})
     if isinstance(source, Draws):
+        refuse_about("Draws", {"labels": labels, "probabilities": probabilities})
         return source
     if isinstance(source, Posterior):
         params = source.params
@@ -157,6 +165,17 @@ def as_draws(
     else:
         draws = _read(source, component_dim, checked_names(names), x, fewest_components)
     return _with_rows(draws, labels, probabilities)
+
+
+def refuse_about(source: str, about: Mapping[str, Any]) -> None:
+    """Refuse arguments of `as_draws` that have no use with this source, unless they have the values of its defaults."""
+    for name, value in about.items():
+        if name == "component_dim":
+            default = isinstance(value, str) and value == "component"
+        else:
+            default = value is None or (name == "names" and isinstance(value, Mapping) and not value)
+        if not default:
+            raise ArgumentError(f"{name} is about draws of other software; it has no use with {source}. Leave it out.")
 
 
 def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest_components: int) -> Draws:
@@ -175,6 +194,7 @@ def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest
         recorded = recorded_density(source, next(iter(variables.values())).shape[:2])
         table = data_of(source, table)
     elif isinstance(source, Mapping):
+        refuse_about("arrays, whose third axis has the components", {"component_dim": component_dim})
         variables = {str(name): as_chains(str(name), values) for name, values in source.items()}
     else:
         raise DrawsError(
@@ -226,10 +246,12 @@ def _with_rows(draws: Draws, labels: Any, probabilities: Any) -> Draws:
         labels = _as_labels(_named_variable(draws, labels), draws)
     if probabilities is not None:
         probabilities = _as_probabilities(_named_variable(draws, probabilities))
-        expected = (*draws.shape, draws.num_rows if labels is None else labels.shape[2], draws.num_components)
-        if probabilities.shape != expected and (probabilities.ndim != 4 or expected[2] is not None):
+        rows = draws.num_rows if labels is None else labels.shape[2]
+        rows = probabilities.shape[2] if rows is None and probabilities.ndim == 4 else rows
+        if probabilities.shape != (*draws.shape, rows, draws.num_components) or not rows:
             raise DrawsError(
-                f"probabilities have shape {probabilities.shape}; expected (chain, draw, N, K), here {expected}."
+                f"probabilities have shape {probabilities.shape}; expected (chain, draw, N, K), here "
+                f"{(*draws.shape, rows or 'N', draws.num_components)}."
             )
         if not np.isfinite(probabilities).all() or not is_simplex(probabilities, 1e-6):
             raise DrawsError("probabilities must be finite, at least 0 and sum to 1 over components.")
@@ -242,14 +264,14 @@ def _named_variable(draws: Draws, value: Any) -> np.ndarray:
             raise DrawsError("Labels or probabilities are masked in some rows. Drop those rows from them and from x.")
         try:
             return np.asarray(value)
-        except (TypeError, ValueError):
-            raise DrawsError("Labels or probabilities are no array: chains or draws differ in length.") from None
+        except Exception:  # foreign objects fail in their own ways
+            raise DrawsError("Labels or probabilities are no array, or their chains differ in length.") from None
     import xarray as xr
 
     tree = draws.source
-    if not isinstance(tree, xr.DataTree) or value not in tree["posterior"].data_vars:
-        raise DrawsError(f"The draws have no variable {value!r} in the group posterior.")
-    return tree["posterior"][value].transpose("chain", "draw", ...).values
+    if not isinstance(tree, xr.DataTree):
+        raise DrawsError(f"Only a DataTree has variables by name. Give the array itself, not {shown(value)}.")
+    return per_draw(tree["posterior"], value)
 
 
 def _as_probabilities(values: np.ndarray) -> np.ndarray:
@@ -260,7 +282,7 @@ def _as_probabilities(values: np.ndarray) -> np.ndarray:
 
 def _as_labels(values: np.ndarray, draws: Draws) -> np.ndarray:
     rows = draws.table.num_rows if draws.table is not None else None
-    if values.ndim != 3 or values.shape[:2] != draws.shape or rows not in (None, values.shape[2]):
+    if values.ndim != 3 or values.shape[:2] != draws.shape or rows not in (None, values.shape[2]) or not values.size:
         raise DrawsError(
             f"labels have shape {values.shape}; expected (chain, draw, N), here {(*draws.shape, rows or 'N')}."
         )

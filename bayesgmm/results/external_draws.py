@@ -9,6 +9,7 @@ import numpy as np
 from bayesgmm.data.table import Table, as_table
 from bayesgmm.errors import DrawsError
 from bayesgmm.model.types import Params
+from bayesgmm.runtime.checks import shown
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,11 +30,14 @@ def checked_names(names: Any) -> dict[str, str]:
     if names is not None and not isinstance(names, Mapping):
         raise DrawsError(f"names must map {', '.join(known)} to names in the draws, got {type(names).__name__}.")
     names = dict(names or {})
-    unknown = [str(key) for key in names if key not in known]
+    unknown = [str(key) for key in names if not isinstance(key, str) or key not in known]
     if unknown:
         close = get_close_matches(unknown[0], known, 1)
         hint = f"Did you mean {close[0]}? " if close else ""
         raise DrawsError(f"names has the key {', '.join(unknown)}. {hint}The keys are {', '.join(known)}.")
+    wrong = next((value for value in names.values() if not isinstance(value, str)), None)
+    if wrong is not None:
+        raise DrawsError(f"names must map to names in the draws, got {shown(wrong)}.")
     if len(names.keys() & set(SPREADS)) > 1:
         raise DrawsError(f"names must have one of {', '.join(SPREADS)}, got {', '.join(names)}.")
     return names
@@ -42,7 +46,7 @@ def checked_names(names: Any) -> dict[str, str]:
 def with_component_dim(dataset: "xr.Dataset", component_dim: str, names: dict[str, str]) -> "xr.Dataset":
     """The dataset, in which weights, means and covariances with ArviZ's default dims (``w_dim_0``) share one."""
     if not isinstance(component_dim, str) or component_dim in ("chain", "draw"):
-        raise DrawsError(f"component_dim must name the dimension of the components, got {component_dim!r}.")
+        raise DrawsError(f"component_dim must name the dimension of the components, got {shown(component_dim)}.")
     for name in [names.get(ours, ours) for ours in ("weights", "means", *SPREADS)]:
         if name not in dataset.data_vars:
             continue
@@ -80,8 +84,10 @@ def as_chains(name: str, values: Any) -> np.ndarray:
     """Values as an array (chain, draw, component, …) of doubles; masked values become NaN."""
     try:
         array = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
-    except (TypeError, ValueError):
-        lengths = [len(chain) for chain in values if hasattr(chain, "__len__")] if hasattr(values, "__len__") else []
+    except Exception:  # foreign objects fail in their own ways
+        lengths = [len(chain) for chain in values if hasattr(chain, "__len__")] if isinstance(values, list) else []
+        if not lengths:
+            raise DrawsError(f"{name} is no array (chain, draw, component, …), got {shown(values)}.") from None
         raise DrawsError(
             f"{name} cannot be read as (chain, draw, component, …): its chains have {lengths} draws. Cut them to "
             "one length."
@@ -96,6 +102,18 @@ def as_chains(name: str, values: Any) -> np.ndarray:
     if array.size == 0:
         raise DrawsError(f"{name} has shape {array.shape}, so it is empty. Are chains or draws missing?")
     return array
+
+
+def per_draw(posterior: Any, name: str) -> np.ndarray:
+    """A variable of the group posterior as an array (chain, draw, …)."""
+    if name not in getattr(posterior, "data_vars", ()):
+        raise DrawsError(f"The draws have no variable {shown(name)} in the group posterior.")
+    array = posterior[name]
+    if not {"chain", "draw"} <= set(array.dims):
+        raise DrawsError(
+            f"{name} has dimensions {', '.join(map(str, array.dims)) or 'none'}; expected chain, draw and one for rows."
+        )
+    return array.transpose("chain", "draw", ...).values
 
 
 def recorded_density(tree: "xr.DataTree", shape: tuple[int, int]) -> np.ndarray | None:

@@ -9,7 +9,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from bayesgmm.errors import ArgumentError
+from bayesgmm.errors import ArgumentError, BayesGMMError
 from bayesgmm.runtime.checks import shown
 
 Listener = Callable[[str, int, int, str], None]
@@ -26,12 +26,29 @@ def listening(progress: Progress) -> Iterator[Listener]:
     if progress is None:
         progress = _someone_is_watching()
     if callable(progress):
-        yield progress
+        yield _guarded(progress)
     elif progress:
         with bars() as listener:
             yield listener
     else:
         yield lambda label, done, total, note: None
+
+
+def _guarded(listener: Listener) -> Listener:
+    """A listener of the user, whose errors say where they come from."""
+
+    def guarded(label: str, done: int, total: int, note: str) -> None:
+        try:
+            listener(label, done, total, note)
+        except BayesGMMError:
+            raise
+        except Exception as error:
+            raise ArgumentError(
+                f"The callable given as progress_bar failed ({type(error).__name__}: {shown(str(error))}). It is called "
+                "with four arguments: label, steps done, steps in all, note."
+            ) from error
+
+    return guarded
 
 
 def check_progress(progress: object) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CRITERIA = ("bic", "icl", "aic")
+FIGURES = (*CRITERIA, "log_likelihood", "n_parameters", "n_iter", "status", "spurious")
 MOST_SIZES = 1000
 """Most numbers of components in one table."""
 
@@ -82,6 +83,7 @@ class FitTable:
             If the table has no such cell, or all starts of the cell failed.
         """
         name = resolve_family(covariance_type, self.best.table.dim).label(self.best.table.dim)
+        n_components = check_count("n_components", n_components)
         cell = next((c for c in self.cells if (c.family, c.n_components) == (name, n_components)), None)
         if cell is None or cell.fit is None:
             why = "it was not requested" if cell is None else cell.status
@@ -92,11 +94,11 @@ class FitTable:
         """One statistic of all cells, number of components × family; NaN if no start led to a fit.
 
         ``figure`` is the criterion by default, or ``"bic"``, ``"icl"``, ``"aic"``, ``"log_likelihood"``,
-        ``"n_parameters"``, ``"n_iter"``, ``"status"`` or ``"spurious"``.
+        ``"n_parameters"``, ``"n_iter"``, ``"status"`` or ``"spurious"``; anything else is an `ArgumentError`.
         """
         import pandas as pd
 
-        figure = figure or self.criterion
+        figure = self.criterion if figure is None else check_choice("figure", figure, FIGURES)
 
         def value(cell: Cell):
             if figure in ("status", "spurious"):
@@ -116,7 +118,7 @@ class FitTable:
         """The `num` best models, best first; spurious cells come last."""
         import pandas as pd
 
-        ranked = self._ranked[:num]
+        ranked = self._ranked[: check_count("num", num)]
         rows = [
             {"family": cell.family, "n_components": cell.n_components, self.criterion.upper(): self._value(cell),
              "log-likelihood": cell.fit.log_likelihood, "parameters": cell.fit.n_parameters}

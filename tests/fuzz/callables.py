@@ -199,7 +199,7 @@ VARIANTS = {
         "bg.relabel", {"source": "draws", "by": "by", "index": "feature_index"}, {"source": "gibbs()", "method": "'ordering'"}
     ),
     "relabel point-process": Call(
-        "bg.relabel", {"source": "draws", "num_starts": "count", "seed": "seed"},
+        "bg.relabel", {"source": "draws", "num_starts": "count0", "seed": "seed"},
         {"source": "gibbs()", "method": "'point-process'", "num_starts": "2"},
     ),
     "relabel data-based": Call(

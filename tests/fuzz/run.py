@@ -37,7 +37,9 @@ class Input:
         num = min(len(kinds), 1 + (rng.random() < 0.2))
         self.changed = sorted(rng.choice(list(kinds), num, replace=False).tolist()) if num else []
         drawn = {name: draw(kinds[name], rng) for name in self.changed}
-        self.must_refuse = any(sort == "bad" for _, sort in drawn.values())
+        self.must_refuse = any(
+            sort == "bad" and text != self.call.base.get(name) for name, (text, sort) in drawn.items()
+        )  # the text of the valid call is never bad
         self.arguments = self.call.base | {name: text for name, (text, _) in drawn.items()}
         self.then = ""
         if self.name in RETURNS and rng.random() < 0.4:

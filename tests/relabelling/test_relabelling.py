@@ -421,7 +421,7 @@ def bad(name):
         ("pivot length", ArgumentError, "40 integers"), ("pivot classes", ArgumentError, "0 to 2"),
         ("pivot draw", ArgumentError, r"within \(2, 50\)"), ("pivot shape", ArgumentError, "expected"),
         ("no pivot", ArgumentError, "pivot="), ("variable", ArgumentError, "there are"),
-        ("index", ArgumentError, "between 0 and 1"), ("method", ArgumentError, "stephens"),
+        ("index", ArgumentError, "at most 1"), ("method", ArgumentError, "stephens"),
         ("labels", DrawsError, "0 to 2"), ("labels shape", DrawsError, "expected"),
         ("probabilities", DrawsError, "sum to 1"), ("names", DrawsError, "only"), ("a fit", DrawsError, "has no draws"),
         ("precisions", DrawsError, "positive definite"), ("no variances", DrawsError, "above 0"),

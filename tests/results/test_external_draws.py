@@ -168,7 +168,7 @@ def test_trees_that_contradict_themselves_are_refused(draws):
 
 def test_pivots_and_variables_that_cannot_be_used(draws):
     variables, x = draws
-    for arguments, words in (({"pivot": np.full((3, 2), np.nan)}, "finite"), ({"variables": []}, "list of names")):  # fmt: skip
+    for arguments, words in (({"pivot": np.full((3, 2), np.nan)}, "finite"), ({"variables": []}, "is empty")):
         with pytest.raises(ArgumentError, match=words):
             rl.pra(variables, names=NAMES, x=x, **arguments)
     with pytest.raises(DataError, match="Not numeric"):

@@ -14,7 +14,8 @@ from bayesgmm.engines.em import ascent
 from bayesgmm.engines.variational import cavi
 from bayesgmm.errors import ArgumentError, BayesGMMError, DataError, PriorError
 from bayesgmm.runtime.arguments import as_floats, as_key
-from bayesgmm.runtime.checks import as_path, check_choice, check_count, check_flag, check_names, check_number, shown
+from bayesgmm.runtime.checks import check_choice, check_count, check_flag, check_names, check_number, shown
+from bayesgmm.runtime.files import as_path
 
 
 @pytest.fixture(autouse=True)
@@ -331,7 +332,7 @@ def test_the_checks():
         (lambda: check_flag("f", 1), "f must be True or False, got 1"),
         (lambda: check_choice("c", [], "ab", ", or a fit"), r"c must be one of a, b, or a fit, got \[\]"),
         (lambda: check_names(["z"], ["a"], "f"), "f takes no argument 'z'. It takes a"),
-        (lambda: as_path("p", "a\0"), "p must be a path"),
+        (lambda: as_path("p", "a\0"), "p holds a character"),
     ]:
         with pytest.raises(ArgumentError, match=words):
             call()

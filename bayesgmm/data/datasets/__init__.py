@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from bayesgmm.errors import ArgumentError
+from bayesgmm.runtime.checks import check_flag, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,9 +63,8 @@ def load_dataset(name: str, *, labels: bool = False) -> "pd.DataFrame":
         If no data set has that name, or it has no labels.
     """
     if not isinstance(name, str) or name not in SOURCES:
-        raise ArgumentError(f"There is no built-in data set {name!r}. Choose one of {', '.join(SOURCES)}.")
-    if not isinstance(labels, bool | np.bool_):
-        raise ArgumentError(f"labels must be True or False, got {labels!r}.")
+        raise ArgumentError(f"There is no built-in data set {shown(name)}. Choose one of {', '.join(SOURCES)}.")
+    labels = check_flag("labels", labels)
     import pandas as pd
 
     entry = SOURCES[name]

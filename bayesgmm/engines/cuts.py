@@ -9,7 +9,7 @@ class Cut(NamedTuple):
     """A cut of weighted rows in two parts."""
 
     gain: float
-    """Gain of the classification log-likelihood along the axis of the cut; negative for a single Gaussian group."""
+    """Gain of the classification log-likelihood along the axis, less log n for its two further parameters (BIC)."""
     below: np.ndarray
     """Which rows are in the first part, (N,)."""
 
@@ -52,7 +52,7 @@ def best_cut(x: np.ndarray, shares: np.ndarray | None = None) -> Cut | None:
     place, axis = np.unravel_index(np.argmax(gains), gains.shape)
     below = np.zeros(len(x), bool)
     below[order[: place + 1, axis]] = True
-    return Cut(float(gains[place, axis]), below)
+    return Cut(float(gains[place, axis] - np.log(total)), below)
 
 
 def _part(counts: np.ndarray, sums: np.ndarray, squares: np.ndarray, total: float, spread: np.ndarray) -> np.ndarray:

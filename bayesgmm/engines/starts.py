@@ -164,8 +164,11 @@ def class_params(stats: Stats, shrink: bool) -> Params:
 
 def _proper(counts: np.ndarray, scatters: np.ndarray) -> np.ndarray:
     """Which classes have a covariance that is positive definite beyond rounding."""
-    values = np.linalg.eigvalsh(scatters)
-    return (counts > scatters.shape[-1]) & (values[:, 0] > 1e-10 * values[:, -1])
+    scale = np.sqrt(np.diagonal(scatters, axis1=1, axis2=2))
+    varying = (scale > 0).all(axis=1)
+    scale = np.where(varying[:, None], scale, 1.0)
+    values = np.linalg.eigvalsh(scatters / (scale[:, :, None] * scale[:, None, :]))
+    return varying & (counts > scatters.shape[-1]) & (values[:, 0] > 1e-10)
 
 
 def _smooth_params(stats: Stats, covariance: np.ndarray) -> Params:

@@ -206,12 +206,28 @@ def relabelling_from(
     permutations = assign(costs) if permutations is None else permutations
     objective = [float(cost_of(costs, permutations).sum())] if objective is None else objective
     about = dict(about or {})
+    permutations = _settled(draws, costs, permutations)
     if not given:
         order = _order(draws, permutations)
         costs, permutations = costs[:, order], permutations[:, order]
         if "pivot" in about:
             about["pivot"] = inverse(order)[about["pivot"]]
+        permutations = _settled(draws, costs, permutations)
     return result_of(draws, method, costs, permutations, objective, about)
+
+
+def _settled(draws: Draws, costs: np.ndarray, permutations: np.ndarray) -> np.ndarray:
+    """Of the permutations of equal cost, that with increasing first parameters: a tie must not keep the numbering."""
+    num = draws.num_components
+    tied = np.flatnonzero((exchange_ratios(costs, permutations) == 1.0).any(axis=(1, 2)))
+    if not len(tied):
+        return permutations
+    ranks = _first_parameter(draws)[tied].argsort(axis=1).argsort(axis=1)
+    small = costs[tied] - 0.25 / num**3 * np.arange(num)[:, None] * ranks[:, None, :]
+    found, same = assign(small), permutations.copy()
+    equal = cost_of(costs[tied], found) <= cost_of(costs[tied], permutations[tied])
+    same[tied[equal]] = found[equal]
+    return same
 
 
 def result_of(
@@ -228,8 +244,12 @@ def result_of(
 
 def _order(draws: Draws, permutations: np.ndarray) -> np.ndarray:
     """Order of the labels by the mean of the first number of ``means``, or of the first variable."""
-    if draws.params is not None:
-        first = draws.params.means[..., 0].reshape(draws.size, -1)
-    else:
-        first = draws.flat(draws.means_name or next(iter(draws.variables)))[:, :, 0]
+    first = _first_parameter(draws)
     return np.argsort(np.take_along_axis(first, permutations, axis=1).mean(axis=0), kind="stable")
+
+
+def _first_parameter(draws: Draws) -> np.ndarray:
+    """The first number of ``means``, or of the first variable, (draw, component)."""
+    if draws.params is not None:
+        return np.asarray(draws.params.means)[..., 0].reshape(draws.size, -1)
+    return draws.flat(draws.means_name or next(iter(draws.variables)))[:, :, 0]

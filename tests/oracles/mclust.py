@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import bayesgmm as bg
-from bayesgmm.errors import SpuriousComponentWarning
+from bayesgmm.errors import LocalOptimumWarning, SpuriousComponentWarning
 from oracles import TRUTH
 
 STRICT = ("VII", "VVI", "EEE", "VVV")
@@ -20,7 +20,8 @@ def column_major(values, *shape):
 
 def stays_at(x, size, covariance_type, weights, means, covariances, **kwargs):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SpuriousComponentWarning)
+        for category in (SpuriousComponentWarning, LocalOptimumWarning):
+            warnings.simplefilter("ignore", category)
         start = {"weights_init": weights, "means_init": means, "covariances_init": covariances}
         fit = bg.fit_em(x, size, covariance_type=covariance_type, **start, tol=1e-9, max_iter=5000, **kwargs)
     order = np.argsort(np.asarray(means)[:, 0], kind="stable")

@@ -41,7 +41,7 @@ def explore(
     """
     while not interrupted and (top := best_ascent(ascents)) is not None:
         theta = jax.tree.map(lambda leaf, top=top: np.asarray(leaf[top], np.float64), ascents.params)
-        made, least = _moves(theta, problem, most), ascents.objective[top] + HIGHER
+        made, least = _moves(theta, problem, most), float(ascents.objective[top]) + HIGHER
         higher, interrupted = _higher(made, least, problem, run, SHORT)
         if higher is not None and not interrupted:
             higher, interrupted = _higher([higher[1]], least, problem, run, max_iter)
@@ -77,7 +77,7 @@ def higher_by(key, ascents: Ascent, problem: Problem, tol, max_iter: int, accele
     if equal_pair(theta) is not None:
         return *explore(ascents, False, problem, run, FEW_MOVES, max_iter), 0.0
     higher, interrupted = _higher(
-        _moves(theta, problem, FEW_MOVES), ascents.objective[top] + HIGHER, problem, run, SHORT
+        _moves(theta, problem, FEW_MOVES), float(ascents.objective[top]) + HIGHER, problem, run, SHORT
     )
     gain = 0.0 if higher is None else float(higher[0].objective[0] - ascents.objective[top])
     return ascents, interrupted, gain

@@ -5,6 +5,7 @@ import pytest
 
 import bayesgmm as bg
 from bayesgmm import problem
+from bayesgmm.errors import DataError
 from bayesgmm.problem import prepare
 from bayesgmm.runtime.dtypes import scope
 
@@ -51,3 +52,37 @@ def test_compare_checks_the_data_once(x, monkeypatch):
     monkeypatch.setattr(problem, "check_table", lambda *args: (calls.append(args), original(*args)))
     bg.compare(x, 2, engines=("mle", "em", "laplace"), num_samples=50, num_chains=2)
     assert len(calls) == 1
+
+
+WIDE = np.random.default_rng(0).normal(size=(18, 20)) + 5.0 * (np.arange(18) >= 10)[:, None]
+"""18 rows of 20 features, in two clear groups."""
+DEPENDENT = np.random.default_rng(1).normal(size=(60, 2)) @ np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("covariance_type", "mclust"), [("EII", -510.110661), ("VII", -509.415394), ("EEI", -496.025485)]
+)
+def test_fewer_rows_than_features_suffice_without_correlations(covariance_type, mclust):
+    assert bg.fit_em(WIDE, 2, covariance_type=covariance_type).log_likelihood == pytest.approx(mclust, abs=1e-4)
+
+
+@pytest.mark.parametrize("x", [WIDE, DEPENDENT], ids=["wide", "dependent"])
+def test_singular_data_are_refused_where_the_model_is_singular(x):
+    words = "18 rows for 20 features" if x is WIDE else "Collinear features: x0, x1, x2"
+    for prior in (None, "default"):
+        with pytest.raises(DataError, match=words):
+            bg.fit_em(x, 2, prior=prior)
+    dim = x.shape[1]
+    own = bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(0.0, 0.01, dim + 2.0, np.eye(dim)))
+    assert bg.fit_em(x, 2, prior=own).converged
+    assert bg.fit_em(x, 2, covariance_type="diag", prior="default").converged
+    table = bg.fit_table(x, [1, 2], ["EEI", "VVV"], progress_bar=False)
+    assert table.best.family.name == "EEI"
+    assert {cell.status for cell in table.cells if cell.family == "VVV"} == {"singular covariances"}
+
+
+def test_a_far_row_is_not_called_collinear(rng):
+    x = rng.normal(size=(60, 2))
+    x[17] = 1e12
+    with pytest.raises(DataError, match=r"Far rows \(counting from 0: 17\)"):
+        bg.fit_em(x, 2)

@@ -84,7 +84,7 @@ def _missed(missed: MissedMode) -> str:
     percent = f"{share:.0%}" if 0.01 <= share <= 0.99 else "less than 1%" if share < 0.5 else "more than 99%"
     mass = f"By the Laplace approximation it has {percent} of the mass of these modes together"
     if missed.matters:
-        return f"{start}. {mass}. Use a sampler with init='basins' or tempering=12."
+        return f"{start}. {mass}. The draws show a wrong mode, or not all: sample with init='basins' or tempering=12."
     return f"{start}. {mass}: too little to matter."
 
 

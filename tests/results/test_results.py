@@ -259,7 +259,8 @@ def test_what_cannot_be_pickled_is_noted(runs):
 
 def test_rows_out_of_reach_are_refused(rng):
     """Their density is 0 in double precision, so that they have no class."""
-    fit = bg.fit_em(np.concatenate([rng.normal(size=(30, 2)), rng.normal(size=(30, 2)) + 5]), 2, n_init=1)
+    x = np.concatenate([rng.normal(size=(30, 2)), rng.normal(size=(30, 2)) + 5])
+    fit = bg.fit_em(1e-20 * x, 2, n_init=1)
     for method in (fit.predict_proba, fit.predict, fit.score_samples):
         with pytest.raises(DataError, match="Row 1"):
-            method([[0.0, 0.0], [1e200, 0.0]])
+            method([[0.0, 0.0], [1e140, 0.0]])

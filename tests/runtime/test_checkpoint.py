@@ -162,7 +162,7 @@ def test_a_full_disk_keeps_the_draws(reference_data, tmp_path, monkeypatch):
 
 def test_more_draws_than_memory_are_refused_first(reference_data):
     with pytest.raises(ArgumentError, match="more than this machine has"):
-        bg.sample_gibbs(reference_data["faithful"], 2, num_samples=10**10)
+        bg.sample_gibbs(reference_data["faithful"], 2, num_samples=2 * 10**9)
 
 
 def test_draws_without_a_chain_cannot_be_extended(reference_data):

@@ -88,7 +88,7 @@ def test_a_given_start_at_a_low_optimum_is_told(rng):
 
 
 def test_a_cut_follows_gaps_and_leaves_a_single_group(rng):
-    low, high = rng.normal(size=(50, 2)), rng.normal(size=(30, 2)) + [0.0, 9.0]
+    low, high = rng.normal(size=(50, 2)), rng.normal([0.0, 9.0], 1.0, size=(30, 2))
     cut = best_cut(np.concatenate([low, high]))
     assert cut is not None
     assert cut.gain > 0

@@ -220,4 +220,4 @@ def test_ctrl_c_before_the_first_iteration_is_no_failure_to_fit(faithful):
 def test_more_draws_than_memory_are_refused_first(faithful):
     for run in (bg.fit_cavi, bg.sample_prior):
         with pytest.raises(ArgumentError, match="more than this machine has"):
-            run(faithful, 2, num_samples=10**10)
+            run(faithful, 2, num_samples=2 * 10**9)

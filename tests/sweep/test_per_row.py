@@ -79,6 +79,7 @@ def test_new_rows_have_the_predictive_density(posterior):
 def test_bad_input(posterior, new, monkeypatch):
     with pytest.raises(DataError, match="features"):
         posterior.predict_proba(new[:, :1])
+    monkeypatch.setattr("bayesgmm.data.table.LARGEST", 1e300)
     with pytest.raises(DataError, match="Row 1 is so far"):
         posterior.predict_proba(np.array([[3.0, 70.0], [1e200, 0.0]]))
     monkeypatch.setattr(predict, "MOST_LABELS", 100)

@@ -41,7 +41,7 @@ def test_tempering_mixes_where_plain_chains_do_not():
     plain = bg.sample_gibbs(x, 2, prior=RECTANGLE_PRIOR, num_samples=500, seed=1)
     shares = pairs_together(plain, x)[0].mean(axis=1)
     assert shares.max() > 0.99 and shares.min() < 0.01 and not plain.mixed  # noqa: PT018
-    tempered = bg.sample_gibbs(x, 2, prior=RECTANGLE_PRIOR, num_samples=3000, seed=1, tempering=8)
+    tempered = bg.sample_gibbs(x, 2, prior=RECTANGLE_PRIOR, num_samples=4000, seed=1, tempering=8)
     for draws, value in zip(pairs_together(tempered, x), truth, strict=True):
         assert_same_mean(draws, value, 0.0, "P(z_i = z_j)")
     assert tempered.mixed

@@ -179,7 +179,17 @@ def _equal_shape_own_orientation(family: Family, parts: _Parts) -> Array:
     spreads, axes = jnp.linalg.eigh(parts.scatters)
     present = jnp.linalg.eigvalsh(gram(parts.trils)) if family.volume == "V" else spreads
     variances = _variances(family, parts, spreads, present)
-    return cholesky(matmul(axes * variances[:, None, :], transposed(axes)))
+    return _factors(axes, variances)
+
+
+def _factors(axes: Float[Array, "K D D"], variances: Float[Array, "K D"]) -> Float[Array, "K D D"]:
+    """Cholesky factors of covariances with these axes and variances.
+
+    Rounding changes the determinants of nearly singular matrices, so the factors get the volumes of the variances.
+    """
+    factors = cholesky(matmul(axes * variances[:, None, :], transposed(axes)))
+    volumes = jnp.exp(0.5 * jnp.log(variances).mean(axis=1) - log_diagonal_sum(factors) / axes.shape[-1])
+    return factors * volumes[:, None, None]
 
 
 def _one_matrix(family: Family, parts: _Parts) -> Array:
@@ -233,7 +243,7 @@ def _common_axes(family: Family, parts: _Parts) -> Array:
     present = jnp.diagonal(_rotated(axes, gram(parts.trils)), axis1=1, axis2=2)
     axes, variances = lax.fori_loop(0, INNER // 2, iterate, (axes, present))
     variances = _variances(family, parts, jnp.diagonal(_rotated(axes, parts.scatters), axis1=1, axis2=2), variances)
-    return cholesky(matmul(axes * variances[:, None, :], jnp.broadcast_to(axes.T, parts.scatters.shape)))
+    return _factors(jnp.broadcast_to(axes, parts.scatters.shape), variances)
 
 
 def _rotate(first, second, precisions, plane, carry):

@@ -92,17 +92,6 @@ def check_dtype(dtype: object) -> str:
     return kind.name
 
 
-def undisturbed[**P, R](function: Callable[P, R]) -> Callable[P, R]:
-    """Run a function in `neutral` settings, in double precision."""
-
-    @functools.wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        with scope("float64"):
-            return function(*args, **kwargs)
-
-    return wrapped
-
-
 def to_numpy(tree):
     """Move a pytree of JAX arrays to the host, so that doubles keep their precision after the scope ends."""
     return jax.tree.map(np.asarray, tree)

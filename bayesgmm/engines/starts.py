@@ -27,7 +27,8 @@ def make_starts(key: PRNGKeyArray, problem: Problem, num_starts: int, init: str 
     - ``"random"``: each row is divided among the components at random.
     - ``"hierarchical"``: five starts, whatever `num_starts`. Two are by model-based agglomeration with free covariances
       (`bayesgmm.engines.agglomeration`; with one feature, ordered classes of equal size instead), at either scale. One
-      is by cuts at gaps (`bayesgmm.engines.cuts`). Two are by Ward's criterion, in whitened and in standardised coordinates.
+      is by cuts at gaps (`bayesgmm.engines.cuts`). Two are by Ward's criterion, in whitened and in standardised
+      coordinates.
     - ``"auto"``: the five, then by turns k-means++ and nearest-of-random-rows, at either scale.
 
     Under a prior that tells the components apart, each start has the numbering of highest prior density.

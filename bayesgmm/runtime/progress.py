@@ -44,8 +44,8 @@ def _guarded(listener: Listener) -> Listener:
             raise
         except Exception as error:
             raise ArgumentError(
-                f"The callable given as progress_bar failed ({type(error).__name__}: {shown(str(error))}). It is called "
-                "with four arguments: label, steps done, steps in all, note."
+                f"The callable given as progress_bar failed ({type(error).__name__}: {shown(str(error))}). It is "
+                "called with four arguments: label, steps done, steps in all, note."
             ) from error
 
     return guarded

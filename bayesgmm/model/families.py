@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 
 from bayesgmm.errors import ArgumentError
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, log_diagonal_sum, matmul, transposed
+from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, log_diagonal_sum, matmul, safe_cholesky, transposed
 from bayesgmm.runtime.arguments import shown
 
 
@@ -175,9 +175,13 @@ def _diagonal(family: Family, parts: _Parts) -> Array:
 
 
 def _equal_shape_own_orientation(family: Family, parts: _Parts) -> Array:
-    """EEV, VEV: the axes of each component are those of its scatter, ordered by length."""
-    spreads, axes = jnp.linalg.eigh(parts.scatters)
-    present = jnp.linalg.eigvalsh(gram(parts.trils)) if family.volume == "V" else spreads
+    """EEV, VEV: the axes of each component are those of its scatter, ordered by length.
+
+    Lengths are singular values of factors: eigenvalues of the scatter itself would lose the short axes.
+    """
+    axes, roots, _ = jnp.linalg.svd(safe_cholesky(parts.scatters))
+    spreads = jnp.square(roots)
+    present = jnp.square(jnp.linalg.svd(parts.trils, compute_uv=False)) if family.volume == "V" else spreads
     variances = _variances(family, parts, spreads, present)
     return _factors(axes, variances)
 
@@ -185,9 +189,11 @@ def _equal_shape_own_orientation(family: Family, parts: _Parts) -> Array:
 def _factors(axes: Float[Array, "K D D"], variances: Float[Array, "K D"]) -> Float[Array, "K D D"]:
     """Cholesky factors of covariances with these axes and variances.
 
-    Rounding changes the determinants of nearly singular matrices, so the factors get the volumes of the variances.
+    They come from a QR factorisation of the root, so that short axes keep their digits. Rounding changes the determinant
+    of a nearly singular matrix; the factors get the volumes of the variances.
     """
-    factors = cholesky(matmul(axes * variances[:, None, :], transposed(axes)))
+    upper = jnp.linalg.qr(jnp.sqrt(variances)[:, :, None] * transposed(axes), mode="r")
+    factors = transposed(upper * jnp.sign(jnp.diagonal(upper, axis1=1, axis2=2))[:, :, None])
     volumes = jnp.exp(0.5 * jnp.log(variances).mean(axis=1) - log_diagonal_sum(factors) / axes.shape[-1])
     return factors * volumes[:, None, None]
 
@@ -225,43 +231,50 @@ def _common_axes(family: Family, parts: _Parts) -> Array:
     Given the variances, each rotation is the exact minimum in its plane, so the objective of the M-step cannot decrease
     (Flury & Gautschi 1986, for the formulation of Browne & McNicholas 2014).
     """
-    dim = parts.scatters.shape[-1]
-    # All components have the same axes, and so has any weighted sum. Unequal weights avoid equal eigenvalues in it.
-    shares = 1.0 + jnp.arange(len(parts.counts), dtype=parts.counts.dtype) / 7.0
-    _, axes = jnp.linalg.eigh(parts.pool(gram(parts.trils) * shares[:, None, None]))
+    # Scatters are turned by their roots R, where W = RᵀR: products of columns keep the digits of short axes.
+    roots, present = transposed(safe_cholesky(parts.scatters)), transposed(parts.trils)
+    dim = roots.shape[-1]
+    # All components have the same axes, and so has any weighted sum. Unequal weights avoid equal singular values in it.
+    shares = jnp.sqrt(1.0 + jnp.arange(len(parts.counts), dtype=parts.counts.dtype) / 7.0) * parts.active
+    stacked = jnp.linalg.qr((present * shares[:, None, None]).reshape(-1, dim), mode="r")
+    axes = transposed(jnp.linalg.svd(stacked)[2])
     first, second = np.triu_indices(dim, 1)
 
     def iterate(_, carry):
         axes, variances = carry
-        variances = _variances(family, parts, jnp.diagonal(_rotated(axes, parts.scatters), axis1=1, axis2=2), variances)
+        variances = _variances(family, parts, _along(axes, roots), variances)
         rotate = partial(
             _rotate, jnp.asarray(first), jnp.asarray(second), jnp.where(parts.active[:, None], 1.0 / variances, 0.0)
         )
-        axes, _ = lax.fori_loop(0, len(first), rotate, (axes, _rotated(axes, parts.scatters)))
+        axes, _ = lax.fori_loop(0, len(first), rotate, (axes, _turned(axes, roots)))
         return axes, variances
 
-    present = jnp.diagonal(_rotated(axes, gram(parts.trils)), axis1=1, axis2=2)
-    axes, variances = lax.fori_loop(0, INNER // 2, iterate, (axes, present))
-    variances = _variances(family, parts, jnp.diagonal(_rotated(axes, parts.scatters), axis1=1, axis2=2), variances)
-    return _factors(jnp.broadcast_to(axes, parts.scatters.shape), variances)
+    axes, variances = lax.fori_loop(0, INNER // 2, iterate, (axes, _along(axes, present)))
+    variances = _variances(family, parts, _along(axes, roots), variances)
+    return _factors(jnp.broadcast_to(axes, roots.shape), variances)
 
 
 def _rotate(first, second, precisions, plane, carry):
-    axes, scatters = carry
+    axes, roots = carry
     i, j = first[plane], second[plane]
-    excess = precisions[:, i] - precisions[:, j]
-    p, q, r = (jnp.sum(excess * scatters[:, a, b]) for a, b in ((i, i), (i, j), (j, j)))
+    excess = (precisions[:, i] - precisions[:, j])[:, None]
+    one, other = roots[:, :, i], roots[:, :, j]
+    p, q, r = (jnp.sum(excess * a * b) for a, b in ((one, one), (one, other), (other, other)))
     angle = 0.5 * jnp.arctan2(-2.0 * q, r - p)
     rotation = jnp.eye(axes.shape[0], dtype=axes.dtype)
     rotation = rotation.at[i, i].set(jnp.cos(angle)).at[j, j].set(jnp.cos(angle))
     rotation = rotation.at[j, i].set(jnp.sin(angle)).at[i, j].set(-jnp.sin(angle))
-    return matmul(axes, rotation), _rotated(rotation, scatters)
+    return matmul(axes, rotation), _turned(rotation, roots)
 
 
-def _rotated(axes, matrices):
-    """``axesᵀ M axes`` for each matrix."""
-    wide = jnp.broadcast_to(axes, matrices.shape)
-    return matmul(transposed(wide), matmul(matrices, wide))
+def _turned(axes: Float[Array, "D D"], roots: Float[Array, "K D D"]) -> Float[Array, "K D D"]:
+    """Roots of the matrices in the coordinates of the axes."""
+    return matmul(roots, jnp.broadcast_to(axes, roots.shape))
+
+
+def _along(axes: Float[Array, "D D"], roots: Float[Array, "K D D"]) -> Float[Array, "K D"]:
+    """``a W aᵀ`` for each axis a, where W = RᵀR and R is a root."""
+    return jnp.sum(jnp.square(_turned(axes, roots)), axis=1)
 
 
 _READ_OUT = {

@@ -34,13 +34,29 @@ def transposed(matrix: Float[Array, "*b D E"]) -> Float[Array, "*b E D"]:
 
 def cholesky(matrix: Float[Array, "*b D D"]) -> Float[Array, "*b D D"]:
     """Lower Cholesky factor; NaN where the matrix is not positive definite."""
-    dim = matrix.shape[-1]
-    if dim > SMALL:
+    if matrix.shape[-1] > SMALL:
         return jnp.linalg.cholesky(matrix)
+    return _eliminated(matrix)
+
+
+def safe_cholesky(matrix: Float[Array, "*b D D"]) -> Float[Array, "*b D D"]:
+    """Lower Cholesky factor of a matrix that may be singular: what is lost in rounding counts as ε of its feature."""
+    dim, little = matrix.shape[-1], jnp.finfo(matrix.dtype).eps
+    variances = jnp.diagonal(matrix, axis1=-2, axis2=-1)
+    if dim > SMALL:
+        return jnp.linalg.cholesky(matrix + 4 * dim * little * variances[..., None] * jnp.eye(dim, dtype=matrix.dtype))
+    return _eliminated(matrix, little * variances)
+
+
+def _eliminated(matrix: Array, least: Array | None = None) -> Array:
+    """The factor element by element; pivots are at least `least`."""
+    dim = matrix.shape[-1]
     rows: list[list[Array]] = [[] for _ in range(dim)]
     for j in range(dim):
         for i in range(j, dim):
             rest = matrix[..., i, j] - sum(rows[i][e] * rows[j][e] for e in range(j))
+            if i == j and least is not None:
+                rest = jnp.maximum(rest, least[..., j])
             rows[i].append(jnp.sqrt(rest) if i == j else rest / rows[j][j])
     return _lower(rows)
 

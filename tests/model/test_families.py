@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from oracles.effort import SOME, some_and_slow
 from oracles.mclust import STRICT, column_major, mclust_estimates, prior_entries, stays_at
+from scipy.linalg import solve_triangular
 
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, CollapseError, DataError
@@ -105,6 +106,57 @@ def test_inner_iterations_never_fall(rng, name):
     values = [m_step_objective(counts, scatter, s) for s in solve(name, counts, scatter, start, turns=30)]
     assert min(b - a for a, b in pairwise(values)) > -1e-9
     assert values[-1] - values[1] > 0.0
+
+
+def graded(rng, kind, k=3, d=3):
+    """Scatters with condition numbers near 1e20 (features in other units) or 1e11 (nearly collinear features)."""
+    counts, scatter = scatters(rng, k, d)
+    if kind == "units":
+        units = np.array([1e6, 1e-4, 1e3])
+        return counts, scatter * np.outer(units, units)
+    roots = np.linalg.cholesky(scatter)
+    roots[:, -1] = roots[:, 0] + 1e-5 * roots[:, -1]
+    return counts, roots @ roots.swapaxes(1, 2)
+
+
+def singular_values(factor):
+    """Singular values of a square matrix, each to its own digits: one-sided Jacobi (Demmel & Veselić 1992)."""
+    columns = np.array(factor, np.longdouble).T.copy()
+    for _ in range(30):
+        for i, j in zip(*np.triu_indices(len(columns), 1), strict=True):
+            p, q, r = columns[i] @ columns[i], columns[i] @ columns[j], columns[j] @ columns[j]
+            angle = 0.5 * np.arctan2(2.0 * q, r - p)
+            cos, sin = np.cos(angle), np.sin(angle)
+            columns[[i, j]] = cos * columns[i] - sin * columns[j], sin * columns[i] + cos * columns[j]
+    return np.sort(np.sqrt((columns**2).sum(axis=1))).astype(float)
+
+
+@pytest.mark.parametrize("kind", ["units", "collinear"])
+@pytest.mark.parametrize("name", ["EVE", "VVE", "EEV", "VEV"])
+def test_small_axes_keep_their_digits(rng, name, kind):
+    """Where the axes of a component differ by 10 orders of magnitude, constraints and ascent hold as elsewhere."""
+    counts, scatter = graded(rng, kind)
+    roots = np.linalg.cholesky(scatter)
+    heights = []
+    with jax.enable_x64(True):
+        trils = jnp.asarray(roots / np.sqrt(counts)[:, None, None])
+        for _ in range(40):
+            trils = READ_OUT(FAMILIES[name], jnp.asarray(counts), jnp.asarray(scatter), trils, jnp.ones(3, bool))
+            white = [solve_triangular(tril, root, lower=True) for tril, root in zip(trils, roots, strict=True)]
+            traces = np.array([np.square(part).sum() for part in white])
+            logs = 2.0 * np.log(np.diagonal(trils, axis1=1, axis2=2)).sum(axis=1)
+            heights.append(-0.5 * (counts @ logs + traces.sum()))
+    assert np.diff(heights).min() > -1e-6
+    assert abs(traces.sum() - 3.0 * counts.sum()) < 1e-4 * counts.sum()  # stationary in the common scale
+    sds = np.array([singular_values(tril) for tril in trils])
+    volumes = np.exp(np.log(sds).mean(axis=1, keepdims=True))
+    if name[0] == "E":
+        np.testing.assert_allclose(volumes, volumes[0, 0], rtol=1e-10)
+    if name[1] == "E":
+        np.testing.assert_allclose(sds / volumes, (sds / volumes)[[0] * 3], rtol=1e-4)
+        spreads = np.array([singular_values(root) for root in roots]) ** 2
+        if name == "EEV":  # closed form: the mean of the eigenvalues of the scatters, in their order
+            np.testing.assert_allclose(sds**2, (spreads.sum(axis=0) / counts.sum())[None].repeat(3, 0), rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", TWO_FIRST)

@@ -221,7 +221,7 @@ def test_chains_from_distinct_basins(reference_data):
     assert heights[0] == pytest.approx(best.objective, abs=0.01)
     one = bg.sample_gibbs(x, 1, init="basins", num_warmup=0, num_samples=5, num_chains=2)
     np.testing.assert_array_equal(one.params.means[0, 0], one.params.means[1, 0])
-    with pytest.raises(ArgumentError, match="'basins'"):
+    with pytest.raises(ArgumentError, match="basins, Params or a fit, got 'basin'"):
         bg.sample_gibbs(x, 3, init="basin")
 
 

@@ -101,7 +101,7 @@ def compare(
         error = _run_all(comparison, problem, chosen, settings, listener, stop, output)
     names = [engine.name for engine in chosen]
     skipped = [name for name in names if name not in comparison.results and name not in comparison.failures]
-    comparison.failures.update({name: "not run: stopped by Ctrl-C before it started" for name in skipped})
+    comparison.failures.update({name: "not run: the run was stopped before it started" for name in skipped})
     if not comparison.results:
         reasons = " ".join(f"{name}: {why}" for name, why in comparison.failures.items())
         raise FitError(f"No engine returned a result. {reasons}") from error

@@ -130,9 +130,7 @@ def checked(params: Params, device: bool) -> Params:
     """
     if not isinstance(params, Params):
         raise ArgumentError(f"params must be a bayesgmm.Params, got {shown(params)}.")
-    if not device:
-        check_params(params)
-    params = jax.tree.map(jnp.asarray, params)
+    params = jax.tree.map(jnp.asarray, params if device else check_params(params))
     check_shapes(params.weights.shape, params.means.shape, params.scale_trils.shape)
     if params.weights.ndim != 1:
         raise ArgumentError(f"params must hold one θ, got leading axes {params.weights.shape[:-1]}. Use jax.vmap.")

@@ -48,7 +48,7 @@ class Params(NamedTuple):
 
 
 def check_params(params: Params) -> Params:
-    """θ on the host, unchanged, or an `ArgumentError` if its shapes or values are impossible."""
+    """θ on the host as arrays, or an `ArgumentError` if its shapes or values are impossible."""
     if not isinstance(params, Params):
         raise ArgumentError(f"params must be a bayesgmm.Params, got {shown(params)}.")
     weights, means, trils = (as_floats(name, part) for name, part in params._asdict().items())
@@ -60,7 +60,7 @@ def check_params(params: Params) -> Params:
         raise ArgumentError(f"The weights must not be negative and must sum to 1; they sum to {total:.6g}.")
     if (np.diagonal(trils, axis1=-2, axis2=-1) <= 0).any() or np.triu(trils, 1).any():
         raise ArgumentError("scale_trils must be lower triangular, with a diagonal above 0. See Params.of.")
-    return params
+    return Params(weights, means, trils)
 
 
 def check_shapes(weights: tuple[int, ...], means: tuple[int, ...], trils: tuple[int, ...]) -> None:

@@ -133,7 +133,16 @@ class Belief(NamedTuple):
 
     @for_users
     def kl(self, other: "Belief") -> Float[Array, ""]:
-        """Kullback-Leibler divergence ``E[log p(θ) - log other(θ)]`` from this distribution to another proper one."""
+        """Kullback-Leibler divergence ``E[log p(θ) - log other(θ)]`` from this distribution to another proper one.
+
+        Raises
+        ------
+        PriorError
+            If the other has another number of components, or no component axis.
+        """
+        sizes = [np.shape(belief.weights.concentration) for belief in (self, other)]
+        if sizes[0] != sizes[1]:
+            raise PriorError(f"The concentrations of the two distributions have the shapes {sizes[0]} and {sizes[1]}.")
         logs = self.weights.expected_log()
         kernels = self.weights.log_kernel(logs) - other.weights.log_kernel(logs)
         kernels += self.components.expected_log_kernel(self.components)

@@ -82,7 +82,8 @@ class Draws:
             return self.source.frame
         assert self.table is not None
         center, covariance = self.table.moments()
-        return Frame.around(center, np.sqrt(np.diagonal(covariance)))
+        scale = np.sqrt(np.diagonal(covariance))
+        return Frame.around(center, np.where(scale > 0, scale, 1.0))  # a constant feature has no scale
 
     @cached_property
     def log_posteriors(self) -> np.ndarray | None:

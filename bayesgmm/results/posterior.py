@@ -222,7 +222,8 @@ class Posterior:
         """``az.summary`` of weights, means and covariances, in the common labelling."""
         import arviz as az
 
-        return az.summary(self.datatree, var_names=["weights", "means", "covariances"], **kwargs)
+        with np.errstate(divide="ignore", invalid="ignore"):  # a constant chain has no within-chain variance
+            return az.summary(self.datatree, var_names=["weights", "means", "covariances"], **kwargs)
 
     def _title(self) -> str:
         cut = ", interrupted" if self.interrupted else ""

@@ -1,22 +1,19 @@
-"""Progress of long runs: a rich bar at a terminal or in Jupyter, or a callable of the user."""
+"""Progress of long runs: a line for each at a terminal or in a notebook, or a callable of the user."""
 
-import importlib.util
-import io
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import IO, Any, cast
+from contextlib import contextmanager
 
 import numpy as np
 
 from bayesgmm.errors import ArgumentError, BayesGMMError
 from bayesgmm.runtime.checks import shown
+from bayesgmm.runtime.progress_display import at_terminal, board, in_kernel
 
 Listener = Callable[[str, int, int, str], None]
 """Called with the label of the engine, steps done, total steps, and a short note (such as a count of divergences)."""
 
 Progress = bool | Listener | None
-"""True: a bar; False: no output; None: a bar at a terminal or in Jupyter only; or a `Listener`."""
+"""True: progress is shown; False: it is not; None: at a terminal or in a notebook only; or a `Listener`."""
 
 
 @contextmanager
@@ -24,12 +21,12 @@ def listening(progress: Progress) -> Iterator[Listener]:
     """Turn the argument of the user into a `Listener` for the duration of a run."""
     check_progress(progress)
     if progress is None:
-        progress = _someone_is_watching()
+        progress = in_kernel() or at_terminal()
     if callable(progress):
         yield _guarded(progress)
     elif progress:
-        with bars() as listener:
-            yield listener
+        with board() as shown_there:
+            yield shown_there.report
     else:
         yield lambda label, done, total, note: None
 
@@ -55,56 +52,3 @@ def check_progress(progress: object) -> None:
     """Refuse what is no `Progress`."""
     if not (progress is None or isinstance(progress, (bool, np.bool_)) or callable(progress)):
         raise ArgumentError(f"progress_bar must be True, False, None or a callable, got {shown(progress)}.")
-
-
-@contextmanager
-def bars() -> Iterator[Listener]:
-    """A rich progress bar per label."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description:<6}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("elapsed, about"), TimeRemainingColumn(), TextColumn("left"), TextColumn("{task.fields[note]}"),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(file=cast(IO[str], _Standing(sys.stderr or io.StringIO())))) as display:
-        tasks = {}
-
-        def listener(label: str, done: int, total: int, note: str) -> None:
-            if label not in tasks:
-                tasks[label] = display.add_task(label, total=total, note=note)
-            display.update(tasks[label], completed=done, total=total, note=note)
-
-        yield listener
-
-
-class _Standing:
-    """Standard error, for what may be lost: a run goes on if it is closed or full."""
-
-    def __init__(self, stream: Any):
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        with suppress(OSError, UnicodeError, ValueError):
-            self._stream.write(text)
-            self._stream.flush()
-        return len(text)
-
-    def flush(self) -> None:
-        """Done by `write`."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-def _someone_is_watching() -> bool:
-    if "ipykernel" in sys.modules:
-        return importlib.util.find_spec("ipywidgets") is not None
-    return sys.stderr is not None and sys.stderr.isatty()

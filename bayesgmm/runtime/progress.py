@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 
@@ -15,20 +16,29 @@ Listener = Callable[[str, int, int, str], None]
 Progress = bool | Listener | None
 """True: progress is shown; False: it is not; None: at a terminal or in a notebook only; or a `Listener`."""
 
+_NESTED: ContextVar[bool] = ContextVar("nested", default=False)
+
 
 @contextmanager
 def listening(progress: Progress) -> Iterator[Listener]:
-    """Turn the argument of the user into a `Listener` for the duration of a run."""
+    """Turn the argument of the user into a `Listener` for the duration of a run.
+
+    A run inside another one, such as a simulation of `calibrate`, shows progress only if it is asked to.
+    """
     check_progress(progress)
     if progress is None:
-        progress = in_kernel() or at_terminal()
-    if callable(progress):
-        yield _guarded(progress)
-    elif progress:
-        with board() as shown_there:
-            yield shown_there.report
-    else:
-        yield lambda label, done, total, note: None
+        progress = not _NESTED.get() and (in_kernel() or at_terminal())
+    token = _NESTED.set(True)
+    try:
+        if callable(progress):
+            yield _guarded(progress)
+        elif progress:
+            with board() as shown_there:
+                yield shown_there.report
+        else:
+            yield lambda label, done, total, note: None
+    finally:
+        _NESTED.reset(token)
 
 
 def _guarded(listener: Listener) -> Listener:

@@ -191,7 +191,7 @@ def check(posterior: Posterior, *, seed: Any = 0, progress_bar: Progress = None)
         replicates = predictive_checks(posterior, seed=seed)
         listener("check", 2, parts, "predictive checks")
         sensitivity, noise = prior_sensitivity(posterior), sensitivity_of_noise(posterior)
-        listener("check", 3, parts, "prior")
+        listener("check", 3, parts, "")
     return ModelCheck(posterior, elpd, pit, replicates, sensitivity, noise)
 
 

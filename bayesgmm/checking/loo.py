@@ -188,7 +188,7 @@ def leave_one_out(
             matched[row] = found
             value = float(np.asarray(logsumexp(found.log_density + found.log_weights)))
             _replace_row(elpd, row, value, found.pareto_k)
-        listener("moment matching", number + 1, len(bad), f"row {row}")
+        listener("moment matching", number + 1, len(bad), "")
     _add_up(elpd)
     return elpd, matched
 

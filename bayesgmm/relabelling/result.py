@@ -188,6 +188,7 @@ def iterate(
             stays = cost_of(costs, better) >= cost_of(costs, permutations) * (1.0 - 1e-12)
             better[stays] = permutations[stays]
             if stays.all() or len(objective) == MOST_ITERATIONS:
+                listener("relabel", len(objective), len(objective), f"{method}, cost {objective[-1]:.6g}")
                 return relabelling_from(draws, method, costs, permutations, objective=objective)
             permutations = better
 

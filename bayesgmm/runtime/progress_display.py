@@ -134,14 +134,16 @@ class Lines(Board):
 
     def __init__(self, stream: "Standing"):
         super().__init__()
-        self._stream, self._printed = stream, 0
+        self._stream = stream
+        self._printed: set[str] = set()
 
     def show(self) -> None:
-        """Print the runs that have ended since the last call: all but the live one."""
-        ended = list(self.runs.values())[self._printed : None if self.closed else -1]
-        for run in ended:
-            self._stream.write(f"{run.label} {self.words(run)}\n")
-        self._printed += len(ended)
+        """Print the runs that have ended since the last call; at the end also those that were cut."""
+        for name, run in self.runs.items():
+            ended = self.closed or (run is not self.live and run.done >= run.total)
+            if ended and name not in self._printed:
+                self._stream.write(f"{run.label} {self.words(run)}\n")
+                self._printed.add(name)
 
 
 class Terminal(Board):

@@ -21,7 +21,7 @@ def search_families(grid: GridSearch, names: list[str], stop, dtype: str, listen
 
     def report(name: str) -> None:
         done.append(name)
-        listener("fit", len(done), 2 * len(names), name)
+        listener("fit", len(done), 2 * len(names), name if len(done) < 2 * len(names) else "")
 
     with ThreadPoolExecutor(WORKERS) as pool:
         cut = _search_all(pool, grid.run, names, CONTAINS, stop, dtype, report)

@@ -35,8 +35,10 @@ class Stream(io.TextIOWrapper):
 
 
 def two_runs(listener):
+    listener("nuts", 0, 2, "")
     for done in (400, 1200, 2000):
         listener("gibbs", done, 2000, "warm-up" if done < 1000 else "")
+    listener("nuts", 2, 2, "")
     listener("calibrate [é]", 3, 200, "12 divergences")
 
 
@@ -51,8 +53,9 @@ def shown(monkeypatch, progress, stream):
 def test_a_pipe_gets_one_line_per_run(monkeypatch, encoding, name):
     lines = shown(monkeypatch, True, Stream(encoding)).split("\n")
     assert re.fullmatch(r"gibbs 2000/2000 in \d\.\d s", lines[0])
-    assert re.fullmatch(rf"calibrate \[{name}\] 3/200 in \d\.\d s, 12 divergences", lines[1])
-    assert lines[2:] == [""]
+    assert re.fullmatch(r"nuts 2/2 in \d\.\d s", lines[1])
+    assert re.fullmatch(rf"calibrate \[{name}\] 3/200 in \d\.\d s, 12 divergences", lines[2])
+    assert lines[3:] == [""]
 
 
 def test_a_pipe_gets_nothing_unless_asked(monkeypatch):
@@ -72,7 +75,7 @@ def test_terminals_of_any_width_show_whole_numbers(monkeypatch, columns, setting
     lines = [line.rstrip() for line in re.split(r"[\r\n]+", ANSI.sub("", written))]
     assert max(map(len, lines)) <= columns
     assert "…" not in written
-    last = " ".join(" ".join(lines[-5:]).split())
+    last = " ".join(" ".join(lines[-6:]).split())
     assert re.search(r"gibbs [━╺╸-]* ?2000/2000 in \d\.\d s calibrate \[.\] .*3/200 in \d\.\d s, 12 divergences$", last)
 
 

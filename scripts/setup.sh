@@ -16,7 +16,23 @@ find_python() {
     return 1
 }
 
+# Of pip's lines: every twentieth package, large downloads, and the last step, which takes long.
+summary() {
+    local line packages=0
+    while IFS= read -r line; do
+        case "$line" in
+        Collecting\ *)
+            packages=$((packages + 1))
+            if [ $((packages % 20)) = 0 ]; then echo "  $packages packages so far"; fi
+            ;;
+        *Downloading\ *[0-9][0-9].[0-9]\ MB\)* | *Downloading\ *[0-9][0-9]\ MB\)*) echo "  ${line#"${line%%[! ]*}"}" ;;
+        Installing\ collected*) echo "  Installing all of them (a minute or more)" ;;
+        esac
+    done
+}
+
 if command -v uv >/dev/null 2>&1; then
+    echo "Setting up $venv with uv: it downloads some 400 MB the first time."
     uv venv --quiet --allow-existing "$venv"
     uv pip install --quiet --python "$venv/bin/python" -e '.[dev]'
     exit 0
@@ -32,6 +48,12 @@ if ! python=$(find_python); then
     echo "Install it (pyenv install 3.12, or python.org), or give its path: make demo PYTHON=/path/to/python3.12" >&2
     exit 1
 fi
-echo "Setting up $venv with $("$python" --version) (the first time takes a few minutes) ..."
+echo "Setting up $venv with $("$python" --version). This takes some minutes: pip downloads about 400 MB the first time."
 "$python" -m venv --clear "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+log=$venv/setup.log
+if ! "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off -e '.[dev]' 2>&1 | tee "$log" | summary; then
+    echo "pip failed. The end of $log:" >&2
+    tail -n 20 "$log" >&2
+    exit 1
+fi
+echo "$venv is ready after $((SECONDS / 60)) min $((SECONDS % 60)) s."

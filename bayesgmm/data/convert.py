@@ -54,12 +54,22 @@ def _library(x: Any) -> str:
 
 def _to_pandas(x: Any) -> Any:
     try:
-        return (x.collect() if hasattr(x, "collect") else x).to_pandas()
+        x = x.collect() if hasattr(x, "collect") else x
+        return _polars_frame(x) if _library(x) == "polars" else x.to_pandas()
     except Exception as error:
         raise DataError(
             f"The {type(x).__name__} could not be converted ({_first_line(error)}). "
             "Pass a pandas DataFrame or a NumPy array of numbers."
         ) from None
+
+
+def _polars_frame(x: Any) -> Any:
+    """A frame or Series of polars, whose own ``to_pandas`` needs pyarrow."""
+    import pandas as pd
+
+    columns = {column.name: column.to_numpy() for column in (x.get_columns() if hasattr(x, "get_columns") else [x])}
+    frame = pd.DataFrame({name: list(values) if values.ndim > 1 else values for name, values in columns.items()})
+    return frame if hasattr(x, "get_columns") else frame[x.name]
 
 
 def _dataset_frame(x: Any) -> Any:

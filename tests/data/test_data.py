@@ -1,4 +1,5 @@
 import inspect
+import sys
 from decimal import Decimal
 
 import numpy as np
@@ -270,3 +271,19 @@ def test_a_fit_of_an_array_knows_its_columns_as_x0_x1():
 def test_names_that_are_no_data_set(name):
     with pytest.raises(ArgumentError, match="no built-in data set"):
         inspect.unwrap(bg.load_dataset)(name)  # without the tests' type checker
+
+
+def test_only_parquet_needs_pyarrow(tmp_path, monkeypatch):
+    """pyarrow (170 MB) is an extra: without it Parquet files are refused, and polars is read."""
+    FRAME.to_parquet(tmp_path / "d.parquet")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(DataError, match=r"d\.parquet .*pip install 'bayesgmm\[parquet\]'"):
+        read_file(tmp_path / "d.parquet")
+    columns = {"a": [1.5, 2.0, 4.0], "b": [1, 3, 2], "c": [Decimal("0.5"), Decimal("1.5"), Decimal("0.25")]}
+    expected = np.array([*columns.values()], float).T
+    for data in (pl.DataFrame(columns), pl.DataFrame(columns).lazy()):
+        np.testing.assert_array_equal(as_table(data).values, expected)
+    assert as_table(pl.Series("b", [1, 3, 2])).features == ("b",)
+    with pytest.raises(DataError, match="Not numeric: s"):
+        as_table(pl.DataFrame({"s": [[1, 2], [3, 4]], "a": [1.0, 2.0]}))

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -106,7 +105,7 @@ def test_the_time_left_leaves_out_the_compilation(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(progress_display, "monotonic", lambda: now[0])
     run = Run("gibbs", 0.0)
-    for now[0], done in ((100.0, 200), (110.0, 1200)):  # noqa: B020
+    for now[0], done in ((100.0, 200), (110.0, 1200)):
         run.report(done, 2000, "")
     assert run.words(live=True) == "1200/2000 in 0:01:50, about 8.0 s left"
     now[0] = 112.0

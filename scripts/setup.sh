@@ -18,23 +18,26 @@ find_python() {
 
 # Of pip's lines: every twentieth package, large downloads, and the last step, which takes long.
 summary() {
-    local line packages=0
+    local line name packages=0
     while IFS= read -r line; do
         case "$line" in
         Collecting\ *)
             packages=$((packages + 1))
             if [ $((packages % 20)) = 0 ]; then echo "  $packages packages so far"; fi
             ;;
-        *Downloading\ *[0-9][0-9].[0-9]\ MB\)* | *Downloading\ *[0-9][0-9]\ MB\)*) echo "  ${line#"${line%%[! ]*}"}" ;;
-        Installing\ collected*) echo "  Installing all of them (a minute or more)" ;;
+        *Downloading\ *[0-9][0-9].[0-9]\ MB\)* | *Downloading\ *[0-9][0-9]\ MB\)*)
+            name=${line#*Downloading }
+            echo "  downloading ${name%%-*} (${line##*(}"
+            ;;
+        Installing\ collected*) echo "  installing all of them (a minute or more)" ;;
         esac
     done
 }
 
 if command -v uv >/dev/null 2>&1; then
-    echo "Setting up $venv with uv: it downloads some 400 MB the first time."
+    echo "Setting up $venv with uv, which downloads about 350 MB the first time."
     uv venv --quiet --allow-existing "$venv"
-    uv pip install --quiet --python "$venv/bin/python" -e '.[dev]'
+    uv pip install --python "$venv/bin/python" -e '.[dev]' 2>&1 | { grep -v '^ [-+~] ' || true; }
     exit 0
 fi
 
@@ -48,7 +51,7 @@ if ! python=$(find_python); then
     echo "Install it (pyenv install 3.12, or python.org), or give its path: make demo PYTHON=/path/to/python3.12" >&2
     exit 1
 fi
-echo "Setting up $venv with $("$python" --version). This takes some minutes: pip downloads about 400 MB the first time."
+echo "Setting up $venv with $("$python" --version). This takes some minutes: pip downloads about 350 MB the first time."
 "$python" -m venv --clear "$venv"
 log=$venv/setup.log
 if ! "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off -e '.[dev]' 2>&1 | tee "$log" | summary; then

@@ -208,7 +208,7 @@ def partition(
     labels
         Class of each row in each draw, or the name of the variable that holds it in a DataTree.
     progress_bar
-        True, False, None (a bar if someone is watching) or a callable.
+        True, False, None (a bar in a terminal or notebook) or a callable.
     about
         Further arguments of `as_draws`: ``component_dim``, ``names``, ``probabilities``.
 

@@ -119,8 +119,8 @@ def _parquet(raw: bytes, path: str | Path) -> "pd.DataFrame":
         return pd.read_parquet(io.BytesIO(raw))
     except ImportError:
         raise DataError(
-            f"{short(path)} cannot be read, because Parquet files need pyarrow: pip install 'bayesgmm[parquet]'. Or save "
-            "the table as CSV."
+            f"{short(path)} cannot be read, because Parquet files need pyarrow: pip install 'bayesgmm[parquet]'. "
+            "Or save the table as CSV."
         ) from None
     except Exception as error:  # pyarrow's errors have no common base besides Exception
         reason = (str(error) or type(error).__name__).splitlines()[0]

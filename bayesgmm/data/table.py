@@ -215,7 +215,7 @@ def _refuse_huge(table: Table) -> None:
 
 
 def same_features(x, table: Table) -> Table:
-    """New rows as a table, with the features of the fitted table in the same order.
+    """New rows as a table, with the features of the fitted table in the same order; None stands for the fitted rows.
 
     Columns are put in order by name. Arrays carry no names: their columns are in the order of the fit, and a fit of
     an array takes a frame of any names in its order.
@@ -225,6 +225,8 @@ def same_features(x, table: Table) -> Table:
     DataError
         If the features differ.
     """
+    if x is None:
+        return table
     new = as_table(x)
     if new.dim != table.dim:
         raise DataError(

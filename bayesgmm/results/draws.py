@@ -56,7 +56,7 @@ class Draws:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Chains and draws per chain."""
+        """Chains, draws per chain."""
         return next(iter(self.variables.values())).shape[:2]
 
     @property
@@ -83,7 +83,7 @@ class Draws:
         assert self.table is not None
         center, covariance = self.table.moments()
         scale = np.sqrt(np.diagonal(covariance))
-        return Frame.around(center, np.where(scale > 0, scale, 1.0))  # a constant feature has no scale
+        return Frame.around(center, np.where(scale > 0, scale, 1.0))  # a feature may be constant
 
     @cached_property
     def log_posteriors(self) -> np.ndarray | None:
@@ -134,8 +134,7 @@ def as_draws(
     x
         The data (N, D), if the source has no ``observed_data`` with exactly one variable.
     labels
-        Component of each row in each draw: integers (chain, draw, N), counted from 0 or from 1, or the name of the
-        variable.
+        Component of each row in each draw: integers (chain, draw, N), from 0 or 1 on, or the name of the variable.
     probabilities
         Responsibilities of each row in each draw, (chain, draw, N, K), or the name of the variable.
     fewest_components

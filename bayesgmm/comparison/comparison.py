@@ -113,8 +113,9 @@ class Comparison:
         """
         import pandas as pd
 
-        tables = {name: self.estimates(level)[name].to_dict("index") for name in self.results}
-        costs = self.costs().to_dict()
+        estimates = self.estimates(level)
+        tables: dict[str, Any] = {name: pd.DataFrame(estimates[name]).to_dict("index") for name in self.results}
+        costs: dict[Any, Any] = self.costs().to_dict()
         for name, table in tables.items():
             spread = costs[name].pop("log-likelihood sd")
             table |= {figure: {"estimate": value} for figure, value in costs[name].items() if value == value}

@@ -107,14 +107,14 @@ def _tables(cells: "pd.DataFrame", chosen: tuple[str, str] | None = None, sectio
     from rich.cells import cell_len
     from rich.text import Text
 
-    lines, width = [], terminal_width()
-    for i, block in enumerate(blocks(cells, width)):
-        headings, rows = padded(block, width)
+    lines = []
+    for i, block in enumerate(blocks(cells, terminal_width())):
+        headings, rows = padded(block)
         rule = Text("─" * sum(map(cell_len, headings[0])), style="dim")
         lines += [Text("")] * bool(i) + [Text("".join(row), style="bold") for row in headings] + [rule]
-        for label, row in zip(block.index, rows, strict=True):
+        for label, row in zip(block.cells.index, rows, strict=True):
             lines += [rule] if label == section else []
-            marked = [(label, name) == chosen for name in block.columns]
+            marked = [(label, name) == chosen for name in block.cells.columns]
             line = Text(row[0])
             for cell, mark in zip(row[1:], marked, strict=True):
                 line.append(cell[:2]).append(cell[2:], style="bold reverse" if mark else "")

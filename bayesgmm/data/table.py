@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesgmm.data.convert import as_doubles
 from bayesgmm.errors import DataError
+from bayesgmm.numerics.arrays import LARGEST, SMALLEST
 
 CHUNK = 65_536
 """Rows processed at a time on the host, so that checks and summaries make no second copy of the data."""
@@ -15,10 +16,6 @@ CHUNK = 65_536
 
 COPY_BYTES = 2**26
 """Data up to this size are copied, so that results do not change if the user's array does. Larger data are not."""
-
-
-LARGEST, SMALLEST = 1e150, 1e-150
-"""Values of this size and sds below this size are refused: their squares, added up, leave double precision."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,8 +25,9 @@ class SummaryTable(pd.DataFrame):
         rhat, ess = shown_as("worst R-hat"), shown_as("smallest ESS")
         form = {"mcse": lambda value: fitting(value, value)[0], "r_hat": rhat, "ess_bulk": ess, "ess_tail": ess}
         numbers, rows = self.drop(columns=quality), []
-        for (_, row), (_, costs) in zip(numbers.iterrows(), self[quality].iterrows(), strict=True):
-            rows.append([*fitting(row.to_numpy(), float(row["sd"])), *(form[name](costs[name]) for name in quality)])
+        sds, values, costs = self["sd"].to_numpy(), numbers.to_numpy(), self[quality].to_numpy()
+        for sd, row, cost in zip(sds, values, costs, strict=True):
+            rows.append([*fitting(row, sd), *(form[name](one) for name, one in zip(quality, cost, strict=True))])
         return pd.DataFrame(rows, index=self.index, columns=[*numbers.columns, *quality])
 
     def __repr__(self) -> str:

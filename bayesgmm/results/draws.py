@@ -13,6 +13,7 @@ from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.assignment import renumber
 from bayesgmm.results.external_draws import (
     as_chains,
+    check_values,
     checked_names,
     data_of,
     from_dataset,
@@ -229,14 +230,7 @@ def _check(draws: Draws, fewest_components: int) -> None:
                 f"{(*draws.shape, draws.num_components)}. All must have the same. Cut chains to one length and "
                 "use one K."
             )
-        bad = ~np.isfinite(values.reshape(*draws.shape, -1)).all(axis=2)
-        if bad.any():
-            chain, draw = np.argwhere(bad)[0]
-            tail = " to its end: was that chain shorter?" if bad[chain, draw:].all() else "."
-            raise DrawsError(
-                f"{name} is not finite in {bad.sum()} of {bad.size} draws, first in chain {chain} from draw "
-                f"{draw}{tail} Drop those draws, and cut all chains to one length."
-            )
+        check_values(name, values)
     if draws.num_components < fewest_components:
         raise DrawsError("There is a single component, so labels cannot switch.")
 

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from html import escape
 from textwrap import fill, wrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LONGEST_LABEL = 60
 """Longest label in a table or a figure, in characters."""
-SHORTEST_LABEL = 12
+SHORTEST_LABEL = 8
 """Labels keep at least this width beside numbers."""
 WIDEST_HEADING = 20
 """Headings of columns are folded at this width."""
@@ -59,7 +59,7 @@ def as_text(title: str, frame: "pd.DataFrame") -> str:
     """Title and table as plain text, no wider than the terminal: what does not fit stands in further blocks."""
     width = terminal_width()
     title = "\n".join(map(wrapped, title.split("\n")))
-    parts = [padded(block, width) for block in blocks(cells_of(frame), width)]
+    parts = [padded(block) for block in blocks(cells_of(frame), width)]
     tables = ["\n".join("".join(row).rstrip() for row in (*headings, *rows)) for headings, rows in parts]
     return (f"{title}\n" if title else "") + "\n\n".join(tables)
 
@@ -88,13 +88,20 @@ def cells_of(frame: "pd.DataFrame") -> "pd.DataFrame":
     return rounded.rename(index=for_terminal, columns=for_terminal)
 
 
-def blocks(cells: "pd.DataFrame", width: int, gap: int = 2) -> "list[pd.DataFrame]":
+class Block(NamedTuple):
+    """Columns of a table that fit the terminal, and the width that its labels may have."""
+
+    cells: "pd.DataFrame"
+    most: int
+
+
+def blocks(cells: "pd.DataFrame", width: int, gap: int = 2) -> list[Block]:
     """The table split into groups of columns that fit the width, so that no number is cut."""
     from rich.cells import cell_len
 
     used = [cell_len(str(name)) for name in (*cells.index, cells.index.name or "", cells.columns.name or "")]
     sizes = [_column_size(cells.iloc[:, j]) for j in range(cells.shape[1])]
-    label = min(max(used), longest_label(width, max(sizes, default=0) + gap))
+    label = min(max(used), max(min(3 * width // 5, width - max(sizes, default=0) - gap), SHORTEST_LABEL))
     groups, room = [[]], width - label
     for j, size in enumerate(sizes):
         if groups[-1] and size + gap > room:
@@ -102,12 +109,7 @@ def blocks(cells: "pd.DataFrame", width: int, gap: int = 2) -> "list[pd.DataFram
             room = width - label
         groups[-1].append(j)
         room -= size + gap
-    return [cells.iloc[:, group] for group in groups]
-
-
-def longest_label(width: int, taken: int) -> int:
-    """Width that labels may have: three fifths of it, or what numbers of this width leave."""
-    return max(min(3 * width // 5, width - taken), SHORTEST_LABEL)
+    return [Block(cells.iloc[:, group], label) for group in groups]
 
 
 def _column_size(column: "pd.Series") -> int:
@@ -122,12 +124,12 @@ def _folded(heading: str, size: int) -> list[str]:
     return wrap(heading, size) or [""]
 
 
-def padded(cells: "pd.DataFrame", width: int) -> tuple[list[list[str]], list[list[str]]]:
+def padded(block: Block) -> tuple[list[list[str]], list[list[str]]]:
     """Rows of headings and rows of one block: labels to the left, cells to the right with a gap before them."""
     from rich.cells import cell_len
 
+    cells, most = block
     sizes = [_column_size(cells.iloc[:, j]) for j in range(cells.shape[1])]
-    most = longest_label(width, max(sizes, default=0) + 2)
     corner, *labels = (
         shortened(str(label), most) for label in (cells.columns.name or cells.index.name or "", *cells.index)
     )

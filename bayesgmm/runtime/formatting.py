@@ -28,7 +28,7 @@ def shortened(text: str, most: int = LONGEST_LABEL) -> str:
     """The text, without its middle if it is longer than `most` characters."""
     if len(text) <= most:
         return text
-    return f"{text[: most - most // 3 - 1]}…{text[-(most // 3) :]}"
+    return f"{text[: most - most // 3 - 1]}…{text[len(text) - most // 3 :]}"
 
 
 def for_terminal(label: Any) -> Any:
@@ -124,6 +124,14 @@ def _folded(heading: str, size: int) -> list[str]:
     return wrap(heading, size) or [""]
 
 
+def _within(text: str, most: int) -> str:
+    """The text, shortened to a number of columns of the terminal; some characters take two."""
+    from rich.cells import cell_len
+
+    sizes = range(min(len(text), most), 0, -1)
+    return next((short for size in sizes if cell_len(short := shortened(text, size)) <= most), "")
+
+
 def padded(block: Block) -> tuple[list[list[str]], list[list[str]]]:
     """Rows of headings and rows of one block: labels to the left, cells to the right with a gap before them."""
     from rich.cells import cell_len
@@ -131,7 +139,7 @@ def padded(block: Block) -> tuple[list[list[str]], list[list[str]]]:
     cells, most = block
     sizes = [_column_size(cells.iloc[:, j]) for j in range(cells.shape[1])]
     corner, *labels = (
-        shortened(str(label), most) for label in (cells.columns.name or cells.index.name or "", *cells.index)
+        _within(str(label), most) for label in (cells.columns.name or cells.index.name or "", *cells.index)
     )
     left = max(map(cell_len, (corner, *labels)))
     folded = [_folded(str(name), max(size, WIDEST_HEADING)) for name, size in zip(cells.columns, sizes, strict=True)]

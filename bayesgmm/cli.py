@@ -21,6 +21,7 @@ from bayesgmm.comparison.saving import save_diagnosis, save_report, save_table
 from bayesgmm.comparison.terminal import print_comparison, print_diagnosis, print_table, report_error, say
 from bayesgmm.engines.engine import engine_names, find_engines
 from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning, visible
+from bayesgmm.runtime.checks import check_level
 from bayesgmm.runtime.files import Output, csv_form
 from bayesgmm.runtime.interrupt import Stop, interruptible
 
@@ -59,6 +60,10 @@ def compare(
     samples: Annotated[int, typer.Option(help="Kept draws of each chain.")] = 1000,
     tempering: Annotated[int, typer.Option(help="Replicas per Gibbs chain, for poor mixing; 1: no tempering.")] = 1,
     starts: Annotated[int, typer.Option(help="Starts of EM.")] = 10,
+    interval: Annotated[
+        float | None,
+        typer.Option(help="Print intervals with this share of the draws, such as 0.95, in place of the sd."),
+    ] = None,
     seed: Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
@@ -69,6 +74,8 @@ def compare(
     from bayesgmm.comparison.run import compare as run
 
     find_engines(_split(engines) or [])
+    if interval is not None:
+        check_level("--interval", interval)
     output = Output(out, "--out")
     with _stoppable() as stop, warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # the verdict below reports it
@@ -76,9 +83,9 @@ def compare(
             table, k, engines=_split(engines) or [], covariance_type=family, num_warmup=warmup, num_samples=samples,
             num_chains=chains, tempering=tempering, n_init=starts, seed=seed, save_to=output, progress_bar=not quiet,
         )  # fmt: skip
-        output.save("summary", csv_form(comparison.summary))
+        output.save("summary", csv_form(comparison.to_frame, index=False))
         written = None if stop.is_set() else save_report(comparison, output)
-        print_comparison(comparison)
+        print_comparison(comparison, interval)
     say(f"Report: {visible(str(written)) if written else 'not written'}")
     say(f"Draws and summary: {visible(str(out))}")
     stale = [

@@ -15,19 +15,20 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
+from bayesgmm.results.parameters import flatten, parameter_names
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import (
     agreement_line,
+    ends,
     fit_line,
-    flatten,
     khat_line,
     mixing_line,
     moments,
-    parameter_names,
     point_line,
 )
+from bayesgmm.runtime.checks import check_level
 from bayesgmm.runtime.files import Output, csv_form, tree_forms
-from bayesgmm.runtime.formatting import as_html, as_text, for_html, plus_minus, shown_as
+from bayesgmm.runtime.formatting import as_html, as_text, for_html, intervals, plus_minus, shown_as, wrapped
 from bayesgmm.runtime.interrupt import check_stop
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 
 Result = MixtureFit | Posterior
+LEVEL = 0.95
+"""Share of the draws in an interval."""
 
 
 @dataclass(repr=False)
@@ -82,23 +85,47 @@ class Comparison:
         """The posterior samples from Markov chains."""
         return {name: one for name, one in self.posteriors.items() if not isinstance(one, ApproximatePosterior)}
 
-    def estimates(self) -> "pd.DataFrame":
-        """The numbers in `summary`: a row per parameter; for each engine ``estimate`` and ``sd`` (NaN for points).
+    def estimates(self, level: float = LEVEL) -> "pd.DataFrame":
+        """The numbers of `summary`: a row per parameter; for each engine ``estimate``, ``sd``, ``lower``, ``upper``.
 
-        Diagonal and spherical covariances have rows only for their variances.
+        The estimate of a posterior is its mean; ``lower`` and ``upper`` bound the equal-tailed interval that holds
+        `level` of its draws. Point estimates have NaN in these three. Diagonal and spherical covariances have rows only
+        for their variances.
         """
         import pandas as pd
 
+        level = check_level("level", level)
         columns = {}
         for name, result in self.results.items():
-            mean, sd = moments(result)
-            columns[name, "estimate"], columns[name, "sd"] = flatten(mean), flatten(sd)
+            parts = {"estimate": moments(result)[0], "sd": moments(result)[1], **ends(result, level)}
+            columns |= {(name, part): flatten(values) for part, values in parts.items()}
         names = pd.Index(parameter_names(self.table, self.n_components), name="parameter")
         estimates = pd.DataFrame(columns, index=names)
         if self.family.orientation != "I":
             return estimates
         values = estimates.xs("estimate", axis=1, level=1).to_numpy()
         return estimates.loc[~(estimates.index.str.startswith("covariances") & (values == 0).all(axis=1)), :]
+
+    def to_frame(self, level: float = LEVEL) -> "pd.DataFrame":
+        """All numbers in one long table, as in ``summary.csv``: parameter, engine, estimate, sd, lower, upper.
+
+        The rows of `costs` follow those of the parameters.
+        """
+        import pandas as pd
+
+        estimates = self.estimates(level)
+        tables: dict[str, Any] = {name: pd.DataFrame(estimates[name]).to_dict("index") for name in self.results}
+        costs: dict[Any, Any] = self.costs().to_dict()
+        for name, table in tables.items():
+            spread = costs[name].pop("log-likelihood sd")
+            table |= {figure: {"estimate": value} for figure, value in costs[name].items() if value == value}
+            table["log-likelihood"] |= {"sd": spread}
+        labels = dict.fromkeys(label for table in tables.values() for label in table)
+        rows = [
+            {"parameter": label, "engine": name, **table[label]}
+            for label in labels for name, table in tables.items() if label in table
+        ]  # fmt: skip
+        return pd.DataFrame(rows, columns=["parameter", "engine", "estimate", "sd", "lower", "upper"])
 
     def costs(self) -> "pd.DataFrame":
         """Quality and cost of each result: a row per figure, a column per engine.
@@ -127,18 +154,42 @@ class Comparison:
         costs = pd.DataFrame(columns)
         return costs if any(self._approximations) else costs.drop(index="Pareto k-hat")
 
-    def summary(self) -> "pd.DataFrame":
-        """One table: parameter × engine, estimate ± posterior sd; then log-likelihood, cost and convergence."""
+    def summary(self, interval: float | None = None) -> "pd.DataFrame":
+        """One table: parameter × engine, estimate ± posterior sd; then log-likelihood, cost and convergence.
+
+        With `interval`, such as 0.95, each cell has the equal-tailed interval with this share of the draws in place of
+        the sd. All cells are strings; `estimates` and `to_frame` have the numbers.
+        """
         import pandas as pd
 
-        estimates, costs = self.estimates(), self.costs()
-        shown = {name: plus_minus(estimates[name]["estimate"], estimates[name]["sd"]) for name in self.results}
+        level = LEVEL if interval is None else check_level("interval", interval)
+        estimates, costs = self.estimates(level), self.costs()
+        shown = {}
+        for name in self.results:
+            estimate, sd, lower, upper = (estimates[name][part] for part in ("estimate", "sd", "lower", "upper"))
+            shown[name] = plus_minus(estimate, sd) if interval is None else intervals(estimate, sd, lower, upper)
         parameters = pd.DataFrame(shown, index=estimates.index)
         spread = costs.loc["log-likelihood sd"]
         head = pd.DataFrame([plus_minus(costs.loc["log-likelihood"], spread)], ["log-likelihood"], list(self.results))
         rest = costs.drop(index=["log-likelihood", "log-likelihood sd"])
         rest = rest.apply(lambda row: row.map(shown_as(str(row.name))), axis=1)
         return pd.DataFrame(pd.concat([parameters, head, rest])).rename_axis("parameter")
+
+    def notes(self, interval: float | None = None) -> list[str]:
+        """What the cells of `summary` are."""
+        fits, posteriors = ", ".join(self.fits), ", ".join(self.posteriors)
+        lines = []
+        if posteriors:
+            what = "posterior sd" if interval is None else f"equal-tailed {interval:.4g} interval of the draws"
+            lines.append(f"{posteriors}: posterior mean {'±' if interval is None else 'and'} {what}.")
+        if fits:
+            lines.append(f"{fits}: the estimate.")
+        if fits and posteriors:
+            lines.append(
+                "The log-likelihood of an estimate is that at the estimate; that of a posterior is the mean over its "
+                "draws, which lies below the maximum."
+            )
+        return lines
 
     def verdict(self) -> list[str]:
         """The conclusions from the results, in a few sentences."""
@@ -204,7 +255,7 @@ class Comparison:
         """
         output = Output(directory, "directory")
         written = [output.save(name, tree_forms(result.to_datatree)) for name, result in self.results.items()]
-        written.append(output.save("summary", csv_form(self.summary)))
+        written.append(output.save("summary", csv_form(self.to_frame, index=False)))
         return [path for path in written if path is not None]
 
     @property
@@ -219,11 +270,12 @@ class Comparison:
         return f"{self.n_components} components{covariances}, {self.table.num_rows} rows × {self.table.dim} features"
 
     def __repr__(self) -> str:
-        return as_text(self.title, self.summary())
+        return "\n".join([as_text(self.title, self.summary()), *map(wrapped, self.notes())])
 
     def _repr_html_(self) -> str:
+        notes = "".join(f"<p>{for_html(line)}</p>" for line in self.notes())
         lines = "".join(f"<li>{for_html(line)}</li>" for line in self.verdict())
-        return as_html(self.title, self.summary()) + f"<ul>{lines}</ul>"
+        return as_html(self.title, self.summary()) + f"{notes}<ul>{lines}</ul>"
 
 
 def _divergences(result: Result) -> float:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from bayesgmm.errors import visible
 from bayesgmm.runtime.files import reason
-from bayesgmm.runtime.formatting import as_text, for_terminal, shown_as, significant
+from bayesgmm.runtime.formatting import blocks, cells_of, fitting, padded, shown_as, terminal_width
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    import pandas as pd
     from rich.text import Text
 
     from bayesgmm.comparison.comparison import Comparison
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def say(*parts: Any, error: bool = False) -> None:
-    """Print to standard output or error, with ``?`` for what its encoding lacks. Strings are not wrapped; texts are.
+    """Print to standard output or error, in the signs that its encoding has. Strings are not wrapped; texts are.
 
     If standard output is full, the process ends with code 3, so files are to be written before. A closed pipe
     (``| head``) is no error.
@@ -32,13 +32,13 @@ def say(*parts: Any, error: bool = False) -> None:
     from rich.console import Console
 
     collected = _Collected(stream)
-    console = Console(file=collected)
+    console = Console(file=collected, width=terminal_width())
     for part in parts:
         wide = isinstance(part, str) or getattr(part, "no_wrap", False)
         console.print(part, highlight=False, markup=False, soft_wrap=bool(wide))
     text, encoding = collected.getvalue(), collected.encoding
     try:
-        stream.write(text.encode(encoding, "replace").decode(encoding))
+        stream.write(_encodable(text, encoding))
         stream.flush()
     except OSError as failed:
         _mute(stream)
@@ -55,60 +55,73 @@ def report_error(error: BaseException) -> None:
     say(Text.assemble(*words, no_wrap=True), error=True)
 
 
-def print_comparison(comparison: "Comparison") -> None:
+def print_comparison(comparison: "Comparison", interval: float | None = None) -> None:
     """Print the table of engines, then the verdict; only the report has the covariances."""
-    from rich.table import Table
     from rich.text import Text
 
-    summary = comparison.summary()
-    table = Table("parameter", *map(str, summary.columns), title=Text(comparison.title), title_justify="left")
-    _align_right(table)
-    for label, row in summary.iterrows():
-        if str(label) == "log-likelihood":
-            table.add_section()
-        if not str(label).startswith("covariances"):
-            table.add_row(Text(for_terminal(str(label))), *map(str, row))
+    summary = comparison.summary(interval)
+    shown = cells_of(summary.loc[~summary.index.str.startswith("covariances")])
     titles = [Text(visible(f"{name}: {words}"), style="dim") for name, words in comparison.engine_names.items()]
-    say(table, *titles, Text("Covariances are in the report.", style="dim"), *_points(comparison.verdict()))
+    notes = [Text(line, style="dim") for line in (*comparison.notes(interval), "Covariances are in the report.")]
+    say(
+        Text(comparison.title, style="bold"), *_tables(shown, section="log-likelihood"), *titles, *notes,
+        *_points(comparison.verdict()),
+    )  # fmt: skip
 
 
 def print_diagnosis(found: "Diagnosis") -> None:
     """Print the verdict, then the label-invariant quantities."""
-    from rich.table import Table
+    import pandas as pd
     from rich.text import Text
 
-    table = Table("label-invariant quantity", "mean", "sd", "R-hat", "bulk ESS", "tail ESS")
-    _align_right(table)
-    ess, rhat = shown_as("smallest ESS"), shown_as("worst R-hat")
+    ess, rhat, rows = shown_as("smallest ESS"), shown_as("worst R-hat"), {}
     for name, row in found.summary().to_dict("index").items():
-        cells = significant(row["mean"]), significant(row["sd"], 2), rhat(row["r_hat"])
-        table.add_row(Text(for_terminal(str(name))), *cells, ess(row["ess_bulk"]), ess(row["ess_tail"]))
-    say(Text(found.status, style="bold"), *_points(found.verdict()), table)
+        mean, sd = fitting([row["mean"], row["sd"]], row["sd"])
+        rows[name] = mean, sd, rhat(row["r_hat"]), ess(row["ess_bulk"]), ess(row["ess_tail"])
+    names = ["mean", "sd", "R-hat", "bulk ESS", "tail ESS"]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=names).rename_axis("label-invariant quantity")
+    say(Text(found.status, style="bold"), *_points(found.verdict()), *_tables(cells_of(table)))
 
 
 def print_table(found: "FitTable") -> None:
     """Print the criterion of every family and K, then the best model and the notes."""
-    from rich.table import Table
     from rich.text import Text
 
-    name, best = found.criterion.upper(), found.best
-    values, spurious = found.frame(), found.frame("spurious")
-    table = Table(
-        "family", *(f"K={size}" for size in values.index), title=f"{name}, smaller is better", title_justify="left"
-    )
-    _align_right(table)
-    for family in values.columns:
-        row = []
-        for size in values.index:
-            value = values.loc[size, family]
-            shown = "–" if value != value else f"{value:.1f}" + ("†" if spurious.loc[size, family] else "")
-            chosen = (family, size) == (best.family.label(best.table.dim), best.n_components)
-            row.append(Text(shown, style="bold reverse" if chosen else ""))
-        table.add_row(str(family), *row)
-    parts: list[Any] = [table]
+    best = found.best
+    values, spurious = found.frame().T.rename_axis("family"), found.frame("spurious").T
+    values.columns = spurious.columns = [f"K={size}" for size in values.columns]
+    marks = spurious.map(lambda flag: "†" if flag else "")
+    cells = [values.map(lambda value, d=d: "–" if value != value else f"{value:.{d}f}") + marks for d in (1, 0)]
+    width = terminal_width()
+    one_block = [table for table in cells if len(blocks(table, width)) == 1]
+    chosen = best.family.label(best.table.dim), f"K={best.n_components}"
+    parts: list[Any] = [Text(f"{found.criterion.upper()}, smaller is better", style="bold")]
+    parts += _tables((one_block or cells)[0], chosen)
     if spurious.to_numpy().any():
         parts.append(Text("† a component has too few rows for its covariance: unreliable", style="dim"))
-    say(*parts, as_text(best._title(), best.summary().T), *_points(found.notes()))
+    say(*parts, repr(best), *_points(found.notes()))
+
+
+def _tables(cells: "pd.DataFrame", chosen: tuple[str, str] | None = None, section: str = "") -> "list[Text]":
+    """A table of strings in blocks that fit the terminal. Cell `chosen` stands out; a line precedes row `section`."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    lines = []
+    for i, block in enumerate(blocks(cells, terminal_width())):
+        headings, rows = padded(block)
+        rule = Text("─" * sum(map(cell_len, headings[0])), style="dim")
+        lines += [Text("")] * bool(i) + [Text("".join(row), style="bold") for row in headings] + [rule]
+        for label, row in zip(block.cells.index, rows, strict=True):
+            lines += [rule] if label == section else []
+            marked = [(label, name) == chosen for name in block.cells.columns]
+            line = Text(row[0])
+            for cell, mark in zip(row[1:], marked, strict=True):
+                line.append(cell[:2]).append(cell[2:], style="bold reverse" if mark else "")
+            lines.append(line)
+    for line in lines:
+        line.no_wrap = True
+    return lines
 
 
 def _points(lines: list[str]) -> list["Text"]:
@@ -117,9 +130,28 @@ def _points(lines: list[str]) -> list["Text"]:
     return [Text(f"• {visible(line)}") for line in lines]
 
 
-def _align_right(table: "Table") -> None:
-    for column in table.columns[1:]:
-        column.justify = "right"
+PLAIN = {
+    "±": "+/-",
+    "–": "-",
+    "−": "-",
+    "—": "-",
+    "…": "...",
+    "•": "*",
+    "†": "*",
+    "×": "x",
+    "₊": "+",
+    "⁻": "-",
+    "→": "->",
+}
+"""What stands for signs of ours where an encoding lacks them."""
+
+
+def _encodable(text: str, encoding: str) -> str:
+    """The text in signs that an encoding has: near ones for ours, ``?`` for others."""
+    for sign, plain in PLAIN.items():
+        if sign in text and sign.encode(encoding, "replace") == b"?":
+            text = text.replace(sign, plain)
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 class _Collected(io.StringIO):

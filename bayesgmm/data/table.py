@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesgmm.data.convert import as_doubles
 from bayesgmm.errors import DataError
+from bayesgmm.numerics.arrays import LARGEST, SMALLEST
 
 CHUNK = 65_536
 """Rows processed at a time on the host, so that checks and summaries make no second copy of the data."""
@@ -15,10 +16,6 @@ CHUNK = 65_536
 
 COPY_BYTES = 2**26
 """Data up to this size are copied, so that results do not change if the user's array does. Larger data are not."""
-
-
-LARGEST, SMALLEST = 1e150, 1e-150
-"""Values of this size and sds below this size are refused: their squares, added up, leave double precision."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +212,7 @@ def _refuse_huge(table: Table) -> None:
 
 
 def same_features(x, table: Table) -> Table:
-    """New rows as a table, with the features of the fitted table in the same order.
+    """New rows as a table, with the features of the fitted table in the same order; None stands for the fitted rows.
 
     Columns are put in order by name. Arrays carry no names: their columns are in the order of the fit, and a fit of
     an array takes a frame of any names in its order.
@@ -225,6 +222,8 @@ def same_features(x, table: Table) -> Table:
     DataError
         If the features differ.
     """
+    if x is None:
+        return table
     new = as_table(x)
     if new.dim != table.dim:
         raise DataError(

@@ -69,7 +69,8 @@ def find_missed_mode(posterior: Posterior, seed: Any) -> MissedMode | None:
         missed = [mode for mode in found if all(abs(mode[0] - other[0]) > HIGHER for other in known)][:WEIGHED]
         if not missed:
             return None
-        reached = np.logaddexp.reduce([_log_mass(theta, problem) for _, theta in known[:WEIGHED]])
+        with np.errstate(invalid="ignore"):  # the mass of a mode may be unknown: NaN
+            reached = np.logaddexp.reduce([_log_mass(theta, problem) for _, theta in known[:WEIGHED]])
         ratios = np.array([_log_mass(theta, problem) - reached for _, theta in missed])
     top = int(np.nan_to_num(ratios, nan=-np.inf).argmax()) if np.isfinite(ratios).any() else 0
     higher_by, ratio = float(missed[top][0] - known[0][0]), float(ratios[top])

@@ -189,8 +189,8 @@ def _equal_shape_own_orientation(family: Family, parts: _Parts) -> Array:
 def _factors(axes: Float[Array, "K D D"], variances: Float[Array, "K D"]) -> Float[Array, "K D D"]:
     """Cholesky factors of covariances with these axes and variances.
 
-    They come from a QR factorisation of the root, so that short axes keep their digits. Rounding changes the determinant
-    of a nearly singular matrix; the factors get the volumes of the variances.
+    They come from a QR factorisation of the root, so that short axes keep their digits. Rounding changes the
+    determinant of a nearly singular matrix; the factors get the volumes of the variances.
     """
     upper = jnp.linalg.qr(jnp.sqrt(variances)[:, :, None] * transposed(axes), mode="r")
     factors = transposed(upper * jnp.sign(jnp.diagonal(upper, axis1=1, axis2=2))[:, :, None])

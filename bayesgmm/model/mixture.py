@@ -26,7 +26,7 @@ from jaxtyping import Float, Int
 
 from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.model.types import Params, check_params, check_shapes
-from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.arrays import LARGEST, Array
 from bayesgmm.numerics.linalg import gram, inverse_tril, log_diagonal_sum, matvec, transposed
 from bayesgmm.runtime.arguments import as_floats, as_key, check_count, check_memory, shown
 from bayesgmm.runtime.dtypes import double_on_host, on_device_already
@@ -130,7 +130,11 @@ def checked(params: Params, device: bool) -> Params:
     """
     if not isinstance(params, Params):
         raise ArgumentError(f"params must be a bayesgmm.Params, got {shown(params)}.")
-    params = jax.tree.map(jnp.asarray, params if device else check_params(params))
+    params = params if device else check_params(params)
+    params = Params(*(
+        part if isinstance(part, jax.Array) else jnp.asarray(as_floats(name, part))
+        for name, part in params._asdict().items()
+    ))  # fmt: skip
     check_shapes(params.weights.shape, params.means.shape, params.scale_trils.shape)
     if params.weights.ndim != 1:
         raise ArgumentError(f"params must hold one θ, got leading axes {params.weights.shape[:-1]}. Use jax.vmap.")
@@ -143,7 +147,7 @@ def checked_rows(params: Params, x: Any) -> tuple[Params, Float[Array, "N D"]]:
     Raises
     ------
     ArgumentError, DataError
-        If θ is impossible, x does not have its features, or a row on the host is not finite.
+        If θ is impossible, x does not have its features, or a row on the host is not finite or too large to square.
     """
     device = on_device_already((params, x))
     params = checked(params, device)
@@ -152,4 +156,6 @@ def checked_rows(params: Params, x: Any) -> tuple[Params, Float[Array, "N D"]]:
         raise DataError(f"x must have the shape (N, {params.means.shape[1]}), got {rows.shape}.")
     if isinstance(rows, np.ndarray) and not np.isfinite(rows).all():
         raise DataError("x must be finite, but holds NaN or infinite values.")
+    if isinstance(rows, np.ndarray) and rows.size and np.abs(rows).max() >= LARGEST:
+        raise DataError(f"x has a value of size {np.abs(rows).max():.3g}, whose square exceeds double precision.")
     return params, jnp.asarray(rows, params.means.dtype if device else None)

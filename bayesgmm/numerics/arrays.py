@@ -5,3 +5,6 @@ import numpy as np
 
 Array = jax.Array | np.ndarray
 """JAX inside compiled code, NumPy in results. Annotations give the shape, as in ``Float[Array, "N D"]``."""
+
+LARGEST, SMALLEST = 1e150, 1e-150
+"""Values of this size and sds below this size are refused: their squares, added up, leave double precision."""

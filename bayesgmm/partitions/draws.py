@@ -53,7 +53,7 @@ def read(source: Any, x: Any, labels: Any, max_draws: int, key: PRNGKeyArray, ab
         table = held if x is None else as_table(x)
         return _from_labels(_by_name(source, labels) if isinstance(labels, str) else labels, table, max_draws)
     if isinstance(source, Posterior):
-        table = source.table if x is None else same_features(x, source.table)
+        table = same_features(x, source.table)
         return _from_params(source.params, table, source.frame, max_draws, key)
     if arrays:
         return _from_labels(source, None if x is None else as_table(x), max_draws)

@@ -37,11 +37,13 @@ def for_users[**P, R](method: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(method)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = signature.bind(*args, **kwargs)
+        belief: Any = args[0]
+        for name, value in list(bound.arguments.items())[1:]:
+            _check_type(name, value)
         if on_device_already((args, kwargs)):
             return method(*args, **kwargs)
-        belief: Any = args[0]
         size = belief._full_size()
-        bound = signature.bind(*args, **kwargs)
         taken = {name: _checked(name, value, size) for name, value in list(bound.arguments.items())[1:]}
         given = belief.expand(*size) if hasattr(belief.components, "expand") else belief
         if method.__name__ == "sample" and hasattr(given.components, "fault"):
@@ -64,19 +66,27 @@ def _undefined_because(belief: Any) -> str:
     return improper_because(belief) or "an argument is beyond double precision"
 
 
+def _check_type(name: str, value: Any) -> None:
+    """Refuse an argument of a method of `Belief` that is not of its type."""
+    if name == "key" or (name == "present" and value is None):
+        return
+    kind = {"stats": Stats, "other": tuple}.get(name, Params)
+    if not isinstance(value, kind) or (name == "other" and not hasattr(value, "check_parts")):
+        raise ArgumentError(f"{name} must be a {'prior' if name == 'other' else kind.__name__}, got {shown(value)}.")
+    if name == "other":
+        cast(Any, value).check_parts()
+
+
 def _checked(name: str, value: Any, size: tuple[int, int]) -> Any:
     """An argument of a method of `Belief`: a seed, statistics or θ of its size, or another belief."""
     if name == "key":
         return as_key(value)
-    if name == "stats" and isinstance(value, Stats):
+    if name == "stats":
         return Stats(*(as_floats(part, array) for part, array in value._asdict().items()))
-    if name == "other" and hasattr(value, "components"):
+    if name == "other":
         return value.expand(*size)
-    if name == "present" and value is None:
+    if value is None:
         return None
-    if not isinstance(value, Params):
-        kind = {"stats": "Stats", "other": "prior"}.get(name, "Params")
-        raise ArgumentError(f"{name} must be a {kind}, got {shown(value)}.")
     if np.shape(check_params(value).means) != size:
         raise ArgumentError(f"{name} has means of shape {np.shape(value.means)}, but the prior needs {size}.")
     return Params(*(np.asarray(part, float) for part in value))

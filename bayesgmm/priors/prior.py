@@ -138,8 +138,10 @@ class Belief(NamedTuple):
         Raises
         ------
         PriorError
-            If the other has another number of components, or no component axis.
+            If the other has another number of components or no component axis, or one has no closed form.
         """
+        self._need("expected_log_kernel")
+        other._need("expected_log_kernel")
         sizes = [np.shape(belief.weights.concentration) for belief in (self, other)]
         if sizes[0] != sizes[1]:
             raise PriorError(f"The concentrations of the two distributions have the shapes {sizes[0]} and {sizes[1]}.")
@@ -158,6 +160,12 @@ class Belief(NamedTuple):
             If a hyperparameter has a shape that does not fit K components in D dimensions.
         """
         num_components, dim = check_count("num_components", num_components), check_count("dim", dim)
+        self.check_parts()
+        concentration = in_full("concentration", self.weights.concentration, (num_components,))
+        return Belief(Dirichlet(concentration), self.components.expand(num_components, dim))
+
+    def check_parts(self) -> None:
+        """Raise a `PriorError` if the weights or the components are not what a prior consists of."""
         if not isinstance(self.weights, Dirichlet):
             raise PriorError(f"The prior's weights must be a Dirichlet, got {type(self.weights).__name__}.")
         if not hasattr(self.components, "expand"):
@@ -165,8 +173,6 @@ class Belief(NamedTuple):
                 "The prior's components must be a NormalInverseWishart, NormalInverseGamma, NormalTimesInverseWishart, "
                 f"HierarchicalInverseWishart or NormalTimesLKJ, got {type(self.components).__name__}."
             )
-        concentration = in_full("concentration", self.weights.concentration, (num_components,))
-        return Belief(Dirichlet(concentration), self.components.expand(num_components, dim))
 
     def standardise(self, frame: Frame) -> "Belief":
         """The same distribution of θ in standardised coordinates."""

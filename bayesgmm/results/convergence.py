@@ -24,8 +24,8 @@ def convergence_table(quantities: "xr.Dataset") -> "pd.DataFrame":
     as a dash.
     """
     import numpy as np
-    import pandas as pd
-    from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportUsage]
+
+    from bayesgmm.results.digits import SummaryTable
 
     rows = {}
     for name, array in quantities.data_vars.items():
@@ -33,8 +33,8 @@ def convergence_table(quantities: "xr.Dataset") -> "pd.DataFrame":
         for index in np.ndindex(values.shape[2:]):
             label = ", ".join(str(array[dim].values[i]) for dim, i in zip(array.dims[2:], index, strict=True))
             draws = values[(slice(None), slice(None), *index)]
-            rows[f"{name}[{label}]" if label else str(name)] = _figures(draws, array_stats)
-    return pd.DataFrame.from_dict(rows, orient="index")
+            rows[f"{name}[{label}]" if label else str(name)] = figures_of(draws)
+    return SummaryTable.of(rows)
 
 
 def largest_rhat(variables: "dict[str, np.ndarray]") -> float:
@@ -68,17 +68,20 @@ def smallest_bfmi(energy: "np.ndarray | None") -> float:
     return float((moves / spread).min()) if (spread > 0).all() else float("nan")
 
 
-def _figures(draws: "np.ndarray", array_stats: Any) -> dict[str, float]:
+def figures_of(draws: "np.ndarray") -> dict[str, float]:
+    """Mean, sd, Monte Carlo error, ESS and R-hat of one number (chain, draw); NaN if there are too few draws."""
     import numpy as np
+    from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportUsage]
 
     figures = {"mean": draws.mean(), "sd": draws.std(ddof=1) if draws.size > 1 else np.nan}
     if draws.shape[1] < 4 or np.ptp(draws) == 0:
         return figures | dict.fromkeys(("mcse", "ess_bulk", "ess_tail", "r_hat"), np.nan)
-    axes = {"chain_axis": 0, "draw_axis": 1}
+    axes: dict[str, Any] = {"chain_axis": 0, "draw_axis": 1}
+    stats: Any = array_stats
     with np.errstate(divide="ignore", invalid="ignore"):  # a constant chain has no within-chain variance
         return figures | {
-            "mcse": float(array_stats.mcse(draws, **axes)),
-            "ess_bulk": float(array_stats.ess(draws, method="bulk", **axes)),
-            "ess_tail": float(array_stats.ess(draws, method="tail", prob=TAILS, **axes)),
-            "r_hat": float(array_stats.rhat(draws, **axes)),
+            "mcse": float(stats.mcse(draws, **axes)),
+            "ess_bulk": float(stats.ess(draws, method="bulk", **axes)),
+            "ess_tail": float(stats.ess(draws, method="tail", prob=TAILS, **axes)),
+            "r_hat": float(stats.rhat(draws, **axes)),
         }

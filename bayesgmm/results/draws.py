@@ -13,6 +13,7 @@ from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.assignment import renumber
 from bayesgmm.results.external_draws import (
     as_chains,
+    check_values,
     checked_names,
     data_of,
     from_dataset,
@@ -56,7 +57,7 @@ class Draws:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Chains and draws per chain."""
+        """Chains, draws per chain."""
         return next(iter(self.variables.values())).shape[:2]
 
     @property
@@ -83,7 +84,7 @@ class Draws:
         assert self.table is not None
         center, covariance = self.table.moments()
         scale = np.sqrt(np.diagonal(covariance))
-        return Frame.around(center, np.where(scale > 0, scale, 1.0))  # a constant feature has no scale
+        return Frame.around(center, np.where(scale > 0, scale, 1.0))  # a feature may be constant
 
     @cached_property
     def log_posteriors(self) -> np.ndarray | None:
@@ -134,8 +135,7 @@ def as_draws(
     x
         The data (N, D), if the source has no ``observed_data`` with exactly one variable.
     labels
-        Component of each row in each draw: integers (chain, draw, N), counted from 0 or from 1, or the name of the
-        variable.
+        Component of each row in each draw: integers (chain, draw, N), from 0 or 1 on, or the name of the variable.
     probabilities
         Responsibilities of each row in each draw, (chain, draw, N, K), or the name of the variable.
     fewest_components
@@ -230,14 +230,7 @@ def _check(draws: Draws, fewest_components: int) -> None:
                 f"{(*draws.shape, draws.num_components)}. All must have the same. Cut chains to one length and "
                 "use one K."
             )
-        bad = ~np.isfinite(values.reshape(*draws.shape, -1)).all(axis=2)
-        if bad.any():
-            chain, draw = np.argwhere(bad)[0]
-            tail = " to its end: was that chain shorter?" if bad[chain, draw:].all() else "."
-            raise DrawsError(
-                f"{name} is not finite in {bad.sum()} of {bad.size} draws, first in chain {chain} from draw "
-                f"{draw}{tail} Drop those draws, and cut all chains to one length."
-            )
+        check_values(name, values)
     if draws.num_components < fewest_components:
         raise DrawsError("There is a single component, so labels cannot switch.")
 

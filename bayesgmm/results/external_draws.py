@@ -9,6 +9,7 @@ import numpy as np
 from bayesgmm.data.table import Table, as_table
 from bayesgmm.errors import DrawsError
 from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import LARGEST
 from bayesgmm.runtime.checks import shown
 
 if TYPE_CHECKING:
@@ -132,6 +133,20 @@ def recorded_density(tree: "xr.DataTree", shape: tuple[int, int]) -> np.ndarray 
         bad = int((~np.isfinite(values)).sum())
         raise DrawsError(f"lp in sample_stats is not finite in {bad} of {values.size} draws. Drop those draws, or lp.")
     return values
+
+
+def check_values(name: str, values: np.ndarray) -> None:
+    """Refuse draws (chain, draw, …) that are not finite, or too large to square."""
+    bad = ~np.isfinite(values.reshape(*values.shape[:2], -1)).all(axis=2)
+    if bad.any():
+        chain, draw = np.argwhere(bad)[0]
+        tail = " to its end: was that chain shorter?" if bad[chain, draw:].all() else "."
+        raise DrawsError(
+            f"{name} is not finite in {bad.sum()} of {bad.size} draws, first in chain {chain} from draw "
+            f"{draw}{tail} Drop those draws, and cut all chains to one length."
+        )
+    if np.abs(values).max(initial=0.0) >= LARGEST:
+        raise DrawsError(f"{name} has values of {LARGEST:g} or more, whose squares exceed double precision.")
 
 
 def observed(tree: "xr.DataTree") -> Table | None:

@@ -110,12 +110,12 @@ class MixtureFit:
         certainty = sum(np.log(block[0].max(axis=0)).sum() for block in blocks)
         return self.bic() - 2.0 * float(certainty)
 
-    def predict(self, x) -> np.ndarray:
-        """Most probable component of each row, (N,). Raises as `predict_proba`."""
+    def predict(self, x=None) -> np.ndarray:
+        """Most probable component of each row of x (default: the data), (N,). Raises as `predict_proba`."""
         return self.predict_proba(x).argmax(axis=1)
 
-    def predict_proba(self, x) -> np.ndarray:
-        """Responsibilities of each row, (N, K).
+    def predict_proba(self, x=None) -> np.ndarray:
+        """Responsibilities of each row of x (default: the data), (N, K).
 
         Raises
         ------
@@ -124,8 +124,8 @@ class MixtureFit:
         """
         return self._averages(x)[0]
 
-    def score_samples(self, x) -> np.ndarray:
-        """Log density of each row, (N,), in the user's units. Raises as `predict_proba`."""
+    def score_samples(self, x=None) -> np.ndarray:
+        """Log density of each row of x (default: the data), (N,), in the user's units. Raises as `predict_proba`."""
         return self._averages(x)[1]
 
     def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:
@@ -163,6 +163,7 @@ class MixtureFit:
         return pd.DataFrame([vars(basin) for basin in self.basins])
 
     def _averages(self, x) -> tuple[np.ndarray, np.ndarray]:
+        """Responsibilities and log densities of the rows of x, or of the data for None."""
         return per_row.average_over_draws(self._as_draws(), same_features(x, self.table), self.model.frame)
 
     def _as_draws(self) -> Params:
@@ -179,7 +180,7 @@ class MixtureFit:
         )
 
     def __repr__(self) -> str:
-        return as_text(self._title(), self.summary())
+        return as_text(self._title(), self.summary().T)
 
     def _repr_html_(self) -> str:
-        return as_html(self._title(), self.summary())
+        return as_html(self._title(), self.summary().T)

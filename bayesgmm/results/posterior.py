@@ -17,7 +17,7 @@ from bayesgmm.problem import Model
 from bayesgmm.results.convergence import convergence_table, passes, smallest_bfmi
 from bayesgmm.results.datatree import label_invariant, posterior_tree
 from bayesgmm.runtime.arguments import as_key, check_count, host_generator, split_seed
-from bayesgmm.runtime.formatting import as_html, as_text
+from bayesgmm.runtime.formatting import as_html, as_text, plus_minus
 from bayesgmm.runtime.programs import Stopwatch
 from bayesgmm.runtime.progress import Progress, check_progress
 from bayesgmm.sweep import per_row
@@ -150,20 +150,23 @@ class Posterior:
         """The same as `datatree`; fits have both too."""
         return self.datatree
 
-    def predict_proba(self, x) -> np.ndarray:
-        """``P(z_n = k | data)`` of each row, (N, K): responsibilities averaged over the posterior."""
+    def predict_proba(self, x=None) -> np.ndarray:
+        """``P(z_n = k | data)`` of each row of x (default: the data), (N, K): responsibilities averaged over draws."""
         return self._averages(x)[0]
 
-    def predict(self, x) -> np.ndarray:
-        """Most probable component of each row, (N,)."""
+    def predict(self, x=None) -> np.ndarray:
+        """Most probable component of each row of x (default: the data), (N,)."""
         return self.predict_proba(x).argmax(axis=1)
 
-    def score_samples(self, x) -> np.ndarray:
-        """Log posterior predictive density of each row, (N,), in the user's units: the log of the mean over draws."""
+    def score_samples(self, x=None) -> np.ndarray:
+        """Log posterior predictive density of each row of x (default: the data), (N,): the log of the mean over draws.
+
+        In the user's units.
+        """
         return self._averages(x)[1]
 
     def draw_labels(self, x, seed) -> np.ndarray:
-        """One z per row for each draw of θ, (chain, draw, N), as small integers: draws from the posterior of z.
+        """One z per row of x (None: the data) for each draw of θ, (chain, draw, N): draws from the posterior of z.
 
         For the fitted rows, Gibbs draws such z in its sweeps and does not store them.
         """
@@ -181,6 +184,7 @@ class Posterior:
         return z, means[rows, z] + np.einsum("ndf,nf->nd", trils[rows, z], noise)
 
     def _averages(self, x) -> tuple[np.ndarray, np.ndarray]:
+        """Responsibilities and log densities of the rows of x, or of the data for None."""
         return per_row.average_over_draws(self.params, same_features(x, self.table), self.frame)
 
     @cached_property
@@ -218,12 +222,17 @@ class Posterior:
         """Smallest E-BFMI over chains (Betancourt 2016); below 0.3 tails are poorly explored. NaN if not NUTS."""
         return smallest_bfmi(self.sample_stats.get("energy"))
 
-    def summary(self, **kwargs) -> Any:
-        """``az.summary`` of weights, means and covariances, in the common labelling."""
-        import arviz as az
+    def summary(self, level: float = 0.95) -> "pd.DataFrame":
+        """A row per weight, mean and covariance, in the common labelling; each covariance once.
 
-        with np.errstate(divide="ignore", invalid="ignore"):  # a constant chain has no within-chain variance
-            return az.summary(self.datatree, var_names=["weights", "means", "covariances"], **kwargs)
+        Columns: mean, sd, median, the bounds of the equal-tailed interval that holds `level` of the draws, Monte Carlo
+        error, bulk and tail ESS, R-hat (Vehtari et al. 2021). Independent draws of an approximation lack the last four.
+        The table holds all digits, and shows those that the sd justifies. `convergence` has the label-invariant
+        quantities. Raises `ArgumentError` if `level` is not between 0 and 1.
+        """
+        from bayesgmm.results.summary import summary_table
+
+        return summary_table(self.params, self.table, level, chains=self.continuation is not None)
 
     def _title(self) -> str:
         cut = ", interrupted" if self.interrupted else ""
@@ -243,11 +252,11 @@ class Posterior:
         return as_html(self._title(), self._component_table())
 
     def _component_table(self) -> "pd.DataFrame":
+        """Posterior mean ± sd of weights and means, a column per component."""
         import pandas as pd
 
-        weights, means = (a.reshape(-1, *a.shape[2:]) for a in (self.params.weights, self.params.means))
-        columns = {"weight": weights.mean(0), "± ": weights.std(0)}
-        for d, name in enumerate(self.table.features):
-            columns[f"mean[{name}]"] = means[:, :, d].mean(0)
-            columns["± " + " " * (d + 1)] = means[:, :, d].std(0)
-        return pd.DataFrame(columns, index=pd.RangeIndex(self.n_components, name="component"))
+        weights, means = map(np.asarray, self.params[:2])
+        parts = [weights, *np.moveaxis(means, -1, 0)]
+        rows = [plus_minus(part.mean(axis=(0, 1)), part.std(axis=(0, 1))) for part in parts]
+        names = ["weight", *(f"mean[{name}]" for name in self.table.features)]
+        return pd.DataFrame(rows, names, pd.RangeIndex(self.n_components, name="component"))

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from bayesgmm.data.table import Table
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.convergence import GOOD_BFMI
 from bayesgmm.results.fit import MixtureFit
+from bayesgmm.results.parameters import parameter_names
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.formatting import for_terminal
 
@@ -105,19 +105,12 @@ def moments(result: MixtureFit | Posterior) -> tuple[tuple, tuple]:
     return parts, tuple(np.full_like(p, np.nan) for p in parts)
 
 
-def flatten(parts: tuple) -> np.ndarray:
-    """Weights, means and upper triangles of covariances in one vector, in the order of `parameter_names`."""
-    weights, means, covariances = parts
-    upper = np.triu_indices(means.shape[-1])
-    return np.concatenate([weights, means.ravel(), covariances[:, upper[0], upper[1]].ravel()])
-
-
-def parameter_names(table: Table, num: int) -> list[str]:
-    """Names of the scalar parameters, in the notation of ArviZ."""
-    names = table.features
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[i:]]
-    return [
-        *(f"weights[{k}]" for k in range(num)),
-        *(f"means[{k}, {name}]" for k in range(num) for name in names),
-        *(f"covariances[{k}, {a}, {b}]" for k in range(num) for a, b in pairs),
-    ]
+def ends(result: MixtureFit | Posterior, level: float) -> dict[str, tuple]:
+    """Bounds of the equal-tailed interval with a share `level` of the draws, as `moments`; NaN for a point estimate."""
+    params = result.params
+    parts = (params.weights, params.means, params.covariances)
+    if not isinstance(result, Posterior):
+        return {end: tuple(np.full_like(part, np.nan) for part in parts) for end in ("lower", "upper")}
+    tails = (1.0 - level) / 2.0, (1.0 + level) / 2.0
+    lower, upper = zip(*(np.quantile(part, tails, axis=(0, 1)) for part in parts), strict=True)
+    return {"lower": lower, "upper": upper}

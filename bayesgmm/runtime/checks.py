@@ -47,6 +47,11 @@ def check_number(
     return float(value)
 
 
+def check_level(name: str, value: Any) -> float:
+    """A share between 0 and 1, or an `ArgumentError`."""
+    return check_number(name, value, 0.0, 1.0, open_low=True, open_high=True)
+
+
 def check_flag(name: str, value: Any) -> bool:
     """True or False, or an `ArgumentError`."""
     if not isinstance(value, (bool, np.bool_)):

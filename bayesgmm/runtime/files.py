@@ -81,9 +81,9 @@ def tree_forms(make: Callable[[], Any]) -> dict[str, Content]:
     return {".nc": lambda: _netcdf(make()), ".npz": lambda: _arrays(make())}
 
 
-def csv_form(make: Callable[[], Any]) -> dict[str, Content]:
+def csv_form(make: Callable[[], Any], index: bool = True) -> dict[str, Content]:
     """A DataFrame as CSV."""
-    return {".csv": lambda: make().to_csv().encode("utf-8", "backslashreplace")}
+    return {".csv": lambda: make().to_csv(index=index).encode("utf-8", "backslashreplace")}
 
 
 def reason(error: BaseException) -> str:

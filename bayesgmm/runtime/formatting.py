@@ -1,8 +1,10 @@
 """Tables for terminals and notebooks, names of the user in each medium, and the rounding of numbers."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable
 from html import escape
-from typing import TYPE_CHECKING, Any
+from textwrap import fill, wrap
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,13 +16,19 @@ if TYPE_CHECKING:
 
 LONGEST_LABEL = 60
 """Longest label in a table or a figure, in characters."""
+SHORTEST_LABEL = 8
+"""Labels keep at least this width beside numbers."""
+WIDEST_HEADING = 20
+"""Headings of columns are folded at this width."""
+NARROWEST = 32
+"""Tables are made for terminals of at least this width."""
 
 
 def shortened(text: str, most: int = LONGEST_LABEL) -> str:
     """The text, without its middle if it is longer than `most` characters."""
     if len(text) <= most:
         return text
-    return f"{text[: most - most // 3 - 1]}…{text[-(most // 3) :]}"
+    return f"{text[: most - most // 3 - 1]}…{text[len(text) - most // 3 :]}"
 
 
 def for_terminal(label: Any) -> Any:
@@ -48,22 +56,102 @@ def for_tree(name: str) -> str:
 
 
 def as_text(title: str, frame: "pd.DataFrame") -> str:
-    """Title and table as plain text."""
-    import pandas as pd
+    """Title and table as plain text, no wider than the terminal: what does not fit stands in further blocks."""
+    width = terminal_width()
+    title = "\n".join(map(wrapped, title.split("\n")))
+    parts = [padded(block) for block in blocks(cells_of(frame), width)]
+    tables = ["\n".join("".join(row).rstrip() for row in (*headings, *rows)) for headings, rows in parts]
+    return (f"{title}\n" if title else "") + "\n\n".join(tables)
 
-    title = "\n".join(map(visible, title.split("\n")))
-    with pd.option_context("display.unicode.east_asian_width", True):
-        return f"{title}\n{_shown(frame).to_string(float_format=significant)}"
+
+def wrapped(line: str) -> str:
+    """A line of words, folded at the width of the terminal."""
+    return fill(visible(line), terminal_width(), break_on_hyphens=False)
 
 
 def as_html(title: str, frame: "pd.DataFrame") -> str:
     """Title and table as HTML for Jupyter."""
-    return f"<p><b>{for_html(title)}</b></p>{_shown(frame).to_html(float_format=significant, border=0)}"
+    head = f"<p><b>{for_html(title)}</b></p>" if title else ""
+    return f"{head}{cells_of(frame).to_html(border=0)}"
 
 
-def _shown(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """The table with labels for a terminal."""
-    return frame.rename(index=for_terminal, columns=for_terminal)
+def terminal_width() -> int:
+    """Columns of the terminal; 80 if there is none."""
+    return max(shutil.get_terminal_size().columns, NARROWEST)
+
+
+def cells_of(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The table as strings, with labels for a terminal."""
+    if hasattr(frame, "shown"):
+        frame = frame.shown()  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
+    rounded = frame.map(lambda cell: significant(float(cell)) if isinstance(cell, (float, np.floating)) else str(cell))
+    return rounded.rename(index=for_terminal, columns=for_terminal)
+
+
+class Block(NamedTuple):
+    """Columns of a table that fit the terminal, and the width that its labels may have."""
+
+    cells: "pd.DataFrame"
+    most: int
+
+
+def blocks(cells: "pd.DataFrame", width: int, gap: int = 2) -> list[Block]:
+    """The table split into groups of columns that fit the width, so that no number is cut."""
+    from rich.cells import cell_len
+
+    used = [cell_len(str(name)) for name in (*cells.index, cells.index.name or "", cells.columns.name or "")]
+    sizes = [_column_size(cells.iloc[:, j]) for j in range(cells.shape[1])]
+    label = min(max(used), max(min(3 * width // 5, width - max(sizes, default=0) - gap), SHORTEST_LABEL))
+    groups, room = [[]], width - label
+    for j, size in enumerate(sizes):
+        if groups[-1] and size + gap > room:
+            groups.append([])
+            room = width - label
+        groups[-1].append(j)
+        room -= size + gap
+    return [Block(cells.iloc[:, group], label) for group in groups]
+
+
+def _column_size(column: "pd.Series") -> int:
+    """Width of a column. A long heading does not widen it: it is folded."""
+    from rich.cells import cell_len
+
+    words = _folded(str(column.name), WIDEST_HEADING)
+    return max(map(cell_len, (*words, *column)))
+
+
+def _folded(heading: str, size: int) -> list[str]:
+    return wrap(heading, size) or [""]
+
+
+def _within(text: str, most: int) -> str:
+    """The text, shortened to a number of columns of the terminal; some characters take two."""
+    from rich.cells import cell_len
+
+    sizes = range(min(len(text), most), 0, -1)
+    return next((short for size in sizes if cell_len(short := shortened(text, size)) <= most), "")
+
+
+def padded(block: Block) -> tuple[list[list[str]], list[list[str]]]:
+    """Rows of headings and rows of one block: labels to the left, cells to the right with a gap before them."""
+    from rich.cells import cell_len
+
+    cells, most = block
+    sizes = [_column_size(cells.iloc[:, j]) for j in range(cells.shape[1])]
+    corner, *labels = (
+        _within(str(label), most) for label in (cells.columns.name or cells.index.name or "", *cells.index)
+    )
+    left = max(map(cell_len, (corner, *labels)))
+    folded = [_folded(str(name), max(size, WIDEST_HEADING)) for name, size in zip(cells.columns, sizes, strict=True)]
+    depth = max(map(len, folded), default=1)
+    heads = zip(*([""] * (depth - len(words)) + words for words in folded), strict=True)
+
+    def row(label: str, values: Iterable[str]) -> list[str]:
+        right = [" " * (2 + size - cell_len(cell)) + cell for cell, size in zip(values, sizes, strict=True)]
+        return [label + " " * (left - cell_len(label)), *right]
+
+    headings = [row(corner if i == depth - 1 else "", words) for i, words in enumerate(heads)]
+    return headings, [row(label, values) for label, values in zip(labels, cells.to_numpy(), strict=True)]
 
 
 def significant(value: float, digits: int = 4) -> str:
@@ -88,12 +176,34 @@ def array_words(values: Any) -> str:
     return "[" + ", ".join(array_words(value) for value in values) + "]"
 
 
+def fitting(values: Any, sd: float) -> list[str]:
+    """Numbers with the decimals of the second digit of their standard deviation; `significant` ones without it."""
+    values = [float(value) for value in np.atleast_1d(values)]
+    largest = max(map(abs, values), default=0.0)
+    if not (np.isfinite(sd) and sd > 0 and np.isfinite(largest)):
+        return [significant(value) for value in values]
+    last = int(f"{sd:.1e}"[-3:]) - 1  # power of ten of the second digit, after rounding
+    first = int(f"{max(largest, sd):.1e}"[-3:])
+    if last >= -7 and first < 7:
+        return [f"{value:.{max(-last, 0)}f}" for value in values]
+    power = min(first, 300)
+    digits = min(first - last, 15)
+    return [f"{value / 10.0**power:.{digits}f}e{power:+03d}" for value in values]
+
+
 def plus_minus(estimates, sds) -> list[str]:
     """Estimates with their standard deviations to two digits; only the estimate where the deviation is NaN."""
-    return [
-        significant(mean) if sd != sd else f"{significant(mean)} ± {significant(sd, 2)}"
-        for mean, sd in zip(estimates, sds, strict=True)
-    ]
+    pairs = zip(estimates, sds, strict=True)
+    return [significant(mean) if sd != sd else " ± ".join(fitting([mean, sd], sd)) for mean, sd in pairs]
+
+
+def intervals(estimates, sds, lower, upper) -> list[str]:
+    """Estimates with intervals; only the estimate where there is none."""
+    shown = []
+    for mean, sd, low, high in zip(estimates, sds, lower, upper, strict=True):
+        middle, *ends = fitting([mean, low, high] if low == low else [mean], sd)
+        shown.append(f"{middle} [{ends[0]}, {ends[1]}]" if ends else middle)
+    return shown
 
 
 def shown_as(figure: str) -> Callable[[float], str]:

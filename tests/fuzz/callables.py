@@ -31,7 +31,8 @@ KIND_OF = {
     "draws": "partition_draws", "loss": "loss", "max_clusters": "optional_count", "max_draws": "count",
     "results": "results", "a": "labels", "b": "labels", "params": "params", "key": "key", "weights": "weights",
     "means": "means", "covariances": "covariances", "directory": "path", "path": "path", "ax": "axes", "figure": "figure",
-    "n": "rows_count", "level": "level", "kind": "plot_kind", "rows": "row_indices", "num_components": "components",
+    "n": "rows_count", "level": "level",
+    "interval": "optional_level", "kind": "plot_kind", "rows": "row_indices", "num_components": "components",
     "dim": "components", "num_rows": "num_rows", "present": "optional_params", "other": "belief",
     "loc": "hyper", "strength": "hyper", "df": "hyper", "scale": "hyper",
     "shape": "hyper", "covariance": "hyper", "hyper_df": "hyper", "hyper_scale": "hyper", "concentration": "hyper",
@@ -46,13 +47,18 @@ OVERRIDES = {
     "log_joint": {"x": "array_rows"}, "log_density": {"x": "array_rows"}, "log_likelihood": {"x": "array_rows"},
     "responsibilities": {"x": "array_rows"}, "sample": {"num": "rows_count"},
     "Dirichlet.occupied": {"num_rows": "rows_count"},
+    **{
+        f"{name}.{method}": {"x": "optional_data"}
+        for name in ("MixtureFit", "Posterior", "VariationalPosterior", "StochasticPosterior", "LaplacePosterior")
+        for method in ("predict", "predict_proba", "score_samples", "draw_labels")
+    },
 }  # fmt: skip
 """Parameters whose kind differs from the one of their name."""
 
 ABOUT = ("component_dim", "names", "x", "labels", "probabilities")
 MORE = {
     "relabel": (*ABOUT, "pivot", "by", "index", "num_starts"), "diagnose": ABOUT, "label_invariant_view": ABOUT,
-    "partition": ("component_dim", "names", "probabilities"), "calibrate": ("tempering",), "summary": (),
+    "partition": ("component_dim", "names", "probabilities"), "calibrate": ("tempering",),
 }  # fmt: skip
 """What the further keyword arguments of a callable may be."""
 

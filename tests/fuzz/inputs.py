@@ -180,6 +180,9 @@ KINDS: dict[str, Kind] = {
         X2 ;; X1 ;; X2.tolist() ;; np.asfortranarray(X2) ;; X2[::-1] ;; X2.astype('>f8') ;; X2.astype('f4')
         X2.copy()
     """, _ROWS_ODD, _ROWS_BAD),
+    "optional_data": kind("""
+        None ;; X2 ;; X2.tolist() ;; X2[::-1] ;; X2.copy()
+    """, _ROWS_ODD, _ROWS_BAD.replace("None ;; 'abc'", "'abc'")),
     "rows": kind("""
         X2 ;; X2[:3] ;; X2.tolist() ;; pd.DataFrame(X2) ;; X2 * 100
     """, _ROWS_ODD + """
@@ -429,6 +432,13 @@ KINDS: dict[str, Kind] = {
         0 ;; 1 ;; 1.0 ;; 0.0 ;; 1e-320 ;; True ;; '0.5' ;; -0.0 ;; np.array(0.5)
     """, """
         None ;; -0.1 ;; 1.1 ;; np.nan ;; np.inf ;; 'x' ;; [0.5] ;; 2j ;; object() ;; {} ;; X2
+    """),
+    "optional_level": kind("""
+        None ;; 0.5 ;; 0.95 ;; np.float32(0.5)
+    """, """
+        1e-320 ;; True ;; '0.5' ;; np.array(0.5)
+    """, """
+        0 ;; 1 ;; -0.1 ;; 1.1 ;; np.nan ;; np.inf ;; 'x' ;; [0.5] ;; 2j ;; object() ;; {} ;; X2
     """),
     "row_indices": kind("""
         None ;; [0, 1] ;; slice(0, 5) ;; np.arange(3)

@@ -120,7 +120,7 @@ def assert_kept(comparison, folder):
     with xr.open_datatree(folder / "gibbs.nc", engine="h5netcdf") as tree:
         assert list(tree["posterior"]["feature"].values) == list(comparison.table.features)
     read = pd.read_csv(folder / "summary.csv", index_col=0, keep_default_na=False, lineterminator="\n")
-    assert len(read) == len(comparison.summary())
+    assert len(read) == len(comparison.to_frame())
 
 
 def test_ugly_names_are_shown_everywhere(comparison, capsys, tmp_path, monkeypatch):

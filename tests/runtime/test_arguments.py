@@ -12,7 +12,7 @@ import pytest
 import bayesgmm as bg
 from bayesgmm.engines.em import ascent
 from bayesgmm.engines.variational import cavi
-from bayesgmm.errors import ArgumentError, BayesGMMError, DataError, PriorError
+from bayesgmm.errors import ArgumentError, BayesGMMError, DataError, DrawsError, PriorError
 from bayesgmm.runtime.arguments import as_floats, as_key
 from bayesgmm.runtime.checks import check_choice, check_count, check_flag, check_names, check_number, shown
 from bayesgmm.runtime.files import as_path
@@ -340,3 +340,60 @@ def test_the_checks():
     assert shown(Evil()) == "a Evil"
     with pytest.raises(DataError, match="x must be a number or an array of real numbers"):
         as_floats("x", ["1"], DataError)
+
+
+# --- Faults that the fuzz found, as kinds ---
+
+THETA = bg.Params.of([0.4, 0.6], X[:2], [np.eye(2)] * 2)
+BELIEF = bg.Prior(bg.Dirichlet(2.0), bg.NormalInverseWishart(0.0, 0.1, 5.0, np.eye(2))).expand(2, 2)
+DRAWS = {
+    "weights": np.full((2, 8, 2), 0.5),
+    "means": np.broadcast_to(X[:2], (2, 8, 2, 2)) + np.arange(8.0)[:, None, None],
+    "covariances": np.broadcast_to(np.eye(2), (2, 8, 2, 2, 2)),
+}
+
+
+@pytest.mark.parametrize("x", [X, X.tolist(), jax.numpy.asarray(X)])
+def test_parameters_may_be_lists(x):
+    for lists in (bg.Params(*(part.tolist() for part in THETA)), THETA._replace(weights=[0.4, 0.6])):
+        for equation in (bg.log_joint, bg.log_density, bg.responsibilities, bg.log_likelihood):
+            np.testing.assert_array_equal(equation(lists, x), equation(THETA, x))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        np.zeros(2), jax.numpy.zeros(2), None, bg.Prior(-np.eye(2), 2), BELIEF._replace(weights=None),
+        BELIEF._replace(weights=bg.Dirichlet(jax.numpy.eye(2))),
+        bg.Prior(bg.Dirichlet(2.0), bg.NormalInverseGamma(0.0, 0.1, 3.0, 1.0)).expand(2, 2),
+    ],
+)  # fmt: skip
+def test_a_divergence_of_what_is_no_such_prior_is_refused(other):
+    with pytest.raises((ArgumentError, PriorError)):
+        BELIEF.kl(other)
+
+
+def test_an_impossible_prior_or_state_is_refused_wherever_it_is_given():
+    for prior in (bg.Prior(1, 2), BELIEF._replace(weights=None)):
+        for engine in (bg.fit_em, bg.fit_table, bg.sample_gibbs, bg.fit_cavi):
+            with pytest.raises(PriorError, match="must be a"):
+                engine(X, 2, prior=prior)
+    for present in (jax.numpy.zeros(2), np.zeros(2)):
+        with pytest.raises(ArgumentError, match="present must be a Params"):
+            BELIEF.sample(jax.random.key(0), present=present)
+
+
+def test_values_beyond_their_squares_are_refused():
+    with pytest.raises(DataError, match="exceeds double precision"):
+        bg.responsibilities(THETA, np.r_[X, [[1e160, 0.0]]])
+    for read in (bg.relabel, bg.diagnose, bg.partition):
+        with pytest.raises(DrawsError, match="exceed double precision"):
+            read(DRAWS | {"means": DRAWS["means"] * 1e200}, x=X)
+
+
+@pytest.mark.parametrize("x", [X + 1e17, np.full((60, 2), 7.0)])
+def test_outside_draws_may_come_with_a_constant_feature(x):
+    draws = DRAWS | {"means": DRAWS["means"] + x[0]}
+    found = bg.relabel(draws, "data-based", x=x)
+    assert np.isfinite(found.objective).all()
+    assert bg.partition(draws, x=x, num_starts=1, progress_bar=False).num_clusters >= 1

@@ -86,7 +86,9 @@ def test_later_steps_work_under_hostile_settings():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::bayesgmm.errors.MixingWarning", "ignore::bayesgmm.errors.LooWarning")  # short chains
+@pytest.mark.filterwarnings(
+    "ignore::bayesgmm.errors.MixingWarning", "ignore::bayesgmm.errors.LooWarning"
+)  # short chains
 def test_the_heavier_steps_work_under_hostile_settings():
     with hostile_settings(double=True):
         posterior = bg.sample_gibbs(X, 2, **CHAINS)

@@ -182,8 +182,10 @@ def check_has_mode(prior: Belief | str | None) -> None:
     Raises
     ------
     PriorError
-        If θ given z has no closed form, or the density is unbounded at weight 0.
+        If it is no prior, θ given z has no closed form, or the density is unbounded at weight 0.
     """
+    if isinstance(prior, Belief):
+        prior.check_parts()
     check_conjugacy("em", Conjugacy.CONDITIONAL, prior)
     if isinstance(prior, Belief) and prior.unbounded_at_zero:
         raise PriorError(

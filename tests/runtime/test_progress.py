@@ -171,6 +171,11 @@ for worker in workers:
     worker.start()
 for worker in workers:
     worker.join()
+with listening(None) as listener:
+    worker = threading.Thread(target=listener, args=("shared", 1, 2, ""))
+    worker.start()
+    worker.join()
+    listener("shared", 2, 2, "")
 """,
     """
 try:
@@ -192,7 +197,7 @@ def test_a_run_leaves_one_line_in_an_executed_notebook(tmp_path):
     html = "".join(main[0]["data"]["text/html"])
     assert "&lt;b&gt;" in html
     assert "<progress" not in html
-    assert sorted(lines_of(threads)) == [f"thread {i} 10/10, <b>bold</b>" for i in range(2)]
+    assert sorted(lines_of(threads)) == ["shared 2/2", *(f"thread {i} 10/10, <b>bold</b>" for i in range(2))]
     assert lines_of(cut) == ["cut 3/10"]
     assert "".join(cut[1]["text"]) == "False False\n"
 

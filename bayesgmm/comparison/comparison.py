@@ -25,6 +25,7 @@ from bayesgmm.results.verdict import (
     mixing_line,
     moments,
     point_line,
+    usable,
 )
 from bayesgmm.runtime.checks import check_level
 from bayesgmm.runtime.files import Output, csv_form, tree_forms
@@ -195,7 +196,8 @@ class Comparison:
         """The conclusions from the results, in a few sentences."""
         lines = [f"{name}: {reason}" for name, reason in self.failures.items()]
         samplers = list(self.samplers.items())
-        measure = next((item for item in samplers if item[1].mixed), samplers[0] if samplers else None)
+        measure = next((item for item in samplers if item[1].mixed), None)
+        measure = measure or next((item for item in samplers if usable(item[1])), samplers[0] if samplers else None)
         lines += [mixing_line(name, posterior) for name, posterior in samplers]
         if len(samplers) >= 2:
             lines.append(agreement_line(*samplers[0], *samplers[1]))

@@ -13,9 +13,10 @@ from bayesgmm.diagnosis.missed_modes import MissedMode, find_missed_mode
 from bayesgmm.diagnosis.run_facts import run_facts
 from bayesgmm.diagnosis.words import words
 from bayesgmm.numerics.importance import GOOD_K
+from bayesgmm.numerics.mixing import MIXED, UNMIXED
 from bayesgmm.relabelling import methods as relabelling
 from bayesgmm.relabelling.result import Relabelling
-from bayesgmm.results.convergence import convergence_table, largest_rhat, passes
+from bayesgmm.results.convergence import convergence_table, largest_rhat, state_of
 from bayesgmm.results.draws import ABOUT, Draws, Source, as_draws
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import check_flag, check_names
@@ -83,7 +84,12 @@ class Diagnosis:
     @property
     def mixed(self) -> bool:
         """Whether R-hat is below 1.01 and ESS above 100 per chain for all rows of `judged` (Vehtari et al. 2021)."""
-        return passes(self.judged, self.relabelling.draws.shape[0])
+        return self.mixing == MIXED
+
+    @property
+    def mixing(self) -> str:
+        """``"mixed"``, ``"slightly short"`` (more draws suffice), ``"not mixed"`` or ``"unknown"`` (too few draws)."""
+        return state_of(self.judged, self.relabelling.draws.shape[0])
 
     @property
     def component_rhat(self) -> float:
@@ -121,7 +127,7 @@ class Diagnosis:
     @property
     def stuck(self) -> bool:
         """Whether chains stay in different modes: the chains differ, but the two halves of each chain agree."""
-        return not self.mixed and len(self.groups) > 1 and bool((self.drift < APART).all())
+        return self.mixing == UNMIXED and len(self.groups) > 1 and bool((self.drift < APART).all())
 
     @property
     def too_many(self) -> bool:
@@ -134,17 +140,20 @@ class Diagnosis:
     def status(self) -> str:
         """The finding in a few words.
 
-        One of: too few draws, stuck, slow, missed mode, not to be trusted, too many components, labels in doubt, sound.
+        One of: too few draws, stuck, slow, missed mode, not to be trusted, slightly short, too many components, labels
+        in doubt, sound.
         """
         k = self.pareto_k
         if not np.isfinite(self.worst_rhat) if k is None else np.isnan(k):
             return "too few draws"
-        if k is None and not self.mixed:
+        if k is None and self.mixing == UNMIXED:
             return "stuck" if self.stuck else "slow"
         if self.missed is not None and self.missed.matters:
             return "missed mode"
         if k is not None and k > GOOD_K:
             return "not to be trusted"
+        if k is None and not self.mixed:
+            return self.mixing
         if self.too_many:
             return "too many components"
         return "labels in doubt" if self.relabelling.share_in_doubt > 0.05 else "sound"
@@ -249,7 +258,7 @@ def diagnose(source: Source, *, search: bool = True, seed: Any = 0, **about: Any
         view=view, relabelling=found, groups=(tuple(range(draws.shape[0])),), separation=apart, drift=drift,
         stacking=np.ones(1), missed=None, searched=search and posterior is not None, **run_facts(draws, found),
     )  # fmt: skip
-    if diagnosis.pareto_k is None and np.isfinite(diagnosis.worst_rhat) and not diagnosis.mixed:
+    if diagnosis.pareto_k is None and diagnosis.mixing == UNMIXED:
         groups = group_chains(apart)
         stacking = stacking_weights(draws, groups) if len(groups) > 1 else np.ones(1)
         diagnosis = replace(diagnosis, groups=tuple(groups), stacking=stacking)

@@ -6,7 +6,11 @@ import numpy as np
 
 from bayesgmm.diagnosis.missed_modes import MissedMode
 from bayesgmm.numerics.importance import GOOD_K
+from bayesgmm.numerics.mixing import SHORT, UNKNOWN, draws_to_add
 from bayesgmm.results.convergence import GOOD_BFMI
+from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.verdict import gibbs_takes, short_words, unmixed_advice
+from bayesgmm.runtime.formatting import for_terminal
 
 DOUBTFUL_PAIR = 0.05
 """Two components are reported as not distinguishable if their pair ambiguity exceeds this share of draws."""
@@ -35,25 +39,45 @@ def _mixing(found: Any) -> str:
             else "too large (above 0.7): sample the posterior instead"
         )
         return f"Independent draws of an approximation. Pareto k-hat {found.pareto_k:.2f} is {trust}."
-    if not np.isfinite(found.worst_rhat):
+    if found.mixing == UNKNOWN:
         return "Mixing cannot be assessed: there are too few draws, or the chains do not move. Draw more."
+    chains, num = found.relabelling.draws.shape
     figures = f"worst R-hat {found.worst_rhat:.3f}, smallest ESS {found.smallest_ess:.0f}"
+    single = " A single chain cannot show that it visited all modes: run four." if chains == 1 else ""
     if found.mixed:
-        single = (
-            " A single chain cannot show that it visited all modes: run four." if len(found.separation) == 1 else ""
-        )
         return f"The chains have mixed: they agree on every label-invariant quantity ({figures}).{single}"
-    worst = found.judged["r_hat"].idxmax()
+    worst, source = for_terminal(str(found.judged["r_hat"].idxmax())), _posterior(found)
+    if found.mixing == SHORT:
+        if source is not None:
+            lack = short_words(source, found.worst_rhat, found.smallest_ess)
+        else:
+            more = draws_to_add(found.worst_rhat, found.smallest_ess, chains, num)
+            lack = f"About {more:,} more draws per chain should be enough."
+        return f"The chains are slightly short ({figures}, R-hat is worst in {worst}). {lack}{single}"
     if found.stuck:
         return (
-            f"The chains have not mixed ({figures}, in {worst}): they stay in {len(found.groups)} different modes, "
-            "and none moves between them. Label switching is not the cause: the quantities are label-invariant. "
-            "Do not average over the chains. Use Gibbs with tempering=12 to estimate the share of each mode."
+            f"The chains have not mixed ({figures}, R-hat is worst in {worst}): they stay in {len(found.groups)} "
+            "different modes, and none moves between them. Label switching is not the cause: the quantities are "
+            f"label-invariant. Do not average over the chains. {_stuck_advice(source)}"
         )
     return (
-        f"The chains have not mixed ({figures}, in {worst}): they move, but too slowly for their length. Run longer "
-        "(extend), use Gibbs with tempering=12, or try fewer components."
+        f"The chains have not mixed ({figures}, R-hat is worst in {worst}): they move, but too slowly for their length. "
+        f"{unmixed_advice(source)}"
     )
+
+
+def _posterior(found: Any) -> Posterior | None:
+    """The posterior whose draws were diagnosed; None for draws of other software."""
+    source = found.relabelling.draws.source
+    return source if isinstance(source, Posterior) else None
+
+
+def _stuck_advice(source: Posterior | None) -> str:
+    if source is not None and not gibbs_takes(source):
+        return "Longer runs rarely help: compare the modes, or try fewer components."
+    replicas = source.settings.get("tempering", 1) if source is not None and source.algorithm == "gibbs" else 1
+    size = 2 * replicas if isinstance(replicas, int) and replicas > 1 else 12
+    return f"Use Gibbs with tempering={size} to estimate the share of each mode."
 
 
 def _modes(found: Any) -> list[str]:
@@ -91,17 +115,15 @@ def _missed(missed: MissedMode) -> str:
 def _labels(found: Any) -> str:
     if found.pareto_k is not None:
         return ""
-    if found.num_switches:
-        return (
-            f"Labels switched {found.num_switches} times within chains ({found.num_permutations} permutations). "
-            "This is harmless: relabelling corrected it."
-        )
-    if found.num_permutations > 1:
-        return (
-            f"Labels differed between chains ({found.num_permutations} permutations). "
-            "This is harmless: relabelling corrected it."
-        )
-    return "Labels did not switch."
+    if found.num_permutations == 1:
+        return "Labels did not switch."
+    how = f"switched {found.num_switches} times within" if found.num_switches else "differed between"
+    corrected = (
+        "Relabelling corrected it only where components can be told apart."
+        if found.relabelling.share_in_doubt > DOUBTFUL_PAIR
+        else "This is harmless: relabelling corrected it."
+    )
+    return f"Labels {how} chains ({found.num_permutations} permutations). {corrected}"
 
 
 def _components(found: Any) -> list[str]:
@@ -115,7 +137,7 @@ def _components(found: Any) -> list[str]:
         if found.mixed and rhat < 1.05:
             return [
                 f"Components are distinguishable in the draws ({ambiguity}). They can be read one by one "
-                f"(worst R-hat {rhat:.3f})."
+                f"(R-hat of their parameters is at most {rhat:.3f})."
             ]
         return [f"Components are distinguishable in the draws ({ambiguity})."]
     shown = ", ".join(f"{k} and {j} ({relabelling.pair_ambiguity[k, j]:.0%})" for k, j in pairs[:4])
@@ -142,12 +164,14 @@ def _number(found: Any) -> list[str]:
 
 
 def _sampler(found: Any) -> list[str]:
-    lines = []
+    source, lines = _posterior(found), []
+    gibbs = source is None or gibbs_takes(source)
     if found.num_divergences:
-        lines.append(f"{found.num_divergences} transitions diverged: raise target_accept_prob, or compare with Gibbs.")
+        compare = ", or compare with Gibbs" if gibbs else ""
+        lines.append(f"{found.num_divergences} transitions diverged: raise target_accept_prob{compare}.")
     if found.smallest_bfmi < GOOD_BFMI:
         lines.append(
             f"E-BFMI {found.smallest_bfmi:.2f} in a chain (below 0.3): it explores the tails too slowly. "
-            "Draw more, or use Gibbs."
+            f"Draw more{', or use Gibbs' if gibbs else ''}."
         )
     return lines

@@ -2,17 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
+from bayesgmm.numerics.mixing import mixing_state
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import xarray as xr
 
 TAILS = (0.05, 0.95)
-GOOD_RHAT = 1.01
-GOOD_ESS = 100
-"""Thresholds of Vehtari et al. (2021): R-hat below 1.01, at least 100 effective draws (bulk and tail) per chain."""
-
-
 GOOD_BFMI = 0.3
 """Threshold for E-BFMI. Below it, momentum resampling explores the tails too slowly (Betancourt 2016)."""
 
@@ -52,10 +49,10 @@ def largest_rhat(variables: "dict[str, np.ndarray]") -> float:
     return largest
 
 
-def passes(table: "pd.DataFrame", num_chains: int) -> bool:
-    """Whether R-hat and ESS of every row of a `convergence_table` pass the thresholds of Vehtari et al. (2021)."""
+def state_of(table: "pd.DataFrame", num_chains: int) -> str:
+    """Whether chains have mixed, from the rows of a `convergence_table`; see `bayesgmm.numerics.mixing`."""
     smallest = table[["ess_bulk", "ess_tail"]].to_numpy().min()
-    return bool(table["r_hat"].to_numpy().max() < GOOD_RHAT and smallest > GOOD_ESS * num_chains)
+    return mixing_state(float(table["r_hat"].to_numpy().max()), float(smallest), num_chains)
 
 
 def smallest_bfmi(energy: "np.ndarray | None") -> float:

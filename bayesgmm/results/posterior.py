@@ -12,9 +12,10 @@ from bayesgmm.data.table import Table, same_features
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import Family
 from bayesgmm.model.types import Frame, Params
+from bayesgmm.numerics.mixing import MIXED
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
-from bayesgmm.results.convergence import convergence_table, passes, smallest_bfmi
+from bayesgmm.results.convergence import convergence_table, smallest_bfmi, state_of
 from bayesgmm.results.datatree import label_invariant, posterior_tree
 from bayesgmm.runtime.arguments import as_key, check_count, host_generator, split_seed
 from bayesgmm.runtime.formatting import as_html, as_text, plus_minus
@@ -204,13 +205,18 @@ class Posterior:
 
     @property
     def smallest_ess(self) -> float:
-        """Smallest bulk ESS over the label-invariant quantities."""
-        return float(self.convergence["ess_bulk"].to_numpy().min())
+        """Smallest bulk or tail ESS over the label-invariant quantities."""
+        return float(self.convergence[["ess_bulk", "ess_tail"]].to_numpy().min())
 
     @property
     def mixed(self) -> bool:
         """Whether R-hat and ESS of every label-invariant quantity pass the thresholds of Vehtari et al. (2021)."""
-        return passes(self.convergence, self.num_chains)
+        return self.mixing == MIXED
+
+    @property
+    def mixing(self) -> str:
+        """``"mixed"``, ``"slightly short"`` (more draws suffice), ``"not mixed"`` or ``"unknown"`` (too few draws)."""
+        return state_of(self.convergence, self.num_chains)
 
     @property
     def num_divergences(self) -> int:
@@ -237,7 +243,7 @@ class Posterior:
     def _title(self) -> str:
         cut = ", interrupted" if self.interrupted else ""
         family = self.family.label(self.table.dim)
-        diagnosis = f"worst R-hat {self.worst_rhat:.3f}, smallest ESS {self.smallest_ess:.0f} (label-invariant)"
+        diagnosis = f"{self.mixing}: worst R-hat {self.worst_rhat:.3f}, smallest ESS {self.smallest_ess:.0f}"
         if self.num_divergences:
             diagnosis += f", {self.num_divergences} divergences"
         return (

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from bayesgmm.model.families import CONJUGATE
+from bayesgmm.numerics.mixing import GOOD_ESS, GOOD_RHAT, MIXED, SHORT, UNKNOWN, draws_to_add
+from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.convergence import GOOD_BFMI
 from bayesgmm.results.fit import MixtureFit
@@ -9,27 +12,68 @@ from bayesgmm.results.parameters import parameter_names
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.formatting import for_terminal
 
+MOST_ERRORS = 4.0
+"""Two samplers agree if no quantity differs by more than this many Monte Carlo standard errors."""
+
 
 def mixing_line(name: str, posterior: Posterior) -> str:
     """Whether the chains of one sampler agree, and what to do if not."""
     cut = " It was interrupted." if posterior.interrupted else ""
-    if not np.isfinite(posterior.worst_rhat):
+    if posterior.mixing == UNKNOWN:
         return f"{name}: too few draws, or constant chains, so mixing cannot be assessed. Draw more.{cut}"
     if posterior.num_divergences:
         cut += f" {posterior.num_divergences} transitions diverged."
     if posterior.smallest_bfmi < GOOD_BFMI:
         cut += (
             f" E-BFMI {posterior.smallest_bfmi:.2f} in a chain: it explores the tails too slowly. "
-            "Draw more, or use Gibbs."
+            f"Draw more{', or use Gibbs' if gibbs_takes(posterior) else ''}."
         )
-    figures = f"worst R-hat {posterior.worst_rhat:.3f}, smallest ESS {posterior.smallest_ess:.0f}"
-    if posterior.mixed:
-        return f"{name}: the chains agree on label-invariant quantities ({figures}).{cut}"
+    return f"{name}: {mixing_words(posterior)}{cut}"
+
+
+def mixing_words(posterior: Posterior) -> str:
+    """The state of the chains in a sentence or two; the state is not unknown."""
+    rhat, ess, chains = posterior.worst_rhat, posterior.smallest_ess, posterior.num_chains
+    figures = f"worst R-hat {rhat:.3f}, smallest ESS {ess:.0f}"
+    single = " A single chain cannot show that it visited all modes: run four." if chains == 1 else ""
+    if posterior.mixing == MIXED:
+        return f"the chains have mixed: they agree on label-invariant quantities ({figures}).{single}"
+    if posterior.mixing == SHORT:
+        return f"the chains are slightly short ({figures}). {short_words(posterior, rhat, ess)}{single}"
     return (
-        f"{name}: the chains have not mixed ({figures}). They are in different modes, or are too short. Do not use "
-        "its draws as the posterior. Run longer, use tempered Gibbs (tempering=12), inspect the traces, or try fewer "
-        f"components.{cut}"
+        f"the chains have not mixed ({figures}). They stay in different modes, or move too slowly: bg.diagnose tells "
+        f"which. Do not use their draws as the posterior. {unmixed_advice(posterior)}"
     )
+
+
+def short_words(posterior: Posterior, rhat: float, ess: float) -> str:
+    """What slightly short chains lack, and how to get it."""
+    chains, num = posterior.num_chains, posterior.num_samples
+    more = draws_to_add(rhat, ess, chains, num)
+    way = f"extend({more})" if posterior.continuation is not None else f"Sampling with num_samples={num + more}"
+    return (
+        f"Good are R-hat below {GOOD_RHAT} and ESS above {GOOD_ESS * chains}. {way} should reach them: about {more:,} more "
+        "draws per chain."
+    )
+
+
+def unmixed_advice(posterior: Posterior | None) -> str:
+    """What to do about chains that have not mixed, from the most promising to the least."""
+    if posterior is None:
+        return (
+            "Run longer, or start from other places; with bayesgmm, use Gibbs with tempering=12, or fewer components."
+        )
+    replicas = posterior.settings.get("tempering", 1)
+    if not gibbs_takes(posterior):
+        return "Run longer (extend), start chains in different modes (init='basins'), or try fewer components."
+    if posterior.algorithm == "gibbs" and isinstance(replicas, int) and replicas > 1:
+        return f"Run longer (extend), use more replicas (tempering={2 * replicas}), or try fewer components."
+    return "Run longer (extend), use Gibbs with tempering=12, or try fewer components."
+
+
+def gibbs_takes(posterior: Posterior) -> bool:
+    """Whether Gibbs can sample this model: θ given z has a closed form under the prior."""
+    return posterior.prior.components.conjugacy >= Conjugacy.CONDITIONAL and posterior.family.name in CONJUGATE
 
 
 def khat_line(name: str, approximation: ApproximatePosterior, other: str | None, sampled: Posterior | None) -> str:
@@ -38,7 +82,7 @@ def khat_line(name: str, approximation: ApproximatePosterior, other: str | None,
         return f"{name}: too few draws for Pareto k-hat, so the approximation cannot be assessed. Draw more."
     verdict = "acceptable (at most 0.7)" if approximation.trusted else "above 0.7, not reliable"
     line = f"{name}: Pareto k-hat {approximation.pareto_k:.2f}, {verdict}"
-    if sampled is None or not sampled.mixed:
+    if sampled is None or not usable(sampled):
         return f"{line}."
     ours, theirs = (
         np.concatenate([part[0], part[1].ravel()]) for part in (moments(approximation)[1], moments(sampled)[1])
@@ -51,22 +95,38 @@ def khat_line(name: str, approximation: ApproximatePosterior, other: str | None,
 
 
 def agreement_line(first: str, one: Posterior, second: str, two: Posterior) -> str:
-    """Whether two samplers agree on label-invariant quantities, in Monte Carlo standard errors."""
+    """Whether two samplers agree on label-invariant quantities, in Monte Carlo standard errors.
+
+    Chains that have not mixed can neither confirm nor refute one another: their Monte Carlo errors are too small.
+    """
     a, b = one.convergence, two.convergence
     gap = np.asarray(a["mean"]) - np.asarray(b["mean"])
-    z = np.abs(gap) / np.hypot(np.asarray(a["mcse"]), np.asarray(b["mcse"]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.abs(gap) / np.hypot(np.asarray(a["mcse"]), np.asarray(b["mcse"]))
     if not np.isfinite(z).any():
         return f"{first} and {second}: too few draws to compare them."
-    worst, quantity = np.nanmax(z), a.index[np.nanargmax(z)]
-    if worst < 4:
+    worst, quantity = np.nanmax(z), for_terminal(str(a.index[np.nanargmax(z)]))
+    unmixed = [name for name, result in ((first, one), (second, two)) if not usable(result)]
+    if unmixed:
+        return (
+            f"{first} and {second}: no comparison, since {' and '.join(unmixed)} {'have' if unmixed[1:] else 'has'} not "
+            f"mixed (largest z {worst:.1f}, {quantity})."
+        )
+    if worst < MOST_ERRORS:
         return (
             f"{first} and {second} agree on every label-invariant quantity within Monte Carlo error "
             f"(largest z {worst:.1f})."
         )
     return (
-        f"{first} and {second} disagree: {quantity} differs by {worst:.1f} Monte Carlo standard errors. "
-        "At least one of them has not mixed."
+        f"{first} and {second} disagree: {quantity} differs by {worst:.1f} Monte Carlo standard errors. R-hat sees no "
+        "mode that all chains of a sampler miss: at least one of the two misses a part of the posterior. Run bg.diagnose "
+        "on both."
     )
+
+
+def usable(posterior: Posterior) -> bool:
+    """Whether chains are long enough to stand beside other results: mixed, or slightly short."""
+    return posterior.mixing in (MIXED, SHORT)
 
 
 def point_line(name: str, fit: MixtureFit, other: str, posterior: Posterior) -> str:
@@ -79,7 +139,7 @@ def point_line(name: str, fit: MixtureFit, other: str, posterior: Posterior) -> 
     z = np.where(moving, np.abs(point - means) / np.where(moving, sds, 1.0), 0.0)
     names = parameter_names(posterior.table, posterior.n_components)
     worst = int(z.argmax())
-    if not posterior.mixed:
+    if not usable(posterior):
         return f"{name}: no comparison with {other}, whose chains have not mixed."
     return (
         f"{name} is within {z[worst]:.2f} posterior sd of the posterior means of {other} in every weight and mean. "

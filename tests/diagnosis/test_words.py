@@ -1,0 +1,183 @@
+"""Words about chains never contradict one another: verdicts, titles, states and tables of seeded posteriors."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import bayesgmm as bg
+from bayesgmm.comparison.comparison import Comparison
+from bayesgmm.numerics.mixing import MIXED, SHORT, UNKNOWN, UNMIXED, draws_to_add, mixing_state
+from bayesgmm.results.verdict import usable
+
+CHAINS, DRAWS, K = 4, 200, 2
+KINDS = ("mixed", "short", "slow", "stuck", "switching", "too many", "one chain", "few")
+X = np.random.default_rng(0).normal(size=(60, 2)) + 4.0 * np.repeat([0, 1], 30)[:, None]
+
+
+@pytest.fixture(scope="module")
+def sampled():
+    """A posterior whose draws the tests replace; the settings are those of plain Gibbs."""
+    return bg.sample_gibbs(X, K, num_warmup=20, num_samples=40, num_chains=2, progress_bar=False)
+
+
+def walk(rng, shape, memory):
+    """Stationary autoregressive paths (chain, draw, …) with sd 1."""
+    noise, path = rng.normal(size=shape), np.empty(shape)
+    path[:, 0] = noise[:, 0]
+    for t in range(1, shape[1]):
+        path[:, t] = memory * path[:, t - 1] + np.sqrt(1.0 - memory**2) * noise[:, t]
+    return path
+
+
+def synthetic(sampled, kind, seed):
+    """A posterior of a kind, with draws near the two clusters of the data."""
+    rng = np.random.default_rng([seed, *map(ord, kind)])
+    chains, draws = 1 if kind == "one chain" else CHAINS, 3 if kind == "few" else DRAWS
+    memory = {"short": 0.7, "slow": 0.99}.get(kind, 0.0) * rng.uniform(0.97, 1.0)
+    means = np.array([[0.0, 0.0], [4.0, 4.0]]) + 0.2 * walk(rng, (chains, draws, K, 2), memory)
+    if kind == "stuck":
+        means[chains // 2 :, :, 1] += rng.uniform(2.0, 5.0)
+    share = 0.5 + 0.05 * walk(rng, (chains, draws), memory).clip(-3, 3)
+    if kind == "too many":
+        share = np.abs(0.001 * rng.normal(size=(chains, draws))) + 1e-6
+        means[:, :, 0] = 8.0 * rng.normal(size=(chains, draws, 2))
+    weights = np.stack([share, 1.0 - share], axis=2)
+    trils = np.broadcast_to(np.eye(2), (chains, draws, K, 2, 2)) * np.exp(
+        0.1 * rng.normal(size=(chains, draws, 1, 1, 1))
+    )
+    permutations = np.broadcast_to(np.arange(K), (chains, draws, K)).astype(np.uint8)
+    if kind == "switching":
+        swapped = rng.random((chains, draws)) < 0.2
+        permutations = np.where(swapped[:, :, None], permutations[:, :, ::-1], permutations)
+    heights = -200.0 + walk(rng, (chains, draws), memory)
+    if kind == "stuck":
+        heights[chains // 2 :] -= 10.0
+    return replace(
+        sampled, params=bg.Params(weights, means, trils), permutations=permutations, log_likelihood=heights,
+        log_prior=np.zeros((chains, draws)), sample_stats={},
+        settings=sampled.settings | {"tempering": int(rng.choice([1, 12]))},
+    )  # fmt: skip
+
+
+def phrase_of(state):
+    return {
+        MIXED: "have mixed", SHORT: "are slightly short", UNMIXED: "have not mixed", UNKNOWN: "mixing cannot be assessed",
+    }[state]  # fmt: skip
+
+
+def check_mixing_words(text, state, where):
+    """The phrase of the state, and of no other."""
+    for other in (MIXED, SHORT, UNMIXED, UNKNOWN):
+        assert (phrase_of(other) in text.lower()) == (other == state), (where, state, text)
+
+
+def check_advice(text, posterior):
+    replicas = posterior.settings["tempering"]
+    assert f"tempering={replicas}," not in text
+    assert f"tempering={replicas} " not in text
+    if posterior.continuation is None:
+        assert "extend(" not in text
+
+
+def check_posterior(posterior, kind):
+    """Title, state, verdict of `compare`, diagnosis and tables of one posterior against one another."""
+    state = posterior.mixing
+    assert state == mixing_state(posterior.worst_rhat, posterior.smallest_ess, posterior.num_chains)
+    title = repr(posterior).replace("\n", " ")
+    assert f"draws; {state}: worst R-hat" in title
+    found = bg.diagnose(posterior, search=False)
+    verdict = found.verdict()
+    check_mixing_words(verdict[0], found.mixing, "diagnose")
+    # The quantities of the posterior are among those of the diagnosis.
+    assert not posterior.worst_rhat > found.worst_rhat
+    assert not posterior.smallest_ess < found.smallest_ess
+    if state != UNKNOWN:
+        assert f"R-hat {found.worst_rhat:.3f}, smallest ESS {found.smallest_ess:.0f}" in verdict[0]
+        assert f"{found.worst_rhat:.3f}" == f"{found.judged['r_hat'].max():.3f}"
+    if found.mixed:
+        assert state == MIXED
+    assert found.status in {
+        UNKNOWN: ("too few draws",), UNMIXED: ("stuck", "slow"), SHORT: ("slightly short",),
+        MIXED: ("sound", "labels in doubt", "too many components"),
+    }[found.mixing]  # fmt: skip
+    text = " ".join(verdict)
+    assert ("different modes" in text) == (found.status == "stuck") == found.stuck
+    assert found.stuck <= (len(found.groups) > 1)
+    assert not ("harmless" in text and "not distinguishable" in text and found.relabelling.share_in_doubt > 0.05)
+    assert not ("can be read one by one" in text and ("not read them one" in text or not found.mixed))
+    assert ("is too large for these data" in text) == bool(found.too_many)
+    assert (found.status == "too many components") <= ("is too large" in text)
+    assert ("Labels did not switch" in text) == (found.num_permutations == 1)
+    check_advice(text, posterior)
+    if kind == "one chain" and state in (MIXED, SHORT):
+        assert "single chain" in text
+    return found
+
+
+def check_pair(first, second):
+    """The verdict of a comparison: agreement is claimed only of chains that can show it."""
+    comparison = Comparison(first.model, 0, {"gibbs": first, "nuts": second, "em": bg_fit(first)})
+    lines = comparison.verdict()
+    for line, posterior in zip(lines, (first, second), strict=False):
+        check_mixing_words(line, posterior.mixing, "compare")
+        check_advice(line, posterior)
+        if posterior.mixing != UNKNOWN:
+            assert comparison.summary().loc["worst R-hat", line.split(":")[0]] == f"{posterior.worst_rhat:.3f}"
+            assert f"R-hat {posterior.worst_rhat:.3f}" in line
+    between = lines[2]
+    claims = [word for word in ("agree on every", "disagree", "no comparison", "too few draws") if word in between]
+    assert len(claims) == 1
+    assert (claims[0] in ("agree on every", "disagree")) <= (usable(first) and usable(second))
+    assert ("no comparison" in lines[3]) == (not (usable(first) or usable(second)))
+
+
+def bg_fit(posterior):
+    return bg.fit_em(posterior.table, K, n_init=4, seed=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_words_agree(sampled, kind):
+    check_kind(sampled, kind, range(3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_words_agree_in_many_posteriors(sampled, kind):
+    check_kind(sampled, kind, range(3, 28))
+
+
+def check_kind(sampled, kind, seeds):
+    states = set()
+    for seed in seeds:
+        posterior = synthetic(sampled, kind, seed)
+        states.add(check_posterior(posterior, kind).status)
+        check_pair(posterior, synthetic(sampled, KINDS[seed % len(KINDS)], seed + 1000))
+    expected = {
+        "mixed": {"sound"}, "stuck": {"stuck"}, "slow": {"slow", "stuck"}, "few": {"too few draws"},
+        "too many": {"too many components"}, "switching": {"sound"},
+    }.get(kind, states)  # fmt: skip
+    assert states <= expected
+
+
+def test_states_and_what_short_chains_lack():
+    assert mixing_state(1.006, 373, 4) == SHORT  # ESS 400 is good
+    assert mixing_state(1.006, 401, 4) == MIXED
+    assert mixing_state(1.04, 4000, 4) == SHORT
+    assert mixing_state(1.06, 4000, 4) == UNMIXED
+    assert mixing_state(1.02, 39, 4) == UNMIXED
+    assert mixing_state(float("nan"), 400, 4) == UNKNOWN
+    assert draws_to_add(1.006, 373, 4, 1000) == 300
+    assert draws_to_add(1.02, 166, 4, 1000) == 1900
+    assert draws_to_add(1.04, 4000, 4, 1000) == 3800
+
+
+def test_slightly_short_chains_are_told_how_many_draws(sampled):
+    posterior = next(
+        one for seed in range(50) if (one := synthetic(sampled, "short", seed)).mixing == SHORT and one.continuation
+    )
+    line = bg.diagnose(posterior, search=False).verdict()[0]
+    number = int(re.search(r"extend\((\d+)\)", line)[1])
+    assert number == draws_to_add(posterior.worst_rhat, posterior.smallest_ess, CHAINS, DRAWS) or "worst in" in line
+    assert "different modes" not in line

@@ -81,6 +81,13 @@ class Calibration:
         """Whether the ranks of all quantities are compatible with uniformity at the family-wise 1 % level."""
         return self.num_sims >= FEWEST and bool(self.summary()["adjusted"].min() >= LEVEL)
 
+    @property
+    def status(self) -> str:
+        """``"calibrated"``, ``"not calibrated"`` or ``"too few simulations"`` (fewer than 20)."""
+        if self.num_sims < FEWEST:
+            return "too few simulations"
+        return "calibrated" if self.calibrated else "not calibrated"
+
     def verdict(self) -> str:
         """The conclusion from the ranks, in a sentence or two."""
         parts = [f"{self.num_sims} simulations"]

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 CAPTIONS = {
-    "data": "The data, and the components that each engine estimates.",
-    "means": "Uncertainty of each engine about the component means.",
+    "data": "The data, coloured by the most probable component in the first result, and the components of each engine.",
+    "means": "Component means: estimates, and medians with 50 % and 95 % intervals of draws.",
     "traces": "Traces after warm-up. Assess mixing on the log posterior, which is label-invariant. "
     "The rows below use the common labelling.",
-    "ranks": "Ranks of the thinned draws of each chain among all draws. Chains that have mixed stay near the "
-    "middle. Where p is below α, black dots mark the ranks in which the chains differ.",
+    "ranks": "Ranks of each half of each chain among all draws: distribution function minus the uniform one. Chains "
+    "that have mixed stay near 0, inside the band. R-hat and ESS, above each panel, decide.",
     "ascent": "Ascent of EM: the remaining increase of the objective after each M-step.",
 }
 
@@ -72,6 +72,7 @@ def _context(comparison: Any) -> dict[str, Any]:
         "verdict": comparison.verdict(),
         "summary": _rows(comparison.summary()),
         "summary_columns": list(comparison.results),
+        "notes": comparison.notes(),
         "first_cost": "log-likelihood",
         "figures": [(CAPTIONS[name], figure) for name, figure in comparison.plot().items()],
         "diagnoses": [

@@ -199,7 +199,7 @@ class Diagnosis:
         return self.convergence
 
     def plot(self) -> dict[str, Any]:
-        """Figures by name: rank plots of the label-invariant quantities (ArviZ), and the relabelled components."""
+        """Figures by name: rank plots of the label-invariant quantities, and the relabelled components."""
         from bayesgmm import plots
 
         figures = {"labels": plots.plot_point_process(self.relabelling).figure}
@@ -207,7 +207,7 @@ class Diagnosis:
 
     def plot_ranks(self) -> Any:
         """Draw only the rank plots; return the figure, or None for a single chain or fewer than four draws."""
-        from bayesgmm.plots.diagnosis import can_rank, plot_ranks
+        from bayesgmm.plots.ranks import can_rank, plot_ranks
 
         return plot_ranks(self.view) if can_rank(self.view) else None
 

@@ -3,9 +3,10 @@
 from bayesgmm.plots.calibration import plot_calibration
 from bayesgmm.plots.checks import plot_check, plot_khat, plot_pit, plot_predictive_checks, plot_sensitivity
 from bayesgmm.plots.components import plot_components
-from bayesgmm.plots.diagnosis import plot_point_process, plot_ranks
 from bayesgmm.plots.means import plot_means
 from bayesgmm.plots.partitions import plot_similarity, plot_uncertainty
+from bayesgmm.plots.point_process import plot_point_process
+from bayesgmm.plots.ranks import plot_ranks
 from bayesgmm.plots.selection import plot_table
 from bayesgmm.plots.traces import plot_ascent, plot_traces
 

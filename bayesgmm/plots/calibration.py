@@ -7,13 +7,16 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bayesgmm.errors import ArgumentError
-from bayesgmm.plots.style import axes_of, styled
+from bayesgmm.plots.arguments import styled
+from bayesgmm.plots.style import axes_of
 from bayesgmm.runtime.formatting import for_figure
 
 LEVEL = 0.01
+MOST_LISTED = 8
+"""Most quantities that the legend lists."""
 
 
-@styled
+@styled("Calibration")
 def plot_calibration(calibration: Any, ax: Any = None) -> Axes:
     """Draw the empirical distribution function of the ranks of θ, minus the uniform one, for each quantity.
 
@@ -36,23 +39,27 @@ def plot_calibration(calibration: Any, ax: Any = None) -> Axes:
     ax = axes_of(ax, 4.0)
     summary = calibration.summary()
     points = lower = upper = np.empty(0)
-    wrong = 0
+    wrong = fine = 0
+    each = "each other quantity" if (summary["adjusted"] < LEVEL).any() else "each quantity"
     for name in summary.sort_values("p", ascending=False).index:
         points, curve, lower, upper = ecdf_pit(calibration.pit[name].to_numpy(), 1.0 - LEVEL, 1000)
         style: dict[str, Any] = {"color": "#999999", "linewidth": 0.7}
         if summary["adjusted"][name] < LEVEL:
             style = {"color": plt.get_cmap("tab10")(wrong % 10), "linewidth": 1.4}
-            style["label"] = for_figure(str(name)) if wrong < 8 else None
+            style["label"] = for_figure(str(name), 30) if wrong < MOST_LISTED else None
             wrong += 1
+        else:
+            style["label"] = each if fine == 0 else None
+            fine += 1
         ax.plot(points, curve - points, **style)
     ax.fill_between(points, lower - points, upper - points, color="#56B4E9", alpha=0.25, linewidth=0, label="99 % band")
     ax.axhline(0.0, color="#666666", linewidth=0.8)
     ax.set_xlim(0.0, 1.0)
     ax.set_xlabel("rank of θ among its posterior draws, as a share")
     ax.set_ylabel("ECDF − uniform")
-    state = "calibrated" if calibration.calibrated else "not calibrated"
-    ax.set_title(
-        f"{for_figure(calibration.engine)}: {calibration.num_sims} simulations, {len(summary)} quantities, {state}"
-    )
+    counts = f"{calibration.num_sims} simulations, {len(summary)} quantities"
+    ax.set_title(f"{for_figure(calibration.engine)}: {counts}: {calibration.status}")
+    if wrong > MOST_LISTED:
+        ax.plot([], [], linestyle="", label=f"and {wrong - MOST_LISTED} more")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return ax

@@ -1,169 +1,184 @@
 """The data with the components of each engine."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.patches import Ellipse
+from matplotlib.patches import Patch
 
-from bayesgmm.errors import ArgumentError
-from bayesgmm.model import mixture
-from bayesgmm.model.types import Params
-from bayesgmm.numerics.arrays import Array
-from bayesgmm.plots.style import WIDTH, axes_of, engine_color, styled
-from bayesgmm.results.fit import MixtureFit
-from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.checks import as_list, check_count, shown
+from bayesgmm.plots.arguments import (
+    FIT,
+    POSTERIOR,
+    Results,
+    feature_indices,
+    features_note,
+    is_point,
+    shared_table,
+    styled,
+)
+from bayesgmm.plots.classes import MOST_POINTS, class_of_rows, draws_of, rows_shown
+from bayesgmm.plots.ellipses import LINES, draw_ellipses
+from bayesgmm.plots.style import WIDTH, axes_of, component_color, engine_color
 from bayesgmm.runtime.formatting import for_figure
 
-Results = Mapping[str, MixtureFit | Posterior]
-MOST_POINTS = 5000
 MOST_FEATURES = 4
-MASS = 0.9
-LINES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), "-.")
+MOST_CURVES = 400
+"""Draws whose densities make a band."""
+OUTLINE = "#333333"
 
 
-@styled
-def plot_components(results: Results, ax: Any = None, features: tuple[int, int] | None = None) -> Axes:
-    """Draw the data with the components of each engine.
+@styled(FIT, POSTERIOR, several=True)
+def plot_components(results: Any, ax: Any = None, features: Any = None) -> Axes:
+    """Draw the data, coloured by class, with the components of each engine.
 
     One feature: a histogram with the density of each engine. Two: a scatter plot with the ellipse that contains 90 % of
-    each component, at the point estimate or the posterior mean. More: a triangle of such scatter plots over the first
-    four features.
+    each component, at the point estimate or the posterior mean. More: a triangle of such scatter plots, by default over
+    the first four features. The numbers are those of the components. The colour of a row is its most probable component
+    in the first result. Of more than 5,000 rows, some at equal steps are drawn; the title says so.
 
     Parameters
     ----------
     results
-        Fits and posteriors by name, on the same data.
+        A fit or a posterior, or several by name, on the same data.
     ax
         Axes to draw on; ignored for a triangle of scatter plots.
     features
-        Indices of the two features to show.
+        Names or indices of the features to show.
 
     Returns
     -------
     Axes
         The axes, or the first axes of the triangle.
     """
-    table = next(iter(results.values())).table
-    if table.dim == 1:
+    table = shared_table(results)
+    chosen = feature_indices(features, table.features, MOST_FEATURES)
+    notes = [features_note(chosen, table.features)]
+    if len(chosen) == 1:
         ax = axes_of(ax, 4.2)
-        _densities(results, table.values[:, 0], ax)
-        ax.set_xlabel(for_figure(table.features[0]))
+        _densities(results, table.values, chosen[0], ax)
+        ax.set_xlabel(for_figure(table.features[chosen[0]]))
         ax.set_ylabel("density")
-        ax.legend()
+        ax.legend(handles=_density_handles(results), loc="center left", bbox_to_anchor=(1.0, 0.5))
+        ax.set_title(_title(notes))
         return ax
-    pairs = _pairs(min(table.dim, MOST_FEATURES)) if features is None else [_checked(features, table.dim)]
-    if len(pairs) == 1:
-        ax = axes_of(ax, 5.2)
-        _scatter(results, table.values, pairs[0], ax)
-        _name_axes(ax, table.features, pairs[0])
-        ax.legend(handles=_handles(results))
-        return ax
-    return _triangle(results, table, pairs)
+    values, step = rows_shown(table)
+    classes = class_of_rows(next(iter(results.values())), values)
+    if step > 1:
+        notes.append(f"{len(values):,} of {table.num_rows:,} rows")
+    if len(chosen) > 2:
+        return _triangle(results, values, classes, chosen, notes)
+    ax = axes_of(ax, 5.2)
+    _scatter(results, values, classes, (chosen[0], chosen[1]), ax)
+    ax.legend(handles=_handles(results), loc="center left", bbox_to_anchor=(1.0, 0.5))
+    ax.set_title(_title(notes))
+    return ax
 
 
-def mean_params(result: MixtureFit | Posterior) -> Params:
-    """The point estimate, or the posterior mean of weights, means and covariances after relabelling."""
-    if isinstance(result, MixtureFit):
-        return result.params
-    weights, means, covariances = result.params.weights, result.params.means, result.params.covariances
-    return Params.of(weights.mean(axis=(0, 1)), means.mean(axis=(0, 1)), covariances.mean(axis=(0, 1)))
+def _title(notes: list[str]) -> str:
+    return "; ".join(note for note in notes if note)
 
 
-def _triangle(results: Results, table, pairs: list[tuple[int, int]]) -> Axes:
-    size = max(second for _, second in pairs)
+def _triangle(results: Results, values: np.ndarray, classes: np.ndarray, chosen: list[int], notes: list[str]) -> Axes:
+    size, names = len(chosen) - 1, shared_table(results).features
     figure, axes = plt.subplots(size, size, figsize=(WIDTH, 0.9 * WIDTH), layout="constrained", squeeze=False)
-    for ax in axes.flat:
-        ax.set_visible(False)
-    for first, second in pairs:
-        ax = axes[second - 1, first]
-        ax.set_visible(True)
-        _scatter(results, table.values, (first, second), ax)
-        _name_axes(ax, table.features, (first, second))
-        if first > 0:
-            ax.set_ylabel("")
-        if second < size:
-            ax.set_xlabel("")
-    note = "" if table.dim <= MOST_FEATURES else f"first {MOST_FEATURES} of {table.dim} features"
-    figure.legend(handles=_handles(results), loc="upper right", title=note or None)
+    for row, column in np.ndindex(axes.shape):
+        ax: Any = axes[row, column]
+        ax.set_visible(column <= row)
+        if column <= row:
+            _scatter(results, values, classes, (chosen[column], chosen[row + 1]), ax)
+            first, second = (for_figure(names[chosen[i]], 72 // size) for i in (column, row + 1))
+            ax.set_ylabel(second if column == 0 else "")
+            ax.set_xlabel(first if row == size - 1 else "")
+    figure.legend(handles=_handles(results), loc="upper right")
+    if title := _title(notes):
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
     return axes[0, 0]
 
 
-def _checked(features: Any, dim: int) -> tuple[int, int]:
-    pair = as_list("features", features)
-    if len(pair) != 2:
-        raise ArgumentError(f"features must be two indices, got {shown(features)}.")
-    first, second = (check_count("features", index, least=0, most=dim - 1) for index in pair)
-    return first, second
+def _scatter(results: Results, values: np.ndarray, classes: np.ndarray, pair: tuple[int, int], ax: Axes) -> None:
+    colors = np.array([component_color(int(k)) for k in range(int(classes.max()) + 1)])[classes]
+    size = float(np.clip(4000.0 / len(values), 4.0, 14.0))
+    order = np.random.default_rng(0).permutation(len(values))  # no class lies on top of the others
+    ax.scatter(
+        *values[order][:, pair].T, s=size, c=list(colors[order]), alpha=0.7, linewidths=0, rasterized=True, zorder=1
+    )
+    draw_ellipses(results, pair, ax)
+    names = next(iter(results.values())).table.features
+    ax.set_xlabel(for_figure(names[pair[0]], 40))
+    ax.set_ylabel(for_figure(names[pair[1]], 40))
 
 
-def _pairs(dim: int) -> list[tuple[int, int]]:
-    return [(first, second) for second in range(1, dim) for first in range(second)]
-
-
-def _name_axes(ax: Axes, names: tuple[str, ...], pair: tuple[int, int]) -> None:
-    ax.set_xlabel(for_figure(names[pair[0]]))
-    ax.set_ylabel(for_figure(names[pair[1]]))
-
-
-def _scatter(results: Results, values: np.ndarray, pair: tuple[int, int], ax: Axes) -> None:
-    step = max(1, len(values) // MOST_POINTS)
-    ax.scatter(*values[::step, pair].T, s=9, color="#98A1AB", alpha=0.8, linewidths=0, rasterized=True)
-    for i, (name, result) in enumerate(results.items()):
-        params = mean_params(result)
-        style = {"color": engine_color(name), "linestyle": LINES[i % len(LINES)], "linewidth": 1.7}
-        for mean, covariance in zip(params.means, params.covariances, strict=True):
-            ax.add_patch(_ellipse(mean[list(pair)], covariance[np.ix_(pair, pair)], style))
-            ax.plot(*mean[list(pair)], marker="+", color=engine_color(name), markersize=8, markeredgewidth=1.4)
-    ax.autoscale_view()
-
-
-def _ellipse(center: Array, covariance: Array, style: dict) -> Ellipse:
-    values, vectors = np.linalg.eigh(covariance)
-    radius = np.sqrt(-2.0 * np.log1p(-MASS))  # 90 % of a bivariate Gaussian lies within this many sd
-    width, height = 2.0 * radius * np.sqrt(values)
-    angle = np.degrees(np.arctan2(vectors[1, 0], vectors[0, 0]))
-    return Ellipse((float(center[0]), float(center[1])), width, height, angle=angle, fill=False, **style)
-
-
-def _densities(results: Results, values: np.ndarray, ax: Axes) -> None:
+def _densities(results: Results, table: np.ndarray, feature: int, ax: Axes) -> None:
+    values = np.asarray(table[:, feature])
     margin = 0.08 * np.ptp(values)
     grid = np.linspace(values.min() - margin, values.max() + margin, 500)
-    bins = int(np.clip(2 * np.sqrt(len(values)), 10, 80))
-    ax.hist(values, bins=bins, density=True, color="#D5D9DE", edgecolor="white", label="data")
+    first = next(iter(results.values()))
+    rows = table[:: max(1, -(-len(table) // MOST_POINTS))]
+    classes = class_of_rows(first, rows)
+    groups = [rows[classes == k, feature] for k in range(first.n_components)]
+    bins = np.linspace(values.min(), values.max(), int(np.clip(2 * np.sqrt(len(values)), 10, 80)) + 1)
+    share = 1.0 / (len(rows) * (bins[1] - bins[0]))
+    ax.hist(
+        groups, bins=list(bins), weights=[np.full(len(group), share) for group in groups], stacked=True, alpha=0.45,
+        color=[component_color(k) for k in range(len(groups))], edgecolor="white", linewidth=0.3,
+    )  # fmt: skip
     for i, (name, result) in enumerate(results.items()):
-        style = {"color": engine_color(name), "linestyle": LINES[i % len(LINES)]}
-        if isinstance(result, Posterior):
-            draws = _density_draws(result, grid)
-            low, high = np.quantile(draws, [0.05, 0.95], axis=0)
+        style = {"color": engine_color(name), "linestyle": LINES[i % len(LINES)], "linewidth": 1.7}
+        draws = _density_draws(result, grid, feature)
+        if not is_point(result):
+            low, high = np.quantile(draws.sum(axis=2), [0.05, 0.95], axis=0)
             ax.fill_between(grid, low, high, color=engine_color(name), alpha=0.13, linewidth=0)
-            ax.plot(grid, draws.mean(axis=0), linewidth=1.7, label=f"{for_figure(name)}: mean and 90 % band", **style)
-        else:
-            density = np.exp(np.asarray(mixture.log_density(result.params, grid[:, None])))
-            ax.plot(grid, density, linewidth=1.7, label=for_figure(name), **style)
+        ax.plot(grid, draws.sum(axis=2).mean(axis=0), **style)
+        if i == 0:
+            _number_parts(grid, draws.mean(axis=0), ax)
     ax.set_ylim(bottom=0)
 
 
-def _density_draws(posterior: Posterior, grid: np.ndarray, num: int = 400) -> np.ndarray:
-    weights, means, trils = (part.reshape(-1, *part.shape[2:]) for part in posterior.params)
-    step = max(1, len(weights) // num)
-    weights, means, sds = weights[::step, :, None], means[::step, :, :1], trils[::step, :, 0, :1]
-    gaussians = np.exp(-0.5 * ((grid - means) / sds) ** 2) / (sds * np.sqrt(2 * np.pi))
-    return (weights * gaussians).sum(axis=1)
+def _number_parts(grid: np.ndarray, parts: np.ndarray, ax: Axes) -> None:
+    """The density of each component, with its number at the top."""
+    for k, part in enumerate(parts.T):
+        ax.plot(grid, part, color=component_color(k), linewidth=1.0)
+        top = int(part.argmax())
+        ax.annotate(
+            str(k), (grid[top], part[top]), xytext=(0, 2), textcoords="offset points", ha="center", va="bottom",
+            fontsize=9, fontweight="bold",
+            bbox={"boxstyle": "circle,pad=0.15", "fc": "white", "ec": component_color(k)},
+        )  # fmt: skip
 
 
-def _handles(results: Results) -> list[Line2D]:
-    return [
-        Line2D(
-            [], [], color=engine_color(name), linestyle=LINES[i % len(LINES)], linewidth=1.7, label=_label(name, result)
-        )
-        for i, (name, result) in enumerate(results.items())
-    ]
+def _density_draws(result: Any, grid: np.ndarray, feature: int) -> np.ndarray:
+    """Density of each component times its weight in one feature, (draw, grid, component)."""
+    weights, means, trils = draws_of(result, MOST_CURVES)
+    means, sds = means[:, None, :, feature], np.sqrt(np.square(trils[:, None, :, feature]).sum(axis=-1))
+    return weights[:, None] * np.exp(-0.5 * ((grid[:, None] - means) / sds) ** 2) / (sds * np.sqrt(2 * np.pi))
 
 
-def _label(name: str, result: MixtureFit | Posterior) -> str:
-    return f"{for_figure(name)}: 90 % ellipse" + (", posterior mean" if isinstance(result, Posterior) else "")
+def _density_handles(results: Results) -> list[Any]:
+    handles: list[Any] = []
+    for i, (name, result) in enumerate(results.items()):
+        style = {"color": engine_color(name), "linestyle": LINES[i % len(LINES)], "linewidth": 1.7}
+        words = "density" if is_point(result) else "posterior mean of the density"
+        handles.append(Line2D([], [], label=f"{for_figure(name, 20)}: {words}", **style))
+        if not is_point(result):
+            handles.append(Patch(color=engine_color(name), alpha=0.13, label=f"{for_figure(name, 20)}: 90 % band"))
+    return handles + _class_handles(results, "rows and density")
+
+
+def _handles(results: Results) -> list[Any]:
+    handles: list[Any] = []
+    for i, (name, result) in enumerate(results.items()):
+        style = {"color": engine_color(name), "linestyle": LINES[i % len(LINES)], "linewidth": 1.7}
+        words = "90 % ellipse" if is_point(result) else "90 % ellipse, posterior mean"
+        handles.append(Line2D([], [], label=f"{for_figure(name, 20)}: {words}", **style))
+    cross = {"marker": "+", "markersize": 8, "linestyle": "", "color": OUTLINE}
+    return [*handles, Line2D([], [], label="mean of a component", **cross), *_class_handles(results, "rows")]
+
+
+def _class_handles(results: Results, what: str) -> list[Any]:
+    name, first = next(iter(results.items()))
+    style = {"marker": "o", "markersize": 5, "linestyle": "", "alpha": 0.8}
+    handles = [Line2D([], [], color=component_color(k), label=f"{k}", **style) for k in range(first.n_components)]
+    handles[0].set_label(f"0: {what} of component 0 by {for_figure(name, 20)}")
+    return handles

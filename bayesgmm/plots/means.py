@@ -1,61 +1,96 @@
 """Posterior uncertainty of each component mean, by engine."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from bayesgmm.plots.style import axes_array, engine_color, styled
-from bayesgmm.results.fit import MixtureFit
-from bayesgmm.results.posterior import Posterior
+from bayesgmm.errors import ArgumentError
+from bayesgmm.plots.arguments import (
+    FIT,
+    POSTERIOR,
+    Results,
+    feature_indices,
+    features_note,
+    is_point,
+    shared_table,
+    styled,
+)
+from bayesgmm.plots.style import axes_array, engine_color
 from bayesgmm.runtime.formatting import for_figure
 
 MOST_FEATURES = 4
+ENDS = (0.025, 0.25, 0.5, 0.75, 0.975)
+DARK = "#444444"
 
 
-@styled
-def plot_means(results: Mapping[str, MixtureFit | Posterior], axes: Any = None) -> np.ndarray:
-    """Draw the mean of each component and feature: 50 % and 94 % intervals for draws, a diamond for a point estimate.
+@styled(FIT, POSTERIOR, several=True)
+def plot_means(results: Any, axes: Any = None, features: Any = None) -> np.ndarray:
+    """Draw the mean of each component and feature: 50 % and 95 % intervals for draws, a diamond for a point estimate.
 
     Each panel has a separate scale, so that differences between engines are visible even if components are far apart.
 
     Parameters
     ----------
     results
-        Fits and posteriors by name, on the same data.
+        A fit or a posterior, or several by name, on the same data, with equal numbers of components.
     axes
-        Array of axes of shape (components, features shown); at most four features are shown.
+        Array of axes of shape (components, features shown).
+    features
+        Names or indices of the features to show; the first four by default.
 
     Returns
     -------
     ndarray of Axes
     """
-    first = next(iter(results.values()))
-    table, num = first.table, first.n_components
-    shown = min(table.dim, MOST_FEATURES)
-    axes = axes_array(axes, num, shown, 0.5 + num * (0.55 + 0.2 * len(results)), sharey=True)
-    for (k, d), ax in np.ndenumerate(axes):
+    table, num = shared_table(results), next(iter(results.values())).n_components
+    if any(result.n_components != num for result in results.values()):
+        raise ArgumentError("plot_means takes results with equal numbers of components; those in results differ.")
+    shown = feature_indices(features, table.features, MOST_FEATURES)
+    own = axes is None
+    axes = axes_array(axes, num, len(shown), 0.8 + num * (0.55 + 0.2 * len(results)), sharey=True)
+    for (k, column), ax in np.ndenumerate(axes):
         for i, (name, result) in enumerate(results.items()):
-            _draw_mean(ax, result, k, d, i, engine_color(name))
+            _draw_mean(ax, result, k, shown[column], i, engine_color(name))
         ax.grid(axis="y", visible=False)
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.set_ylim(len(results) - 0.4, -0.6)
-        ax.set_yticks(range(len(results)), [for_figure(name) for name in results])
-        if d == 0:
+        ax.set_yticks(range(len(results)), [for_figure(name, 20) for name in results])
+        if column == 0:
             ax.set_ylabel(f"component {k}")
         if k == 0:
-            ax.set_title(f"mean of {for_figure(table.features[d], 80 // shown - 2)}")
+            space = "\n" if len(shown) > 2 else " "
+            ax.set_title(f"mean of{space}{for_figure(table.features[shown[column]], max(64 // len(shown), 8))}")
+    figure, note = axes[0, 0].figure, features_note(shown, table.features)
+    if own:
+        figure.legend(handles=_handles(results), loc="outside lower center", ncols=4)
+    if own and note:
+        figure.suptitle(note, x=0.01, ha="left", fontsize=10, fontweight="bold")
     return axes
 
 
-def _draw_mean(ax: Axes, result: MixtureFit | Posterior, k: int, d: int, y: float, color: str) -> None:
-    if isinstance(result, MixtureFit):
+def _handles(results: Results) -> list[Line2D]:
+    handles = []
+    if any(is_point(result) for result in results.values()):
+        handles.append(Line2D([], [], linestyle="", marker="D", markersize=5, color=DARK, label="estimate"))
+    if not all(is_point(result) for result in results.values()):
+        middle = {"marker": "o", "markersize": 4, "markerfacecolor": "white", "markeredgecolor": DARK}
+        handles += [
+            Line2D([], [], linestyle="", label="posterior median", **middle),
+            Line2D([], [], color=DARK, linewidth=4.5, label="50 % interval"),
+            Line2D([], [], color=DARK, linewidth=1.4, label="95 % interval"),
+        ]
+    return handles
+
+
+def _draw_mean(ax: Axes, result: Any, k: int, d: int, y: float, color: str) -> None:
+    if is_point(result):
         ax.plot(result.params.means[k, d], y, marker="D", markersize=5, color=color)
         return
     draws = result.params.means[:, :, k, d].ravel()
-    low, lower, middle, upper, high = np.quantile(draws, [0.03, 0.25, 0.5, 0.75, 0.97])
-    ax.plot([low, high], [y, y], color=color, linewidth=1.4, solid_capstyle="round")
-    ax.plot([lower, upper], [y, y], color=color, linewidth=4.5, solid_capstyle="round")
+    low, lower, middle, upper, high = np.quantile(draws, ENDS)
+    ax.plot([low, high], [y, y], color=color, linewidth=1.4, solid_capstyle="butt")
+    ax.plot([lower, upper], [y, y], color=color, linewidth=4.5, solid_capstyle="butt")
     ax.plot(middle, y, marker="o", markersize=4, markerfacecolor="white", markeredgecolor=color)

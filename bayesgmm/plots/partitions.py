@@ -8,7 +8,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 
 from bayesgmm.errors import ArgumentError
-from bayesgmm.plots.style import WIDTH, axes_of, component_color, styled
+from bayesgmm.plots.arguments import feature_indices, features_note, styled
+from bayesgmm.plots.style import WIDTH, axes_of, component_color
 from bayesgmm.runtime.formatting import for_figure
 
 MOST_ROWS = 400
@@ -20,7 +21,7 @@ MOST_NAMED = 10
 SHADES = LinearSegmentedColormap.from_list("together", ["#FFFFFF", "#9DC3E6", "#0072B2", "#0B2545"])
 
 
-@styled
+@styled("Partition")
 def plot_similarity(partition: Any, ax: Any = None) -> Axes:
     """Draw the posterior similarity matrix as a heat map, with rows sorted by cluster and then by uncertainty.
 
@@ -51,32 +52,54 @@ def plot_similarity(partition: Any, ax: Any = None) -> Axes:
     return ax
 
 
-@styled
-def plot_uncertainty(partition: Any, ax: Any = None) -> Axes:
+@styled("Partition")
+def plot_uncertainty(partition: Any, ax: Any = None, features: Any = None) -> Axes:
     """Draw the data coloured by cluster; rows with higher uncertainty have larger and paler points.
 
-    One feature: uncertainty against the feature. More: a scatter plot of the first two.
+    One feature: uncertainty against the feature. More: a scatter plot of two. Of more than 5,000 rows, some at equal
+    steps are drawn. The title says what is left out.
+
+    Parameters
+    ----------
+    partition
+        Result of `bayesgmm.partition`, with the data.
+    ax
+        Axes to draw on; created if None.
+    features
+        Names or indices of one or two features; the first two by default.
+
+    Raises
+    ------
+    ArgumentError
+        If the partition has no data, or there are no such features.
     """
     if partition.table is None:
         raise ArgumentError("This plot needs the data. Pass them to bg.partition as x=.")
+    table, step = partition.table, max(1, -(-len(partition.labels) // MOST_POINTS))
+    chosen = feature_indices(features, table.features, 2)
+    if len(chosen) > 2:
+        raise ArgumentError(f"plot_uncertainty takes one or two features, got {len(chosen)}.")
     ax = axes_of(ax, 5.0)
-    table, step = partition.table, max(1, len(partition.labels) // MOST_POINTS)
     labels, doubt = partition.labels[::step], partition.uncertainty[::step]
     scaled = doubt / max(doubt.max(), LITTLE)
     order, area = np.argsort(scaled), min(1.0, np.sqrt(300 / len(labels)))
-    flat = table.dim == 1
-    points = np.stack([table.values[::step, 0], doubt if flat else table.values[::step, 1]], axis=1)
+    flat = len(chosen) == 1
+    values = table.values[::step]
+    points = np.stack([values[:, chosen[0]], doubt if flat else values[:, chosen[1]]], axis=1)
     colors = np.array([component_color(int(k)) for k in labels])
     ax.scatter(
         *points[order].T, s=area * (16.0 + (0.0 if flat else 70.0) * scaled[order]), c=list(colors[order]),
         alpha=0.75 if flat else 0.9 - 0.45 * scaled[order], linewidths=0, rasterized=True,
     )  # fmt: skip
-    ax.set_xlabel(for_figure(table.features[0]))
-    ax.set_ylabel("uncertainty" if flat else for_figure(table.features[1]))
+    ax.set_xlabel(for_figure(table.features[chosen[0]]))
+    ax.set_ylabel("uncertainty" if flat else for_figure(table.features[chosen[1]]))
     if flat:
         ax.set_ylim(bottom=-0.03 * ax.get_ylim()[1])
     note = "uncertainty" if flat else "larger and paler points have higher uncertainty,"
-    ax.set_title(f"{partition.num_clusters} clusters; {note} up to {doubt.max():.2g}")
+    rows = "" if step == 1 else f"{len(values):,} of {table.num_rows:,} rows"
+    left_out = "; ".join(part for part in (features_note(chosen, table.features), rows) if part)
+    title = f"{partition.num_clusters} clusters; {note} up to {doubt.max():.2g}"
+    ax.set_title(title + (f"\n{left_out}" if left_out else ""))
     _name_clusters(partition, ax)
     return ax
 

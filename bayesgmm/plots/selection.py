@@ -4,16 +4,18 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from bayesgmm.plots.style import COMPONENT_COLORS, axes_of, styled
-from bayesgmm.selection.fit_table import FitTable
+from bayesgmm.plots.arguments import styled
+from bayesgmm.plots.style import COMPONENT_COLORS, axes_of
 
 MOST_COLOURED = 5
+GREY = "#C9C9C9"
 
 
-@styled
-def plot_table(table: FitTable, ax: Any = None) -> Axes:
+@styled("FitTable")
+def plot_table(table: Any, ax: Any = None) -> Axes:
     """Draw the criterion against the number of components, with the best families in colour.
 
     Smaller is better. Hollow marks are cells that are flagged as spurious. A ring marks the best model.
@@ -33,7 +35,7 @@ def plot_table(table: FitTable, ax: Any = None) -> Axes:
     sizes = values.index.to_numpy()
     for j, family in enumerate(values.columns):
         place = coloured.index(j) if j in coloured else None
-        color = "#C9C9C9" if place is None else COMPONENT_COLORS[place]
+        color = GREY if place is None else COMPONENT_COLORS[place]
         column = values[family].to_numpy(float)
         ax.plot(
             sizes, column, color=color, linewidth=1.0 if place is None else 1.8,
@@ -52,11 +54,7 @@ def plot_table(table: FitTable, ax: Any = None) -> Axes:
     best = table.best
     height = getattr(best, table.criterion)()
     ax.scatter([best.n_components], [height], s=150, facecolor="none", edgecolor="#111111", linewidth=1.4, zorder=6)
-    handles, labels = ax.get_legend_handles_labels()
-    names = [values.columns[j] for j in coloured]
-    ranked = sorted(zip(handles, labels, strict=True), key=lambda pair: names.index(pair[1]))
-    legend = ax.legend(*zip(*ranked, strict=True), title="closest to the best", loc="upper right", alignment="left")
-    legend.get_title().set_fontsize(8)
+    _name_lines(ax, [str(values.columns[j]) for j in coloured], values.shape[1] - len(coloured), bool(spurious.any()))
     # Values far above the best are not of interest: the axis cuts them off.
     shown = values.to_numpy(float)
     top = max(np.nanquantile(shown, 0.6), np.nanmax(shown[:, coloured], axis=1).min())
@@ -66,6 +64,24 @@ def plot_table(table: FitTable, ax: Any = None) -> Axes:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("number of components")
     ax.set_ylabel(f"{table.criterion.upper()} (smaller is better)")
-    remarks = ["hollow: flagged as spurious"] * bool(spurious.any()) + ["much worse models are cut off"] * cut
-    ax.set_title("; ".join([f"Best: {table.best_model} (ringed)", *remarks]))
+    ax.set_title("; ".join([f"Best: {table.best_model}", *["much worse models are cut off"] * cut]))
     return ax
+
+
+def _name_lines(ax: Axes, best: list[str], others: int, spurious: bool) -> None:
+    """A legend of all marks, to the right of the axes."""
+    handles = [
+        Line2D([], [], color=color, linewidth=1.8, label=name)
+        for name, color in zip(best, COMPONENT_COLORS, strict=False)
+    ]
+    if others:
+        words = "1 other family" if others == 1 else f"{others} other families"
+        handles.append(Line2D([], [], color=GREY, linewidth=1.0, label=words))
+    mark: dict[str, Any] = {"linestyle": "", "marker": "o", "markerfacecolor": "none"}
+    handles.append(Line2D([], [], markersize=10, color="#111111", label="best model", **mark))
+    if spurious:
+        handles.append(Line2D([], [], markersize=4, color="#666666", label="spurious", **mark))
+    legend = ax.legend(
+        handles=handles, title="closest to the best", loc="center left", bbox_to_anchor=(1.0, 0.5), alignment="left"
+    )
+    legend.get_title().set_fontsize(8)

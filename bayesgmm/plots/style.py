@@ -2,8 +2,6 @@
 
 import io
 import warnings
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import matplotlib as mpl
@@ -27,6 +25,8 @@ WIDTH = 8.5
 
 COMPONENT_COLORS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#7B3294", "#7F7F7F", "#B8860B")
 """After Okabe & Ito, distinguishable for colour-blind readers; disjoint from `ENGINE_COLORS`."""
+
+CHAIN_COLORS = ("#4C72B0", "#DD8452", "#55A868", "#C44E52", "#8172B3", "#937860", "#DA8BC3", "#8C8C8C")
 
 RC: dict[Any, Any] = {
     "axes.spines.top": False,
@@ -53,15 +53,9 @@ RC: dict[Any, Any] = {
 }
 
 
-def styled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make `function` draw in the style of the package."""
-
-    @wraps(function)
-    def wrapped(*args, **kwargs):
-        with mpl.rc_context(RC):
-            return function(*args, **kwargs)
-
-    return wrapped
+def in_style() -> Any:
+    """A context that draws in the style of the package."""
+    return mpl.rc_context(RC)
 
 
 def png(figure: Any) -> bytes:
@@ -136,3 +130,8 @@ def engine_color(name: str) -> str:
 def component_color(k: int) -> str:
     """Colour of component `k`; the colours repeat."""
     return COMPONENT_COLORS[k % len(COMPONENT_COLORS)]
+
+
+def chain_color(chain: int) -> str:
+    """Colour of a chain; the colours repeat."""
+    return CHAIN_COLORS[chain % len(CHAIN_COLORS)]

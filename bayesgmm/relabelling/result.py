@@ -57,9 +57,14 @@ class Relabelling:
         return float(self.ambiguity.mean())
 
     @property
+    def in_doubt(self) -> np.ndarray:
+        """Whether the ambiguity of each draw exceeds a half, (chain, draw)."""
+        return self.ambiguity > IN_DOUBT
+
+    @property
     def share_in_doubt(self) -> float:
         """Share of draws whose ambiguity exceeds a half."""
-        return float((self.ambiguity > IN_DOUBT).mean())
+        return float(self.in_doubt.mean())
 
     @cached_property
     def pair_ambiguity(self) -> np.ndarray:

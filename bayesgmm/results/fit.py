@@ -162,6 +162,12 @@ class MixtureFit:
 
         return pd.DataFrame([vars(basin) for basin in self.basins])
 
+    def plot(self, ax: Any = None, features: Any = None) -> Any:
+        """Plot the data, coloured by class, with the components. See `bayesgmm.plots.plot_components`; returns axes."""
+        from bayesgmm import plots
+
+        return plots.plot_components(self, ax, features)
+
     def _averages(self, x) -> tuple[np.ndarray, np.ndarray]:
         """Responsibilities and log densities of the rows of x, or of the data for None."""
         return per_row.average_over_draws(self._as_draws(), same_features(x, self.table), self.model.frame)

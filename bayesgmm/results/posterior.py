@@ -240,6 +240,15 @@ class Posterior:
 
         return summary_table(self.params, self.table, level, chains=self.continuation is not None)
 
+    def plot(self, ax: Any = None, features: Any = None) -> Any:
+        """Plot the data, coloured by class, with the components. See `bayesgmm.plots.plot_components`; returns axes.
+
+        `bayesgmm.plots.plot_traces` draws the chains, and `bayesgmm.diagnose` assesses them.
+        """
+        from bayesgmm import plots
+
+        return plots.plot_components(self, ax, features)
+
     def _title(self) -> str:
         cut = ", interrupted" if self.interrupted else ""
         family = self.family.label(self.table.dim)

@@ -126,6 +126,12 @@ class FitTable:
         ]  # fmt: skip
         return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="rank"))
 
+    def plot(self, ax: Any = None) -> Any:
+        """Plot the criterion against the number of components. See `bayesgmm.plots.plot_table`; returns axes."""
+        from bayesgmm import plots
+
+        return plots.plot_table(self, ax)
+
     def notes(self) -> list[str]:
         """Notes on the table: spurious cells that beat the best, cells without a fit, fits that did not converge."""
         lines = []

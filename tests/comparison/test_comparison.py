@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import warnings
 from dataclasses import replace
 
@@ -79,6 +80,48 @@ def test_report_is_one_file_that_needs_nothing_else(faithful, tmp_path):
     assert "inverse-Wishart(df = 4" in html
     assert "means[1, waiting]" in html
     assert "nan" not in html.lower().split("<body>")[1].replace("base64", "").split("data:image")[0]
+
+
+def test_tables_of_the_report_lose_no_column(faithful, tmp_path):
+    html = faithful.to_html(tmp_path / "report.html").read_text()
+    tables = re.findall(r"<table>.*?</table>", html, re.DOTALL)
+    assert len(tables) == html.count('<div class="wide"><table>') == 5  # on a narrow screen each scrolls within its box
+    for table in tables:
+        rows = re.findall(r"<tr.*?</tr>", table, re.DOTALL)
+        assert len({len(re.findall(r"<t[hd]", row)) for row in rows}) == 1
+    assert all(f">{name}</th>" in tables[0] for name in faithful.results)
+    assert "@media print" in html
+    assert all(line in html for line in faithful.notes())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
+@pytest.mark.parametrize("width", [500, 1280])
+def test_the_report_is_no_wider_than_the_window(faithful, tmp_path, monkeypatch, width):
+    """Seven columns of engines; at 1280 pixels no table scrolls."""
+    results = faithful.results | dict.fromkeys(("cavi", "svi", "laplace"), faithful.results["gibbs"])
+    monkeypatch.setattr(type(faithful), "diagnose", lambda self: {})
+    path = replace(faithful, results=results).to_html(tmp_path / "report.html")
+    script = "document.title = [document.documentElement.scrollWidth - innerWidth, " \
+        "...[...document.querySelectorAll('.wide')].map(box => box.scrollWidth - box.clientWidth)].join(' ')"  # fmt: skip
+    path.write_text(path.read_text().replace("</body>", f"<script>{script}</script></body>"))
+    words = [
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path}",
+        f"--window-size={width},900",
+    ]
+    shown = subprocess.run(
+        [*words, "--dump-dom", path.as_uri()], capture_output=True, text=True, check=True, timeout=120
+    )
+    title = re.search("<title>(.*?)</title>", shown.stdout)
+    assert title is not None
+    page, *tables = map(int, title[1].split())
+    assert page <= 0
+    assert len(tables) >= 5
+    assert width == 500 or max(tables) <= 0
 
 
 def test_save_writes_every_result(faithful, tmp_path):
@@ -168,20 +211,6 @@ def test_command_line_errors_are_one_line(arguments, words, monkeypatch, capsys,
     captured = capsys.readouterr()
     assert words in captured.err
     assert "Traceback" not in captured.err
-
-
-def test_pictures_of_every_dimension(reference_data):
-    import matplotlib.pyplot as plt
-
-    from bayesgmm import plots
-
-    for name, k in (("galaxy_corrected", 3), ("iris", 3)):
-        fit = bg.fit_em(reference_data[name], k, prior="default", n_init=3)
-        assert plots.plot_components({"em": fit}).figure is not None
-        assert plots.plot_means({"em": fit}).shape[0] == k
-    _, ax = plt.subplots()
-    assert plots.plot_components({"em": fit}, ax=ax, features=(0, 2)) is ax
-    plt.close("all")
 
 
 @pytest.mark.parametrize(

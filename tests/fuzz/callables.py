@@ -36,7 +36,7 @@ KIND_OF = {
     "dim": "components", "num_rows": "num_rows", "present": "optional_params", "other": "belief",
     "loc": "hyper", "strength": "hyper", "df": "hyper", "scale": "hyper",
     "shape": "hyper", "covariance": "hyper", "hyper_df": "hyper", "hyper_scale": "hyper", "concentration": "hyper",
-    "scales": "scales", "components": "prior_components",
+    "scales": "scales", "components": "prior_components", "features": "features", "axes": "axes_grid",
 }  # fmt: skip
 """The kind of a parameter by its name."""
 
@@ -46,6 +46,7 @@ OVERRIDES = {
     "partition": {"labels": "drawn_labels"}, "Prior": {"weights": "prior_weights"}, "gaussian_mixture": {"prior": "belief"},
     "log_joint": {"x": "array_rows"}, "log_density": {"x": "array_rows"}, "log_likelihood": {"x": "array_rows"},
     "responsibilities": {"x": "array_rows"}, "sample": {"num": "rows_count"},
+    "plots.plot_point_process": {"features": "feature_pair"}, "plots.plot_traces": {"features": "feature"},
     "Dirichlet.occupied": {"num_rows": "rows_count"},
     **{
         f"{name}.{method}": {"x": "optional_data"}
@@ -90,6 +91,15 @@ BASES = {
 }  # fmt: skip
 """Arguments that differ from `BASE`; None leaves an argument out."""
 
+PLOTTED = {
+    "plot_ascent": "{'a': fit()}", "plot_calibration": "calibration()", "plot_check": "model_check()",
+    "plot_components": "{'a': fit(), 'b': gibbs()}", "plot_khat": "elpd()", "plot_means": "{'a': fit(), 'b': gibbs()}",
+    "plot_pit": "pits()", "plot_point_process": "relabelling()", "plot_predictive_checks": "predictive()",
+    "plot_ranks": "view()", "plot_sensitivity": "sensitivity()", "plot_similarity": "part()", "plot_table": "table()",
+    "plot_traces": "{'a': gibbs()}", "plot_uncertainty": "part()",
+}  # fmt: skip
+"""What each function of `bayesgmm.plots` draws in its valid call: its first argument."""
+
 OBJECTS = {
     "Comparison": "comparison()", "FitTable": "table()", "Calibration": "calibration()", "ModelCheck": "model_check()",
     "PredictiveChecks": "predictive()", "Relabelling": "relabelling()", "Diagnosis": "diagnosis()", "MixtureFit": "fit()",
@@ -119,6 +129,7 @@ WEIGHTS = {
     "Comparison.diagnose": 0.2,
     "Comparison.to_html": 0.1, "Comparison.plot": 0.05, "Comparison.save": 0.3, "Diagnosis.plot": 0.1, "ModelCheck.plot": 0.05,
     "PredictiveChecks.plot": 0.1, "prior_sensitivity": 0.5, "gaussian_mixture": 0.3, "Diagnosis.plot_ranks": 0.1,
+    "plots.plot_check": 0.05, "plots.plot_predictive_checks": 0.1, "plots": 0.3,
     "VariationalPosterior": 0.4, "StochasticPosterior": 0.4, "LaplacePosterior": 0.4,
 }  # fmt: skip
 """How often a parameter of a callable is tried, against 1: less where a call that is taken is slow."""
@@ -159,8 +170,11 @@ def parameters(function) -> dict[str, inspect.Parameter]:
 def call_of(name: str, target: str, function) -> Call:
     """A row of the table. A parameter without a kind is a KeyError."""
     kinds, base = {}, {}
-    for parameter, about in parameters(function).items():
+    for number, (parameter, about) in enumerate(parameters(function).items()):
         if parameter == "self":
+            continue
+        if number == 0 and name.startswith("plots."):
+            kinds[parameter] = "plotted"
             continue
         if about.kind is about.VAR_KEYWORD:
             for more in MORE[name.split(".")[-1]]:
@@ -190,6 +204,9 @@ def table() -> dict[str, Call]:
             continue
         for method in methods(name):
             calls[f"{name}.{method}"] = call_of(f"{name}.{method}", f"{OBJECTS[name]}.{method}", getattr(thing, method))
+    for name, drawn in PLOTTED.items():
+        call = call_of(f"plots.{name}", f"bg.plots.{name}", getattr(bg.plots, name))
+        calls[f"plots.{name}"] = call._replace(base={next(iter(call.kinds)): drawn})
     calls["gaussian_mixture"] = calls["gaussian_mixture"]._replace(
         target="npr.handlers.seed(bg.gaussian_mixture, rng_seed=0)"
     )
@@ -237,7 +254,7 @@ CLI = {
         "cli",
         {"data": "cli_data", "-k": "cli_count", "--engines": "cli_engines", "--out": "cli_path", "--columns": "cli_columns",
          "--family": "cli_family", "--chains": "cli_count", "--warmup": "cli_count", "--samples": "cli_count",
-         "--tempering": "cli_count", "--starts": "cli_count", "--seed": "cli_count"},
+         "--tempering": "cli_count", "--starts": "cli_count", "--seed": "cli_count", "--interval": "cli_word"},
         {"command": "'compare'", "data": "'data.csv'", "-k": "'2'", "--engines": "'em'", "--starts": "'2'", "--warmup": "'4'",
          "--samples": "'8'", "--chains": "'2'", "--quiet": ""}, 0.1,
     ),

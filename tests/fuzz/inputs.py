@@ -172,6 +172,10 @@ _PATHS = """
     [] ;; {} ;; object() ;; np.nan ;; True ;; lambda: 1 ;; Path
 """
 
+_NO_FEATURES = """
+    'nope' ;; '' ;; [0, 0] ;; [5] ;; [-1] ;; [True] ;; [0.0] ;; [None] ;; [] ;; 3 ;; object() ;; ['x0', 'x0'] ;; [[0]]
+    np.nan ;; [10**30] ;; 0.5 ;; lambda: 1 ;; ['x0', 0]
+"""
 COUNTS = "2\nnp.int64(2)\nnp.uint8(3)\n3"
 HUGE = "np.array(2)\n2.0\nnp.float64(3)\n10**12\n2**63\n10**30\nnp.int8(5)\ndecimal.Decimal(2)"
 FAMILIES = "'full'\n'tied'\n'diag'\n'spherical'\n'VVV'\n'EEI'\n'EVE'\n'VEV'\n'VII'"
@@ -448,6 +452,26 @@ KINDS: dict[str, Kind] = {
     """, """
         'x' ;; [0.5] ;; ['a'] ;; [np.nan] ;; [None] ;; object() ;; [[0, 1], [2]] ;; 2j ;; {} ;; [10**30]
         lambda: 1
+    """),
+    "axes_grid": kind("None", "axes() ;; np.array([[axes(), axes()]] * 2)", "1\n'x'\n[]\nobject()\nX2"),
+    "features": kind("None ;; (0, 1) ;; [1, 0] ;; 'x1' ;; ('x1', 0) ;; [0] ;; range(2) ;; np.array([1])", """
+        {'x0', 'x1'} ;; iter([1]) ;; {0: 1} ;; pd.Index(['x0'])
+    """, _NO_FEATURES),
+    "feature": kind("None ;; 'x1' ;; [0] ;; (1,)", "{'x0'} ;; iter([1])", _NO_FEATURES + " ;; [0, 1]"),
+    "feature_pair": kind("None ;; (0, 1) ;; ('x1', 'x0')", "{0, 1} ;; range(2)", _NO_FEATURES + " ;; [0] ;; 'x1'"),
+    "plotted": kind("", """
+        fit() ;; gibbs() ;; cavi() ;; laplace() ;; table() ;; part() ;; ball() ;; distances() ;; relabelling() ;; diagnosis()
+        calibration() ;; predictive() ;; model_check() ;; comparison() ;; elpd() ;; pits() ;; sensitivity() ;; view() ;; cut()
+        {'a': gibbs(), 'b': cavi()} ;; {'a': fit(), 'b': cut()} ;; {1: fit()} ;; {'$': fit()} ;; {'': gibbs()} ;; {None: fit()}
+        {'a': bg.fit_em(X1, 2, n_init=2, progress_bar=False), 'b': fit()} ;; {'a': bg.fit_em(X2, 1, progress_bar=False)}
+        bg.fit_em(X1, 2, n_init=2, progress_bar=False) ;; bg.relabel(TREE) ;; TREE ;; D2
+        view().isel(chain=[0]) ;; view().isel(draw=[0]) ;; view()[['occupied']] ;; view() * np.nan ;; view() * 0 ;; xr.Dataset()
+        view().isel(draw=slice(4)) ;; sensitivity().iloc[:0] ;; sensitivity().iloc[:1] ;; sensitivity().assign(prior=np.nan)
+        pd.DataFrame() ;; xr.DataTree() ;; gibbs().datatree ;; bg.partition(L2, num_starts=2, progress_bar=False)
+        bg.kfold(gibbs(), k=2, progress_bar=False)
+    """, """
+        None ;; 5 ;; 'x' ;; b'x' ;; object() ;; [] ;; () ;; X2 ;; {} ;; {'a': 5} ;; [fit()] ;; {'a': None} ;; {'a': table()}
+        P2 ;; PRIOR ;; np.nan ;; lambda: 1 ;; bg.MixtureFit ;; bg ;; 2j
     """),
     "feature_index": kind("""
         0 ;; 1 ;; np.int8(1)

@@ -127,7 +127,7 @@ MENDED = [
     ("bg.plots.plot_ascent({'em': fit()}, 0)", "ax must be"), ("bg.plots.plot_means({'em': fit()}, [])", "axes must be"),
     ("bg.plots.plot_traces({'gibbs': gibbs()}, axes())", "axes must be"),
     ("bg.plots.plot_components({'em': fit()}, features=(0, 9))", "at most 1"),
-    ("bg.plots.plot_components({'em': fit()}, features=1)", "features must"),
+    ("bg.plots.plot_components({'em': fit()}, features=7)", "features must"),
     ("bg.load_dataset(['faithful'])", "no built-in"), ("bg.load_dataset('iris', labels=X2)", "labels must be"),
     ("PRIOR.weights.sample('key')", "seed must be"), ("bg.Dirichlet(1.0).sample(jr.key(0))", "no component axis"),
     ("bg.Dirichlet([-1.0, 1.0]).sample(jr.key(0))", "above 0"), ("bg.Dirichlet(1.0).occupied(10**6, 10**6)", "fewer rows"),

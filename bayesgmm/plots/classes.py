@@ -1,0 +1,44 @@
+"""The rows that a plot shows, and the class of each."""
+
+from typing import Any
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from bayesgmm.data.table import Table
+from bayesgmm.model.types import Params
+
+MOST_POINTS = 5000
+MOST_DRAWS = 100
+
+
+def rows_shown(table: Table, most: int = MOST_POINTS) -> tuple[np.ndarray, int]:
+    """At most so many rows at equal steps, and the step."""
+    step = max(1, -(-table.num_rows // most))
+    return np.asarray(table.values[::step], float), step
+
+
+def draws_of(result: Any, most: int) -> Params:
+    """At most so many draws of θ at equal steps, with one axis for draws; a point estimate is one draw."""
+    params = Params(*(np.asarray(part) for part in result.params))
+    lead = params.weights.ndim - 1
+    flat = [part.reshape(-1, *part.shape[lead:]) for part in params]
+    step = max(1, -(-len(flat[0]) // most))
+    return Params(*(part[::step] for part in flat))
+
+
+def class_of_rows(result: Any, rows: np.ndarray) -> np.ndarray:
+    """The most probable component of each row, averaged over at most 100 draws."""
+    draws = draws_of(result, MOST_DRAWS)
+    total = np.zeros((len(rows), draws.weights.shape[1]))
+    for weights, means, trils in zip(*draws, strict=True):
+        scores = np.stack([_log_joint(rows, *one) for one in zip(weights, means, trils, strict=True)], axis=1)
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+        total += scores / scores.sum(axis=1, keepdims=True)
+    return total.argmax(axis=1)
+
+
+def _log_joint(rows: np.ndarray, weight: Any, mean: Any, tril: Any) -> np.ndarray:
+    whitened = solve_triangular(tril, (rows - mean).T, lower=True)
+    log_weight = np.log(max(weight, np.finfo(float).tiny))
+    return log_weight - np.log(np.diagonal(tril)).sum() - 0.5 * np.square(whitened).sum(axis=0)

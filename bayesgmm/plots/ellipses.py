@@ -1,0 +1,72 @@
+"""Ellipses of components, with their numbers."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Ellipse
+
+from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.plots.arguments import Results, is_point
+from bayesgmm.plots.style import component_color, engine_color
+
+MASS = 0.9
+LINES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), "-.")
+SIDES = ((6, 6), (-6, 6), (-6, -6), (6, -6), (14, 0), (-14, 0))
+"""Where a number may stand beside its mean, in points; the first side with enough `ROOM` is taken."""
+ROOM = 9.0
+NEAR = 0.06
+"""Numbers of two results nearer than this share of the axes stand only once."""
+
+
+def mean_params(result: Any) -> Params:
+    """The point estimate, or the posterior mean of weights, means and covariances after relabelling."""
+    if is_point(result):
+        return result.params
+    weights, means, covariances = result.params.weights, result.params.means, result.params.covariances
+    return Params.of(weights.mean(axis=(0, 1)), means.mean(axis=(0, 1)), covariances.mean(axis=(0, 1)))
+
+
+def draw_ellipses(results: Results, pair: tuple[int, int], ax: Axes) -> None:
+    """Draw the components of all results in two features."""
+    centers: list[tuple[int, np.ndarray]] = []
+    for i, (name, result) in enumerate(results.items()):
+        params = mean_params(result)
+        style = {"color": engine_color(name), "linestyle": LINES[i % len(LINES)], "linewidth": 1.5, "zorder": 3}
+        for k, (mean, covariance) in enumerate(zip(params.means, params.covariances, strict=True)):
+            center = np.asarray(mean)[list(pair)]
+            ax.add_patch(_ellipse(center, np.asarray(covariance)[np.ix_(pair, pair)], style))
+            ax.plot(*center, marker="+", color=engine_color(name), markersize=8, markeredgewidth=1.4, zorder=4)
+            centers.append((k, center))
+    ax.autoscale_view()
+    _write_numbers(centers, ax)
+
+
+def _write_numbers(centers: list[tuple[int, np.ndarray]], ax: Axes) -> None:
+    """The number of each component beside its mean, once where the means of several results coincide."""
+    extent = np.array([np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())])
+    points = 72.0 / ax.figure.dpi * np.array(ax.get_window_extent().size) / extent
+    means: list[tuple[int, np.ndarray]] = []
+    places: list[np.ndarray] = []
+    for k, center in centers:
+        if any(k == other and (np.abs(center - mean) < NEAR * extent).all() for other, mean in means):
+            continue
+        free = [np.array(shift) + center * points for shift in SIDES]
+        room = [min((float(np.abs(one - other).max()) for other in places), default=np.inf) for one in free]
+        side = next((i for i, size in enumerate(room) if size > ROOM), int(np.argmax(room)))
+        means.append((k, center))
+        places.append(free[side])
+        ax.annotate(
+            str(k), (float(center[0]), float(center[1])), xytext=SIDES[side], textcoords="offset points", ha="center",
+            va="center", fontsize=8, fontweight="bold", zorder=5,
+            bbox={"boxstyle": "circle,pad=0.12", "fc": "white", "ec": component_color(k), "alpha": 0.9},
+        )  # fmt: skip
+
+
+def _ellipse(center: Array, covariance: Array, style: dict) -> Ellipse:
+    values, vectors = np.linalg.eigh(covariance)
+    radius = np.sqrt(-2.0 * np.log1p(-MASS))  # 90 % of a bivariate Gaussian lies within this many sd
+    width, height = 2.0 * radius * np.sqrt(np.maximum(values, 0.0))
+    angle = np.degrees(np.arctan2(vectors[1, 0], vectors[0, 0]))
+    return Ellipse((float(center[0]), float(center[1])), width, height, angle=angle, fill=False, **style)

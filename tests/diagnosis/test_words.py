@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -174,13 +175,13 @@ def em_fit():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_words_agree(sampled, kind):
-    check_kind(sampled, kind, range(3))
+    check_kind(sampled, kind, range(2))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_words_agree_in_many_posteriors(sampled, kind):
-    check_kind(sampled, kind, range(3, 23))
+    check_kind(sampled, kind, range(2, 22))
 
 
 def check_kind(sampled, kind, seeds):
@@ -224,7 +225,9 @@ def test_slightly_short_chains_are_told_how_many_draws(sampled):
 
 def test_draws_of_an_approximation_have_no_mixing(sampled):
     posterior = synthetic(sampled, "mixed", 0)
-    shared = {name: getattr(posterior, name) for name in posterior.__dataclass_fields__} | {"continuation": None}
+    shared: dict[str, Any] = {name: getattr(posterior, name) for name in posterior.__dataclass_fields__} | {
+        "continuation": None
+    }
     draws = ApproximatePosterior(**shared, pareto_k=0.3)
     found = bg.diagnose(draws, search=False)
     title = bg.plots.plot_traces({"cavi": draws})[0, 0].get_title(loc="left")

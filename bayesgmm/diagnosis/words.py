@@ -61,8 +61,8 @@ def _mixing(found: Any) -> str:
             f"label-invariant. Do not average over the chains. {_stuck_advice(source)}"
         )
     return (
-        f"The chains have not mixed ({figures}, R-hat is worst in {worst}): they move, but too slowly for their length. "
-        f"{unmixed_advice(source)}"
+        f"The chains have not mixed ({figures}, R-hat is worst in {worst}): they move, but too slowly for their "
+        f"length. {unmixed_advice(source)}"
     )
 
 
@@ -75,7 +75,7 @@ def _posterior(found: Any) -> Posterior | None:
 def _stuck_advice(source: Posterior | None) -> str:
     if source is not None and not gibbs_takes(source):
         return "Longer runs rarely help: compare the modes, or try fewer components."
-    replicas = source.settings.get("tempering", 1) if source is not None and source.algorithm == "gibbs" else 1
+    replicas = 1 if source is None else source.settings.get("tempering", 1)
     size = 2 * replicas if isinstance(replicas, int) and replicas > 1 else 12
     return f"Use Gibbs with tempering={size} to estimate the share of each mode."
 

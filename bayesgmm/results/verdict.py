@@ -52,8 +52,8 @@ def short_words(posterior: Posterior, rhat: float, ess: float) -> str:
     more = draws_to_add(rhat, ess, chains, num)
     way = f"extend({more})" if posterior.continuation is not None else f"Sampling with num_samples={num + more}"
     return (
-        f"Good are R-hat below {GOOD_RHAT} and ESS above {GOOD_ESS * chains}. {way} should reach them: about {more:,} more "
-        "draws per chain."
+        f"Good are R-hat below {GOOD_RHAT} and ESS above {GOOD_ESS * chains}. {way} should reach them: about {more:,} "
+        "more draws per chain."
     )
 
 
@@ -66,7 +66,7 @@ def unmixed_advice(posterior: Posterior | None) -> str:
     replicas = posterior.settings.get("tempering", 1)
     if not gibbs_takes(posterior):
         return "Run longer (extend), start chains in different modes (init='basins'), or try fewer components."
-    if posterior.algorithm == "gibbs" and isinstance(replicas, int) and replicas > 1:
+    if isinstance(replicas, int) and replicas > 1:
         return f"Run longer (extend), use more replicas (tempering={2 * replicas}), or try fewer components."
     return "Run longer (extend), use Gibbs with tempering=12, or try fewer components."
 
@@ -109,8 +109,8 @@ def agreement_line(first: str, one: Posterior, second: str, two: Posterior) -> s
     unmixed = [name for name, result in ((first, one), (second, two)) if not usable(result)]
     if unmixed:
         return (
-            f"{first} and {second}: no comparison, since {' and '.join(unmixed)} {'have' if unmixed[1:] else 'has'} not "
-            f"mixed (largest z {worst:.1f}, {quantity})."
+            f"{first} and {second}: no comparison, since {' and '.join(unmixed)} {'have' if unmixed[1:] else 'has'} "
+            f"not mixed (largest z {worst:.1f}, {quantity})."
         )
     if worst < MOST_ERRORS:
         return (
@@ -119,8 +119,8 @@ def agreement_line(first: str, one: Posterior, second: str, two: Posterior) -> s
         )
     return (
         f"{first} and {second} disagree: {quantity} differs by {worst:.1f} Monte Carlo standard errors. R-hat sees no "
-        "mode that all chains of a sampler miss: at least one of the two misses a part of the posterior. Run bg.diagnose "
-        "on both."
+        "mode that all chains of a sampler miss: at least one of the two misses a part of the posterior. Run "
+        "bg.diagnose on both."
     )
 
 

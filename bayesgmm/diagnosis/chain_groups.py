@@ -50,7 +50,8 @@ def stacking_weights(draws: Draws, groups: list[tuple[int, ...]]) -> np.ndarray:
     """Stacking weights: the mixture of the groups that predicts left-out rows best (Yao, Vehtari & Gelman 2022).
 
     They are not shares of the posterior: a mode with little posterior mass may predict well.
-    NaN if the draws lack parameters or data, so that the densities of the rows are not available.
+    NaN if the draws lack parameters or data, so that the densities of the rows are not available, or if a group hardly
+    moves, so that leave-one-out is not defined.
     """
     import warnings
 
@@ -69,7 +70,10 @@ def stacking_weights(draws: Draws, groups: list[tuple[int, ...]]) -> np.ndarray:
             rows = log_densities(params, draws.table, draws.frame)
             arrays = {"log_likelihood": xr.Dataset({"x": (("chain", "draw", "obs"), rows)})}
             posterior = xr.Dataset({"weights": (("chain", "draw", "component"), np.asarray(params.weights))})
-            found[str(i)] = az.loo(xr.DataTree.from_dict(arrays | {"posterior": posterior}), pointwise=True)
+            try:
+                found[str(i)] = az.loo(xr.DataTree.from_dict(arrays | {"posterior": posterior}), pointwise=True)
+            except ValueError:  # the largest importance weights are all equal
+                return np.full(len(groups), np.nan)
         table = az.compare(found, method="stacking")
     return table["weight"].loc[[str(i) for i in range(len(groups))]].to_numpy(float)
 

@@ -13,10 +13,10 @@ from bayesgmm.diagnosis.missed_modes import MissedMode, find_missed_mode
 from bayesgmm.diagnosis.run_facts import run_facts
 from bayesgmm.diagnosis.words import words
 from bayesgmm.numerics.importance import GOOD_K
-from bayesgmm.numerics.mixing import MIXED, UNMIXED
+from bayesgmm.numerics.mixing import FEWEST_DRAWS, MIXED, UNKNOWN, UNMIXED
 from bayesgmm.relabelling import methods as relabelling
 from bayesgmm.relabelling.result import Relabelling
-from bayesgmm.results.convergence import convergence_table, largest_rhat, state_of
+from bayesgmm.results.convergence import convergence_table, largest_rhat, state_of, worst_of
 from bayesgmm.results.draws import ABOUT, Draws, Source, as_draws
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import check_flag, check_names
@@ -74,12 +74,12 @@ class Diagnosis:
     @property
     def worst_rhat(self) -> float:
         """Largest R-hat over `judged`; NaN with too few draws."""
-        return float(self.judged["r_hat"].to_numpy().max())
+        return worst_of(self.judged)[0]
 
     @property
     def smallest_ess(self) -> float:
         """Smallest bulk or tail ESS over `judged`."""
-        return float(self.judged[["ess_bulk", "ess_tail"]].to_numpy().min())
+        return worst_of(self.judged)[1]
 
     @property
     def mixed(self) -> bool:
@@ -88,7 +88,7 @@ class Diagnosis:
 
     @property
     def mixing(self) -> str:
-        """``"mixed"``, ``"slightly short"`` (more draws suffice), ``"not mixed"`` or ``"unknown"`` (too few draws)."""
+        """``"mixed"``, ``"slightly short"`` (more draws suffice), ``"not mixed"`` or ``"unknown"`` (no R-hat)."""
         return state_of(self.judged, self.relabelling.draws.shape[0])
 
     @property
@@ -140,12 +140,13 @@ class Diagnosis:
     def status(self) -> str:
         """The finding in a few words.
 
-        One of: too few draws, stuck, slow, missed mode, not to be trusted, slightly short, too many components, labels
-        in doubt, sound.
+        One of: too few draws, not assessed (a single chain, or constant draws), stuck, slow, missed mode, not to be
+        trusted, slightly short, too many components, labels in doubt, sound.
         """
         k = self.pareto_k
-        if not np.isfinite(self.worst_rhat) if k is None else np.isnan(k):
-            return "too few draws"
+        if self.mixing == UNKNOWN if k is None else np.isnan(k):
+            few = k is not None or self.relabelling.draws.shape[1] < FEWEST_DRAWS
+            return "too few draws" if few else "not assessed"
         if k is None and self.mixing == UNMIXED:
             return "stuck" if self.stuck else "slow"
         if self.missed is not None and self.missed.matters:
@@ -206,10 +207,10 @@ class Diagnosis:
         return figures if (ranks := self.plot_ranks()) is None else {"ranks": ranks} | figures
 
     def plot_ranks(self) -> Any:
-        """Draw only the rank plots; return the figure, or None for a single chain or fewer than four draws."""
+        """Draw only the rank plots; None for a single chain, fewer than four draws, or draws of an approximation."""
         from bayesgmm.plots.ranks import can_rank, plot_ranks
 
-        return plot_ranks(self.view) if can_rank(self.view) else None
+        return plot_ranks(self.view) if self.pareto_k is None and can_rank(self.view) else None
 
     def __repr__(self) -> str:
         return as_text(

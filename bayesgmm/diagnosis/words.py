@@ -6,10 +6,17 @@ import numpy as np
 
 from bayesgmm.diagnosis.missed_modes import MissedMode
 from bayesgmm.numerics.importance import GOOD_K
-from bayesgmm.numerics.mixing import SHORT, UNKNOWN, draws_to_add
+from bayesgmm.numerics.mixing import SHORT, UNKNOWN, draws_to_add, figures
 from bayesgmm.results.convergence import GOOD_BFMI
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.results.verdict import gibbs_takes, short_words, unmixed_advice
+from bayesgmm.results.verdict import (
+    basins,
+    gibbs_takes,
+    short_words,
+    tempered,
+    unknown_words,
+    unmixed_advice,
+)
 from bayesgmm.runtime.formatting import for_terminal
 
 DOUBTFUL_PAIR = 0.05
@@ -20,7 +27,7 @@ def words(found: Any) -> list[str]:
     """The sentences of the verdict, the most important first."""
     lines = [_mixing(found), *_modes(found)]
     if found.missed is not None:
-        lines.append(_missed(found.missed))
+        lines.append(_missed(found))
     elif not found.searched and found.pareto_k is None and found.mixed:
         lines.append(
             "EM did not search for modes that no chain reached. The search needs a Posterior, and search=True."
@@ -39,31 +46,48 @@ def _mixing(found: Any) -> str:
             else "too large (above 0.7): sample the posterior instead"
         )
         return f"Independent draws of an approximation. Pareto k-hat {found.pareto_k:.2f} is {trust}."
-    if found.mixing == UNKNOWN:
-        return "Mixing cannot be assessed: there are too few draws, or the chains do not move. Draw more."
     chains, num = found.relabelling.draws.shape
-    figures = f"worst R-hat {found.worst_rhat:.3f}, smallest ESS {found.smallest_ess:.0f}"
-    single = " A single chain cannot show that it visited all modes: run four." if chains == 1 else ""
+    if found.mixing == UNKNOWN:
+        return _capital(unknown_words(chains, num))
+    shown = figures(found.worst_rhat, found.smallest_ess)
     if found.mixed:
-        return f"The chains have mixed: they agree on every label-invariant quantity ({figures}).{single}"
+        return f"The chains have mixed: they agree on every label-invariant quantity ({shown}).{_elsewhere(found)}"
     worst, source = for_terminal(str(found.judged["r_hat"].idxmax())), _posterior(found)
+    shown += f", R-hat is worst in {worst}"
     if found.mixing == SHORT:
         if source is not None:
             lack = short_words(source, found.worst_rhat, found.smallest_ess)
         else:
             more = draws_to_add(found.worst_rhat, found.smallest_ess, chains, num)
             lack = f"About {more:,} more draws per chain should be enough."
-        return f"The chains are slightly short ({figures}, R-hat is worst in {worst}). {lack}{single}"
+        return f"The chains are slightly short ({shown}). {lack}{_elsewhere(found)}"
     if found.stuck:
         return (
-            f"The chains have not mixed ({figures}, R-hat is worst in {worst}): they stay in {len(found.groups)} "
-            "different modes, and none moves between them. Label switching is not the cause: the quantities are "
-            f"label-invariant. Do not average over the chains. {_stuck_advice(source)}"
+            f"The chains have not mixed ({shown}): they stay in {len(found.groups)} different modes, and none moves "
+            "between them. Label switching is not the cause: the quantities are label-invariant. Do not average over "
+            f"the chains.{_elsewhere(found)} {_stuck_advice(source)}"
         )
     return (
-        f"The chains have not mixed ({figures}, R-hat is worst in {worst}): they move, but too slowly for their "
-        f"length. {unmixed_advice(source)}"
+        f"The chains have not mixed ({shown}): they move, but too slowly for their length.{_elsewhere(found)} "
+        f"{unmixed_advice(source)}"
     )
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _elsewhere(found: Any) -> str:
+    """The figures of ``posterior.convergence``, where they differ from those of the diagnosis, and why they do."""
+    source = _posterior(found)
+    if source is None:
+        return ""
+    if "thinned" in found.view.attrs:
+        return f" These are figures of {found.view.attrs['thinned'].split(',')[0]}."
+    theirs = figures(source.worst_rhat, source.smallest_ess)
+    if theirs == figures(found.worst_rhat, found.smallest_ess):
+        return ""
+    return f" Without allocation_entropy, as in posterior.convergence: {source.mixing}, {theirs}."
 
 
 def _posterior(found: Any) -> Posterior | None:
@@ -75,9 +99,7 @@ def _posterior(found: Any) -> Posterior | None:
 def _stuck_advice(source: Posterior | None) -> str:
     if source is not None and not gibbs_takes(source):
         return "Longer runs rarely help: compare the modes, or try fewer components."
-    replicas = 1 if source is None else source.settings.get("tempering", 1)
-    size = 2 * replicas if isinstance(replicas, int) and replicas > 1 else 12
-    return f"Use Gibbs with tempering={size} to estimate the share of each mode."
+    return f"Use {tempered(source)} to estimate the share of each mode."
 
 
 def _modes(found: Any) -> list[str]:
@@ -96,7 +118,8 @@ def _modes(found: Any) -> list[str]:
     return lines
 
 
-def _missed(missed: MissedMode) -> str:
+def _missed(found: Any) -> str:
+    missed: MissedMode = found.missed
     side = "above" if missed.higher_by >= 0 else "below"
     start = (
         f"EM finds a mode that the draws do not show. Its log posterior density is {abs(missed.higher_by):.1f} {side} "
@@ -108,7 +131,10 @@ def _missed(missed: MissedMode) -> str:
     percent = f"{share:.0%}" if 0.01 <= share <= 0.99 else "less than 1%" if share < 0.5 else "more than 99%"
     mass = f"By the Laplace approximation it has {percent} of the mass of these modes together"
     if missed.matters:
-        return f"{start}. {mass}. The draws show a wrong mode, or not all: sample with init='basins' or tempering=12."
+        source, start_there = _posterior(found), "start chains from it (init=diagnosis.missed.fit)"
+        ways = [start_there if source is None or found.pareto_k is not None else basins(source) or start_there]
+        ways += [f"use {tempered(source)}"] if source is None or gibbs_takes(source) else []
+        return f"{start}. {mass}. The draws show a wrong mode, or not all: {', or '.join(ways)}."
     return f"{start}. {mass}: too little to matter."
 
 
@@ -133,6 +159,8 @@ def _components(found: Any) -> list[str]:
     )
     pairs = np.argwhere(np.triu(relabelling.pair_ambiguity > DOUBTFUL_PAIR, 1))
     if not len(pairs):
+        if found.pareto_k is not None:
+            return [f"Components are distinguishable in the draws ({ambiguity})."]
         rhat = found.component_rhat
         if found.mixed and rhat < 1.05:
             return [

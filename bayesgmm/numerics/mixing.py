@@ -9,6 +9,8 @@ CLEARLY = 1.05
 """R-hat from which chains clearly have not mixed."""
 MOST_TIMES = 10
 """Chains that need at most this many times their draws are called slightly short."""
+FEWEST_DRAWS = 4
+"""R-hat is not defined with fewer draws per chain."""
 UNKNOWN, MIXED, SHORT, UNMIXED = "unknown", "mixed", "slightly short", "not mixed"
 
 
@@ -19,6 +21,11 @@ def mixing_state(rhat: float, ess: float, num_chains: int) -> str:
     if rhat < GOOD_RHAT and ess > GOOD_ESS * num_chains:
         return MIXED
     return SHORT if rhat < CLEARLY and ess * MOST_TIMES >= GOOD_ESS * num_chains else UNMIXED
+
+
+def figures(rhat: float, ess: float) -> str:
+    """The two figures of chains, as every sentence and title shows them."""
+    return f"worst R-hat {f'{rhat:.3f}' if rhat < 100 else 'above 100'}, smallest ESS {ess:.0f}"
 
 
 def draws_to_add(rhat: float, ess: float, num_chains: int, num_samples: int) -> int:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from bayesgmm.numerics.mixing import mixing_state
+from bayesgmm.numerics.mixing import FEWEST_DRAWS, mixing_state
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,10 +49,22 @@ def largest_rhat(variables: "dict[str, np.ndarray]") -> float:
     return largest
 
 
+def worst_of(table: "pd.DataFrame") -> tuple[float, float]:
+    """Largest R-hat and smallest bulk or tail ESS of a `convergence_table`; NaN if some quantity has none.
+
+    Constant quantities are left out: they have nothing to mix. (The classes of well separated data are certain in every
+    draw.)
+    """
+    moving = table.loc[table["sd"] != 0, :]
+    if moving.empty:
+        return float("nan"), float("nan")
+    smallest = moving[["ess_bulk", "ess_tail"]].to_numpy().min()
+    return float(moving["r_hat"].to_numpy().max()), float(smallest)
+
+
 def state_of(table: "pd.DataFrame", num_chains: int) -> str:
     """Whether chains have mixed, from the rows of a `convergence_table`; see `bayesgmm.numerics.mixing`."""
-    smallest = table[["ess_bulk", "ess_tail"]].to_numpy().min()
-    return mixing_state(float(table["r_hat"].to_numpy().max()), float(smallest), num_chains)
+    return mixing_state(*worst_of(table), num_chains)
 
 
 def smallest_bfmi(energy: "np.ndarray | None") -> float:
@@ -70,8 +82,9 @@ def figures_of(draws: "np.ndarray") -> dict[str, float]:
     import numpy as np
     from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportUsage]
 
-    figures = {"mean": draws.mean(), "sd": draws.std(ddof=1) if draws.size > 1 else np.nan}
-    if draws.shape[1] < 4 or np.ptp(draws) == 0:
+    constant = draws.size > 1 and np.ptp(draws) == 0
+    figures = {"mean": draws.mean(), "sd": 0.0 if constant else draws.std(ddof=1) if draws.size > 1 else np.nan}
+    if draws.shape[1] < FEWEST_DRAWS or constant:
         return figures | dict.fromkeys(("mcse", "ess_bulk", "ess_tail", "r_hat"), np.nan)
     axes: dict[str, Any] = {"chain_axis": 0, "draw_axis": 1}
     stats: Any = array_stats

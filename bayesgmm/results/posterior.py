@@ -12,10 +12,10 @@ from bayesgmm.data.table import Table, same_features
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import Family
 from bayesgmm.model.types import Frame, Params
-from bayesgmm.numerics.mixing import MIXED
+from bayesgmm.numerics.mixing import MIXED, UNKNOWN, figures
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
-from bayesgmm.results.convergence import convergence_table, smallest_bfmi, state_of
+from bayesgmm.results.convergence import convergence_table, smallest_bfmi, state_of, worst_of
 from bayesgmm.results.datatree import label_invariant, posterior_tree
 from bayesgmm.runtime.arguments import as_key, check_count, host_generator, split_seed
 from bayesgmm.runtime.formatting import as_html, as_text, plus_minus
@@ -201,12 +201,12 @@ class Posterior:
     @property
     def worst_rhat(self) -> float:
         """Largest R-hat over the label-invariant quantities; NaN if there are too few draws."""
-        return float(self.convergence["r_hat"].to_numpy().max())
+        return worst_of(self.convergence)[0]
 
     @property
     def smallest_ess(self) -> float:
         """Smallest bulk or tail ESS over the label-invariant quantities."""
-        return float(self.convergence[["ess_bulk", "ess_tail"]].to_numpy().min())
+        return worst_of(self.convergence)[1]
 
     @property
     def mixed(self) -> bool:
@@ -215,7 +215,7 @@ class Posterior:
 
     @property
     def mixing(self) -> str:
-        """``"mixed"``, ``"slightly short"`` (more draws suffice), ``"not mixed"`` or ``"unknown"`` (too few draws)."""
+        """``"mixed"``, ``"slightly short"`` (more draws suffice), ``"not mixed"`` or ``"unknown"`` (no R-hat)."""
         return state_of(self.convergence, self.num_chains)
 
     @property
@@ -252,12 +252,14 @@ class Posterior:
     def _title(self) -> str:
         cut = ", interrupted" if self.interrupted else ""
         family = self.family.label(self.table.dim)
-        diagnosis = f"{self.mixing}: worst R-hat {self.worst_rhat:.3f}, smallest ESS {self.smallest_ess:.0f}"
+        diagnosis = f"{self.mixing}: {figures(self.worst_rhat, self.smallest_ess)}"
+        if self.mixing == UNKNOWN:
+            diagnosis = "mixing cannot be assessed"
         if self.num_divergences:
             diagnosis += f", {self.num_divergences} divergences"
         return (
-            f"{self.algorithm}: {self.n_components} components, {family} covariances, {self.num_chains} chains × "
-            f"{self.num_samples} draws{cut}; " + diagnosis
+            f"{self.algorithm}: {self.n_components} components, {family} covariances, "
+            f"{self.num_chains} chain{'s' * (self.num_chains > 1)} × {self.num_samples} draws{cut}; {diagnosis}"
         )
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bayesgmm.model.families import CONJUGATE
-from bayesgmm.numerics.mixing import GOOD_ESS, GOOD_RHAT, MIXED, SHORT, UNKNOWN, draws_to_add
+from bayesgmm.numerics.mixing import FEWEST_DRAWS, GOOD_ESS, GOOD_RHAT, MIXED, SHORT, UNKNOWN, draws_to_add, figures
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.convergence import GOOD_BFMI
@@ -20,7 +20,7 @@ def mixing_line(name: str, posterior: Posterior) -> str:
     """Whether the chains of one sampler agree, and what to do if not."""
     cut = " It was interrupted." if posterior.interrupted else ""
     if posterior.mixing == UNKNOWN:
-        return f"{name}: too few draws, or constant chains, so mixing cannot be assessed. Draw more.{cut}"
+        return f"{name}: {unknown_words(posterior.num_chains, posterior.num_samples)}{cut}"
     if posterior.num_divergences:
         cut += f" {posterior.num_divergences} transitions diverged."
     if posterior.smallest_bfmi < GOOD_BFMI:
@@ -33,17 +33,26 @@ def mixing_line(name: str, posterior: Posterior) -> str:
 
 def mixing_words(posterior: Posterior) -> str:
     """The state of the chains in a sentence or two; the state is not unknown."""
-    rhat, ess, chains = posterior.worst_rhat, posterior.smallest_ess, posterior.num_chains
-    figures = f"worst R-hat {rhat:.3f}, smallest ESS {ess:.0f}"
-    single = " A single chain cannot show that it visited all modes: run four." if chains == 1 else ""
+    rhat, ess = posterior.worst_rhat, posterior.smallest_ess
+    shown = figures(rhat, ess)
     if posterior.mixing == MIXED:
-        return f"the chains have mixed: they agree on label-invariant quantities ({figures}).{single}"
+        return f"the chains have mixed: they agree on label-invariant quantities ({shown})."
     if posterior.mixing == SHORT:
-        return f"the chains are slightly short ({figures}). {short_words(posterior, rhat, ess)}{single}"
+        return f"the chains are slightly short ({shown}). {short_words(posterior, rhat, ess)}"
+    several = "They stay in different modes, or move too slowly: bg.diagnose tells which."
     return (
-        f"the chains have not mixed ({figures}). They stay in different modes, or move too slowly: bg.diagnose tells "
-        f"which. Do not use their draws as the posterior. {unmixed_advice(posterior)}"
+        f"the chains have not mixed ({shown}). {several if posterior.n_components > 1 else 'They move too slowly.'} "
+        f"Do not use their draws as the posterior. {unmixed_advice(posterior)}"
     )
+
+
+def unknown_words(num_chains: int, num_samples: int) -> str:
+    """Why mixing cannot be assessed, and what to do."""
+    if num_samples >= FEWEST_DRAWS and num_chains == 1:
+        return "mixing cannot be assessed: R-hat compares chains, and there is a single one. Run four (num_chains=4)."
+    if num_samples < FEWEST_DRAWS:
+        return "mixing cannot be assessed: there are too few draws. Draw more."
+    return "mixing cannot be assessed: no quantity changes in the draws, or some are not finite."
 
 
 def short_words(posterior: Posterior, rhat: float, ess: float) -> str:
@@ -63,12 +72,26 @@ def unmixed_advice(posterior: Posterior | None) -> str:
         return (
             "Run longer, or start from other places; with bayesgmm, use Gibbs with tempering=12, or fewer components."
         )
-    replicas = posterior.settings.get("tempering", 1)
-    if not gibbs_takes(posterior):
-        return "Run longer (extend), start chains in different modes (init='basins'), or try fewer components."
+    ways = ["run longer (extend)" if posterior.continuation is not None else "run longer"]
+    if posterior.n_components > 1:
+        ways += [f"use {tempered(posterior)}" if gibbs_takes(posterior) else basins(posterior), "try fewer components"]
+    ways = [way for way in ways if way]
+    text = ways[0] if len(ways) == 1 else f"{', '.join(ways[:-1])}, or {ways[-1]}"
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def tempered(posterior: Posterior | None) -> str:
+    """Gibbs with tempering, with more replicas than the draws were made with."""
+    replicas = 1 if posterior is None else posterior.settings.get("tempering", 1)
     if isinstance(replicas, int) and replicas > 1:
-        return f"Run longer (extend), use more replicas (tempering={2 * replicas}), or try fewer components."
-    return "Run longer (extend), use Gibbs with tempering=12, or try fewer components."
+        return f"more replicas (tempering={2 * replicas})"
+    return "Gibbs with tempering=12"
+
+
+def basins(posterior: Posterior) -> str:
+    """Starts in different modes, unless the draws were made from such."""
+    tried = isinstance(posterior.settings.get("init"), str) and posterior.settings["init"] == "basins"
+    return "" if tried else "start chains in different modes (init='basins')"
 
 
 def gibbs_takes(posterior: Posterior) -> bool:
@@ -104,14 +127,11 @@ def agreement_line(first: str, one: Posterior, second: str, two: Posterior) -> s
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.abs(gap) / np.hypot(np.asarray(a["mcse"]), np.asarray(b["mcse"]))
     if not np.isfinite(z).any():
-        return f"{first} and {second}: too few draws to compare them."
+        return f"{first} and {second}: too few draws, or constant chains, so they cannot be compared."
     worst, quantity = np.nanmax(z), for_terminal(str(a.index[np.nanargmax(z)]))
-    unmixed = [name for name, result in ((first, one), (second, two)) if not usable(result)]
-    if unmixed:
-        return (
-            f"{first} and {second}: no comparison, since {' and '.join(unmixed)} {'have' if unmixed[1:] else 'has'} "
-            f"not mixed (largest z {worst:.1f}, {quantity})."
-        )
+    doubts = [_doubt(name, result) for name, result in ((first, one), (second, two)) if not usable(result)]
+    if doubts:
+        return f"{first} and {second}: no comparison, since {' and '.join(doubts)} (largest z {worst:.1f}, {quantity})."
     if worst < MOST_ERRORS:
         return (
             f"{first} and {second} agree on every label-invariant quantity within Monte Carlo error "
@@ -119,9 +139,14 @@ def agreement_line(first: str, one: Posterior, second: str, two: Posterior) -> s
         )
     return (
         f"{first} and {second} disagree: {quantity} differs by {worst:.1f} Monte Carlo standard errors. R-hat sees no "
-        "mode that all chains of a sampler miss: at least one of the two misses a part of the posterior. Run "
-        "bg.diagnose on both."
+        "mode that all chains of a sampler miss: at least one of the two misses a part of the posterior."
+        + (" Run bg.diagnose on both." if one.n_components > 1 else "")
     )
+
+
+def _doubt(name: str, posterior: Posterior) -> str:
+    """Why draws cannot stand beside other results."""
+    return f"mixing of {name} cannot be assessed" if posterior.mixing == UNKNOWN else f"{name} has not mixed"
 
 
 def usable(posterior: Posterior) -> bool:
@@ -135,12 +160,12 @@ def point_line(name: str, fit: MixtureFit, other: str, posterior: Posterior) -> 
     point = np.concatenate([fit.params.weights, fit.params.means.ravel()])
     moving = sds > 0  # a single weight is 1 in every draw
     if not moving.any():
-        return f"{name} and {other}: too few draws to compare them."
+        return f"{name} and {other}: no comparison, since the draws of {other} are constant."
     z = np.where(moving, np.abs(point - means) / np.where(moving, sds, 1.0), 0.0)
     names = parameter_names(posterior.table, posterior.n_components)
     worst = int(z.argmax())
     if not usable(posterior):
-        return f"{name}: no comparison with {other}, whose chains have not mixed."
+        return f"{name} and {other}: no comparison, since {_doubt(other, posterior)}."
     return (
         f"{name} is within {z[worst]:.2f} posterior sd of the posterior means of {other} in every weight and mean. "
         f"The largest difference is in {for_terminal(names[worst])}."

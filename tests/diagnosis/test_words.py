@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from oracles.effort import EFFORT
 
 import bayesgmm as bg
 from bayesgmm.checking.calibration import Calibration
@@ -180,7 +181,7 @@ def test_words_agree(sampled, kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_words_agree_in_many_posteriors(sampled, kind):
-    check_kind(sampled, kind, range(3, 23))
+    check_kind(sampled, kind, range(3, 3 + max(2, round(22 * EFFORT))))
 
 
 def check_kind(sampled, kind, seeds):

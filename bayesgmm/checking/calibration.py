@@ -110,7 +110,8 @@ class Calibration:
         return (
             f"{self.engine}: not calibrated. The ranks of θ in {summary['p'].idxmin()} are not uniform: the draws are "
             f"{direction(worst['mean'], worst['sd'])} (p {worst['p']:.2g}; {basis}). With these settings the engine "
-            "does not sample the posterior of this model. If it runs chains, check their mixing first (longer runs, R-hat)."
+            "does not sample the posterior of this model. If it runs chains, check their mixing first (longer runs, "
+            "R-hat)."
         )
 
     def plot(self, ax: Any = None) -> Any:

@@ -10,18 +10,22 @@ from arviz_stats.utils import ELPDDataLOO
 from bayesgmm.checking.loo import check_posterior, leave_one_out, too_high
 from bayesgmm.checking.loo_pit import pit_tree
 from bayesgmm.checking.predictive import PredictiveChecks, predictive_checks
+from bayesgmm.checking.row_sample import choose_rows, subsampling_error
 from bayesgmm.checking.sensitivity import SENSITIVE, prior_sensitivity, sensitivity_of_noise
 from bayesgmm.numerics.uniformity import direction, holm
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import khat_line, mixing_line
-from bayesgmm.runtime.arguments import as_key
+from bayesgmm.runtime.arguments import as_key, check_count
 from bayesgmm.runtime.formatting import as_html, as_text, for_terminal
 from bayesgmm.runtime.progress import Progress, listening
 
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_ROWS = 5000
+"""Of more rows, a sample is checked."""
+FEWEST_ROWS = 100
 LEVEL = 0.01
 """P-value below which LOO-PITs are not uniform; adjusted for the number of features."""
 
@@ -93,20 +97,27 @@ class ModelCheck:
 
     def _loo_line(self) -> str:
         elpd, bad, parameters = self.loo, too_high(self.loo), self.posterior.model.num_parameters
+        numbers, total = elpd.elpd_i["obs"].values, self.posterior.table.num_rows
+        sampled = len(numbers) < total
         parts = [
             f"Leave-one-out: elpd {elpd.elpd:.1f} ± {elpd.se:.1f}, {elpd.p:.1f} effective parameters of {parameters}."
         ]
+        if sampled:
+            parts.append(
+                f"Estimated from a random sample of {len(numbers):,} of {total:,} rows, with a standard error of "
+                f"{subsampling_error(elpd):.2g} for that."
+            )
         if elpd.p > 1.2 * parameters:
             parts.append("That is more than there are: the model does not fit some rows.")
         if moved := int((elpd.influence_pareto_k.values > elpd.good_k).sum()) - len(bad):
             parts.append(f"Moment matching was needed in {moved} {'row' if moved == 1 else 'rows'}.")
         if not bad:
-            return " ".join([*parts, "Pareto k-hat is good in every row."])
-        shown = ", ".join(map(str, bad[:5])) + (", …" if len(bad) > 5 else "")
+            return " ".join([*parts, f"Pareto k-hat is good in every row{' of the sample' if sampled else ''}."])
+        shown = ", ".join(str(numbers[row]) for row in bad[:5]) + (", …" if len(bad) > 5 else "")
         parts.append(
             f"Unreliable in {len(bad)} {'row' if len(bad) == 1 else 'rows'} ({shown}): Pareto k-hat up to "
             f"{elpd.pareto_k.values.max():.2f}. Such a row changes the posterior strongly: look at it. For a "
-            "reliable elpd use loo(refit=True)."
+            f"reliable elpd use {'kfold' if sampled else 'loo(refit=True)'}."
         )
         return " ".join(parts)
 
@@ -156,7 +167,9 @@ class ModelCheck:
         return as_html(" ".join(self.verdict()), self.summary())
 
 
-def check(posterior: Posterior, *, seed: Any = 0, progress_bar: Progress = None) -> ModelCheck:
+def check(
+    posterior: Posterior, *, max_rows: int = MOST_ROWS, seed: Any = 0, progress_bar: Progress = None
+) -> ModelCheck:
     """Run all checks that need no refits: `loo`, `loo_pit`, `predictive_checks`, `prior_sensitivity`.
 
     Print the result for the verdict of each check; ``.plot()`` draws each. The verdict includes the warnings of the
@@ -166,8 +179,11 @@ def check(posterior: Posterior, *, seed: Any = 0, progress_bar: Progress = None)
     ----------
     posterior
         Draws of any engine.
+    max_rows
+        Of more rows than this, leave-one-out, LOO-PIT and replicates use a random sample, and the verdict says so. The
+        elpd is then an estimate of that of all rows (Magnusson et al. 2020). At least 100.
     seed
-        int or JAX key, for the replicates.
+        int or JAX key, for the replicates and the sample of rows.
     progress_bar
         True, False, None (a bar in a terminal or notebook) or a callable.
 
@@ -178,17 +194,18 @@ def check(posterior: Posterior, *, seed: Any = 0, progress_bar: Progress = None)
     Raises
     ------
     ArgumentError
-        If `posterior` is no posterior, has fewer than 100 draws, or has too many rows for leave-one-out in memory.
+        If `posterior` is no posterior, has fewer than 100 draws, or `max_rows` is too small.
     """
     check_posterior(posterior)
-    as_key(seed)
+    max_rows = check_count("max_rows", max_rows, least=FEWEST_ROWS)
+    rows = choose_rows(posterior.table.num_rows, max_rows, as_key(seed))
     with listening(progress_bar) as listener:
         parts = 3
         listener("check", 0, parts, "")
-        elpd, matched = leave_one_out(posterior, True, listener)
+        elpd, matched = leave_one_out(posterior, True, listener, rows)
         pit = pit_tree(posterior, elpd, matched)
         listener("check", 1, parts, "leave-one-out")
-        replicates = predictive_checks(posterior, seed=seed)
+        replicates = predictive_checks(posterior, max_rows=max_rows, seed=seed)
         listener("check", 2, parts, "predictive checks")
         sensitivity, noise = prior_sensitivity(posterior), sensitivity_of_noise(posterior)
         listener("check", 3, parts, "")

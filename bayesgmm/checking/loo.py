@@ -16,6 +16,7 @@ from scipy.special import logsumexp  # pyright: ignore[reportAttributeAccessIssu
 
 from bayesgmm.checking.moment_matching import Matched, match, to_cloud
 from bayesgmm.checking.refits import STUCK, Folds, Refit, as_one_draw, only, refitter, without
+from bayesgmm.checking.row_sample import density_tree, extrapolate
 from bayesgmm.errors import ArgumentError, LooWarning, SamplingInterrupted
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.importance import bridge
@@ -163,17 +164,21 @@ def check_posterior(posterior: Any) -> None:
 
 
 def leave_one_out(
-    posterior: Posterior, moment_match: bool, listener: Listener
+    posterior: Posterior, moment_match: bool, listener: Listener, rows: np.ndarray | None = None
 ) -> tuple[ELPDDataLOO, dict[int, Matched]]:
-    """PSIS-LOO with pointwise values, and the transformed draws of the rows in which moment matching lowers k-hat."""
-    group = pointwise(posterior)
+    """PSIS-LOO with pointwise values, and the transformed draws of the rows in which moment matching lowers k-hat.
+
+    With `rows`, from this random sample of the rows; then positions in the sample take the place of row numbers.
+    """
+    tree = posterior.datatree if rows is None else density_tree(posterior, rows)
+    group = pointwise(posterior) if rows is None else tree["log_likelihood"].to_dataset()["x"]
     density = group.values.reshape(-1, group.sizes["obs"])
     efficiency = relative_efficiency(posterior, len(density))
     try:
         with warnings.catch_warnings():
             # `warn_unreliable_rows` warns after moment matching and refits.
             warnings.filterwarnings("ignore", message="Estimated shape parameter")
-            found = az.loo(posterior.datatree, var_name="x", pointwise=True, reff=efficiency)
+            found = az.loo(tree, var_name="x", pointwise=True, reff=efficiency)
     except ValueError as error:
         raise ArgumentError(f"Leave-one-out fails because the draws vary too little ({error}). Draw more.") from None
     elpd = cast(ELPDDataLOO, found)
@@ -181,15 +186,17 @@ def leave_one_out(
     elpd.p_loo_i = (logsumexp(density, axis=0) - np.log(len(density))) - elpd.elpd_i
     matched = {}
     bad = too_high(elpd) if moment_match else []
-    cloud = to_cloud(posterior, draws_kept(posterior), efficiency) if len(bad) else None
+    cloud = to_cloud(posterior, draws_kept(posterior, group), efficiency) if len(bad) else None
     for number, row in enumerate(bad):
-        found = match(cloud, row) if cloud is not None else None
+        found = match(cloud, row if rows is None else int(rows[row])) if cloud is not None else None
         if found is not None:
             matched[row] = found
             value = float(np.asarray(logsumexp(found.log_density + found.log_weights)))
             _replace_row(elpd, row, value, found.pareto_k)
         listener("moment matching", number + 1, len(bad), "")
     _add_up(elpd)
+    if rows is not None:
+        extrapolate(elpd, posterior, rows)
     return elpd, matched
 
 
@@ -204,9 +211,9 @@ def pointwise(posterior: Posterior) -> xr.DataArray:
     return tree["log_likelihood"].to_dataset()["x"]
 
 
-def draws_kept(posterior: Posterior) -> Params:
-    """θ of the draws in `pointwise`, which may be thinned; one leading axis."""
-    kept = pointwise(posterior)["draw"].values
+def draws_kept(posterior: Posterior, group: xr.DataArray) -> Params:
+    """θ of the draws in an array such as `pointwise`, which may be thinned; one leading axis."""
+    kept = group["draw"].values
     return Params(*(part[:, kept].reshape(-1, *part.shape[2:]) for part in posterior.params))
 
 

@@ -128,7 +128,9 @@ ADVICE = {
 }
 
 
-def predictive_checks(posterior: Posterior, *, num: int = 500, seed: Any = 0) -> PredictiveChecks:
+def predictive_checks(
+    posterior: Posterior, *, num: int = 500, max_rows: int = MOST_ROWS, seed: Any = 0
+) -> PredictiveChecks:
     """Compare statistics of the data with those of data sets drawn from the posterior (Gelman, Meng & Stern 1996).
 
     ``p = P(T(x_rep, θ) ≥ T(x, θ) | x)``. Statistics of the tails: the 1 % and 99 % quantiles and the excess kurtosis of
@@ -148,30 +150,32 @@ def predictive_checks(posterior: Posterior, *, num: int = 500, seed: Any = 0) ->
         Draws of any engine.
     num
         Number of replicated data sets, each given one posterior draw of θ; at least 20.
+    max_rows
+        Of more rows than this, a random sample is compared with replicates of its size; at least 20.
     seed
         int or JAX key.
 
     Returns
     -------
     PredictiveChecks
-        It uses a random subset if there are more than 20,000 rows. Correlations and statistics of single features use
-        the first 8 features.
+        Correlations and statistics of single features use the first 8 features.
 
     Raises
     ------
     ArgumentError
-        If `posterior` is no posterior or has fewer than 100 draws, or if `num` is too small.
+        If `posterior` is no posterior or has fewer than 100 draws, or if `num` or `max_rows` is too small.
     """
     import pandas as pd
 
     check_posterior(posterior)
     num = check_count("num", num, least=FEWEST, most=MOST, why="each is a data set")
+    max_rows = check_count("max_rows", max_rows, least=FEWEST)
     key_draws, key_rows, key_data = split_key(as_key(seed), 3)
     total = posterior.num_chains * posterior.num_samples
     chosen = host_generator(key_draws).choice(total, size=num, replace=num > total)
     params = Params(*(part.reshape(-1, *part.shape[2:])[chosen] for part in posterior.params))
     table = posterior.table
-    order = host_generator(key_rows).permutation(table.num_rows)[:MOST_ROWS]
+    order = host_generator(key_rows).permutation(table.num_rows)[:max_rows]
     x, names = table.values[order], table.features
     blocks = _replicates(params, x, posterior.frame, names, key_data)
     observed, replicated = (pd.concat(frames, ignore_index=True) for frames in zip(*blocks, strict=True))

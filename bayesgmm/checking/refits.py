@@ -12,11 +12,12 @@ from bayesgmm.data.table import Table
 from bayesgmm.engines.engine import engine_names, find_engine
 from bayesgmm.errors import ArgumentError, MixingWarning, NotConvergedWarning, SamplingInterrupted
 from bayesgmm.model.types import Params
+from bayesgmm.numerics.mixing import CLEARLY
 from bayesgmm.results.posterior import NotKept, Posterior
 from bayesgmm.runtime.arguments import derived_key
 from bayesgmm.runtime.progress import Listener
 
-STUCK = 1.05
+STUCK = CLEARLY
 """R-hat above which the chains of a refit have not mixed. (More lenient than for the posterior: refits are many.)"""
 
 Refit = Callable[[Table, Any], Posterior]

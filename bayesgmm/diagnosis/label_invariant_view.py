@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from bayesgmm.data.table import Table
 from bayesgmm.diagnosis.density_modes import count_modes
+from bayesgmm.model.types import Params
 from bayesgmm.results.datatree import label_invariant
 from bayesgmm.results.draws import ABOUT, Draws, Source, as_draws
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import as_key, check_names
+from bayesgmm.runtime.arguments import as_key, check_names, host_generator
 from bayesgmm.sweep import per_row
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST_WORK = 2**31
 """Most scores (draw, component, row) that are computed; beyond that the draws are thinned."""
+MOST_ROWS = 10_000
+"""Most rows for the entropy."""
 COUNTS = ("occupied", "num_modes")
 """Counts: they do not assess mixing, because R-hat is meaningless for rare events."""
 
@@ -27,7 +31,8 @@ def label_invariant_view(source: Source, *, seed: Any = 0, **about: Any) -> "xr.
 
     - ``log_posterior``, ``log_likelihood``, ``sorted_weights[rank]``, ``mixture_mean[feature]``,
       ``mixture_sd[feature]``, and ``log_density[point]`` at five rows;
-    - ``allocation_entropy``: mean entropy of the responsibilities in nats (0: the class of each row is certain);
+    - ``allocation_entropy``: mean entropy of the responsibilities in nats (0: the class of each row is certain), of
+      a random sample of 10,000 rows if there are more;
     - ``occupied``: the number K₊ of components with at least one row under a drawn z;
     - ``num_modes``: the number of modes of the mixture density.
 
@@ -85,12 +90,25 @@ def _thinned(draws: Draws, step: int) -> Draws:
 
 
 def _allocation(draws: Draws, key: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Mean entropy of the responsibilities, and the number of components occupied under drawn (or kept) labels."""
-    assert draws.params is not None
-    assert draws.table is not None
-    entropy, held = per_row.entropy_and_occupation(key, draws.params, draws.table, draws.frame)
+    """Mean entropy of the responsibilities, and the number of components occupied under drawn (or kept) labels.
+
+    Of more than `MOST_ROWS` rows, a random sample gives the entropy. A component that this sample occupies is occupied;
+    all rows are drawn only for draws in which it leaves some component empty.
+    """
+    params, table = draws.params, draws.table
+    assert params is not None
+    assert table is not None
+    whole, some = table, table
+    if table.num_rows > MOST_ROWS:
+        rows = np.sort(host_generator(key).choice(table.num_rows, MOST_ROWS, replace=False))
+        some = Table(table.values[rows], table.features)
+    entropy, held = per_row.entropy_and_occupation(key, params, some, draws.frame)
     if draws.labels is not None:
         held = np.stack([(draws.labels == k).any(axis=2) for k in range(draws.num_components)], axis=2)
+    elif some is not whole and not held.all():
+        open_draws = ~held.all(axis=2)
+        rest = Params(*(np.asarray(part)[open_draws][None] for part in params))
+        held[open_draws] = per_row.entropy_and_occupation(key, rest, whole, draws.frame)[1][0]
     return entropy, held.sum(axis=-1)
 
 

@@ -43,16 +43,17 @@ def plot_khat(elpd: Any) -> Figure:
         raise ArgumentError("plot_khat takes a result of bg.loo(posterior); cross-validation by folds has no k-hat.")
     khat, ax = np.asarray(elpd.pareto_k).ravel(), axes_of(None, 3.6)
     high = khat > elpd.good_k
-    rows, size = np.arange(len(khat)), 16 if len(khat) < 1000 else 4
+    rows, size = np.asarray(elpd.pareto_k["obs"]), 16 if len(khat) < 1000 else 4
     ax.scatter(rows[~high], khat[~high], s=size, color=LIKELIHOOD, linewidths=0, label="reliable")
     ax.scatter(rows[high], khat[high], s=size, color=PRIOR, linewidths=0, label="not reliable")
     ax.axhline(elpd.good_k, color="#666666", linewidth=0.8, linestyle="--", label=f"threshold {elpd.good_k:.2f}")
     for row in np.argsort(-khat)[: min(MOST_NUMBERED, int(high.sum()))]:
-        ax.annotate(str(row), (row, khat[row]), xytext=(3, 3), textcoords="offset points", fontsize=8)
+        ax.annotate(str(rows[row]), (rows[row], khat[row]), xytext=(3, 3), textcoords="offset points", fontsize=8)
     ax.set_xlabel("row")
     ax.set_ylabel("Pareto k-hat")
     which = f"; the {MOST_NUMBERED} largest are numbered" if high.sum() > MOST_NUMBERED else ""
-    ax.set_title(f"Pareto k-hat: {high.sum()} of {len(khat):,} rows are above {elpd.good_k:.2f}{which}")
+    total = f" (a sample of {elpd.n_data_points:,})" if elpd.n_data_points > len(khat) else ""
+    ax.set_title(f"Pareto k-hat: {high.sum()} of {len(khat):,} rows{total} are above {elpd.good_k:.2f}{which}")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return ax.figure
 

@@ -61,8 +61,8 @@ def short_words(posterior: Posterior, rhat: float, ess: float) -> str:
     more = draws_to_add(rhat, ess, chains, num)
     way = f"extend({more})" if posterior.continuation is not None else f"Sampling with num_samples={num + more}"
     return (
-        f"Good are R-hat below {GOOD_RHAT} and ESS above {GOOD_ESS * chains}. {way} should reach them: about {more:,} more "
-        "draws per chain."
+        f"Good are R-hat below {GOOD_RHAT} and ESS above {GOOD_ESS * chains}. {way} should reach them: about {more:,} "
+        "more draws per chain."
     )
 
 

@@ -1,5 +1,6 @@
 """Model checking: against closed forms; the checks pass a correct model and find a wrong one."""
 
+import copy
 import os
 import signal
 from dataclasses import replace
@@ -19,6 +20,7 @@ from bayesgmm.checking import loo as crossvalidation
 from bayesgmm.checking import predictive as replicates
 from bayesgmm.checking import refits
 from bayesgmm.checking.moment_matching import _half_transformed, to_cloud
+from bayesgmm.checking.row_sample import extrapolate, subsampling_error
 from bayesgmm.checking.sensitivity import sensitivity_of_noise
 from bayesgmm.engines import coordinates
 from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine, register, unregister
@@ -419,9 +421,8 @@ def test_predictive_checks_find_tails_and_wrong_correlations(heavy, rng):
 
 def test_wide_and_long_data_are_checked_in_part(monkeypatch, faithful):
     monkeypatch.setattr(replicates, "MOST_FEATURES", 1)
-    monkeypatch.setattr(replicates, "MOST_ROWS", 50)
     monkeypatch.setattr(replicates, "BLOCK_VALUES", 1000)
-    checks = bg.predictive_checks(faithful, num=22)
+    checks = bg.predictive_checks(faithful, num=22, max_rows=50)
     assert "50 of the rows, 1 of the 2 features" in checks.verdict()
     assert len(checks.observed) == 22
     assert not any("waiting" in name for name in checks.aspects)
@@ -537,3 +538,45 @@ def test_psis_equals_arviz(faithful):
     np.testing.assert_allclose(ours.elpd_i, theirs.elpd_i, atol=0.02)
     density = faithful.datatree["log_likelihood"]["x"].values.reshape(-1, 272)
     np.testing.assert_allclose(ours.elpd + ours.p, (logsumexp(density, axis=0) - np.log(len(density))).sum())
+
+
+# --- A sample of the rows ---
+
+
+def test_a_sample_of_the_rows_estimates_the_elpd_of_all(faithful):
+    """Over many samples, the differences to the full elpd have mean 0 and the stated standard error."""
+    full = crossvalidation.leave_one_out(faithful, True, lambda *_: None)[0]
+    rng, count, z = np.random.default_rng(0), faithful.table.num_rows, []
+    for _ in range(200):
+        rows = np.sort(rng.choice(count, 60, replace=False))
+        some = copy.copy(full)
+        some.elpd_i, some.p_loo_i = full.elpd_i[rows], full.p_loo_i[rows]
+        extrapolate(some, faithful, rows)
+        z.append((some.elpd - full.elpd) / subsampling_error(some))
+    assert some.n_data_points == count
+    assert some.se == pytest.approx(full.se, rel=0.5)
+    assert abs(np.mean(z)) < 4 / np.sqrt(200)
+    assert 0.8 < np.std(z) < 1.25
+    rows = np.arange(0, count, 2)
+    found = crossvalidation.leave_one_out(faithful, True, lambda *_: None, rows)[0]
+    np.testing.assert_allclose(found.elpd_i, full.elpd_i.values[rows], atol=1e-6)
+    assert abs(found.elpd - full.elpd) < 4 * subsampling_error(found)
+
+
+def test_a_check_of_many_rows_uses_a_sample_and_says_so(faithful):
+    whole = bg.check(faithful, max_rows=272)
+    assert subsampling_error(whole.loo) == 0
+    assert "sample" not in whole._loo_line()
+    found = bg.check(faithful, max_rows=150)
+    assert "a random sample of 150 of 272 rows" in found._loo_line()
+    rows = found.loo.elpd_i["obs"].values
+    assert len(rows) == 150
+    np.testing.assert_array_equal(found.pit["loo_pit"]["obs"], rows)
+    exact = whole.pit["loo_pit"].to_dataset()["x"].sel(obs=rows)
+    np.testing.assert_allclose(found.pit["loo_pit"].to_dataset()["x"], exact, atol=1e-6)
+    assert "150 of the rows" in found.predictive.verdict()
+    assert "of 150 rows (a sample of 272)" in bg.plots.plot_khat(found.loo).axes[0].get_title(loc="left")
+    again = bg.check(faithful, max_rows=150)
+    np.testing.assert_array_equal(again.loo.elpd_i["obs"].values, rows)
+    with pytest.raises(ArgumentError, match="max_rows"):
+        bg.check(faithful, max_rows=99)

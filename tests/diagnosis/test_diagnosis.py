@@ -9,6 +9,7 @@ from oracles.draws import made
 from oracles.posteriors import RECTANGLE_PRIOR, rectangle
 
 import bayesgmm as bg
+from bayesgmm.diagnosis import label_invariant_view as view_module
 from bayesgmm.diagnosis.chain_groups import group_chains, separations
 from bayesgmm.diagnosis.density_modes import count_modes
 from bayesgmm.diagnosis.missed_modes import MissedMode
@@ -238,3 +239,18 @@ def test_command_line(corners, tmp_path, monkeypatch):
         monkeypatch.setattr("sys.argv", ["bayesgmm", "diagnose", *arguments])
         with pytest.raises((ArgumentError, DrawsError), match=words):
             cli.app(standalone_mode=False)
+
+
+def test_entropy_and_occupation_of_many_rows_use_a_sample_first(monkeypatch):
+    """Occupation is that of all rows; the entropy is that of the sample."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=(290, 1)), rng.normal(size=(10, 1)) + 50.0])
+    weights = np.tile([0.9, 0.1, 1e-12], (2, 8, 1))
+    means = np.tile(np.array([[0.0], [50.0], [-500.0]]), (2, 8, 1, 1)) + 0.01 * rng.normal(size=(2, 8, 3, 1))
+    draws = {"weights": weights, "means": means, "covariances": np.ones((2, 8, 3, 1, 1))}
+    exact = bg.label_invariant_view(draws, x=x)
+    monkeypatch.setattr(view_module, "MOST_ROWS", 20)
+    found = bg.label_invariant_view(draws, x=x)
+    np.testing.assert_array_equal(found["occupied"], exact["occupied"])
+    assert (found["occupied"] == 2).all()
+    assert found["allocation_entropy"].shape == exact["allocation_entropy"].shape

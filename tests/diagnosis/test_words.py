@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from oracles.effort import EFFORT
 
 import bayesgmm as bg
 from bayesgmm.checking.calibration import Calibration
@@ -181,15 +182,15 @@ def test_words_agree(sampled, kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_words_agree_in_many_posteriors(sampled, kind):
-    check_kind(sampled, kind, range(2, 22))
+    check_kind(sampled, kind, range(2, 2 + max(2, round(20 * EFFORT))))
 
 
 def check_kind(sampled, kind, seeds):
-    states = set()
+    states = []
     for seed in seeds:
         posterior = synthetic(sampled, kind, seed)
         found = check_posterior(posterior, kind)
-        states.add(found.status)
+        states.append(found.status)
         if seed % 3 == 0:  # pictures take longer
             check_titles(posterior, found)
         check_pair(posterior, synthetic(sampled, KINDS[seed % len(KINDS)], seed + 1000))
@@ -197,8 +198,13 @@ def check_kind(sampled, kind, seeds):
         "mixed": {"sound"}, "stuck": {"stuck"}, "slow": {"slow", "stuck"}, "few": {"too few draws"},
         "too many": {"too many components"}, "switching": {"sound"},
         "certain": {"sound"}, "frozen": {"stuck"}, "one chain": {"not assessed"},
-    }.get(kind, states)  # fmt: skip
-    assert states <= expected
+    }.get(kind, set(states))  # fmt: skip
+    if kind in ("mixed", "switching", "certain", "too many"):
+        # Of independent draws, the worst R-hat of thirteen quantities is above 1.01 in one set of ten, by chance.
+        noise = states.count(SHORT)
+        assert noise <= max(1, 0.3 * len(states))
+        expected |= {SHORT}
+    assert set(states) <= expected
 
 
 def test_states_and_what_short_chains_lack():
@@ -217,9 +223,11 @@ def test_slightly_short_chains_are_told_how_many_draws(sampled):
     posterior = next(
         one for seed in range(50) if (one := synthetic(sampled, "short", seed)).mixing == SHORT and one.continuation
     )
-    line = bg.diagnose(posterior, search=False).verdict()[0]
-    number = int(re.search(r"extend\((\d+)\)", line)[1])
-    assert number == draws_to_add(posterior.worst_rhat, posterior.smallest_ess, CHAINS, DRAWS) or "worst in" in line
+    found = bg.diagnose(posterior, search=False)
+    line = found.verdict()[0]
+    assert re.findall(r"extend\((\d+)\)", line) == [
+        str(draws_to_add(found.worst_rhat, found.smallest_ess, CHAINS, DRAWS))
+    ]
     assert "different modes" not in line
 
 

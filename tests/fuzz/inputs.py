@@ -437,6 +437,7 @@ KINDS: dict[str, Kind] = {
     """, """
         None ;; -0.1 ;; 1.1 ;; np.nan ;; np.inf ;; 'x' ;; [0.5] ;; 2j ;; object() ;; {} ;; X2
     """),
+    "many_rows": kind("100\n1000\nnp.int64(5000)", "20\n50\n" + HUGE, _NOT_A_COUNT),
     "optional_level": kind("""
         None ;; 0.5 ;; 0.95 ;; np.float32(0.5)
     """, """

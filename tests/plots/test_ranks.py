@@ -9,7 +9,7 @@ from scipy.signal import lfilter
 from bayesgmm import plots
 from bayesgmm.errors import ArgumentError
 from bayesgmm.plots.ranks import LEVEL, band, curves, halves, independent_draws, ranks
-from bayesgmm.results.convergence import convergence_table, passes
+from bayesgmm.results.convergence import convergence_table, state_of
 
 CHAINS, DRAWS = 4, 1000
 
@@ -114,7 +114,7 @@ def test_the_title_says_that_rhat_and_ess_decide(rng):
     assert "R-hat and ESS decide" in title(plots.plot_ranks(view_of(sticky=sticky)))
     shifted = rng.normal(size=(2, 40_000)) + np.array([[0.0], [0.035]])
     view = view_of(shifted=shifted)
-    assert passes(convergence_table(view), 2)
+    assert state_of(convergence_table(view), 2) == "mixed"
     words = title(plots.plot_ranks(view))
     assert "mixed (R-hat 1.0" in words
     assert "1 panel leave the band, but R-hat and ESS are good" in words
@@ -125,7 +125,7 @@ def test_the_title_agrees_with_the_table(rng):
         view = view_of(a=autoregressive(rng, phi, (0.0, 0.0, 0.0, shift)), b=autoregressive(rng, 0.0))
         table = convergence_table(view)
         words = title(plots.plot_ranks(view))
-        assert (": mixed (" in words) == passes(table, CHAINS)
+        assert f": {state_of(table, CHAINS)} (" in words
         assert f"R-hat {table['r_hat'].max():.3f}" in words
         assert f"ESS {table[['ess_bulk', 'ess_tail']].to_numpy().min():,.0f}" in words
 

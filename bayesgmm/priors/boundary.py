@@ -71,10 +71,10 @@ def _check_type(name: str, value: Any) -> None:
     if name == "key" or (name == "present" and value is None):
         return
     kind = {"stats": Stats, "other": tuple}.get(name, Params)
-    if not isinstance(value, kind) or (name == "other" and not hasattr(value, "check_parts")):
+    if not isinstance(value, kind) or (name == "other" and not hasattr(value, "components")):
         raise ArgumentError(f"{name} must be a {'prior' if name == 'other' else kind.__name__}, got {shown(value)}.")
-    if name == "other":
-        cast(Any, value).check_parts()
+    if name == "other" and not hasattr(getattr(value, "weights", None), "concentration"):
+        raise PriorError("The weights of other must be a Dirichlet.")
 
 
 def _checked(name: str, value: Any, size: tuple[int, int]) -> Any:

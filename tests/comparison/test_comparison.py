@@ -136,7 +136,7 @@ def test_save_writes_every_result(faithful, tmp_path):
 
 
 def test_representations(faithful):
-    assert "2 components, 272 rows × 2 features" in repr(faithful)
+    assert "2 components, 272 rows × 2 features" in " ".join(repr(faithful).split())
     assert "<table" in faithful._repr_html_()
 
 

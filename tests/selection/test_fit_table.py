@@ -87,7 +87,7 @@ def test_spurious_cells_are_flagged_and_not_chosen(rng):
 def test_picture_and_text(diabetes):
     ax = plots.plot_table(diabetes)
     assert "VVV" in ax.get_title(loc="left")
-    assert "best is VVV with 3 components" in repr(diabetes)
+    assert "best is VVV with 3 components" in " ".join(repr(diabetes).split())
     assert "<table" in diabetes._repr_html_()
 
 

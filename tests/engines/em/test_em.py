@@ -331,7 +331,7 @@ def test_predictions(reference_data):
     assert set(labels) == {0, 1}
     with pytest.raises(DataError, match="2 features"):
         fit.predict(np.zeros((3, 5)))
-    assert "log-likelihood -1130.264" in repr(fit)
+    assert "log-likelihood -1130.264" in " ".join(repr(fit).split())
     assert "<table" in fit._repr_html_()
 
 

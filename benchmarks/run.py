@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from checks import bench_checks
 from efficiency import bench_efficiency
 from labels import bench_labels
 from start import bench_start
@@ -326,7 +327,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "import": bench_import, "names": bench_public_names, "cli": bench_cli, "memory": bench_memory, "em": bench_em,
     "mclust": bench_mclust, "restarts": bench_restarts, "ascent": bench_ascent, "table": bench_table,
     "gradient": bench_gradient, "gibbs": bench_gibbs, "efficiency": bench_efficiency, "labels": bench_labels,
-    "start": bench_start,
+    "start": bench_start, "checks": bench_checks,
 }  # fmt: skip
 
 

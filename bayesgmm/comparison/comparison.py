@@ -177,7 +177,8 @@ class Comparison:
         return pd.DataFrame(pd.concat([parameters, head, rest])).rename_axis("parameter")
 
     def notes(self, interval: float | None = None) -> list[str]:
-        """What the cells of `summary` are."""
+        """What the cells of `summary` are. Raises `ArgumentError` if `interval` is not between 0 and 1."""
+        interval = None if interval is None else check_level("interval", interval)
         fits, posteriors = ", ".join(self.fits), ", ".join(self.posteriors)
         lines = []
         if posteriors:

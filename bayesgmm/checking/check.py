@@ -10,13 +10,13 @@ from arviz_stats.utils import ELPDDataLOO
 from bayesgmm.checking.loo import check_posterior, leave_one_out, too_high
 from bayesgmm.checking.loo_pit import pit_tree
 from bayesgmm.checking.predictive import PredictiveChecks, predictive_checks
-from bayesgmm.checking.row_sample import choose_rows, subsampling_error
+from bayesgmm.checking.row_sample import subsampling_error
 from bayesgmm.checking.sensitivity import SENSITIVE, prior_sensitivity, sensitivity_of_noise
 from bayesgmm.numerics.uniformity import direction, holm
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import khat_line, mixing_line
-from bayesgmm.runtime.arguments import as_key, check_count
+from bayesgmm.runtime.arguments import as_key, check_count, choose_rows
 from bayesgmm.runtime.formatting import as_html, as_text, for_terminal
 from bayesgmm.runtime.progress import Progress, listening
 

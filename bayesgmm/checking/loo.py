@@ -15,7 +15,7 @@ from arviz_stats.utils import ELPDDataLOO, ELPDDataLOOKFold
 from scipy.special import logsumexp  # pyright: ignore[reportAttributeAccessIssue]
 
 from bayesgmm.checking.moment_matching import Matched, match, to_cloud
-from bayesgmm.checking.refits import STUCK, Folds, Refit, as_one_draw, only, refitter, without
+from bayesgmm.checking.refits import STUCK, Folds, Refit, as_one_draw, refitter, without
 from bayesgmm.checking.row_sample import density_tree, extrapolate
 from bayesgmm.errors import ArgumentError, LooWarning, SamplingInterrupted
 from bayesgmm.model.types import Params
@@ -261,7 +261,7 @@ def _refit_rows(elpd: ELPDDataLOO, posterior: Posterior, refit: Refit, key: Any,
                 break
             if stop.is_set():
                 break  # an interrupted run is not a refit
-            alone = only(posterior.table, np.array([row]))
+            alone = posterior.table.take(np.array([row]))
             with_row, without_row = (log_densities(one.params, alone, one.frame).ravel() for one in (posterior, other))
             _replace_row(elpd, row, bridge(with_row, without_row), 0.0)
             listener("refits", number + 1, len(bad), "")

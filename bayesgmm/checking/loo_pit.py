@@ -1,14 +1,11 @@
 """Probability integral transform (PIT) of each value under its leave-one-out predictive distribution, per feature."""
 
-from dataclasses import replace
-
 import numpy as np
 import xarray as xr
 from arviz_stats.utils import ELPDDataLOO
 
 from bayesgmm.checking.loo import check_posterior, draws_kept, leave_one_out, warn_unreliable_rows
 from bayesgmm.checking.moment_matching import Matched
-from bayesgmm.checking.row_sample import taken
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import check_flag
 from bayesgmm.runtime.progress import Progress, listening
@@ -58,11 +55,11 @@ def loo_pit(posterior: Posterior, *, moment_match: bool = True, progress_bar: Pr
 def pit_tree(posterior: Posterior, elpd: ELPDDataLOO, matched: dict[int, Matched]) -> xr.DataTree:
     """LOO-PITs from the results of `leave_one_out`, of its rows."""
     rows, frame = elpd.elpd_i["obs"].values, posterior.frame
-    table = taken(posterior.table, None if len(rows) == posterior.table.num_rows else rows)
+    table = posterior.table if len(rows) == posterior.table.num_rows else posterior.table.take(rows)
     weights = np.exp(elpd.log_weights.transpose("chain", "draw", "obs").values.reshape(-1, table.num_rows))
     pit = distribution_functions(draws_kept(posterior, elpd.log_weights), table, frame, np.nan_to_num(weights))
     for row, moved in matched.items():
-        alone = replace(table, values=table.values[row : row + 1])
+        alone = table.take(np.array([row]))
         pit[row] = distribution_functions(moved.params, alone, frame, np.exp(moved.log_weights)[:, None])[0]
     # Rounding must not give exactly 0 or 1, where the test of uniformity fails.
     pit = np.clip(pit, np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg)

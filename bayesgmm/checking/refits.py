@@ -69,11 +69,6 @@ def without(table: Table, rows: np.ndarray) -> Table:
     return Table(np.delete(table.values, rows, axis=0), table.features)
 
 
-def only(table: Table, rows: np.ndarray) -> Table:
-    """These rows of the table."""
-    return Table(table.values[rows], table.features)
-
-
 class Folds(SamplingWrapper):
     """The sampling wrapper that ArviZ calls for each fold."""
 
@@ -84,7 +79,7 @@ class Folds(SamplingWrapper):
 
     def sel_observations(self, idx):
         """The rows to fit, and the rows to predict."""
-        return without(self.table, idx), only(self.table, idx)
+        return without(self.table, idx), self.table.take(idx)
 
     def sample(self, modified_observed_data):
         """One refit."""

@@ -10,10 +10,8 @@ import numpy as np
 import xarray as xr
 from arviz_stats.utils import ELPDDataLOO
 
-from bayesgmm.data.table import Table
 from bayesgmm.model.types import Params
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import host_generator
 from bayesgmm.sweep.per_row import log_densities
 
 SUBSAMPLING_SE = "subsampling_se"
@@ -22,24 +20,12 @@ MOST_DRAWS = 1000
 """About this many draws are used, at equal steps, beside a sample of the rows."""
 
 
-def choose_rows(num_rows: int, most: int, key: Any) -> np.ndarray | None:
-    """Numbers of a random sample of rows in order; None stands for all, if there are at most `most`."""
-    if num_rows <= most:
-        return None
-    return np.sort(host_generator(key).choice(num_rows, most, replace=False))
-
-
-def taken(table: Table, rows: np.ndarray | None) -> Table:
-    """The table of these rows."""
-    return table if rows is None else Table(table.values[rows], table.features)
-
-
 def density_tree(posterior: Posterior, rows: np.ndarray) -> xr.DataTree:
     """A tree with the log densities of these rows under some of the draws, as ``az.loo`` reads it."""
     step = max(1, posterior.num_chains * posterior.num_samples // MOST_DRAWS)
     draws = np.arange(posterior.num_samples)[::step]
     some: Any = Params(*(np.asarray(part)[:, draws] for part in posterior.params))
-    density = log_densities(some, taken(posterior.table, rows), posterior.frame)
+    density = log_densities(some, posterior.table.take(rows), posterior.frame)
     coords = {"chain": np.arange(posterior.num_chains), "draw": draws}
     return xr.DataTree.from_dict({
         "posterior": xr.Dataset({"weights": (("chain", "draw", "component"), some.weights)}, coords),

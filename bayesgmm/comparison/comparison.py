@@ -15,15 +15,13 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.results.parameters import flatten, parameter_names
+from bayesgmm.results.parameters import estimates_of, parameter_names
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import (
     agreement_line,
-    ends,
     fit_line,
     khat_line,
     mixing_line,
-    moments,
     point_line,
     usable,
 )
@@ -93,13 +91,17 @@ class Comparison:
         `level` of its draws. Point estimates have NaN in these three. Diagonal and spherical covariances have rows only
         for their variances.
         """
+        return self._estimates(check_level("level", level))
+
+    def _estimates(self, level: float | None) -> "pd.DataFrame":
+        """As `estimates`; without a level, which takes long for many parameters, there are no bounds."""
         import pandas as pd
 
-        level = check_level("level", level)
-        columns = {}
-        for name, result in self.results.items():
-            parts = {"estimate": moments(result)[0], "sd": moments(result)[1], **ends(result, level)}
-            columns |= {(name, part): flatten(values) for part, values in parts.items()}
+        columns = {
+            (name, part): values
+            for name, result in self.results.items()
+            for part, values in estimates_of(result.params, level).items()
+        }
         names = pd.Index(parameter_names(self.table, self.n_components), name="parameter")
         estimates = pd.DataFrame(columns, index=names)
         if self.family.orientation != "I":
@@ -163,12 +165,10 @@ class Comparison:
         """
         import pandas as pd
 
-        level = LEVEL if interval is None else check_level("interval", interval)
-        estimates, costs = self.estimates(level), self.costs()
-        shown = {}
-        for name in self.results:
-            estimate, sd, lower, upper = (estimates[name][part] for part in ("estimate", "sd", "lower", "upper"))
-            shown[name] = plus_minus(estimate, sd) if interval is None else intervals(estimate, sd, lower, upper)
+        interval = None if interval is None else check_level("interval", interval)
+        estimates, costs = self._estimates(interval), self.costs()
+        form = plus_minus if interval is None else intervals
+        shown = {name: form(*(column for _, column in estimates[name].items())) for name in self.results}
         parameters = pd.DataFrame(shown, index=estimates.index)
         spread = costs.loc["log-likelihood sd"]
         head = pd.DataFrame([plus_minus(costs.loc["log-likelihood"], spread)], ["log-likelihood"], list(self.results))

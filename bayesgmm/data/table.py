@@ -37,6 +37,10 @@ class Table:
         """D."""
         return self.values.shape[1]
 
+    def take(self, rows: np.ndarray) -> "Table":
+        """These rows."""
+        return replace(self, values=self.values[rows])
+
     def chunks(self, size: int = CHUNK) -> Iterator[np.ndarray]:
         """Views of at most `size` rows, in order."""
         for start in range(0, self.num_rows, size):

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.diagnosis.label_invariant_view import COUNTS
 from bayesgmm.model.types import Params
+from bayesgmm.numerics.mixing import COUNTS
 from bayesgmm.results.datatree import MOST_VALUES
 from bayesgmm.results.draws import Draws
 from bayesgmm.sweep.per_row import log_densities

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.data.table import Table
 from bayesgmm.diagnosis.chain_groups import APART, group_chains, separations, stacking_weights
-from bayesgmm.diagnosis.label_invariant_view import COUNTS, label_invariant_view
+from bayesgmm.diagnosis.label_invariant_view import label_invariant_view
 from bayesgmm.diagnosis.missed_modes import MissedMode, find_missed_mode
 from bayesgmm.diagnosis.run_facts import run_facts
 from bayesgmm.diagnosis.words import words
 from bayesgmm.numerics.importance import GOOD_K
-from bayesgmm.numerics.mixing import FEWEST_DRAWS, MIXED, UNKNOWN, UNMIXED
+from bayesgmm.numerics.mixing import COUNTS, FEWEST_DRAWS, MIXED, UNKNOWN, UNMIXED
 from bayesgmm.relabelling import methods as relabelling
 from bayesgmm.relabelling.result import Relabelling
 from bayesgmm.results.convergence import convergence_table, largest_rhat, state_of, worst_of
@@ -278,9 +277,7 @@ def _relabelled(draws: Draws) -> Relabelling:
             name: None if (held := getattr(draws, name)) is None else held[:, :, order]
             for name in ("labels", "probabilities")
         }
-        few = replace(
-            draws, table=Table(draws.table.values[order], draws.table.features), recorded=draws.log_posteriors, **some
-        )
+        few = replace(draws, table=draws.table.take(order), recorded=draws.log_posteriors, **some)
     if (few.params is not None and few.table is not None) or few.probabilities is not None:
         return replace(relabelling.stephens(few), draws=draws)
     if few.labels is not None:

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from bayesgmm.data.table import Table
 from bayesgmm.diagnosis.density_modes import count_modes
 from bayesgmm.model.types import Params
 from bayesgmm.results.datatree import label_invariant
 from bayesgmm.results.draws import ABOUT, Draws, Source, as_draws
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import as_key, check_names, host_generator
+from bayesgmm.runtime.arguments import as_key, check_names, choose_rows
 from bayesgmm.sweep import per_row
 
 if TYPE_CHECKING:
@@ -22,8 +21,6 @@ MOST_WORK = 2**31
 """Most scores (draw, component, row) that are computed; beyond that the draws are thinned."""
 MOST_ROWS = 10_000
 """Most rows for the entropy."""
-COUNTS = ("occupied", "num_modes")
-"""Counts: they do not assess mixing, because R-hat is meaningless for rare events."""
 
 
 def label_invariant_view(source: Source, *, seed: Any = 0, **about: Any) -> "xr.Dataset":
@@ -98,17 +95,15 @@ def _allocation(draws: Draws, key: Any) -> tuple[np.ndarray, np.ndarray]:
     params, table = draws.params, draws.table
     assert params is not None
     assert table is not None
-    whole, some = table, table
-    if table.num_rows > MOST_ROWS:
-        rows = np.sort(host_generator(key).choice(table.num_rows, MOST_ROWS, replace=False))
-        some = Table(table.values[rows], table.features)
+    rows = choose_rows(table.num_rows, MOST_ROWS, key)
+    some = table if rows is None else table.take(rows)
     entropy, held = per_row.entropy_and_occupation(key, params, some, draws.frame)
     if draws.labels is not None:
         held = np.stack([(draws.labels == k).any(axis=2) for k in range(draws.num_components)], axis=2)
-    elif some is not whole and not held.all():
+    elif rows is not None and not held.all():
         open_draws = ~held.all(axis=2)
         rest = Params(*(np.asarray(part)[open_draws][None] for part in params))
-        held[open_draws] = per_row.entropy_and_occupation(key, rest, whole, draws.frame)[1][0]
+        held[open_draws] = per_row.entropy_and_occupation(key, rest, table, draws.frame)[1][0]
     return entropy, held.sum(axis=-1)
 
 

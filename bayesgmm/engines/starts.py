@@ -117,7 +117,7 @@ def warm_start(params: Params, problem: Problem) -> Params:
             f"The start (init) has means of shape {shape}, but the model has {wanted[0]} components in {wanted[1]} "
             f"dimensions: {wanted}. Start from a fit of that size, or let the engine find its starts."
         )
-    params = Params(*(np.asarray(part, float) for part in check_params(params)))
+    params = check_params(params)
     if (params.weights <= 0).any():
         raise ArgumentError("The start (init) has a component of weight 0, from which an engine cannot move.")
     return jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype)[None], problem.frame.standardise(params))

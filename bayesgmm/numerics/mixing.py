@@ -11,6 +11,8 @@ MOST_TIMES = 10
 """Chains that need at most this many times their draws are called slightly short."""
 FEWEST_DRAWS = 4
 """R-hat is not defined with fewer draws per chain."""
+COUNTS = ("occupied", "num_modes")
+"""Counts: they do not assess mixing, because R-hat is meaningless for rare events."""
 UNKNOWN, MIXED, SHORT, UNMIXED = "unknown", "mixed", "slightly short", "not mixed"
 
 

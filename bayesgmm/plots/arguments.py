@@ -136,6 +136,12 @@ def _index(feature: Any, names: tuple[str, ...]) -> int:
     return int(feature)
 
 
+def left_out(indices: list[int], names: tuple[str, ...], shown: int = 0, total: int = 0, what: str = "rows") -> str:
+    """What a figure leaves out: "first 2 of 8 features; 5,000 of 20,000 rows"; an empty text if nothing."""
+    count = f"{shown:,} of {total:,} {what}" if shown < total else ""
+    return "; ".join(part for part in (features_note(indices, names), count) if part)
+
+
 def features_note(indices: list[int], names: tuple[str, ...]) -> str:
     """Which features a figure shows, if not all: "first 4 of 8 features"; else an empty text."""
     count = len(indices)

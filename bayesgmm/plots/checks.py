@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from bayesgmm.errors import ArgumentError
 from bayesgmm.plots.arguments import feature_indices, features_note, styled
-from bayesgmm.plots.style import WIDTH, axes_of, labeller
+from bayesgmm.plots.style import WIDTH, axes_of, labeller, write_note
 from bayesgmm.runtime.formatting import for_figure, for_tree
 
 NOTICED = 0.05
@@ -97,7 +97,7 @@ def plot_pit(tree: Any, features: Any = None) -> Figure:
         Line2D([], [], label="where it departs, if p is below α", **departs),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
-    _write_note(figure, features_note(chosen, names))
+    write_note(figure, features_note(chosen, names))
     return figure
 
 
@@ -127,7 +127,7 @@ def plot_predictive_checks(checks: Any) -> dict[str, Figure]:
             visuals={"title": {"size": 8}, "observed_tstat": {"color": PRIOR}},
         )  # fmt: skip
         figures[aspect] = drawn.viz["figure"].item()
-        _write_note(figures[aspect], _left_out(names, [name for name in every if name in moving], every))
+        write_note(figures[aspect], _left_out(names, [name for name in every if name in moving], every))
         figures[aspect].legend(handles=_statistic_handles(), loc="outside lower center", ncols=2)
     return figures
 
@@ -161,11 +161,6 @@ def plot_sensitivity(table: Any, ax: Any = None) -> Axes:
     ax.set_title(f"Sensitivity to the prior and to the likelihood{left}")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return ax
-
-
-def _write_note(figure: Figure, note: str) -> None:
-    if note:
-        figure.suptitle(note, x=0.01, ha="left", fontsize=10, fontweight="bold")
 
 
 def _left_out(shown: list[str], moving: list[str], every: list[str]) -> str:

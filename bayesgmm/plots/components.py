@@ -13,14 +13,14 @@ from bayesgmm.plots.arguments import (
     POSTERIOR,
     Results,
     feature_indices,
-    features_note,
     is_point,
+    left_out,
     shared_table,
     styled,
 )
 from bayesgmm.plots.classes import MOST_POINTS, class_of_rows, draws_of, rows_shown
-from bayesgmm.plots.ellipses import LINES, draw_ellipses
-from bayesgmm.plots.style import WIDTH, axes_of, component_color, engine_color
+from bayesgmm.plots.ellipses import draw_ellipses
+from bayesgmm.plots.style import WIDTH, axes_of, component_color, engine_color, engine_style, write_note
 from bayesgmm.runtime.formatting import for_figure
 
 MOST_FEATURES = 4
@@ -54,33 +54,27 @@ def plot_components(results: Any, ax: Any = None, features: Any = None) -> Axes:
     """
     table = shared_table(results)
     chosen = feature_indices(features, table.features, MOST_FEATURES)
-    notes = [features_note(chosen, table.features)]
     if len(chosen) == 1:
         ax = axes_of(ax, 4.2)
         _densities(results, table.values, chosen[0], ax)
         ax.set_xlabel(for_figure(table.features[chosen[0]]))
         ax.set_ylabel("density")
         ax.legend(handles=_density_handles(results), loc="center left", bbox_to_anchor=(1.0, 0.5))
-        ax.set_title(_title(notes))
+        ax.set_title(left_out(chosen, table.features))
         return ax
-    values, step = rows_shown(table)
+    values, _ = rows_shown(table)
     classes = class_of_rows(next(iter(results.values())), values)
-    if step > 1:
-        notes.append(f"{len(values):,} of {table.num_rows:,} rows")
+    note = left_out(chosen, table.features, len(values), table.num_rows)
     if len(chosen) > 2:
-        return _triangle(results, values, classes, chosen, notes)
+        return _triangle(results, values, classes, chosen, note)
     ax = axes_of(ax, 5.2)
     _scatter(results, values, classes, (chosen[0], chosen[1]), ax)
     ax.legend(handles=_handles(results), loc="center left", bbox_to_anchor=(1.0, 0.5))
-    ax.set_title(_title(notes))
+    ax.set_title(note)
     return ax
 
 
-def _title(notes: list[str]) -> str:
-    return "; ".join(note for note in notes if note)
-
-
-def _triangle(results: Results, values: np.ndarray, classes: np.ndarray, chosen: list[int], notes: list[str]) -> Axes:
+def _triangle(results: Results, values: np.ndarray, classes: np.ndarray, chosen: list[int], note: str) -> Axes:
     size, names = len(chosen) - 1, shared_table(results).features
     figure, axes = plt.subplots(size, size, figsize=(WIDTH, 0.9 * WIDTH), layout="constrained", squeeze=False)
     for row, column in np.ndindex(axes.shape):
@@ -92,8 +86,7 @@ def _triangle(results: Results, values: np.ndarray, classes: np.ndarray, chosen:
             ax.set_ylabel(second if column == 0 else "")
             ax.set_xlabel(first if row == size - 1 else "")
     figure.legend(handles=_handles(results), loc="upper right")
-    if title := _title(notes):
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
+    write_note(figure, note)
     return axes[0, 0]
 
 
@@ -125,12 +118,11 @@ def _densities(results: Results, table: np.ndarray, feature: int, ax: Axes) -> N
         color=[component_color(k) for k in range(len(groups))], edgecolor="white", linewidth=0.3,
     )  # fmt: skip
     for i, (name, result) in enumerate(results.items()):
-        style = {"color": engine_color(name), "linestyle": LINES[i % len(LINES)], "linewidth": 1.7}
         draws = _density_draws(result, grid, feature)
         if not is_point(result):
             low, high = np.quantile(draws.sum(axis=2), [0.05, 0.95], axis=0)
             ax.fill_between(grid, low, high, color=engine_color(name), alpha=0.13, linewidth=0)
-        ax.plot(grid, draws.sum(axis=2).mean(axis=0), **style)
+        ax.plot(grid, draws.sum(axis=2).mean(axis=0), **engine_style(name, i))
         if i == 0:
             _number_parts(grid, draws.mean(axis=0), ax)
     ax.set_ylim(bottom=0)
@@ -158,9 +150,8 @@ def _density_draws(result: Any, grid: np.ndarray, feature: int) -> np.ndarray:
 def _density_handles(results: Results) -> list[Any]:
     handles: list[Any] = []
     for i, (name, result) in enumerate(results.items()):
-        style = {"color": engine_color(name), "linestyle": LINES[i % len(LINES)], "linewidth": 1.7}
         words = "density" if is_point(result) else "posterior mean of the density"
-        handles.append(Line2D([], [], label=f"{for_figure(name, 20)}: {words}", **style))
+        handles.append(Line2D([], [], label=f"{for_figure(name, 20)}: {words}", **engine_style(name, i)))
         if not is_point(result):
             handles.append(Patch(color=engine_color(name), alpha=0.13, label=f"{for_figure(name, 20)}: 90 % band"))
     return handles + _class_handles(results, "rows and density")
@@ -169,9 +160,8 @@ def _density_handles(results: Results) -> list[Any]:
 def _handles(results: Results) -> list[Any]:
     handles: list[Any] = []
     for i, (name, result) in enumerate(results.items()):
-        style = {"color": engine_color(name), "linestyle": LINES[i % len(LINES)], "linewidth": 1.7}
         words = "90 % ellipse" if is_point(result) else "90 % ellipse, posterior mean"
-        handles.append(Line2D([], [], label=f"{for_figure(name, 20)}: {words}", **style))
+        handles.append(Line2D([], [], label=f"{for_figure(name, 20)}: {words}", **engine_style(name, i)))
     cross = {"marker": "+", "markersize": 8, "linestyle": "", "color": OUTLINE}
     return [*handles, Line2D([], [], label="mean of a component", **cross), *_class_handles(results, "rows")]
 

@@ -9,10 +9,9 @@ from matplotlib.patches import Ellipse
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.plots.arguments import Results, is_point
-from bayesgmm.plots.style import component_color, engine_color
+from bayesgmm.plots.style import component_color, engine_color, engine_style
 
 MASS = 0.9
-LINES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), "-.")
 SIDES = ((6, 6), (-6, 6), (-6, -6), (6, -6), (14, 0), (-14, 0))
 """Where a number may stand beside its mean, in points; the first side with enough `ROOM` is taken."""
 ROOM = 9.0
@@ -33,7 +32,7 @@ def draw_ellipses(results: Results, pair: tuple[int, int], ax: Axes) -> None:
     centers: list[tuple[int, np.ndarray]] = []
     for i, (name, result) in enumerate(results.items()):
         params = mean_params(result)
-        style = {"color": engine_color(name), "linestyle": LINES[i % len(LINES)], "linewidth": 1.5, "zorder": 3}
+        style = engine_style(name, i, 1.5) | {"zorder": 3}
         for k, (mean, covariance) in enumerate(zip(params.means, params.covariances, strict=True)):
             center = np.asarray(mean)[list(pair)]
             ax.add_patch(_ellipse(center, np.asarray(covariance)[np.ix_(pair, pair)], style))

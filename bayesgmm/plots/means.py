@@ -18,7 +18,7 @@ from bayesgmm.plots.arguments import (
     shared_table,
     styled,
 )
-from bayesgmm.plots.style import axes_array, engine_color
+from bayesgmm.plots.style import axes_array, engine_color, write_note
 from bayesgmm.runtime.formatting import for_figure
 
 MOST_FEATURES = 4
@@ -63,11 +63,10 @@ def plot_means(results: Any, axes: Any = None, features: Any = None) -> np.ndarr
         if k == 0:
             space = "\n" if len(shown) > 2 else " "
             ax.set_title(f"mean of{space}{for_figure(table.features[shown[column]], max(64 // len(shown), 8))}")
-    figure, note = axes[0, 0].figure, features_note(shown, table.features)
+    figure = axes[0, 0].figure
     if own:
         figure.legend(handles=_handles(results), loc="outside lower center", ncols=4)
-    if own and note:
-        figure.suptitle(note, x=0.01, ha="left", fontsize=10, fontweight="bold")
+        write_note(figure, features_note(shown, table.features))
     return axes
 
 

@@ -8,12 +8,12 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 
 from bayesgmm.errors import ArgumentError
-from bayesgmm.plots.arguments import feature_indices, features_note, styled
+from bayesgmm.plots.arguments import feature_indices, left_out, styled
+from bayesgmm.plots.classes import rows_shown
 from bayesgmm.plots.style import WIDTH, axes_of, component_color
 from bayesgmm.runtime.formatting import for_figure
 
 MOST_ROWS = 400
-MOST_POINTS = 5000
 LITTLE = 0.1
 """Point sizes are scaled by the largest uncertainty, or by this value if it is larger."""
 MOST_NAMED = 10
@@ -75,7 +75,7 @@ def plot_uncertainty(partition: Any, ax: Any = None, features: Any = None) -> Ax
     """
     if partition.table is None:
         raise ArgumentError("This plot needs the data. Pass them to bg.partition as x=.")
-    table, step = partition.table, max(1, -(-len(partition.labels) // MOST_POINTS))
+    table, (values, step) = partition.table, rows_shown(partition.table)
     chosen = feature_indices(features, table.features, 2)
     if len(chosen) > 2:
         raise ArgumentError(f"plot_uncertainty takes one or two features, got {len(chosen)}.")
@@ -84,7 +84,6 @@ def plot_uncertainty(partition: Any, ax: Any = None, features: Any = None) -> Ax
     scaled = doubt / max(doubt.max(), LITTLE)
     order, area = np.argsort(scaled), min(1.0, np.sqrt(300 / len(labels)))
     flat = len(chosen) == 1
-    values = table.values[::step]
     points = np.stack([values[:, chosen[0]], doubt if flat else values[:, chosen[1]]], axis=1)
     colors = np.array([component_color(int(k)) for k in labels])
     ax.scatter(
@@ -96,10 +95,9 @@ def plot_uncertainty(partition: Any, ax: Any = None, features: Any = None) -> Ax
     if flat:
         ax.set_ylim(bottom=-0.03 * ax.get_ylim()[1])
     note = "uncertainty" if flat else "larger and paler points have higher uncertainty,"
-    rows = "" if step == 1 else f"{len(values):,} of {table.num_rows:,} rows"
-    left_out = "; ".join(part for part in (features_note(chosen, table.features), rows) if part)
+    note_out = left_out(chosen, table.features, len(values), table.num_rows)
     title = f"{partition.num_clusters} clusters; {note} up to {doubt.max():.2g}"
-    ax.set_title(title + (f"\n{left_out}" if left_out else ""))
+    ax.set_title(title + (f"\n{note_out}" if note_out else ""))
     _name_clusters(partition, ax)
     return ax
 

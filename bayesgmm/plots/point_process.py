@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from bayesgmm.plots.arguments import feature_indices, features_note, styled
+from bayesgmm.plots.arguments import feature_indices, left_out, styled
 from bayesgmm.plots.style import axes_of, component_color
 from bayesgmm.runtime.formatting import for_figure
 
@@ -35,7 +35,6 @@ def plot_point_process(relabelling: Any, ax: Any = None, features: Any = None) -
     points = relabelling.variables[name].reshape(draws.size, num, -1)
     names = _names(relabelling, name, points.shape[2])
     chosen = feature_indices(features, names, 2, exactly=min(2, len(names)))
-    note = features_note(chosen, names)
     of = "mean of " if draws.table is not None and name == draws.means_name else ""
     labels, points = [of + for_figure(names[i], 44) for i in chosen], points[..., chosen]
     if len(names) == 1:
@@ -53,8 +52,7 @@ def plot_point_process(relabelling: Any, ax: Any = None, features: Any = None) -
     ax.set_xlabel(labels[0])
     ax.set_ylabel(labels[1])
     title = f"{relabelling.method}: {relabelling.share_in_doubt:.1%} of draws in doubt"
-    few = "" if step == 1 else f"{len(points):,} of {draws.size:,} draws"
-    more = "; ".join(part for part in (note, few) if part)
+    more = left_out(chosen, names, len(points), draws.size, "draws")
     ax.set_title(title + (f"\n{more}" if more else ""))
     ax.legend(handles=_handles(num, bool(doubtful.any())), loc="center left", bbox_to_anchor=(1.0, 0.5))
     return ax

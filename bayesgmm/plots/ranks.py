@@ -10,15 +10,13 @@ from scipy.special import kolmogi
 from scipy.stats import rankdata
 
 from bayesgmm.errors import ArgumentError
-from bayesgmm.numerics.mixing import MIXED, UNKNOWN, mixing_state
+from bayesgmm.numerics.chains import figures_of, numbers_of
+from bayesgmm.numerics.mixing import COUNTS, FEWEST_DRAWS, MIXED, UNKNOWN, mixing_state
 from bayesgmm.plots.arguments import styled
 from bayesgmm.plots.style import WIDTH, chain_color
 from bayesgmm.plots.words import mixing_title
 from bayesgmm.runtime.formatting import for_figure
 
-FEWEST_DRAWS = 4
-COUNTS = ("occupied", "num_modes")
-"""Counts do not assess mixing."""
 MOST_PANELS = 32
 MOST_CHAINS = 8
 """Most chains that the legend lists."""
@@ -101,29 +99,12 @@ def plot_ranks(view: Any) -> Figure:
 
 
 def _panels(view: Any) -> list[Panel]:
+    names = [name for name, array in view.data_vars.items() if {"chain", "draw"} <= set(array.dims)]
     panels = []
-    for name, array in view.data_vars.items():
-        if name in COUNTS or not {"chain", "draw"} <= set(array.dims):
-            continue
-        array = array.transpose("chain", "draw", ...)
-        for index in np.ndindex(array.shape[2:]):
-            label = ", ".join(str(array[dim].values[i]) for dim, i in zip(array.dims[2:], index, strict=True))
-            draws = np.asarray(array.values[(slice(None), slice(None), *index)], float)
-            figures = _statistic("rhat", draws), _statistic("ess", draws), _statistic("ess", draws, method="tail")
-            panels.append(Panel(f"{name}[{label}]" if label else str(name), draws, *figures))
+    for label, draws in numbers_of(view[[name for name in names if name not in COUNTS]]):
+        found = figures_of(np.asarray(draws, float))
+        panels.append(Panel(label, np.asarray(draws, float), found["r_hat"], found["ess_bulk"], found["ess_tail"]))
     return panels
-
-
-def _statistic(name: str, draws: np.ndarray, **options: Any) -> float:
-    """R-hat or ESS of one quantity (chain, draw); NaN if it is constant."""
-    from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportUsage]
-
-    if np.ptp(draws) == 0:
-        return float("nan")
-    options |= {"prob": (0.05, 0.95)} if options else {}
-    with np.errstate(divide="ignore", invalid="ignore"):  # a constant chain has no within-chain variance
-        found: Any = getattr(array_stats, name)(draws, chain_axis=0, draw_axis=1, **options)
-    return float(found)
 
 
 def ranks(draws: np.ndarray) -> np.ndarray:
@@ -145,8 +126,11 @@ def independent_draws(draws: np.ndarray) -> float:
     draws = halves(draws)
     if np.ptp(draws) == 0:
         return float(draws.shape[1])
-    sizes = np.nan_to_num([_statistic("ess", chain[None]) for chain in draws], nan=1.0)
-    return float(np.clip(sizes.mean(), 1.0, draws.shape[1]))
+    from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportUsage]
+
+    stats: Any = array_stats
+    sizes = [stats.ess(chain[None], chain_axis=0, draw_axis=1) if np.ptp(chain) > 0 else 1.0 for chain in draws]
+    return float(np.clip(np.nan_to_num(sizes, nan=1.0).mean(), 1.0, draws.shape[1]))
 
 
 def band(at: np.ndarray, count: int, size: float, num_panels: int) -> tuple[np.ndarray, np.ndarray]:

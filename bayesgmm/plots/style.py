@@ -26,6 +26,7 @@ WIDTH = 8.5
 COMPONENT_COLORS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#7B3294", "#7F7F7F", "#B8860B")
 """After Okabe & Ito, distinguishable for colour-blind readers; disjoint from `ENGINE_COLORS`."""
 
+LINES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), "-.")
 CHAIN_COLORS = ("#4C72B0", "#DD8452", "#55A868", "#C44E52", "#8172B3", "#937860", "#DA8BC3", "#8C8C8C")
 
 RC: dict[Any, Any] = {
@@ -120,6 +121,17 @@ def axes_array(axes: Any, rows: int, columns: int, height: float, **share: Any) 
     if not fits or not all(isinstance(ax, Axes) for ax in axes.flat):
         raise ArgumentError(f"axes must be an array ({rows}, {columns}) of matplotlib Axes, got {shown(axes)}.")
     return axes
+
+
+def write_note(figure: Any, note: str) -> None:
+    """Write a note over a figure, if there is one."""
+    if note:
+        figure.suptitle(note, x=0.01, ha="left", fontsize=10, fontweight="bold")
+
+
+def engine_style(name: str, number: int, width: float = 1.7) -> dict[str, Any]:
+    """Colour and style of the lines of an engine, which is the result of this number in a figure."""
+    return {"color": engine_color(name), "linestyle": LINES[number % len(LINES)], "linewidth": width}
 
 
 def engine_color(name: str) -> str:

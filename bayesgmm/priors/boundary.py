@@ -87,9 +87,10 @@ def _checked(name: str, value: Any, size: tuple[int, int]) -> Any:
         return value.expand(*size)
     if value is None:
         return None
-    if np.shape(check_params(value).means) != size:
-        raise ArgumentError(f"{name} has means of shape {np.shape(value.means)}, but the prior needs {size}.")
-    return Params(*(np.asarray(part, float) for part in value))
+    params = check_params(value)
+    if np.shape(params.means) != size:
+        raise ArgumentError(f"{name} has means of shape {np.shape(params.means)}, but the prior needs {size}.")
+    return params
 
 
 def refuse_improper(belief: Any, variances_only: bool = False) -> None:

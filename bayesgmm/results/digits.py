@@ -2,9 +2,8 @@
 
 import pandas as pd
 
+from bayesgmm.numerics.chains import QUALITY
 from bayesgmm.runtime.formatting import as_html, as_text, fitting, shown_as
-
-QUALITY = ["mcse", "ess_bulk", "ess_tail", "r_hat"]
 
 
 class SummaryTable(pd.DataFrame):
@@ -31,7 +30,7 @@ class SummaryTable(pd.DataFrame):
         return pd.DataFrame(rows, index=self.index, columns=[*numbers.columns, *quality])
 
     def __repr__(self) -> str:
-        return as_text("", self.shown())
+        return as_text("", self)
 
     def _repr_html_(self) -> str:
-        return as_html("", self.shown())
+        return as_html("", self)

@@ -4,25 +4,25 @@ import numpy as np
 
 from bayesgmm.data.table import Table
 from bayesgmm.model.types import Params
-from bayesgmm.results.convergence import figures_of
-from bayesgmm.results.digits import QUALITY, SummaryTable
-from bayesgmm.results.parameters import flatten, parameter_names
+from bayesgmm.numerics.chains import QUALITY, figures_of
+from bayesgmm.results.digits import SummaryTable
+from bayesgmm.results.parameters import flatten, parameter_names, tails
 from bayesgmm.runtime.checks import check_level
 
 
 def summary_table(params: Params, table: Table, level: float, chains: bool) -> SummaryTable:
     """A row per weight, mean and covariance (each once); `chains` adds Monte Carlo error, ESS and R-hat."""
     level = check_level("level", level)
-    draws = np.moveaxis(flatten((params.weights, params.means, params.covariances)), -1, 0)
+    draws = np.moveaxis(flatten(params), -1, 0)
     names = parameter_names(table, params.weights.shape[-1])
     kept = [i for i, values in enumerate(draws) if not (names[i].startswith("covariances") and not values.any())]
-    tails = (1.0 - level) / 2.0, (1.0 + level) / 2.0
+    below, above = tails(level)
     rows = {}
     for i in kept:
         values = draws[i]
         found = figures_of(values) if chains else {}
-        low, middle, high = np.quantile(values, [tails[0], 0.5, tails[1]])
+        low, middle, high = np.quantile(values, [below, 0.5, above])
         row = {"mean": values.mean(), "sd": values.std(), "median": middle}
-        row |= {f"{100 * tails[0]:.4g}%": low, f"{100 * tails[1]:.4g}%": high}
+        row |= {f"{100 * below:.4g}%": low, f"{100 * above:.4g}%": high}
         rows[names[i]] = row | {name: found[name] for name in QUALITY if chains}
     return SummaryTable.of(rows, "parameter")

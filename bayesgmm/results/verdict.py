@@ -188,14 +188,3 @@ def moments(result: MixtureFit | Posterior) -> tuple[tuple, tuple]:
     if isinstance(result, Posterior):
         return tuple(p.mean(axis=(0, 1)) for p in parts), tuple(p.std(axis=(0, 1)) for p in parts)
     return parts, tuple(np.full_like(p, np.nan) for p in parts)
-
-
-def ends(result: MixtureFit | Posterior, level: float) -> dict[str, tuple]:
-    """Bounds of the equal-tailed interval with a share `level` of the draws, as `moments`; NaN for a point estimate."""
-    params = result.params
-    parts = (params.weights, params.means, params.covariances)
-    if not isinstance(result, Posterior):
-        return {end: tuple(np.full_like(part, np.nan) for part in parts) for end in ("lower", "upper")}
-    tails = (1.0 - level) / 2.0, (1.0 + level) / 2.0
-    lower, upper = zip(*(np.quantile(part, tails, axis=(0, 1)) for part in parts), strict=True)
-    return {"lower": lower, "upper": upper}

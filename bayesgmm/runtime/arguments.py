@@ -89,6 +89,11 @@ def _words_of(seed: Any) -> np.ndarray | None:
         return np.asarray(seed) if seed.dtype == np.uint32 and seed.shape in ((2,), (4,)) else None
 
 
+def choose_rows(num_rows: int, most: int, key: Any) -> np.ndarray | None:
+    """Numbers of a random sample of `most` rows, in order; None stands for all rows, if there are no more."""
+    return None if num_rows <= most else np.sort(host_generator(key).choice(num_rows, most, replace=False))
+
+
 def split_key(key: PRNGKeyArray, num: int = 2) -> tuple[PRNGKeyArray, ...]:
     """`num` independent keys, as ``jax.random.split`` gives them. On the host, where each operation is a program."""
     return _SPLIT(key, num=num)

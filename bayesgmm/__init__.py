@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from bayesgmm.results.fit import MixtureFit
     from bayesgmm.results.posterior import Posterior
     from bayesgmm.runtime.program_folder import CacheInfo, cache_info, clear_cache
-    from bayesgmm.selection.fit_table import FitTable, fit_table
+    from bayesgmm.selection.cells import FitTable
+    from bayesgmm.selection.fit_table import fit_table
     from bayesgmm.version import __version__ as __version__
 
 _HOME = {
@@ -79,7 +80,8 @@ _HOME = {
     "checking.predictive": ("PredictiveChecks", "predictive_checks"),
     "results.fit": ("MixtureFit",),
     "runtime.program_folder": ("CacheInfo", "cache_info", "clear_cache"),
-    "selection.fit_table": ("FitTable", "fit_table"),
+    "selection.cells": ("FitTable",),
+    "selection.fit_table": ("fit_table",),
     "priors.hierarchical": ("HierarchicalInverseWishart",),
     "priors.lkj": ("NormalTimesLKJ",),
     "priors.scales": ("HalfNormal", "LogNormal"),

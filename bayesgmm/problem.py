@@ -192,9 +192,9 @@ def check_well_posed(table: Table, family: Family, prior: Belief | str | None) -
         return
     model = "maximum likelihood" if prior is None else "prior='default', whose scale is the covariance of the data,"
     raise DataError(
-        f"{table.dependence}; or use covariance_type='diag' or 'spherical', or a prior of your own with a positive "
-        f"definite scale (bayesgmm.NormalInverseWishart). Under {model} {family.label(table.dim)} covariances of these "
-        "data are singular."
+        f"{table.dependence}; or use a prior of your own with a positive definite scale "
+        f"(bayesgmm.NormalInverseWishart). Under {model} {family.label(table.dim)} covariances of these data are "
+        "singular."
     )
 
 

@@ -23,6 +23,7 @@ from bayesgmm.results.verdict import (
     khat_line,
     mixing_line,
     point_line,
+    prior_line,
     usable,
 )
 from bayesgmm.runtime.checks import check_level
@@ -206,7 +207,11 @@ class Comparison:
             lines.append(khat_line(name, approximation, *(measure or (None, None))))
         for name, fit in self.fits.items():
             lines.append(point_line(name, fit, *measure) if measure else fit_line(name, fit))
-        return lines
+        under = [(name, fit) for name, fit in self.fits.items() if fit.prior is not None] + (
+            [measure] if measure else []
+        )
+        of_prior = prior_line(*under[0]) if under else None
+        return [*lines, of_prior] if of_prior else lines
 
     def diagnose(self, search: bool = True) -> dict[str, Diagnosis]:
         """The diagnosis of each sampler by `bayesgmm.diagnose`; empty for a single component, which has no labels."""

@@ -11,7 +11,7 @@ from bayesgmm.runtime.files import Output, csv_form, tree_forms
 if TYPE_CHECKING:
     from bayesgmm.comparison.comparison import Comparison
     from bayesgmm.diagnosis.diagnosis import Diagnosis
-    from bayesgmm.selection.fit_table import FitTable
+    from bayesgmm.selection.cells import FitTable
 
 
 def save_report(comparison: "Comparison", output: Output) -> Path | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bayesgmm.comparison.comparison import Comparison
     from bayesgmm.diagnosis.diagnosis import Diagnosis
-    from bayesgmm.selection.fit_table import FitTable
+    from bayesgmm.selection.cells import FitTable
 
 
 def say(*parts: Any, error: bool = False) -> None:

@@ -76,25 +76,34 @@ class Table:
     @cached_property
     def dependence(self) -> str | None:
         """Why the covariance of all rows is singular, and what to do, in words; None if it is not singular."""
+        simple = "or use covariance_type='diag' or 'spherical'"
         if self.num_rows <= self.dim:
             return (
-                f"There are {self.num_rows} rows for {self.dim} features. "
-                "Use more rows than features, drop or combine features (for example by PCA)"
+                f"There are {self.num_rows} rows for {self.dim} features. Use more rows than features, drop or combine "
+                f"features (for example by PCA); {simple}, with prior='default'"
             )
         involved = _involved(self.moments()[1])
         if involved is None:
             return None
         far = _far_rows(self.values)
         if len(far) and _involved(np.cov(np.delete(self.values, far, axis=0).T, bias=True)) is None:
-            shown = ", ".join(map(str, far[:8])) + (", …" if len(far) > 8 else "")
-            return (
-                f"Far rows (counting from 0: {shown}): beside them all other rows look alike. "
-                "Check these rows (a wrong unit?), and correct or drop them"
-            )
+            return self.far_rows
         names = ", ".join(self.features[i] for i in involved)
         return (
             f"Collinear features: {names} are linearly dependent. "
-            "Drop one of them, replace them by fewer linear combinations (for example by PCA)"
+            f"Drop one of them, replace them by fewer linear combinations (for example by PCA); {simple}"
+        )
+
+    @property
+    def far_rows(self) -> str | None:
+        """Which rows lie so far out that the others look alike beside them, and what to do; None if there are none."""
+        far = _far_rows(self.values)
+        shown = ", ".join(map(str, far[:8])) + (", …" if len(far) > 8 else "")
+        return (
+            f"Far rows (counting from 0: {shown}): beside them all other rows look alike. "
+            "Check these rows (a wrong unit?), and correct or drop them"
+            if len(far)
+            else None
         )
 
 
@@ -234,12 +243,23 @@ def same_features(x, table: Table) -> Table:
             f"The fit has {table.dim} features ({', '.join(table.features)}); the new data have {new.dim}. "
             "Give all features of the fit."
         )
-    if new.named and set(new.features) == set(table.features):
-        order = [new.features.index(name) for name in table.features]
-        return new if order == sorted(order) else replace(new, values=new.values[:, order], features=table.features)
-    if new.named and table.named:
+    return in_order(new, table.features, table.named, "fit")
+
+
+def in_order(table: Table, features: tuple[str, ...], named: bool, whose: str) -> Table:
+    """A table of as many features as `features`, with its columns in that order if both have names.
+
+    Raises
+    ------
+    DataError
+        If both have names (`named`: not those that arrays get), and they differ.
+    """
+    if table.named and set(table.features) == set(features):
+        order = [table.features.index(name) for name in features]
+        return table if order == sorted(order) else replace(table, values=table.values[:, order], features=features)
+    if table.named and named:
         raise DataError(
-            f"The fit has features {', '.join(table.features)}; the new data have {', '.join(new.features)}. "
-            "Rename the columns, or pass a plain array with the columns in the order of the fit."
+            f"The {whose} has features {', '.join(features)}; the data have {', '.join(table.features)}. "
+            f"Rename the columns, or pass a plain array with the columns in the order of the {whose}."
         )
-    return new
+    return table

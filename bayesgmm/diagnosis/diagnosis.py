@@ -14,7 +14,7 @@ from bayesgmm.diagnosis.words import words
 from bayesgmm.numerics.importance import GOOD_K
 from bayesgmm.numerics.mixing import COUNTS, FEWEST_DRAWS, MIXED, UNKNOWN, UNMIXED
 from bayesgmm.relabelling import methods as relabelling
-from bayesgmm.relabelling.result import Relabelling
+from bayesgmm.relabelling.result import Relabelling, as_numbered, told_apart
 from bayesgmm.results.convergence import convergence_table, largest_rhat, state_of, worst_of
 from bayesgmm.results.draws import ABOUT, Draws, Source, as_draws
 from bayesgmm.results.posterior import Posterior
@@ -268,7 +268,9 @@ def diagnose(source: Source, *, search: bool = True, seed: Any = 0, **about: Any
 
 
 def _relabelled(draws: Draws) -> Relabelling:
-    """Relabel all draws, using at most `MOST_ROWS` rows."""
+    """Relabel all draws, using at most `MOST_ROWS` rows; under a prior that numbers the components, leave them."""
+    if told_apart(draws.source):
+        return as_numbered(draws)
     few = draws
     if draws.table is not None and draws.table.num_rows > MOST_ROWS:
         rows = np.linspace(0, draws.table.num_rows - 1, MOST_ROWS).astype(int)

@@ -7,6 +7,7 @@ import numpy as np
 from bayesgmm.diagnosis.missed_modes import MissedMode
 from bayesgmm.numerics.importance import GOOD_K
 from bayesgmm.numerics.mixing import SHORT, UNKNOWN, draws_to_add, figures
+from bayesgmm.relabelling.result import told_apart
 from bayesgmm.results.convergence import GOOD_BFMI
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import (
@@ -141,6 +142,8 @@ def _missed(found: Any) -> str:
 def _labels(found: Any) -> str:
     if found.pareto_k is not None:
         return ""
+    if told_apart(found.relabelling.draws.source):
+        return "The prior tells the components apart: component k is the prior's in every draw, and is not relabelled."
     if found.num_permutations == 1:
         return "Labels did not switch."
     how = f"switched {found.num_switches} times within" if found.num_switches else "differed between"
@@ -157,6 +160,8 @@ def _components(found: Any) -> list[str]:
     ambiguity = (
         f"mean ambiguity {relabelling.overall_ambiguity:.2f}, {relabelling.share_in_doubt:.1%} of draws in doubt"
     )
+    if told_apart(relabelling.draws.source):
+        return []
     pairs = np.argwhere(np.triu(relabelling.pair_ambiguity > DOUBTFUL_PAIR, 1))
     if not len(pairs):
         if found.pareto_k is not None:

@@ -1,15 +1,15 @@
 """Stopping criteria of an ascent: the remaining gain is estimated to be below the tolerance, or below rounding."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool
 
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.sweep.rows import Rows
 
 
-def rounding(objective: Array, rows: Rows) -> Array:
-    """The smallest difference that a sum of this size over this many rows can resolve."""
-    return 16.0 * jnp.finfo(rows.dtype).eps * (jnp.abs(objective) + rows.num_rows)
+def rounding(objective, num_rows, dtype):
+    """The smallest difference that a sum of this size over this many rows can resolve; host or device."""
+    return 16.0 * np.finfo(dtype).eps * (abs(objective) + num_rows)
 
 
 def aitken_settled(gain, last_gain, tol) -> Bool[Array, ""]:

@@ -8,6 +8,7 @@ import jax.random as jr
 import numpy as np
 from jax.scipy.special import digamma, gammaln
 from jaxtyping import Float, PRNGKeyArray
+from scipy import special
 
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.numerics.arrays import Array
@@ -19,6 +20,8 @@ MOST_ROWS = 10**6
 """Most rows and components for `Dirichlet.occupied`."""
 MOST_STEPS = 10**9
 """Most rows × components for `Dirichlet.occupied`: a few seconds."""
+DIGITS = 1e-3
+"""Coarsest rounding of a log prior, in nats."""
 
 
 class Dirichlet(NamedTuple):
@@ -137,6 +140,25 @@ def _urn(chances: Any, num: Any, inverse: Any, num_rows: Any) -> Any:
         return chances - moved + jnp.roll(moved, 1).at[0].set(0.0)
 
     return jax.lax.fori_loop(1, num_rows, add_row, chances)
+
+
+def total_constant(of_components: float, weights: Dirichlet) -> float:
+    """The log of the whole prior's constant: that of the components and `Dirichlet.log_normaliser`, on the host.
+
+    Raises
+    ------
+    PriorError
+        If it is so large that a log posterior in double precision cannot hold the data beside it.
+    """
+    alpha = np.asarray(weights.concentration, float)
+    total = of_components + float(special.gammaln(alpha.sum()) - special.gammaln(alpha).sum())  # pyright: ignore
+    if not abs(total) * np.finfo(float).eps < DIGITS:
+        raise PriorError(
+            f"The log density of this prior is of size {abs(total):.0e}. In double precision a log posterior of that "
+            f"size is rounded to more than {DIGITS:g}, so the data would be lost in it. Hyperparameters so large "
+            "(concentration, df) leave θ no freedom: use smaller ones, at most about 1e9."
+        )
+    return total
 
 
 _URN = Program(_urn)

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
-from scipy.special import gammaln  # pyright: ignore[reportAttributeAccessIssue]
 
 from bayesgmm.data.table import Table, as_table, check_table
 from bayesgmm.errors import PriorError
@@ -25,7 +24,7 @@ from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import inverse_tril, log_diagonal_sum
 from bayesgmm.priors.boundary import for_users, refuse_improper
 from bayesgmm.priors.conjugacy import Conjugacy
-from bayesgmm.priors.dirichlet import Dirichlet
+from bayesgmm.priors.dirichlet import Dirichlet, total_constant
 from bayesgmm.priors.hyperparameters import in_full
 from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart, flat_components
 from bayesgmm.priors.within_family import restrict_flat
@@ -263,25 +262,19 @@ def within_family(prior: Belief | None, family: Family, num_components: int, dim
     Raises
     ------
     PriorError
-        If the prior is improper within the family, or not a prior for it.
+        If the prior is improper within the family, or not a prior for it, or so heavy that the data have no digits.
     """
     if prior is None:
         flat = flat_prior(num_components, dim)
         return (flat if family.name == "VVV" else restricted(flat, family)), 0.0
     prior = prior.taken_by(family)
     components, constant = prior.components.within(family)
-    return Belief(prior.weights, components), constant + dirichlet_constant(prior.weights)
+    return Belief(prior.weights, components), total_constant(constant, prior.weights)
 
 
 def restricted(belief: Belief, family: Family) -> Belief:
     """The same effective counts and scatters within a family."""
     return belief._replace(components=restrict_flat(belief.components, family))
-
-
-def dirichlet_constant(weights: Dirichlet) -> float:
-    """`Dirichlet.log_normaliser` on the host, in double precision."""
-    alpha = np.asarray(weights.concentration, float)
-    return float(gammaln(alpha.sum()) - gammaln(alpha).sum())
 
 
 @Program

@@ -198,6 +198,20 @@ def iterate(
             permutations = better
 
 
+def told_apart(source: Any) -> bool:
+    """Whether the prior of a posterior, or of the tree made of it, numbers the components; other draws do not say."""
+    if isinstance(source, Posterior):
+        return not source.model.exchangeable
+    return getattr(source, "attrs", {}).get("numbering") == "prior"
+
+
+def as_numbered(draws: Draws) -> Relabelling:
+    """The numbering that the draws have, as a relabelling without any doubt."""
+    shape, num = draws.shape, draws.num_components
+    identity = np.broadcast_to(np.arange(num), (*shape, num))
+    return Relabelling("numbering of the prior", identity, np.zeros((*shape, num, num)), np.zeros(1), draws)
+
+
 def relabelling_from(
     draws: Draws,
     method: str,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.data.table import Table, as_table
+from bayesgmm.data.table import Table, as_table, in_order
 from bayesgmm.errors import ArgumentError, DrawsError
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.assignment import renumber
@@ -16,6 +16,7 @@ from bayesgmm.results.external_draws import (
     check_values,
     checked_names,
     data_of,
+    features_of,
     from_dataset,
     is_simplex,
     params_of,
@@ -219,6 +220,8 @@ def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest
             f"The data have {table.dim} features ({', '.join(table.features)}), the draws {params.means.shape[-1]}. "
             "Pass the features that were fitted, in their order, as x=."
         )
+    if x is not None and table is not None and params is not None and tree is not None:
+        draws = replace(draws, table=in_order(table, *features_of(tree["posterior"][means_name], table), "posterior"))
     return replace(draws, params=params)
 
 

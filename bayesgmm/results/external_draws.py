@@ -39,6 +39,10 @@ def checked_names(names: Any) -> dict[str, str]:
     wrong = next((value for value in names.values() if not isinstance(value, str)), None)
     if wrong is not None:
         raise DrawsError(f"names must map to names in the draws, got {shown(wrong)}.")
+    twice = [value for value in names.values() if list(names.values()).count(value) > 1]
+    if twice:
+        parts = ", ".join(ours for ours, theirs in names.items() if theirs == twice[0])
+        raise DrawsError(f"names gives {twice[0]!r} as {parts}. One variable of the draws can only be one of them.")
     if len(names.keys() & set(SPREADS)) > 1:
         raise DrawsError(f"names must have one of {', '.join(SPREADS)}, got {', '.join(names)}.")
     return names
@@ -48,6 +52,9 @@ def with_component_dim(dataset: "xr.Dataset", component_dim: str, names: dict[st
     """The dataset, in which weights, means and covariances with ArviZ's default dims (``w_dim_0``) share one."""
     if not isinstance(component_dim, str) or component_dim in ("chain", "draw"):
         raise DrawsError(f"component_dim must name the dimension of the components, got {shown(component_dim)}.")
+    if component_dim != "component" and component_dim not in dataset.dims:
+        others = ", ".join(str(dim) for dim in dataset.dims if dim not in ("chain", "draw"))
+        raise DrawsError(f"The draws have no dimension {component_dim!r}; besides chain and draw they have {others}.")
     for name in [names.get(ours, ours) for ours in ("weights", "means", *SPREADS)]:
         if name not in dataset.data_vars:
             continue
@@ -180,6 +187,11 @@ def params_of(variables: dict[str, np.ndarray], names: dict[str, str]) -> Params
     """
     found = {ours: variables.get(names.get(ours, ours)) for ours in ("weights", "means", *SPREADS)}
     weights, means = found["weights"], found["means"]
+    if "weights" in names and weights is not None and weights.ndim != 3:
+        raise DrawsError(
+            f"{names['weights']} has shape {weights.shape}; weights must be (chain, draw, component). Is it another "
+            "part of θ?"
+        )
     spread = next((name for name in SPREADS if found[name] is not None), None)
     if weights is not None and weights.ndim == 3 and not is_simplex(weights, 1e-4):
         raise DrawsError(
@@ -206,6 +218,15 @@ def params_of(variables: dict[str, np.ndarray], names: dict[str, str]) -> Params
     else:
         trils = _trils(values.reshape(*weights.shape, dim, dim), spread, name)
     return Params(weights, means, trils)  # pyright: ignore[reportArgumentType]
+
+
+def features_of(means: Any, table: Table) -> tuple[tuple[str, ...], bool]:
+    """The names of the features from the coordinates of the means' last dimension, and whether they are a user's."""
+    dim = means.dims[-1]
+    labels = means.coords[dim].values.tolist() if dim in means.coords else []
+    if len(labels) != table.dim or not all(isinstance(label, str) for label in labels):
+        return table.features, False
+    return tuple(labels), labels != [f"x{d}" for d in range(table.dim)]
 
 
 def is_simplex(values: np.ndarray, tolerance: float) -> bool:

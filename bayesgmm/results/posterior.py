@@ -144,7 +144,7 @@ class Posterior:
         return {
             "engine": self.algorithm, "n_components": self.n_components, "num_warmup": self.num_warmup,
             "interrupted": int(self.interrupted), "sampling_time": self.clock.run_seconds,
-            "inference_library": "bayesgmm",
+            "inference_library": "bayesgmm", "numbering": "means" if self.model.exchangeable else "prior",
         }  # fmt: skip
 
     def to_datatree(self) -> "xr.DataTree":

@@ -5,6 +5,9 @@ import numpy as np
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.numerics.mixing import FEWEST_DRAWS, GOOD_ESS, GOOD_RHAT, MIXED, SHORT, UNKNOWN, draws_to_add, figures
 from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart
+from bayesgmm.priors.prior import data_scaled_prior
+from bayesgmm.priors.semiconjugate import NormalTimesInverseWishart
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.convergence import GOOD_BFMI
 from bayesgmm.results.fit import MixtureFit
@@ -12,6 +15,8 @@ from bayesgmm.results.parameters import parameter_names
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.formatting import for_terminal
 
+HALF = 0.5
+"""Share of a variance from which on it is the prior's rather than the data's."""
 MOST_ERRORS = 4.0
 """Two samplers agree if no quantity differs by more than this many Monte Carlo standard errors."""
 
@@ -170,6 +175,44 @@ def point_line(name: str, fit: MixtureFit, other: str, posterior: Posterior) -> 
         f"{name} is within {z[worst]:.2f} posterior sd of the posterior means of {other} in every weight and mean. "
         f"The largest difference is in {for_terminal(names[worst])}."
     )
+
+
+def prior_line(name: str, result: MixtureFit | Posterior) -> str | None:
+    """Where an inverse-Wishart prior makes up more than half of a component's variance; None if nowhere.
+
+    Given z, Σ_k is the scale of the prior and the scatter of about N π_k rows, over N π_k + df. Components with no more
+    than D + 1 rows are left out: there the prior has to speak.
+    """
+    components, table = result.prior and result.prior.components, result.table
+    if not isinstance(components, NormalInverseWishart | NormalTimesInverseWishart):
+        return None
+    (weights, _, covariances), _ = moments(result)
+    variances = np.diagonal(covariances, axis1=1, axis2=2)
+    rows = table.num_rows * weights[:, None]
+    scales = np.diagonal(np.asarray(components.scale), axis1=1, axis2=2)
+    counted = np.full_like(rows, table.num_rows) if result.family.pooled else rows
+    shares = np.minimum(scales / ((counted + np.asarray(components.df)[:, None]) * variances), 1.0)
+    shares[rows[:, 0] <= table.dim + 1] = 0.0
+    k, d = np.unravel_index(shares.argmax(), shares.shape)
+    if not shares[k, d] > HALF:
+        return None
+    more = int((shares > HALF).sum()) - 1
+    others = f" (and more than half of {more} other variance{'s' if more > 1 else ''})" if more else ""
+    default = data_scaled_prior(*table.moments(), len(weights)).expand(*variances.shape).components
+    why = (
+        "The default prior takes its scale from all rows, gaps and far rows included, and is not weak on these data. "
+        if type(default) is type(components) and np.allclose(default.scale, components.scale)
+        else ""
+    )
+    return (
+        f"prior: it makes up {_percent(shares[k, d])} of the variance of {for_terminal(table.features[d])} in "
+        f"component {k} of {name}{others}. {why}To let the rows decide, give a "
+        f"{type(components).__name__} whose scale is of the size of one cluster's covariance."
+    )
+
+
+def _percent(share: float) -> str:
+    return "over 99 %" if share > 0.99 else f"{share:.0%}".replace("%", " %")
 
 
 def fit_line(name: str, fit: MixtureFit) -> str:

@@ -57,8 +57,8 @@ def neutral() -> Iterator[None]:
 
 
 @contextmanager
-def scope(dtype: str | type | np.dtype = "float64") -> Iterator[None]:
-    """Open a scope in which JAX computes in `dtype` (``"float64"`` or ``"float32"``), with `neutral` settings.
+def scope(dtype: str | type | np.dtype = "float64") -> Iterator[str]:
+    """Open a scope in which JAX computes in `dtype`, with `neutral` settings. It yields ``"float64"`` or ``"float32"``.
 
     The scope ends with the ``with`` block; ``jax.config`` outside it does not change. Compiled functions are cached
     separately for each precision, so neither evicts the other.
@@ -70,10 +70,10 @@ def scope(dtype: str | type | np.dtype = "float64") -> Iterator[None]:
     ForkError
         If this process was forked while JAX was running.
     """
-    double = check_dtype(dtype) == "float64"
+    name = check_dtype(dtype)
     refuse_fork()
-    with neutral(), jax.enable_x64(double):
-        yield
+    with neutral(), jax.enable_x64(name == "float64"):
+        yield name
 
 
 def check_dtype(dtype: object) -> str:

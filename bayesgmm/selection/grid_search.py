@@ -24,7 +24,8 @@ from bayesgmm.engines.starts import starts_from
 from bayesgmm.model.families import FAMILIES, Family
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.priors.prior import Belief, dirichlet_constant, flat_prior, resolve_prior, restricted
+from bayesgmm.priors.dirichlet import total_constant
+from bayesgmm.priors.prior import Belief, flat_prior, resolve_prior, restricted
 from bayesgmm.priors.within_family import restrict
 from bayesgmm.problem import Model, Problem
 from bayesgmm.runtime.arguments import split_key
@@ -242,7 +243,7 @@ def _without_padding(ascents: Ascent, lane: int, size: int) -> Ascent:
         return Params(params.weights[:, :size], params.means[:, :size], params.scale_trils[:, :size, :])
 
     best = mine.state.best
-    best = Best(cut(best.params), best.objective, best.counts[:, :size], cut(best.plain))
+    best = Best(cut(best.params), best.objective, best.value, best.counts[:, :size], cut(best.plain))
     return mine._replace(state=mine.state._replace(best=best, params=cut(mine.state.params)))
 
 
@@ -267,7 +268,7 @@ def _restricted_model(model: Model, family: Family, size: int, prior: Belief | s
     assert given is not None
     given = given.taken_by(family)
     components, constant = restrict(given.components, family)
-    constant += dirichlet_constant(given.weights)
+    constant = total_constant(constant, given.weights)
     within = Belief(given.weights, components)
     return replace(model, num_components=size, family=family, prior=given, family_prior=within, prior_constant=constant)
 

@@ -55,8 +55,8 @@ def _iterate(
     live = _live(state, limits)
     t = state.iteration + 1
     plain, seen = step(KERNELS[kernel], jr.fold_in(key, t), state.params, prior, rows)
-    here = Best(state.params, seen.objective, seen.stats.counts, plain)
-    noise = rounding(seen.objective, rows)
+    here = Best(state.params, seen.objective, seen.stats.value, seen.stats.counts, plain)
+    noise = rounding(seen.objective, rows.num_rows, rows.dtype)
     if accelerate:
         proposal, here = _accelerated(state, here, seen.posterior, prior, live, noise)
     else:
@@ -97,7 +97,7 @@ def _accelerated(
     memory = emptied(memory, back & ~leap)
     proposal = Proposal(_choose(leap, leapt, plain), leap, memory, back, left)
     counts = jnp.where(back, state.best.counts, here.counts)
-    return proposal, Best(here.params, objective, counts, plain)
+    return proposal, Best(here.params, objective, here.value, counts, plain)
 
 
 def _iterations_still(
@@ -196,7 +196,7 @@ def start_ascents(starts: Params, prior: Belief, size: int, accelerate: bool) ->
     def one(start, prior):
         start = prior.components.project(start)
         lowest, zero, no = jnp.asarray(-jnp.inf, dtype), jnp.zeros((), int), jnp.asarray(False)
-        best = Best(start, lowest, jnp.zeros_like(start.weights), start)
+        best = Best(start, lowest, lowest, jnp.zeros_like(start.weights), start)
         memory = no_memory(start, DEPTH if accelerate else 0)
         unknown = jnp.asarray(jnp.nan, dtype)
         state = AscentState(start, no, best, lowest, unknown, zero, zero - 1, zero + RUNNING, memory)

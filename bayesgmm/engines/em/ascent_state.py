@@ -35,6 +35,8 @@ class Best(NamedTuple):
 
     params: Params
     objective: Float[Array, ""]
+    value: Float[Array, ""]
+    """The part of the objective that is not the prior's: the log-likelihood (CEM: of the classification)."""
     counts: Float[Array, "K"]
     plain: Params
     """θ after one M-step from ``params``."""
@@ -82,6 +84,11 @@ class Ascent(NamedTuple):
     def objective(self) -> Any:
         """Objective of the best θ so far."""
         return self.state.best.objective
+
+    @property
+    def value(self) -> Any:
+        """Log-likelihood of the best θ so far (CEM: of the classification)."""
+        return self.state.best.value
 
     @property
     def counts(self) -> Any:

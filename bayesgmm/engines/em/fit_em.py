@@ -123,10 +123,10 @@ def fit_em(
     max_iter, tol, n_init = _check_arguments(algorithm, max_iter, tol, n_init, accelerate)
     settings = {
         "n_init": n_init, "init": getattr(init, "params", init), "algorithm": algorithm, "max_iter": max_iter,
-        "tol": tol, "accelerate": accelerate, "dtype": dtype, "weights_init": weights_init, "means_init": means_init,
+        "tol": tol, "accelerate": accelerate, "weights_init": weights_init, "means_init": means_init,
         "covariances_init": covariances_init, "labels_init": labels_init,
     }  # fmt: skip
-    with scope(dtype), stopwatch() as clock:
+    with scope(dtype) as dtype, stopwatch() as clock:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
         check_has_mode(problem.prior)
         key_start, key_ascent = split_key(as_key(seed))
@@ -147,7 +147,7 @@ def fit_em(
             best = _best(ascents, problem, interrupted)
             steps = int(ascents.iteration[best])
             listener(algorithm, steps, steps, STATUS[int(ascents.status[best])])
-        fit = to_fit(ascents, best, problem, algorithm, interrupted, clock, seed, settings)
+        fit = to_fit(ascents, best, problem, algorithm, interrupted, clock, seed, settings | {"dtype": dtype})
     warn_of(fit, np.asarray(ascents.counts[best]), tol_used, gain)
     return fit
 
@@ -195,10 +195,11 @@ def check_has_mode(prior: Belief | str | None) -> None:
 
 
 def _starts(key, problem: Problem, n_init: int, init: Any, labels: Any, given: dict[str, Any]) -> Params:
-    ways = [labels is not None, any(part is not None for part in given.values()), not isinstance(init, str)]
+    own = not isinstance(init, str) or init != "auto"
+    ways = [labels is not None, any(part is not None for part in given.values()), own]
     if sum(ways) > 1:
         raise ArgumentError(
-            "Give one start only: labels_init, or means_init (with weights_init, covariances_init), or a fit as init."
+            "Give one start only: labels_init, or means_init (with weights_init, covariances_init), or init."
         )
     if labels is not None:
         return starting.label_start(labels, problem)

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from bayesgmm.engines.em.ascent_state import COLLAPSED, EMPTY, MAX_ITER, ROUNDING, STATUS, Ascent
+from bayesgmm.engines.stopping import rounding
 from bayesgmm.errors import (
     CollapseError,
     FitError,
@@ -27,9 +28,14 @@ def raise_failure(ascents: Ascent, problem: Problem) -> None:
     )
     in_single = " float32 resolves less than float64: try float64 first." if problem.dtype == "float32" else ""
     if np.isin(ascents.status, (COLLAPSED, EMPTY)).any():
+        label, far = problem.family.label(problem.table.dim), problem.table.far_rows
+        why = (
+            f"With {label} covariances the likelihood is unbounded where a component collapses onto too few points."
+            if problem.prior is None
+            else f"A component with {label} covariances collapses onto too few points for this prior."
+        )
         raise CollapseError(
-            f"No start led to a fit ({counted} of {len(names)}). With free covariances the likelihood is unbounded "
-            f"where a component collapses onto too few points. {advice}{in_single}"
+            f"No start led to a fit ({counted} of {len(names)}). {why} {f'{far}.' if far else advice}{in_single}"
         )
     raise FitError(f"No start led to a fit ({counted} of {len(names)}). Check the scale of the data. {advice}")
 
@@ -50,15 +56,7 @@ def warn_of(fit: MixtureFit, counts: np.ndarray, tol: float, gain: float) -> Non
     if fit.interrupted:
         warnings.warn("EM was interrupted. This is the best θ so far.", NotConvergedWarning, stacklevel=4)
     elif fit.status == STATUS[ROUNDING]:
-        coarse = fit.settings["dtype"] == "float32"
-        advice = (
-            "at this precision the log-likelihood cannot resolve gains as small as tol. Use dtype='float64', or a "
-            "larger tol"
-            if coarse
-            else "rounding errors of nearly singular covariances exceed its gains. Give the features similar units, "
-            "drop nearly collinear ones, or use prior='default'"
-        )
-        warnings.warn(f"EM stopped where {advice}.", NotConvergedWarning, stacklevel=4)
+        warnings.warn(f"EM stopped where {_rounding_words(fit, tol)}.", NotConvergedWarning, stacklevel=4)
     unbounded = fit.prior and fit.prior.components.unbounded_because(fit.family, fit.table.values)
     if unbounded:
         warnings.warn(
@@ -72,3 +70,27 @@ def warn_of(fit: MixtureFit, counts: np.ndarray, tol: float, gain: float) -> Non
             "needs. This is likely a spurious mode of the likelihood. Use prior='default', or fewer components.",
             SpuriousComponentWarning, stacklevel=4,
         )  # fmt: skip
+
+
+def _rounding_words(fit: MixtureFit, tol: float) -> str:
+    """What EM could not resolve, and what to try: `stopping.rounding`, or a fall of the objective by more than that."""
+    if fit.settings["dtype"] == "float32":
+        return (
+            "at this precision the log-likelihood cannot resolve gains as small as tol. Use dtype='float64', or a "
+            "larger tol"
+        )
+    # The objective of the iterations leaves out the constant of the prior, which is of the size of the rest.
+    value, of_prior = fit.log_likelihood + fit.model.log_volume, abs(fit.model.prior_constant)
+    noise = float(rounding(abs(value) + of_prior, fit.table.num_rows, np.float64))
+    if noise >= tol and of_prior > abs(value):
+        return (
+            f"gains as small as tol are rounding: the log density of the prior is of size {of_prior:.1g}. Use smaller "
+            "hyperparameters (concentration, df), or a larger tol"
+        )
+    if noise >= tol:
+        return f"gains as small as tol are rounding in an objective of this size. Use a tol of {2 * noise:.1g} or more"
+    remedy = "prior='default'" if fit.prior is None else "a prior with a larger scale"
+    return (
+        "rounding errors of nearly singular covariances exceed its gains. Drop nearly collinear features, or use "
+        f"{remedy}, fewer components, or covariance_type='diag'"
+    )

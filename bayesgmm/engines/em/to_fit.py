@@ -22,10 +22,9 @@ def to_fit(
     chosen = jax.tree.map(lambda leaf: leaf[best], ascents)
     objective = float(chosen.objective)
     restored = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), problem.frame.restore(chosen.params))
-    # log p(θ) in standardised coordinates and in the user's units; a flat prior adds nothing.
-    inside = 0.0 if problem.prior is None else problem.standard_log_prior(chosen.params)
+    # Not the objective less log p(θ): under a prior of enormous weight that difference has no digits.
+    value = float(chosen.value) - problem.log_volume
     outside = problem.model.log_prior(restored)
-    value = objective - inside - problem.log_volume
     shift = value + outside - objective
     return MixtureFit(
         params=permute(restored, by_first_mean(restored)) if problem.model.exchangeable else restored,

@@ -73,7 +73,7 @@ def run_sampler(
     check_chain_arguments(num_warmup, num_samples, num_chains, prior)
     num_warmup, num_samples, num_chains = int(num_warmup), int(num_samples), int(num_chains)
     folder = None if checkpoint is None else as_path("checkpoint", checkpoint)
-    with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener, ExitStack() as held:
+    with scope(dtype) as dtype, stopwatch() as clock, listening(progress_bar) as listener, ExitStack() as held:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
         find_engine(sampler.name).check(problem.prior, problem.family, problem.table.dim)
         check_sampled(problem.model, num_chains, num_samples)

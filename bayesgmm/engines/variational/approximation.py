@@ -76,15 +76,15 @@ def run_approximation[Result: ApproximatePosterior](
     given = arguments
     check_chain_arguments(0, given.num_samples, given.num_chains, given.prior)
     shape = int(given.num_chains), int(given.num_samples)
-    with scope(given.dtype), stopwatch() as clock, listening(given.progress_bar) as listener:
-        problem = prepare(given.x, given.n_components, given.prior, given.dtype, given.covariance_type)
+    with scope(given.dtype) as dtype, stopwatch() as clock, listening(given.progress_bar) as listener:
+        problem = prepare(given.x, given.n_components, given.prior, dtype, given.covariance_type)
         find_engine(name).check(problem.prior, problem.family, problem.table.dim)
         check_sampled(problem.model, *shape)
         check_reference(given.reference, problem.model)
         prepare_reference(problem, given.reference)
         keys = split_seed(given.seed)
         found = approximate(Task(problem, keys.start, keys.run, shape[0] * shape[1], listener))
-        settings = {"num_samples": given.num_samples, "num_chains": given.num_chains, "dtype": given.dtype} | settings
+        settings = {"num_samples": given.num_samples, "num_chains": given.num_chains, "dtype": dtype} | settings
         origin = Origin(name, 0, given.seed, given.reference, settings)
         draws = Params(*found.params), found.log_likelihoods
         shared = posterior_fields(problem, draws, shape, found.interrupted, clock, origin)

@@ -285,7 +285,7 @@ def relabel(source: Source, method: str = "stephens", **options: Any) -> Relabel
     """
     if told_apart(source):
         raise ArgumentError(
-            "The prior of these draws tells the components apart: component k is the prior's component k in every draw. "
+            "The prior of these draws tells the components apart: component k is the prior's in every draw. "
             "A relabelling would mix them. Read the draws as they are."
         )
     chosen = METHODS[check_choice("method", method, METHODS)]

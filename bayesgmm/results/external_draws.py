@@ -54,7 +54,9 @@ def with_component_dim(dataset: "xr.Dataset", component_dim: str, names: dict[st
         raise DrawsError(f"component_dim must name the dimension of the components, got {shown(component_dim)}.")
     if component_dim != "component" and component_dim not in dataset.dims:
         others = ", ".join(str(dim) for dim in dataset.dims if dim not in ("chain", "draw"))
-        raise DrawsError(f"The draws have no dimension {component_dim!r}; besides chain and draw they have {others}.")
+        raise DrawsError(
+            f"component_dim: the draws have no dimension {component_dim!r}; besides chain and draw they have {others}."
+        )
     for name in [names.get(ours, ours) for ours in ("weights", "means", *SPREADS)]:
         if name not in dataset.data_vars:
             continue

@@ -368,3 +368,18 @@ def test_wrong_arguments_leave_no_folder(reference_data, tmp_path):
         with pytest.raises(ArgumentError):
             bg.compare(reference_data["faithful"], **({"n_components": 2, "save_to": tmp_path / "a" / "b"} | wrong))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_verdict_says_where_the_prior_makes_the_variance(rng):
+    """Two clusters a thousand apart: the default prior's scale is that of the gap. Theirs: (Λ + S) / (n + df + D + 2)."""
+    near = rng.normal(size=(60, 2))
+    for gap, said in ((6.0, False), (1000.0, True)):
+        x = near + gap * np.repeat([[0.0], [1.0]], 30, axis=0)
+        result = bg.compare(x, 2, engines=["mle", "em"])
+        text = " ".join(result.verdict())
+        assert ("not weak on these data" in text) == said
+        fit = result["em"] if hasattr(result, "__getitem__") else result.results["em"]
+        share = fit.prior.components.scale[0, 0, 0] / (30 + 4 + 4) / fit.params.covariances[0, 0, 0]
+        assert (share > 0.5) == said
+    own = bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(500.0, 1e-6, 4.0, np.eye(2)))
+    assert "prior: it makes" not in " ".join(bg.compare(x, 2, engines=["em"], prior=own).verdict())

@@ -8,6 +8,7 @@ from scipy.special import gammaln
 from scipy.stats import dirichlet, invgamma, norm
 
 import bayesgmm as bg
+from bayesgmm.errors import ArgumentError
 
 X = np.array([-0.6, 0.1, 0.9, 1.4, 2.2, 2.9, 3.4])
 ALPHA, LOC, STRENGTH = np.array([1.0, 3.0]), np.array([2.5, 0.0]), np.array([1.0, 0.5])
@@ -79,3 +80,14 @@ def test_which_priors_are_exchangeable():
 def test_calibration_under_a_prior_that_tells_components_apart():
     calibration = bg.calibrate(X, 2, prior=PRIOR, engine="gibbs", n_sims=200, num_warmup=100, num_samples=199, seed=2)
     assert calibration.calibrated
+
+
+def test_the_priors_numbering_is_never_relabelled():
+    posterior = bg.sample_gibbs(X, 2, prior=PRIOR, num_warmup=100, num_samples=100, num_chains=2)
+    means = np.asarray(posterior.params.means)
+    for draws in (posterior, posterior.datatree):
+        with pytest.raises(ArgumentError, match="tells the components apart"):
+            bg.relabel(draws)
+        found = bg.diagnose(draws, search=False)
+        np.testing.assert_array_equal(found.relabelling.variables["means"], means)
+        assert "the prior's in every draw" in " ".join(found.verdict())

@@ -6,6 +6,7 @@ import os
 import arviz as az
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from oracles.draws import made
@@ -268,3 +269,38 @@ def test_command_line(file):
         failed = CliRunner().invoke(app, [*command, *more])
         assert isinstance(failed.exception, ArgumentError | DrawsError), failed.output
         assert words in str(failed.exception)
+
+
+def with_features(variables, *names):
+    """The draws as a tree in which the means name the features."""
+    dims = {"w": ("component",), "mu": ("component", "feature"), "Sigma": ("component", "feature", "feature_2")}
+    arrays = {name: (("chain", "draw", *dims[name]), values) for name, values in variables.items()}
+    coords = {"feature": list(names)} if names else {}
+    return xr.DataTree.from_dict({"posterior": xr.Dataset(arrays, coords)})
+
+
+def test_columns_are_put_in_the_order_of_the_draws(draws):
+    variables, x = draws
+    dim = x.shape[1]
+    features = [f"f{d}" for d in range(dim)]
+    frame = pd.DataFrame(x, columns=features)
+    tree = with_features(variables, *features)
+    right = as_draws(tree, names=NAMES, x=frame).log_posteriors
+    for given in (frame[features[::-1]], x):
+        np.testing.assert_array_equal(as_draws(tree, names=NAMES, x=given).log_posteriors, right)
+    with pytest.raises(DataError, match="The posterior has features f0"):
+        as_draws(tree, names=NAMES, x=frame.rename(columns={"f0": "q"}))
+    # Draws without names, or with those of an array, take a frame of any names.
+    for unnamed in (with_features(variables), with_features(variables, *(f"x{d}" for d in range(dim)))):
+        np.testing.assert_array_equal(as_draws(unnamed, names=NAMES, x=frame).log_posteriors, right)
+
+
+def test_parts_that_cannot_be_what_names_says_are_refused(draws):
+    variables, x = draws
+    tree = tree_of(variables, x)
+    with pytest.raises(DrawsError, match="gives 'mu' as weights, means"):
+        as_draws(tree, names={"weights": "mu", "means": "mu"})
+    with pytest.raises(DrawsError, match="weights must be"):
+        as_draws(tree, names={"weights": "mu"})
+    with pytest.raises(DrawsError, match="no dimension 'zzz'; besides chain and draw they have w_dim_0, mu_dim_0"):
+        as_draws(tree, names=NAMES, component_dim="zzz")

@@ -15,7 +15,7 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.results.parameters import estimates_of, parameter_names
+from bayesgmm.results.parameters import estimates_of, parameter_names, spreads_of
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import (
     agreement_line,
@@ -28,7 +28,7 @@ from bayesgmm.results.verdict import (
 )
 from bayesgmm.runtime.checks import check_level
 from bayesgmm.runtime.files import Output, csv_form, tree_forms
-from bayesgmm.runtime.formatting import as_html, as_text, for_html, intervals, plus_minus, shown_as, wrapped
+from bayesgmm.runtime.formatting import as_html, as_text, for_html, intervals, placed, plus_minus, shown_as, wrapped
 from bayesgmm.runtime.interrupt import check_stop
 
 if TYPE_CHECKING:
@@ -169,8 +169,12 @@ class Comparison:
         interval = None if interval is None else check_level("interval", interval)
         estimates, costs = self._estimates(interval), self.costs()
         form = plus_minus if interval is None else intervals
-        shown = {name: form(*(column for _, column in estimates[name].items())) for name in self.results}
-        parameters = pd.DataFrame(shown, index=estimates.index)
+        shown = {name: form(*(column for _, column in estimates[name].items())) for name in self.posteriors}
+        names = parameter_names(self.table, self.n_components)
+        for name, fit in self.fits.items():
+            spreads = pd.Series(spreads_of(fit.params), names)[estimates.index]
+            shown[name] = list(map(placed, estimates[name]["estimate"], spreads))
+        parameters = pd.DataFrame(shown, index=estimates.index)[list(self.results)]
         spread = costs.loc["log-likelihood sd"]
         head = pd.DataFrame([plus_minus(costs.loc["log-likelihood"], spread)], ["log-likelihood"], list(self.results))
         rest = costs.drop(index=["log-likelihood", "log-likelihood sd"])

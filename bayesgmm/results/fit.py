@@ -17,7 +17,7 @@ from bayesgmm.problem import Model
 from bayesgmm.results.datatree import fit_tree
 from bayesgmm.runtime.arguments import as_key, check_count
 from bayesgmm.runtime.dtypes import scope
-from bayesgmm.runtime.formatting import as_html, as_text
+from bayesgmm.runtime.formatting import as_html, as_text, placed
 from bayesgmm.runtime.programs import Stopwatch
 from bayesgmm.sweep import per_row
 
@@ -185,8 +185,16 @@ class MixtureFit:
             f"BIC {self.bic():.1f}"
         )
 
+    def _table(self) -> "pd.DataFrame":
+        """`summary` as shown, a column per component."""
+        table = self.summary().T.astype(object)
+        for name in self.table.features:
+            means, sds = table.loc[f"mean[{name}]"], table.loc[f"sd[{name}]"]
+            table.loc[f"mean[{name}]"] = [placed(mean, sd) for mean, sd in zip(means, sds, strict=True)]
+        return table
+
     def __repr__(self) -> str:
-        return as_text(self._title(), self.summary().T)
+        return as_text(self._title(), self._table())
 
     def _repr_html_(self) -> str:
-        return as_html(self._title(), self.summary().T)
+        return as_html(self._title(), self._table())

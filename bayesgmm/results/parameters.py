@@ -30,6 +30,13 @@ def estimates_of(params: Params, level: float | None) -> dict[str, np.ndarray]:
     )
 
 
+def spreads_of(params: Params) -> np.ndarray:
+    """The standard deviation of its component for each mean, in the order of `flatten`; ∞ for other parameters."""
+    sds = np.sqrt(np.diagonal(params.covariances, axis1=-2, axis2=-1))
+    others = np.full_like(np.asarray(params.covariances), np.inf)
+    return flatten(Params(np.full_like(np.asarray(params.weights), np.inf), sds, others))
+
+
 def parameter_names(table: Table, num: int) -> list[str]:
     """Names of the scalar parameters, in the notation of ArviZ."""
     names = table.features

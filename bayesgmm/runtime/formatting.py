@@ -20,6 +20,8 @@ SHORTEST_LABEL = 8
 """Labels keep at least this width beside numbers."""
 WIDEST_HEADING = 20
 """Headings of columns are folded at this width."""
+MOST_DIGITS = 14
+"""Numbers with more digits than this get an exponent."""
 NARROWEST = 32
 """Tables are made for terminals of at least this width."""
 
@@ -184,11 +186,16 @@ def fitting(values: Any, sd: float) -> list[str]:
         return [significant(value) for value in values]
     last = int(f"{sd:.1e}"[-3:]) - 1  # power of ten of the second digit, after rounding
     first = int(f"{max(largest, sd):.1e}"[-3:])
-    if last >= -7 and first < 7:
+    if last >= -7 and first + max(-last, 0) < MOST_DIGITS:
         return [f"{value:.{max(-last, 0)}f}" for value in values]
     power = min(first, 300)
     digits = min(first - last, 15)
     return [f"{value / 10.0**power:.{digits}f}e{power:+03d}" for value in values]
+
+
+def placed(value: float, spread: float) -> str:
+    """A `significant` number, with more digits where its distance from others of this spread would not be seen."""
+    return fitting(value, spread)[0] if abs(value) > 1000 * spread else significant(value)
 
 
 def plus_minus(estimates, sds) -> list[str]:

@@ -24,9 +24,9 @@ from bayesgmm.problem import Model
 from bayesgmm.results.datatree import label_invariant
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.simulate import predictive, sample_prior
-from bayesgmm.runtime.arguments import as_key, check_names, derived_key, host_generator, shown
+from bayesgmm.runtime.arguments import check_names, derived_key, host_generator, shown
 from bayesgmm.runtime.dtypes import scope
-from bayesgmm.runtime.fingerprint import fingerprint
+from bayesgmm.runtime.fingerprint import fingerprint, fingerprint_of_seed
 from bayesgmm.sweep.per_row import log_densities
 from bayesgmm.version import __version__
 
@@ -99,7 +99,7 @@ def run_identity(target: Target, model: Model, seed: Any, options: dict[str, Any
     return {
         "calibrate": target.identity, "bayesgmm": __version__, "jax": jax.__version__,
         "n_components": model.num_components, "covariance_type": model.family.name, "rows": model.table.num_rows,
-        "features": list(model.table.features), "prior": fingerprint(model.prior), "seed": fingerprint(as_key(seed)),
+        "features": list(model.table.features), "prior": fingerprint(model.prior), "seed": fingerprint_of_seed(seed),
         **target.settings, **{option: _option_identity(value) for option, value in options.items()},
     }  # fmt: skip
 

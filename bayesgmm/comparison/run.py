@@ -84,7 +84,7 @@ def compare(
     chosen = find_engines(engines)
     drawn = any(engine.draws for engine in chosen)
     check_chain_arguments(num_warmup, num_samples, num_chains, prior if drawn else "default")
-    check_count("tempering", tempering)
+    check_count("tempering", tempering, most=MOST_CHAINS)
     check_count("n_init", n_init, most=MOST_CHAINS)
     used = prior if any(engine.uses_prior for engine in chosen) else None
     with scope("float64"):

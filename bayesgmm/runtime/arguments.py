@@ -57,7 +57,7 @@ def as_floats(name: str, value: Any, error: type[BayesGMMError] = ArgumentError)
 
 
 def as_key(seed: Any) -> PRNGKeyArray:
-    """A JAX key from an int, a JAX key (typed or raw) or a ``numpy.random.SeedSequence``.
+    """A JAX key from an int of any size, a JAX key (typed or raw) or a ``numpy.random.SeedSequence``.
 
     The generator is always threefry. From a key of another generator its words are taken.
 
@@ -67,7 +67,9 @@ def as_key(seed: Any) -> PRNGKeyArray:
         If it is none of these, or an array of keys.
     """
     if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
-        number = int(seed) % 2**63
+        number = int(seed)
+        if not 0 <= number < 2**63:  # a word of its own for the sign
+            return as_key(np.random.SeedSequence([int(number < 0), abs(number)]))
         return _KEY(np.array([number >> 32, number & 0xFFFFFFFF], np.uint32))
     if isinstance(seed, np.random.SeedSequence):
         return _KEY(seed.generate_state(2, np.uint32))

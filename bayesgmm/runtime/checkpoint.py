@@ -231,11 +231,18 @@ def _compare(place: Path, found: Any, question: dict[str, Any]) -> None:
         raise CheckpointError(f"{place} holds no run. Choose another folder.")
     other = [name for name in {**found, **question} if found.get(name) != question.get(name)]
     if other:
-        differences = "; ".join(f"{name}: saved {found.get(name)!r}, now {question.get(name)!r}" for name in other)
+        differences = "; ".join(_difference(name, found.get(name), question.get(name)) for name in other)
         raise CheckpointError(
             f"{place} holds a run with other settings ({differences}). "
             "Choose another folder, or resume with the saved settings."
         )
+
+
+def _difference(name: str, saved: Any, now: Any) -> str:
+    """Two settings that differ, in words: those that a fingerprint stands for have no readable values."""
+    if any(isinstance(value, str) and re.fullmatch("[0-9a-f]{16}", value) for value in (saved, now)):
+        return f"other {name}"
+    return f"{name}: saved {saved!r}, now {now!r}"
 
 
 def _plain_number(value: Any) -> Any:

@@ -10,6 +10,7 @@ import jax.random as jr
 import numpy as np
 
 from bayesgmm.errors import CheckpointError
+from bayesgmm.runtime.arguments import as_key
 
 
 def fingerprint(*trees: Any) -> str:
@@ -33,6 +34,11 @@ def fingerprint(*trees: Any) -> str:
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()[:16]
+
+
+def fingerprint_of_seed(seed: Any) -> Any:
+    """A seed that another process can compare: an int as it is, and a key or sequence by its key."""
+    return int(seed) if isinstance(seed, int | np.integer) else fingerprint(as_key(seed))
 
 
 def full_name(function: Callable) -> str:

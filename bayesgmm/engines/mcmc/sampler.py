@@ -23,11 +23,11 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem, prepare, to_problem
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import as_key, key_array, split_seed
+from bayesgmm.runtime.arguments import key_array, split_seed
 from bayesgmm.runtime.checkpoint import Checkpoint, freeze, thaw
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.files import as_path
-from bayesgmm.runtime.fingerprint import fingerprint
+from bayesgmm.runtime.fingerprint import fingerprint, fingerprint_of_seed
 from bayesgmm.runtime.programs import Stopwatch, stopwatch
 from bayesgmm.runtime.progress import Listener, Progress, listening
 from bayesgmm.version import __version__
@@ -157,7 +157,7 @@ def _run_identity(
         "dtype": problem.dtype,
         "num_warmup": num_warmup,
         "num_chains": num_chains,
-        "seed": fingerprint(as_key(seed)),
+        "seed": fingerprint_of_seed(seed),
         "init": start if isinstance(start, str) else fingerprint(start),
         "data": fingerprint(problem.table.values),
         "prior": fingerprint(problem.prior),

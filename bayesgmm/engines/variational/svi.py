@@ -181,7 +181,8 @@ def _run(state: Any, arguments: tuple[Params, Belief, Rows], recipe: Recipe, lis
             state, losses = STEPS(state, np.asarray(count), *arguments, recipe=recipe)
             trace.extend(-np.asarray(losses)[:count])
             if not np.isfinite(trace[-count:]).all():
-                raise FitError(f"The ELBO is not finite after {len(trace)} steps. Lower learning_rate, or use float64.")
+                single = ", or use dtype='float64'" if arguments[2].dtype == np.float32 else ""
+                raise FitError(f"The ELBO is not finite after {len(trace)} steps. Lower learning_rate{single}.")
             listener("svi", len(trace), recipe.num_steps, f"ELBO {np.mean(trace[-count:]):.1f}")
     return state, trace
 

@@ -141,12 +141,18 @@ class Partition:
             columns[f"mean[{name}]"] = np.bincount(self.labels, self.table.values[:, d]) / sizes
         return pd.DataFrame(columns, index=pd.RangeIndex(self.num_clusters, name="cluster"))
 
-    def plot(self, ax: Any = None, kind: str = "similarity") -> Any:
-        """Plot the posterior similarity matrix, or with ``kind="uncertainty"`` the data by cluster. Return the axes."""
+    def plot(self, ax: Any = None, kind: str = "similarity", features: Any = None) -> Any:
+        """Plot the posterior similarity matrix, or with ``kind="uncertainty"`` the data by cluster. Return the axes.
+
+        ``features`` are the names or numbers of the features of the data to show.
+        """
         from bayesgmm import plots
 
-        kinds = {"similarity": plots.plot_similarity, "uncertainty": plots.plot_uncertainty}
-        return kinds[check_choice("kind", kind, kinds)](self, ax)
+        if check_choice("kind", kind, ("similarity", "uncertainty")) == "uncertainty":
+            return plots.plot_uncertainty(self, ax, features)
+        if features is not None:
+            raise ArgumentError("features are those of the data: use them with kind='uncertainty'.")
+        return plots.plot_similarity(self, ax)
 
     def _title(self) -> str:
         loss, here = LOSSES[self.loss], np.count_nonzero(self.excess <= SAME_LOSS)

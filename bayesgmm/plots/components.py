@@ -20,7 +20,7 @@ from bayesgmm.plots.arguments import (
 )
 from bayesgmm.plots.classes import MOST_POINTS, class_of_rows, draws_of, rows_shown
 from bayesgmm.plots.ellipses import draw_ellipses
-from bayesgmm.plots.style import WIDTH, axes_of, component_color, engine_color, engine_style, write_note
+from bayesgmm.plots.style import WIDTH, axes_of, component_color, engine_color, engine_style, listed, write_note
 from bayesgmm.runtime.formatting import for_figure
 
 MOST_FEATURES = 4
@@ -171,4 +171,4 @@ def _class_handles(results: Results, what: str) -> list[Any]:
     style = {"marker": "o", "markersize": 5, "linestyle": "", "alpha": 0.8}
     handles = [Line2D([], [], color=component_color(k), label=f"{k}", **style) for k in range(first.n_components)]
     handles[0].set_label(f"0: {what} of component 0 by {for_figure(name, 20)}")
-    return handles
+    return listed(handles)

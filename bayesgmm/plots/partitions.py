@@ -10,14 +10,12 @@ from matplotlib.lines import Line2D
 from bayesgmm.errors import ArgumentError
 from bayesgmm.plots.arguments import feature_indices, left_out, styled
 from bayesgmm.plots.classes import rows_shown
-from bayesgmm.plots.style import WIDTH, axes_of, component_color
+from bayesgmm.plots.style import WIDTH, axes_of, component_color, listed
 from bayesgmm.runtime.formatting import for_figure
 
 MOST_ROWS = 400
 LITTLE = 0.1
 """Point sizes are scaled by the largest uncertainty, or by this value if it is larger."""
-MOST_NAMED = 10
-"""Most clusters that the legend lists."""
 SHADES = LinearSegmentedColormap.from_list("together", ["#FFFFFF", "#9DC3E6", "#0072B2", "#0B2545"])
 
 
@@ -106,8 +104,6 @@ def _name_clusters(partition: Any, ax: Axes) -> None:
     sizes = np.bincount(partition.labels)
     handles = [
         Line2D([], [], marker="o", linestyle="", color=component_color(k), label=f"{k}: {size} rows")
-        for k, size in enumerate(sizes[:MOST_NAMED])
+        for k, size in enumerate(sizes)
     ]
-    if len(sizes) > MOST_NAMED:
-        handles.append(Line2D([], [], linestyle="", label=f"and {len(sizes) - MOST_NAMED} more"))
-    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    ax.legend(handles=listed(handles), loc="center left", bbox_to_anchor=(1.0, 0.5))

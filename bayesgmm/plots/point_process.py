@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from bayesgmm.plots.arguments import feature_indices, left_out, styled
-from bayesgmm.plots.style import axes_of, component_color
+from bayesgmm.plots.style import axes_of, component_color, listed
 from bayesgmm.runtime.formatting import for_figure
 
 MOST_DRAWS = 2000
@@ -68,7 +68,7 @@ def _weights(relabelling: Any) -> np.ndarray | None:
 
 def _handles(num: int, doubtful: bool) -> list[Line2D]:
     style: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 4}
-    handles = [Line2D([], [], color=component_color(k), label=f"component {k}", **style) for k in range(num)]
+    handles = listed([Line2D([], [], color=component_color(k), label=f"component {k}", **style) for k in range(num)])
     if doubtful:
         handles.append(Line2D([], [], color="#666666", fillstyle="none", label="labels in doubt", **style))
     return handles

@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.lines import Line2D
 
 from bayesgmm.errors import ArgumentError
 from bayesgmm.runtime.checks import shown
@@ -20,6 +21,8 @@ ENGINE_COLORS = {
     "gibbs": "#D55E00",
     "nuts": "#0072B2",
 }
+MOST_LISTED = 10
+"""Most components, clusters or the like that a legend lists."""
 WIDTH = 8.5
 """Width of every figure in inches, so that all figures of a report have the same font size."""
 
@@ -147,3 +150,9 @@ def component_color(k: int) -> str:
 def chain_color(chain: int) -> str:
     """Colour of a chain; the colours repeat."""
     return CHAIN_COLORS[chain % len(CHAIN_COLORS)]
+
+
+def listed(handles: list[Any]) -> list[Any]:
+    """At most `MOST_LISTED` handles for a legend, and how many more there are."""
+    more = len(handles) - MOST_LISTED
+    return handles if more <= 0 else [*handles[:MOST_LISTED], Line2D([], [], linestyle="", label=f"and {more} more")]

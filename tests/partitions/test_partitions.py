@@ -433,3 +433,10 @@ def test_bad_input_is_refused_before_the_search(separated):
             bg.partition_distances(results)
     one = bg.partition(z[:1, :1], num_starts=1, **QUIET)
     assert (one.num_clusters, one.expected_loss, one.uncertainty[0]) == (1, 0.0, 0.0)
+
+
+def test_a_partition_draws_the_features_asked_for(separated):
+    found = bg.partition(separated[3])
+    assert found.plot(kind="uncertainty", features=["x1", "x0"]).get_xlabel() == "x1"
+    with pytest.raises(ArgumentError, match="kind='uncertainty'"):
+        found.plot(features=["x1"])

@@ -13,13 +13,14 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
+from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 
 import bayesgmm as bg
 from bayesgmm import plots
 from bayesgmm.errors import ArgumentError
 from bayesgmm.plots.classes import class_of_rows
-from bayesgmm.plots.style import component_color
+from bayesgmm.plots.style import component_color, listed
 
 FEW = {"num_warmup": 20, "num_samples": 30, "num_chains": 2, "seed": 0, "progress_bar": False}
 
@@ -198,3 +199,10 @@ print("matplotlib" in sys.modules, "plots" in dir(bg), bg.plots.plot_table.__nam
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=clean_environment
     )
     assert found.stdout.split() == ["False", "True", "plot_table", "True"]
+
+
+def test_a_legend_of_many_components_ends_with_their_number():
+    """Sixty entries are higher than the figure: matplotlib then gives up its layout, with a warning."""
+    handles = [Line2D([], [], label=str(k)) for k in range(60)]
+    assert [handle.get_label() for handle in listed(handles)[-2:]] == ["9", "and 50 more"]
+    assert listed(handles[:10]) == handles[:10]

@@ -15,7 +15,7 @@ import bayesgmm as bg
 PACKAGE = Path(bg.__file__).parent
 TESTS = Path(__file__).parent
 ORDER = (
-    "version", "errors", "numerics", "runtime", "data", "model", "priors", "sweep", "problem", "plots", "results",
+    "version", "errors", "numerics", "runtime", "data", "model", "priors", "sweep", "problem", "curvature", "plots", "results",
     "engines", "relabelling", "selection", "diagnosis", "partitions", "checking", "comparison", "cli",
 )  # fmt: skip
 """The folders (and single files) in reading order. A file imports its own folder and earlier ones only."""

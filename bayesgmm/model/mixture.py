@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax.scipy.special import logsumexp
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, PRNGKeyArray
 
 from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.model.types import Params, check_params, check_shapes
@@ -109,7 +109,12 @@ def sample(key: Any, params: Params, num: int) -> tuple[Int[Array, "N"], Float[A
     num = check_count("num", num, least=0)
     params = checked(params, on_device_already(params))
     check_memory(f"{num} rows of {params.means.shape[-1]} features", 8.0 * num * params.means.shape[-1])
-    key_z, key_x = jr.split(as_key(key))
+    return draw_rows(as_key(key), params, num)
+
+
+def draw_rows(key: PRNGKeyArray, params: Params, num: int) -> tuple[Int[Array, "N"], Float[Array, "N D"]]:
+    """As `sample`, without checks."""
+    key_z, key_x = jr.split(key)
     z = jr.categorical(key_z, jnp.log(params.weights), shape=(num,))
     noise = jr.normal(key_x, (num, params.means.shape[-1]), params.means.dtype)
     return z, params.means[z] + jnp.einsum("nde,ne->nd", params.scale_trils[z], noise)

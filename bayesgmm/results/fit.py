@@ -1,6 +1,7 @@
 """A point fit, the result of EM. `Posterior` has the same methods."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesgmm.data.table import Table, same_features
+from bayesgmm.errors import ArgumentError
 from bayesgmm.model import mixture
 from bayesgmm.model.families import Family
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
 from bayesgmm.results.datatree import fit_tree
-from bayesgmm.runtime.arguments import as_key, check_count
+from bayesgmm.runtime.arguments import as_key, check_choice, check_count
+from bayesgmm.runtime.checks import check_level
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.formatting import as_html, as_text, placed
 from bayesgmm.runtime.programs import Stopwatch
@@ -24,6 +27,10 @@ from bayesgmm.sweep import per_row
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+    from bayesgmm.results.intervals import Intervals
+
+MOST_REPLICATES = 10**6
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,8 @@ class MixtureFit:
     """Whether Ctrl-C was pressed before all starts had ended."""
     clock: Stopwatch
     seed: Any
+    resample: Callable[..., Any] | None = field(default=None, repr=False)
+    """Refits to samples of rows or of the fit, for `intervals`."""
 
     @property
     def n_components(self) -> int:
@@ -155,6 +164,54 @@ class MixtureFit:
             columns[f"mean[{name}]"] = np.asarray(self.params.means[:, d])
             columns[f"sd[{name}]"] = sds[:, d]
         return pd.DataFrame(columns, index=pd.RangeIndex(self.n_components, name="component"))
+
+    def intervals(
+        self, method: str = "information", level: float = 0.9, *, num_replicates: int = 1000, seed: Any = 0
+    ) -> "Intervals":
+        """Standard errors and intervals of weights, means and covariances, in every covariance family.
+
+        Parameters
+        ----------
+        method
+            ``"information"``: the inverse of the observed information, minus the Hessian of the objective
+            (log-likelihood + log prior) at the fit. ``"sandwich"``: holds also if the model is wrong (White 1982).
+            ``"bootstrap"``: refits to rows drawn with replacement, from this fit. ``"parametric"``: refits to data
+            drawn from this fit. The first two are for large samples: symmetric for means and covariances, for the
+            logit of a weight and for the log of a variance.
+        level
+            Share of samples whose interval is to hold the truth.
+        num_replicates, seed
+            Of the bootstraps.
+
+        Returns
+        -------
+        Intervals
+            ``table`` (``estimate``, ``sd``, ``lower``, ``upper`` by parameter), ``covariance``, ``notes``.
+
+        Raises
+        ------
+        FitError
+            If the information is singular, or the fit is no maximum; the message names the direction. Also if too few
+            replicates lead to a fit.
+        ArgumentError
+            If an argument is out of range, or the replicates are too few for the level.
+        """
+        from bayesgmm.results import intervals
+
+        level = check_level("level", level)
+        check_choice("method", method, (*intervals.COVARIANCES, "bootstrap", "parametric"))
+        if method in intervals.COVARIANCES:
+            return intervals.by_theory(self.params, self.model, method, level)
+        num = check_count("num_replicates", num_replicates, least=2, most=MOST_REPLICATES)
+        if num * (1 - level) < 2:
+            raise ArgumentError(
+                f"{num} replicates cannot tell where the outer {1 - level:.2g} begin. Use at least "
+                f"{int(np.ceil(2 / (1 - level)))}, or a lower level."
+            )
+        if self.resample is None:
+            raise ArgumentError("This fit was not made by EM, so that it cannot be refitted. Use method='information'.")
+        refits, note = self.resample(self, method, num, seed)
+        return intervals.by_refits(self.params, self.model, refits, method, level, note)
 
     def basin_table(self) -> "pd.DataFrame":
         """The optima that the starts found, best first."""

@@ -17,7 +17,8 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
 from bayesgmm.results.convergence import convergence_table, smallest_bfmi, state_of, worst_of
 from bayesgmm.results.datatree import label_invariant, posterior_tree
-from bayesgmm.runtime.arguments import as_key, check_count, host_generator, split_seed
+from bayesgmm.runtime.arguments import as_key, check_choice, check_count, host_generator, split_seed
+from bayesgmm.runtime.checks import check_level
 from bayesgmm.runtime.formatting import as_html, as_text, plus_minus
 from bayesgmm.runtime.programs import Stopwatch
 from bayesgmm.runtime.progress import Progress, check_progress
@@ -26,6 +27,8 @@ from bayesgmm.sweep import per_row
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+    from bayesgmm.results.intervals import Intervals
 
 
 @dataclass(frozen=True)
@@ -239,6 +242,17 @@ class Posterior:
         from bayesgmm.results.summary import summary_table
 
         return summary_table(self.params, self.table, level, chains=self.continuation is not None)
+
+    def intervals(self, method: str = "quantile", level: float = 0.9) -> "Intervals":
+        """Mean, sd, median and interval of each weight, mean and covariance, as `MixtureFit.intervals` has them.
+
+        ``method="quantile"`` has equal tails; ``"hdi"`` is the shortest interval that holds `level` of the draws
+        (highest density; Chen & Shao 1999). Raises `ArgumentError` if an argument is out of range.
+        """
+        from bayesgmm.results.intervals import of_draws
+
+        method = check_choice("method", method, ("quantile", "hdi"))
+        return of_draws(self.params, self.model, method, check_level("level", level))
 
     def plot(self, ax: Any = None, features: Any = None) -> Any:
         """Plot the data, coloured by class, with the components. See `bayesgmm.plots.plot_components`; returns axes.

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from bayesgmm.engines.em.ascent_state import CONVERGED, FAILED, PRUNED, STATUS, Ascent, usable
+from bayesgmm.engines.em.bootstrap import refits
 from bayesgmm.model.alignment import by_first_mean, permute
 from bayesgmm.model.types import Params
 from bayesgmm.problem import Problem
@@ -42,6 +43,7 @@ def to_fit(
         interrupted=interrupted,
         clock=clock,
         seed=seed,
+        resample=refits,
     )
 
 

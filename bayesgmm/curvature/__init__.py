@@ -1,0 +1,1 @@
+"""The curvature of the objective at θ: information, scores, and what follows for the parameters."""

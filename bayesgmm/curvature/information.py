@@ -1,0 +1,153 @@
+"""Observed information of θ, the sandwich, and the covariance of the parameters that follows.
+
+The information is minus the Hessian of the objective (log-likelihood + log prior) in `local_coordinates`, by automatic
+differentiation of one pass over the rows. At a maximum of the objective, the covariance of the parameters that follows
+by the delta method does not depend on the choice of coordinates (McLachlan & Peel 2000, section 2.15).
+The sandwich is ``H⁻¹ (Σ_n s_n s_nᵀ) H⁻¹``, with the scores s_n of the rows. It holds if the model is wrong (White
+1982).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
+
+from bayesgmm.curvature.local_coordinates import Base, base_of, names, params_at
+from bayesgmm.errors import FitError
+from bayesgmm.model.families import Family
+from bayesgmm.model.mixture import log_joint_scorer
+from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Model, to_problem
+from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.programs import Program
+from bayesgmm.sweep.likelihood import log_posterior
+from bayesgmm.sweep.rows import FEWEST, Rows, padded_size
+
+BLOCK_SCORES = 2**22
+"""Scores (row, coordinate) held in memory at a time."""
+SMALLEST = 1e-10
+"""Smallest eigenvalue of a scaled information that is not called singular."""
+
+
+class Curvature(NamedTuple):
+    """The objective near θ, in local coordinates."""
+
+    gradient: np.ndarray
+    information: np.ndarray
+    """Minus the Hessian of the objective."""
+    jacobian: np.ndarray
+    """d(weights, means, upper triangles of the covariances) / d coordinates, in the user's units."""
+    words: list[str]
+    """What each coordinate moves."""
+
+
+def curvature(params: Params, model: Model) -> Curvature:
+    """Gradient, information and Jacobian at θ, in the user's units."""
+    base = base_of(params, model.family)
+    with scope("float64"):
+        problem = to_problem(model, "float64")
+        frame = problem.frame
+        found = _CURVATURE(
+            _zero(model), base, frame.scale, frame.center, problem.standard_prior, problem.rows, family=model.family
+        )
+        gradient, hessian, jacobian = map(np.asarray, found)
+    return Curvature(gradient, -0.5 * (hessian + hessian.T), jacobian, names(model.family, *_names_of(model)))
+
+
+def information_covariance(params: Params, model: Model) -> np.ndarray:
+    """Covariance of (weights, means, upper triangles of the covariances) from the observed information.
+
+    Raises
+    ------
+    FitError
+        If the information is singular, or θ is no maximum.
+    """
+    found = curvature(params, model)
+    return found.jacobian @ inverse_information(found) @ found.jacobian.T
+
+
+def sandwich_covariance(params: Params, model: Model) -> np.ndarray:
+    """The covariance of the same parameters by the sandwich. Raises as `information_covariance`."""
+    found = curvature(params, model)
+    inverse, meat = inverse_information(found), _meat(params, model)
+    return found.jacobian @ inverse @ meat @ inverse @ found.jacobian.T
+
+
+def inverse_information(found: Curvature) -> np.ndarray:
+    """The inverse of the information.
+
+    Raises
+    ------
+    FitError
+        If the information is not positive definite. The message names the direction.
+    """
+    diagonal = np.diagonal(found.information)
+    low = int(diagonal.argmin())
+    if not np.isfinite(found.information).all() or diagonal[low] <= 0:
+        raise FitError(
+            f"There is no information on {found.words[low]}: the objective does not fall in that direction. The fit is "
+            "no maximum inside the parameter space (a weight of 0, a fit that has not converged, too many components)."
+        )
+    scale = 1.0 / np.sqrt(diagonal)
+    values, vectors = np.linalg.eigh(found.information * np.outer(scale, scale))
+    if values[0] < SMALLEST:
+        moved = np.argsort(-np.abs(vectors[:, 0]))[:3]
+        parts = ", ".join(dict.fromkeys(found.words[i] for i in moved if abs(vectors[i, 0]) > 0.1))
+        what = "rises" if values[0] < -SMALLEST else "is flat"
+        raise FitError(
+            f"The information is singular: the objective {what} along a direction of {parts}. Such parameters are not "
+            "determined by these data (equal lengths of axes, too many components), or the fit has not converged. Use "
+            "the draws of a sampler, fewer components, or a simpler covariance_type."
+        )
+    return (vectors / values) @ vectors.T * np.outer(scale, scale)
+
+
+def _zero(model: Model) -> np.ndarray:
+    return np.zeros(model.num_parameters)
+
+
+def _names_of(model: Model) -> tuple[tuple[str, ...], int]:
+    return model.table.features, model.num_components
+
+
+def _meat(params: Params, model: Model) -> np.ndarray:
+    """Sum of the outer products of the rows' scores."""
+    base, frame, size = base_of(params, model.family), model.frame, model.num_parameters
+    most = max(FEWEST, min(padded_size(model.table.num_rows, FEWEST), BLOCK_SCORES // size))
+    total = np.zeros((size, size))
+    with scope("float64"):
+        for rows in model.table.chunks(most):
+            block = np.concatenate([rows, np.broadcast_to(rows[:1], (most - len(rows), rows.shape[1]))])
+            arguments = _zero(model), base, frame.scale, frame.center, frame.rows(block)
+            scores = np.asarray(_SCORES(*arguments, family=model.family))[: len(rows)]
+            total += scores.T @ scores
+    return total
+
+
+def _curvature(zero: Array, base: Base, scale: Array, center: Array, prior: Belief, rows: Rows, family: Family):
+    def objective(coordinates: Array) -> Array:
+        return log_posterior(params_at(coordinates, base, scale, center, family), prior, rows)
+
+    def parameters(coordinates: Array) -> Array:
+        params, upper = params_at(coordinates, base, scale, center, family), np.triu_indices(len(center))
+        covariances = (params.covariances * (scale[:, None] * scale))[:, *upper]
+        return jnp.concatenate([params.weights, (params.means * scale).ravel(), covariances.ravel()])
+
+    gradient = jax.grad(objective)
+    return gradient(zero), jax.jacfwd(gradient)(zero), jax.jacfwd(parameters)(zero)
+
+
+def _scores(zero: Array, base: Base, scale: Array, center: Array, x: Array, family: Family):
+    def densities(coordinates: Array) -> Array:
+        scorer = log_joint_scorer(params_at(coordinates, base, scale, center, family))
+        return logsumexp(scorer.scores(scorer.residuals(x.T)), axis=0)
+
+    return jax.jacfwd(densities)(zero)
+
+
+_CURVATURE = Program(_curvature, static=("family",))
+_SCORES = Program(_scores, static=("family",))

@@ -1,0 +1,108 @@
+"""Coordinates of θ near a point, for every covariance family: as many as it has free parameters, and 0 at the point.
+
+Weights move as ``softmax(log π + B u)``, means in standard deviations of their component. The factor of a covariance is
+``A_k = exp(v_k) F_k M_k``, with a volume ``v_k`` and ``det M_k = 1``:
+
+- orientation I: M_k is diagonal, ``diag(exp(B t_k))``; the identity for shape I.
+- shape and orientation both E or both V: F_k is the Cholesky factor, and M_k is lower triangular with the diagonal
+  ``exp(B t_k)``.
+- otherwise: F_k holds the axes times their lengths; ``A_k = exp(v_k) C_k R(s_k) diag(lengths) diag(exp(B t_k))`` with
+  the rotation ``R(s) ≈ I + S + S²/2``, S skew. Value and first two derivatives at 0 are those of ``exp(S)``.
+
+B is an orthonormal basis of the vectors that sum to 0. A part is one for all components (E), or one for each (V).
+"""
+
+import jax.numpy as jnp
+import numpy as np
+
+from bayesgmm.model.families import Family
+from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.linalg import safe_cholesky
+
+Base = tuple[Array, Array, Array, Array, Array]
+"""Log weights, means, axes C_k, lengths (K, D), and Cholesky factors: the point at which the coordinates are 0."""
+
+
+def sizes(family: Family, num: int, dim: int) -> dict[str, tuple[int, int]]:
+    """Shape of each part: (copies, numbers)."""
+    times = {"E": 1, "V": num, "I": 0}
+    return {
+        "weights": (1, num - 1), "means": (num, dim), "volume": (times[family.volume], 1),
+        "shape": (times[family.shape], dim - 1), "orientation": (times[family.orientation], dim * (dim - 1) // 2),
+    }  # fmt: skip
+
+
+def names(family: Family, features: tuple[str, ...], num: int) -> list[str]:
+    """What each coordinate moves, in words."""
+    found = []
+    for part, (copies, numbers) in sizes(family, num, len(features)).items():
+        for copy in range(copies):
+            whose = f"of component {copy}" if copies > 1 else "of all components" if num > 1 else "of the component"
+            found += [
+                f"the mean of {features[i]} {whose}" if part == "means" else f"the {part} {whose}"
+                for i in range(numbers)
+            ]
+    return found
+
+
+def base_of(params: Params, family: Family) -> Base:
+    """The point θ (host, in the user's units)."""
+    covariances = np.asarray(params.covariances)
+    num, dim = params.means.shape
+    axes = np.broadcast_to(np.eye(dim), (num, dim, dim))
+    if family.orientation == "E":  # common axes: of the sum of the covariances, each with the same volume
+        axes = np.broadcast_to(np.linalg.eigh(_scaled(covariances).sum(axis=0))[1], (num, dim, dim))
+    elif family.orientation == "V":
+        axes = np.linalg.eigh(covariances)[1]
+    lengths = np.sqrt(np.einsum("kdi,kde,kei->ki", axes, covariances, axes))
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.asarray(params.weights))
+    return logs, np.asarray(params.means), axes, lengths, np.asarray(params.scale_trils)
+
+
+def _scaled(covariances: np.ndarray) -> np.ndarray:
+    logs = np.linalg.slogdet(covariances)[1]
+    return covariances / np.exp(logs / covariances.shape[-1])[:, None, None]
+
+
+def zero_sum_basis(size: int) -> np.ndarray:
+    """Orthonormal columns that each sum to 0, (size, size - 1) (Helmert)."""
+    basis = np.zeros((size, max(size - 1, 0)))
+    for j in range(size - 1):
+        basis[: j + 1, j], basis[j + 1, j] = 1.0, -(j + 1.0)
+    return basis / np.linalg.norm(basis, axis=0)
+
+
+def params_at(coordinates: Array, base: Base, scale: Array, center: Array, family: Family) -> Params:
+    """θ at the coordinates, in the standardised coordinates ``(x - center) / scale`` of the engines."""
+    logs, means = jnp.asarray(base[0]), jnp.asarray(base[1])
+    num, dim = means.shape
+    parts, start = {}, 0
+    for part, (copies, numbers) in sizes(family, num, dim).items():
+        parts[part] = coordinates[start : start + copies * numbers].reshape(copies, numbers)
+        start += copies * numbers
+    shift = logs + (parts["weights"] @ zero_sum_basis(num).T)[0] if num > 1 else logs
+    weights = jnp.exp(shift - jnp.max(shift))
+    factors = _factors(parts, base, family) / scale[:, None]
+    trils = safe_cholesky(factors @ jnp.swapaxes(factors, -1, -2))
+    sds = jnp.sqrt(jnp.sum(jnp.square(base[4]), axis=-1))
+    return Params(weights / jnp.sum(weights), (means + sds * parts["means"] - center) / scale, trils)
+
+
+def _factors(parts: dict[str, Array], base: Base, family: Family) -> Array:
+    """Factors ``A_k`` of the covariances, in the user's units, (K, D, D)."""
+    _, _, axes, lengths, trils = map(jnp.asarray, base)
+    num, dim = lengths.shape
+    eye = jnp.eye(dim, dtype=lengths.dtype)
+    volume = jnp.exp(jnp.broadcast_to(parts["volume"], (num, 1)))[:, :, None]
+    stretch = jnp.exp(parts["shape"] @ zero_sum_basis(dim).T) if family.shape != "I" else jnp.ones((1, dim))
+    if family.orientation == "I":
+        return volume * (lengths * stretch)[:, :, None] * eye
+    angles = parts["orientation"]
+    below = jnp.zeros((len(angles), dim, dim), lengths.dtype).at[:, *np.tril_indices(dim, -1)].set(angles)
+    if family.shape == family.orientation:
+        return volume * (trils @ (below + stretch[:, :, None] * eye))
+    skew = below - jnp.swapaxes(below, -1, -2)
+    turned = axes @ (eye + skew + 0.5 * skew @ skew)
+    return volume * turned * (lengths * stretch)[:, None, :]

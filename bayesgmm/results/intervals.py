@@ -1,0 +1,146 @@
+"""Intervals of the scalar parameters: of point fits by large-sample theory or refits, of posteriors by their draws."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import norm
+
+from bayesgmm.curvature.information import information_covariance, sandwich_covariance
+from bayesgmm.data.table import Table
+from bayesgmm.model.types import Params
+from bayesgmm.problem import Model
+from bayesgmm.results.digits import SummaryTable
+from bayesgmm.results.parameters import flatten, parameter_names, tails
+from bayesgmm.runtime.formatting import as_html, as_text, for_terminal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NEAR = 2.0
+"""Components are near one another if no mean differs by more than this many standard errors."""
+COVARIANCES: dict[str, Callable[[Params, Model], np.ndarray]] = {
+    "information": information_covariance, "sandwich": sandwich_covariance,
+}  # fmt: skip
+TITLES = {
+    "information": "observed information", "sandwich": "sandwich (robust to a wrong model)",
+    "bootstrap": "bootstrap of rows", "parametric": "parametric bootstrap",
+    "quantile": "equal-tailed interval of the draws", "hdi": "highest density interval of the draws",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, repr=False)
+class Intervals:
+    """Estimates, standard deviations and intervals of weights, means and covariances (each covariance once)."""
+
+    table: "pd.DataFrame"
+    """A row per parameter: ``estimate``, ``sd``, ``lower``, ``upper``; for draws also ``median``."""
+    method: str
+    level: float
+    notes: tuple[str, ...]
+    """What limits these intervals, in sentences."""
+    covariance: np.ndarray
+    """Covariance of the parameters, in the order of the rows: of the estimator, or of the draws."""
+
+    def _title(self) -> str:
+        return "\n".join([f"{self.level:.4g} intervals, {TITLES[self.method]}", *self.notes])
+
+    def __repr__(self) -> str:
+        return as_text(self._title(), self.table)
+
+    def _repr_html_(self) -> str:
+        return as_html(self._title(), self.table)
+
+
+def by_theory(params: Params, model: Model, method: str, level: float) -> Intervals:
+    """Intervals of a point estimate from the covariance of its estimator.
+
+    They are symmetric for means and covariances, for the logit of a weight, and for the log of a variance, so that no
+    end is impossible. Raises as `information_covariance`.
+    """
+    covariance = COVARIANCES[method](params, model)
+    estimates, sds = flatten(params), np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
+    lower, upper = _ends(estimates, sds, model, float(norm.ppf(tails(level)[1])))
+    rows = {"estimate": estimates, "sd": sds, "lower": lower, "upper": upper}
+    notes = _naming_notes(params, model, covariance)
+    return _intervals(rows, model, method, level, notes, covariance)
+
+
+def by_refits(params: Params, model: Model, refits: np.ndarray, method: str, level: float, note: str) -> Intervals:
+    """Percentile intervals of a point estimate from parameters (replicate, parameter) of refits (Efron 1979)."""
+    covariance = np.atleast_2d(np.cov(refits.T))
+    lower, upper = np.quantile(refits, tails(level), axis=0)
+    rows = {"estimate": flatten(params), "sd": refits.std(axis=0, ddof=1), "lower": lower, "upper": upper}
+    notes = (*([note] if note else []), *_naming_notes(params, model, covariance))
+    return _intervals(rows, model, method, level, notes, covariance)
+
+
+def of_draws(params: Params, model: Model, method: str, level: float) -> Intervals:
+    """Intervals of a posterior: equal-tailed, or the shortest that hold the share of the draws (highest density)."""
+    draws = flatten(params).reshape(-1, len(parameter_names(model.table, model.num_components)))
+    ends = np.quantile(draws, tails(level), axis=0) if method == "quantile" else shortest(draws, level)
+    rows = {
+        "estimate": draws.mean(axis=0), "sd": draws.std(axis=0), "median": np.median(draws, axis=0), "lower": ends[0],
+        "upper": ends[1],
+    }  # fmt: skip
+    return _intervals(rows, model, method, level, (), np.atleast_2d(np.cov(draws.T)))
+
+
+def shortest(draws: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """The shortest interval of each column that holds this share of its draws (Chen & Shao 1999)."""
+    ordered = np.sort(draws, axis=0)
+    span = min(int(np.ceil(level * len(ordered))), len(ordered) - 1)
+    widths = ordered[span:] - ordered[: len(ordered) - span]
+    first, columns = widths.argmin(axis=0), np.arange(draws.shape[1])
+    return ordered[first, columns], ordered[first + span, columns]
+
+
+def _ends(estimates: np.ndarray, sds: np.ndarray, model: Model, z: float) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends, each on the scale of its parameter."""
+    lower, upper = estimates - z * sds, estimates + z * sds
+    num, dim = model.num_components, model.table.dim
+    weights = estimates[:num]
+    inside = (weights > 0) & (weights < 1)
+    share = weights[inside]
+    logit, step = np.log(share / (1 - share)), z * sds[:num][inside] / (share * (1 - share))
+    lower[:num][inside], upper[:num][inside] = (1 / (1 + np.exp(-(logit + move))) for move in (-step, step))
+    rows, columns = np.triu_indices(dim)
+    variances = num + num * dim + np.flatnonzero(np.tile(rows == columns, num))
+    ratio = np.exp(z * sds[variances] / estimates[variances])
+    lower[variances], upper[variances] = estimates[variances] / ratio, estimates[variances] * ratio
+    return lower, upper
+
+
+def _naming_notes(params: Params, model: Model, covariance: np.ndarray) -> tuple[str, ...]:
+    """Pairs of components that sampling could exchange: no mean tells them apart."""
+    num, dim = np.shape(params.means)
+    if not model.exchangeable:
+        return ()
+    near = []
+    for k in range(num):
+        for j in range(k + 1, num):
+            ours, theirs = (num + i * dim + np.arange(dim) for i in (k, j))
+            variances = np.diagonal(covariance)[ours] + np.diagonal(covariance)[theirs] - 2 * covariance[ours, theirs]
+            gap = np.abs(params.means[k] - params.means[j])
+            if (gap <= NEAR * np.sqrt(np.maximum(variances, 0.0))).all():
+                near.append(f"{k} and {j}")
+    if not near:
+        return ()
+    return (
+        f"The means of components {', '.join(near)} differ by less than {NEAR:g} standard errors: another sample could "
+        "exchange them, and these intervals do not hold for one of them alone.",
+    )
+
+
+def _intervals(rows: dict, model: Model, method: str, level: float, notes: Any, covariance: np.ndarray) -> Intervals:
+    names, table = parameter_names(model.table, model.num_components), model.table
+    kept = [i for i, name in enumerate(names) if not _fixed_at_zero(name, rows["estimate"][i], model, table)]
+    cells = {names[i]: {part: float(values[i]) for part, values in rows.items()} for i in kept}
+    shown = SummaryTable.of(cells, "parameter")
+    return Intervals(shown, method, level, tuple(map(for_terminal, notes)), covariance[np.ix_(kept, kept)])
+
+
+def _fixed_at_zero(name: str, estimate: float, model: Model, table: Table) -> bool:
+    """Whether it is a covariance of a family that has none."""
+    return model.family.orientation == "I" and table.dim > 1 and name.startswith("covariances") and estimate == 0.0

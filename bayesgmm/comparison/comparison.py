@@ -5,8 +5,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from bayesgmm.comparison import tables
+from bayesgmm.comparison.tables import Result
 from bayesgmm.data.table import Table
 from bayesgmm.diagnosis.diagnosis import Diagnosis, diagnose
 from bayesgmm.engines.engine import find_engine
@@ -15,7 +15,6 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.results.parameters import estimates_of, parameter_names, spreads_of
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import (
     agreement_line,
@@ -28,16 +27,17 @@ from bayesgmm.results.verdict import (
 )
 from bayesgmm.runtime.checks import check_level
 from bayesgmm.runtime.files import Output, csv_form, tree_forms
-from bayesgmm.runtime.formatting import as_html, as_text, for_html, intervals, placed, plus_minus, shown_as, wrapped
+from bayesgmm.runtime.formatting import as_html, as_text, for_html, wrapped
 from bayesgmm.runtime.interrupt import check_stop
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bayesgmm.results.intervals import Intervals
 
-Result = MixtureFit | Posterior
+
 LEVEL = 0.95
-"""Share of the draws in an interval."""
+"""Share of the draws in an interval, if none is given."""
 
 
 @dataclass(repr=False)
@@ -49,6 +49,11 @@ class Comparison:
     results: dict[str, Result] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     """Engines without a result, and why."""
+    interval: float | None = None
+    """Share of the draws, or of samples, in the intervals of the summary; None shows sds."""
+    em_intervals: str | None = None
+    """Method of the intervals of point estimates, see `MixtureFit.intervals`; None: no intervals."""
+    _fit_intervals: dict[tuple[str, float], "Intervals | str"] = field(default_factory=dict)
 
     @property
     def table(self) -> Table:
@@ -85,51 +90,32 @@ class Comparison:
         """The posterior samples from Markov chains."""
         return {name: one for name, one in self.posteriors.items() if not isinstance(one, ApproximatePosterior)}
 
-    def estimates(self, level: float = LEVEL) -> "pd.DataFrame":
+    def estimates(self, level: float | None = None) -> "pd.DataFrame":
         """The numbers of `summary`: a row per parameter; for each engine ``estimate``, ``sd``, ``lower``, ``upper``.
 
         The estimate of a posterior is its mean; ``lower`` and ``upper`` bound the equal-tailed interval that holds
-        `level` of its draws. Point estimates have NaN in these three. Diagonal and spherical covariances have rows only
-        for their variances.
+        `level` of its draws (default: that of `compare`, or 0.95). Point estimates have NaN in these three, unless
+        `compare` was asked for their intervals. Diagonal and spherical covariances have rows only for their variances.
         """
-        return self._estimates(check_level("level", level))
+        return tables.estimates(self, self._level(level) or LEVEL)
 
-    def _estimates(self, level: float | None) -> "pd.DataFrame":
-        """As `estimates`; without a level, which takes long for many parameters, there are no bounds."""
-        import pandas as pd
+    def fit_intervals(self, level: float) -> dict[str, "Intervals | str"]:
+        """Intervals of the point estimates, or why there are none; empty if `compare` was not asked for them."""
+        level = check_level("level", level)
+        if self.em_intervals is None:
+            return {}
+        known = self._fit_intervals
+        for name, fit in self.fits.items():
+            if (name, level) not in known:
+                known[name, level] = tables.interval_of(fit, self.em_intervals, level)
+        return {name: known[name, level] for name in self.fits}
 
-        columns = {
-            (name, part): values
-            for name, result in self.results.items()
-            for part, values in estimates_of(result.params, level).items()
-        }
-        names = pd.Index(parameter_names(self.table, self.n_components), name="parameter")
-        estimates = pd.DataFrame(columns, index=names)
-        if self.family.orientation != "I":
-            return estimates
-        values = estimates.xs("estimate", axis=1, level=1).to_numpy()
-        return estimates.loc[~(estimates.index.str.startswith("covariances") & (values == 0).all(axis=1)), :]
-
-    def to_frame(self, level: float = LEVEL) -> "pd.DataFrame":
+    def to_frame(self, level: float | None = None) -> "pd.DataFrame":
         """All numbers in one long table, as in ``summary.csv``: parameter, engine, estimate, sd, lower, upper.
 
-        The rows of `costs` follow those of the parameters.
+        The rows of `costs` follow those of the parameters. `level` as for `estimates`.
         """
-        import pandas as pd
-
-        estimates = self.estimates(level)
-        tables: dict[str, Any] = {name: pd.DataFrame(estimates[name]).to_dict("index") for name in self.results}
-        costs: dict[Any, Any] = self.costs().to_dict()
-        for name, table in tables.items():
-            spread = costs[name].pop("log-likelihood sd")
-            table |= {figure: {"estimate": value} for figure, value in costs[name].items() if value == value}
-            table["log-likelihood"] |= {"sd": spread}
-        labels = dict.fromkeys(label for table in tables.values() for label in table)
-        rows = [
-            {"parameter": label, "engine": name, **table[label]}
-            for label in labels for name, table in tables.items() if label in table
-        ]  # fmt: skip
-        return pd.DataFrame(rows, columns=["parameter", "engine", "estimate", "sd", "lower", "upper"])
+        return tables.long_table(self, self._level(level) or LEVEL)
 
     def costs(self) -> "pd.DataFrame":
         """Quality and cost of each result: a row per figure, a column per engine.
@@ -138,65 +124,31 @@ class Comparison:
         Approximations have independent draws, so R-hat and ESS do not assess them. Pareto k-hat does (below 0.7:
         acceptable).
         """
-        import pandas as pd
-
-        columns = {}
-        for name, result in self.results.items():
-            sampled = name in self.samplers
-            log_likelihoods = np.asarray(result.log_likelihood)
-            columns[name] = {
-                "log-likelihood": log_likelihoods.mean(),
-                "log-likelihood sd": log_likelihoods.std() if isinstance(result, Posterior) else np.nan,
-                "seconds compiling": result.clock.compile_seconds,
-                "seconds running": result.clock.run_seconds,
-                "worst R-hat": self.samplers[name].worst_rhat if sampled else np.nan,
-                "smallest ESS": self.samplers[name].smallest_ess if sampled else np.nan,
-                "divergences": _divergences(result),
-                "ESS per second": self.samplers[name].smallest_ess / result.clock.run_seconds if sampled else np.nan,
-                "Pareto k-hat": result.pareto_k if isinstance(result, ApproximatePosterior) else np.nan,
-            }
-        costs = pd.DataFrame(columns)
-        return costs if any(self._approximations) else costs.drop(index="Pareto k-hat")
+        return tables.costs(self)
 
     def summary(self, interval: float | None = None) -> "pd.DataFrame":
         """One table: parameter × engine, estimate ± posterior sd; then log-likelihood, cost and convergence.
 
-        With `interval`, such as 0.95, each cell has the equal-tailed interval with this share of the draws in place of
-        the sd. All cells are strings; `estimates` and `to_frame` have the numbers.
+        With `interval`, such as 0.95 (default: that of `compare`), each cell has an interval in place of the sd: the
+        equal-tailed one with this share of the draws; for a point estimate that which `compare` was asked for. All
+        cells are strings; `estimates` and `to_frame` have the numbers.
         """
-        import pandas as pd
-
-        interval = None if interval is None else check_level("interval", interval)
-        estimates, costs = self._estimates(interval), self.costs()
-        form = plus_minus if interval is None else intervals
-        shown = {name: form(*(column for _, column in estimates[name].items())) for name in self.posteriors}
-        names = parameter_names(self.table, self.n_components)
-        for name, fit in self.fits.items():
-            spreads = pd.Series(spreads_of(fit.params), names)[estimates.index]
-            shown[name] = list(map(placed, estimates[name]["estimate"], spreads))
-        parameters = pd.DataFrame(shown, index=estimates.index)[list(self.results)]
-        spread = costs.loc["log-likelihood sd"]
-        head = pd.DataFrame([plus_minus(costs.loc["log-likelihood"], spread)], ["log-likelihood"], list(self.results))
-        rest = costs.drop(index=["log-likelihood", "log-likelihood sd"])
-        rest = rest.apply(lambda row: row.map(shown_as(str(row.name))), axis=1)
-        return pd.DataFrame(pd.concat([parameters, head, rest])).rename_axis("parameter")
+        return tables.summary(self, self._level(interval, "interval"))
 
     def notes(self, interval: float | None = None) -> list[str]:
         """What the cells of `summary` are. Raises `ArgumentError` if `interval` is not between 0 and 1."""
-        interval = None if interval is None else check_level("interval", interval)
-        fits, posteriors = ", ".join(self.fits), ", ".join(self.posteriors)
-        lines = []
-        if posteriors:
-            what = "posterior sd" if interval is None else f"equal-tailed {interval:.4g} interval of the draws"
-            lines.append(f"{posteriors}: posterior mean {'±' if interval is None else 'and'} {what}.")
-        if fits:
-            lines.append(f"{fits}: the estimate.")
-        if fits and posteriors:
-            lines.append(
-                "The log-likelihood of an estimate is that at the estimate; that of a posterior is the mean over its "
-                "draws, which lies below the maximum."
-            )
-        return lines
+        return tables.notes(self, self._level(interval, "interval"))
+
+    def _usable_intervals(self) -> dict[str, "Intervals"]:
+        """The intervals of point estimates that there are, for the picture."""
+        from bayesgmm.results.intervals import Intervals
+
+        found = self.fit_intervals(LEVEL)
+        return {name: one for name, one in found.items() if isinstance(one, Intervals)}
+
+    def _level(self, level: float | None, name: str = "level") -> float | None:
+        """The level asked for here, or that of `compare`."""
+        return self.interval if level is None else check_level(name, level)
 
     def verdict(self) -> list[str]:
         """The conclusions from the results, in a few sentences."""
@@ -235,7 +187,7 @@ class Comparison:
 
         figures = {
             "data": plots.plot_components(self.results).figure,
-            "means": plots.plot_means(self.results)[0, 0].figure,
+            "means": plots.plot_means(self.results, intervals=self._usable_intervals())[0, 0].figure,
         }
         if self.samplers:
             figures["traces"] = plots.plot_traces(self.samplers)[0, 0].figure
@@ -288,10 +240,3 @@ class Comparison:
         notes = "".join(f"<p>{for_html(line)}</p>" for line in self.notes())
         lines = "".join(f"<li>{for_html(line)}</li>" for line in self.verdict())
         return as_html(self.title, self.summary()) + f"{notes}<ul>{lines}</ul>"
-
-
-def _divergences(result: Result) -> float:
-    """Number of divergent transitions; NaN for an engine that does not record them."""
-    if isinstance(result, Posterior) and "diverging" in result.sample_stats:
-        return result.num_divergences
-    return float("nan")

@@ -14,11 +14,13 @@ from bayesgmm.errors import BayesGMMError, FitError, MixingWarning, SamplingInte
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem, prepare
 from bayesgmm.results.fit import MixtureFit
+from bayesgmm.results.intervals import METHODS
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import (
     mixing_line,
 )
-from bayesgmm.runtime.arguments import as_key, check_count, derived_key
+from bayesgmm.runtime.arguments import as_key, check_choice, check_count, derived_key
+from bayesgmm.runtime.checks import check_level
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.files import Output, reason, tree_forms
 from bayesgmm.runtime.interrupt import interruptible
@@ -37,6 +39,8 @@ def compare(
     num_chains: int = 4,
     tempering: int = 1,
     n_init: int = 10,
+    interval: float | None = None,
+    em_intervals: str | None = None,
     seed: Any = 0,
     save_to: str | PathLike | Output | None = None,
     progress_bar: Progress = None,
@@ -60,6 +64,11 @@ def compare(
         Replicas per chain of Gibbs; see `sample_gibbs`.
     n_init
         Starts of EM.
+    interval
+        Share, such as 0.9, of the intervals that the tables show in place of sds.
+    em_intervals
+        Intervals of point estimates: ``"information"`` (with `interval` the default), ``"sandwich"``, ``"bootstrap"``
+        or ``"parametric"``; see `MixtureFit.intervals`. None without `interval`: none.
     seed
         int or JAX key; the seed and the name of an engine determine its key.
     save_to
@@ -84,6 +93,10 @@ def compare(
     chosen = find_engines(engines)
     drawn = any(engine.draws for engine in chosen)
     check_chain_arguments(num_warmup, num_samples, num_chains, prior if drawn else "default")
+    if interval is not None:
+        interval, em_intervals = check_level("interval", interval), em_intervals or "information"
+    if em_intervals is not None:
+        check_choice("em_intervals", em_intervals, METHODS)
     check_count("tempering", tempering, most=MOST_CHAINS)
     check_count("n_init", n_init, most=MOST_CHAINS)
     used = prior if any(engine.uses_prior for engine in chosen) else None
@@ -91,7 +104,7 @@ def compare(
         problem = prepare(x, n_components, used, "float64", covariance_type)
     for engine in chosen:
         engine.check(problem.prior, problem.family, problem.table.dim)
-    comparison = Comparison(problem.model, seed)
+    comparison = Comparison(problem.model, seed, interval=interval, em_intervals=em_intervals)
     output = save_to if isinstance(save_to, Output) or save_to is None else Output(save_to)
     settings = {
         "num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains, "tempering": tempering,

@@ -27,7 +27,7 @@ DARK = "#444444"
 
 
 @styled(FIT, POSTERIOR, several=True)
-def plot_means(results: Any, axes: Any = None, features: Any = None) -> np.ndarray:
+def plot_means(results: Any, axes: Any = None, features: Any = None, intervals: Any = None) -> np.ndarray:
     """Draw the mean of each component and feature: 50 % and 95 % intervals for draws, a diamond for a point estimate.
 
     Each panel has a separate scale, so that differences between engines are visible even if components are far apart.
@@ -40,6 +40,8 @@ def plot_means(results: Any, axes: Any = None, features: Any = None) -> np.ndarr
         Array of axes of shape (components, features shown).
     features
         Names or indices of the features to show; the first four by default.
+    intervals
+        Intervals of point estimates by name, such as ``{"em": fit.intervals()}``.
 
     Returns
     -------
@@ -49,11 +51,15 @@ def plot_means(results: Any, axes: Any = None, features: Any = None) -> np.ndarr
     if any(result.n_components != num for result in results.values()):
         raise ArgumentError("plot_means takes results with equal numbers of components; those in results differ.")
     shown = feature_indices(features, table.features, MOST_FEATURES)
+    intervals = check_intervals(intervals, results)
     own = axes is None
     axes = axes_array(axes, num, len(shown), 0.8 + num * (0.55 + 0.2 * len(results)), sharey=True)
     for (k, column), ax in np.ndenumerate(axes):
         for i, (name, result) in enumerate(results.items()):
             _draw_mean(ax, result, k, shown[column], i, engine_color(name))
+            if name in intervals:
+                row = intervals[name].table.loc[f"means[{k}, {table.features[shown[column]]}]"]
+                ax.plot([row["lower"], row["upper"]], [i, i], color=engine_color(name), linewidth=1.4, marker="|")
         ax.grid(axis="y", visible=False)
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.set_ylim(len(results) - 0.4, -0.6)
@@ -65,15 +71,18 @@ def plot_means(results: Any, axes: Any = None, features: Any = None) -> np.ndarr
             ax.set_title(f"mean of{space}{for_figure(table.features[shown[column]], max(64 // len(shown), 8))}")
     figure = axes[0, 0].figure
     if own:
-        figure.legend(handles=_handles(results), loc="outside lower center", ncols=4)
+        figure.legend(handles=_handles(results, intervals), loc="outside lower center", ncols=4)
         write_note(figure, features_note(shown, table.features))
     return axes
 
 
-def _handles(results: Results) -> list[Line2D]:
+def _handles(results: Results, intervals: Any) -> list[Line2D]:
     handles = []
     if any(is_point(result) for result in results.values()):
         handles.append(Line2D([], [], linestyle="", marker="D", markersize=5, color=DARK, label="estimate"))
+    for level in sorted({one.level for one in intervals.values()}):
+        label = f"{100 * level:.3g} % interval of the estimate"
+        handles.append(Line2D([], [], color=DARK, linewidth=1.4, marker="|", label=label))
     if not all(is_point(result) for result in results.values()):
         middle = {"marker": "o", "markersize": 4, "markerfacecolor": "white", "markeredgecolor": DARK}
         handles += [
@@ -82,6 +91,18 @@ def _handles(results: Results) -> list[Line2D]:
             Line2D([], [], color=DARK, linewidth=1.4, label="95 % interval"),
         ]
     return handles
+
+
+def check_intervals(intervals: Any, results: Results) -> dict[str, Any]:
+    """The argument ``intervals``: those of fits in `results`, by name."""
+    if intervals is None:
+        return {}
+    fits = [name for name, result in results.items() if is_point(result)]
+    if not isinstance(intervals, dict) or not all(type(one).__name__ == "Intervals" for one in intervals.values()):
+        raise ArgumentError("intervals must be a dict of fit.intervals() by the names of the results.")
+    if intervals.keys() - set(fits):
+        raise ArgumentError(f"intervals must be of point estimates in results, here {', '.join(fits) or 'none'}.")
+    return intervals
 
 
 def _draw_mean(ax: Axes, result: Any, k: int, d: int, y: float, color: str) -> None:

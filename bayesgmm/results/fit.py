@@ -199,14 +199,14 @@ class MixtureFit:
         from bayesgmm.results import intervals
 
         level = check_level("level", level)
-        check_choice("method", method, (*intervals.COVARIANCES, "bootstrap", "parametric"))
+        check_choice("method", method, intervals.METHODS)
+        num = check_count("num_replicates", num_replicates, least=2, most=MOST_REPLICATES)
         if method in intervals.COVARIANCES:
             return intervals.by_theory(self.params, self.model, method, level)
-        num = check_count("num_replicates", num_replicates, least=2, most=MOST_REPLICATES)
         if num * (1 - level) < 2:
             raise ArgumentError(
                 f"{num} replicates cannot tell where the outer {1 - level:.2g} begin. Use at least "
-                f"{int(np.ceil(2 / (1 - level)))}, or a lower level."
+                f"{int(np.ceil(2 / (1 - level) - 1e-9))}, or a lower level."
             )
         if self.resample is None:
             raise ArgumentError("This fit was not made by EM, so that it cannot be refitted. Use method='information'.")

@@ -8,12 +8,11 @@ import numpy as np
 from scipy.stats import norm
 
 from bayesgmm.curvature.information import information_covariance, sandwich_covariance
-from bayesgmm.data.table import Table
 from bayesgmm.model.types import Params
 from bayesgmm.problem import Model
 from bayesgmm.results.digits import SummaryTable
 from bayesgmm.results.parameters import flatten, parameter_names, tails
-from bayesgmm.runtime.formatting import as_html, as_text, for_terminal
+from bayesgmm.runtime.formatting import as_html, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +22,7 @@ NEAR = 2.0
 COVARIANCES: dict[str, Callable[[Params, Model], np.ndarray]] = {
     "information": information_covariance, "sandwich": sandwich_covariance,
 }  # fmt: skip
+METHODS = (*COVARIANCES, "bootstrap", "parametric")
 TITLES = {
     "information": "observed information", "sandwich": "sandwich (robust to a wrong model)",
     "bootstrap": "bootstrap of rows", "parametric": "parametric bootstrap",
@@ -135,12 +135,9 @@ def _naming_notes(params: Params, model: Model, covariance: np.ndarray) -> tuple
 
 def _intervals(rows: dict, model: Model, method: str, level: float, notes: Any, covariance: np.ndarray) -> Intervals:
     names, table = parameter_names(model.table, model.num_components), model.table
-    kept = [i for i, name in enumerate(names) if not _fixed_at_zero(name, rows["estimate"][i], model, table)]
+    diagonal = model.family.orientation == "I" and table.dim > 1  # such families have no covariances
+    absent = [diagonal and name.startswith("covariances") and rows["estimate"][i] == 0 for i, name in enumerate(names)]
+    kept = np.flatnonzero(~np.array(absent, bool))
     cells = {names[i]: {part: float(values[i]) for part, values in rows.items()} for i in kept}
     shown = SummaryTable.of(cells, "parameter")
-    return Intervals(shown, method, level, tuple(map(for_terminal, notes)), covariance[np.ix_(kept, kept)])
-
-
-def _fixed_at_zero(name: str, estimate: float, model: Model, table: Table) -> bool:
-    """Whether it is a covariance of a family that has none."""
-    return model.family.orientation == "I" and table.dim > 1 and name.startswith("covariances") and estimate == 0.0
+    return Intervals(shown, method, level, tuple(notes), covariance[np.ix_(kept, kept)])

@@ -38,6 +38,7 @@ KIND_OF = {
     "loc": "hyper", "strength": "hyper", "df": "hyper", "scale": "hyper",
     "shape": "hyper", "covariance": "hyper", "hyper_df": "hyper", "hyper_scale": "hyper", "concentration": "hyper",
     "scales": "scales", "components": "prior_components", "features": "features", "axes": "axes_grid",
+    "num_replicates": "replicates", "em_intervals": "em_intervals", "intervals": "fit_intervals",
 }  # fmt: skip
 """The kind of a parameter by its name."""
 
@@ -49,6 +50,12 @@ OVERRIDES = {
     "responsibilities": {"x": "array_rows"}, "sample": {"num": "rows_count"},
     "plots.plot_point_process": {"features": "feature_pair"}, "plots.plot_traces": {"features": "feature"},
     "Dirichlet.occupied": {"num_rows": "rows_count"},
+    "Comparison.estimates": {"level": "optional_level"}, "Comparison.to_frame": {"level": "optional_level"},
+    "MixtureFit.intervals": {"method": "fit_interval"},
+    **{
+        f"{name}.intervals": {"method": "draws_interval"}
+        for name in ("Posterior", "VariationalPosterior", "StochasticPosterior", "LaplacePosterior")
+    },
     **{
         f"{name}.{method}": {"x": "optional_data"}
         for name in ("MixtureFit", "Posterior", "VariationalPosterior", "StochasticPosterior", "LaplacePosterior")
@@ -73,6 +80,7 @@ BASE = {
     "other": "PRIOR",
     "loc": "0.0", "strength": "0.1", "df": "5.0", "scale": "np.eye(2)",
     "shape": "3.0", "covariance": "np.eye(2)", "hyper_df": "5.0", "hyper_scale": "np.eye(2)", "concentration": "1.0",
+    "num_replicates": "40",
     "engines": "('em',)", "families": "('EII', 'VVV')", "max_tree_depth": "3",
 }  # fmt: skip
 """Arguments of the cheap valid call, for the parameters that are in the signature."""

@@ -196,6 +196,7 @@ KINDS: dict[str, Kind] = {
     "count": kind(COUNTS, "1\n" + HUGE, _NOT_A_COUNT),
     "count0": kind(COUNTS + "\n0", "1\n" + HUGE, _NOT_A_COUNT.replace("    0\n", "")),
     "few": kind("4\n5\nnp.int64(4)", "1\n2\n3\n" + HUGE, _NOT_A_COUNT),
+    "replicates": kind("40\n50\nnp.int64(40)", "1\n10\n" + HUGE, _NOT_A_COUNT),
     "optional_count": kind("2\nNone\n5", "1\n100\n" + HUGE, _NOT_A_COUNT.replace("    None\n", "")),
     "number": kind("""
         0.05 ;; np.float32(0.01) ;; 1e-4
@@ -428,6 +429,20 @@ KINDS: dict[str, Kind] = {
         'similarity' ;; 'uncertainty'
     """, "'SIMILARITY'", """
         None ;; 'nope' ;; '' ;; 0 ;; ['similarity'] ;; {} ;; np.nan ;; object() ;; X2
+    """),
+    "fit_interval": kind("""
+        'information' ;; 'sandwich' ;; 'bootstrap' ;; 'parametric'
+    """, "'INFORMATION'", """
+        None ;; 'nope' ;; '' ;; 0 ;; ['information'] ;; {} ;; np.nan ;; object() ;; X2 ;; 'hdi'
+    """),
+    "draws_interval": kind("'quantile' ;; 'hdi'", "'HDI'", """
+        None ;; 'nope' ;; '' ;; 0 ;; ['hdi'] ;; {} ;; np.nan ;; object() ;; X2 ;; 'information'
+    """),
+    "em_intervals": kind("None ;; 'information' ;; 'sandwich'", "'bootstrap'", """
+        'nope' ;; '' ;; 0 ;; ['information'] ;; {} ;; np.nan ;; object() ;; X2
+    """),
+    "fit_intervals": kind("None ;; {} ;; {'a': fit().intervals()}", "{'b': fit().intervals()}", """
+        1 ;; 'a' ;; [] ;; {'a': 1} ;; {'a': None} ;; object() ;; X2 ;; fit().intervals()
     """),
     "axes": kind("None\naxes()", "figure()", "1\n'x'\n[]\nobject()\nX2"),
     "level": kind("""

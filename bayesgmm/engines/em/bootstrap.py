@@ -97,7 +97,7 @@ def _resampled(key: Array, rows: Rows) -> Blocks:
     return _of_size(rows.take(chosen).x, rows)
 
 
-def _drawn(key: Array, params: Params, rows: Rows) -> Blocks:
+def _drawn(key: Any, params: Params, rows: Rows) -> Blocks:
     """As many rows, drawn from θ."""
     _, x = mixture.draw_rows(key, params, rows.capacity)
     return _of_size(jnp.concatenate([jnp.ones((1, rows.capacity), x.dtype), x.T])[None], rows)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayesgmm.data.convert import as_doubles
 from bayesgmm.data.datasets import SOURCES, load_dataset
 from bayesgmm.data.delimited import Delimited, read_delimited
 from bayesgmm.data.marks import to_numbers
@@ -70,7 +71,10 @@ def read_file(
         frame = _chosen(frame, [columns] if columns in list(frame.columns) else wanted)
     if frame.empty:
         raise DataError(f"{short(path)} has no rows. Check the file and its separator.")
-    table = as_table(frame if text is None else _numbers(frame, text, path))
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise DataError(f"Two columns are called {_quoted(twice)} in {short(path)}. Give each a different name.")
+    table = as_table(_checked(frame, path) if text is None else _numbers(frame, text, path))
     if say is not None:
         names = _quoted(table.features[:8]) + (", …" if table.dim > 8 else "")
         about = [
@@ -127,6 +131,19 @@ def _parquet(raw: bytes, path: str | Path) -> "pd.DataFrame":
         raise DataError(f"{short(path)} could not be read as a Parquet file ({reason}). Write it again.") from None
 
 
+def _checked(frame: "pd.DataFrame", path: str | Path) -> "pd.DataFrame":
+    """The frame, if each column has numbers."""
+    refused = []
+    for name in frame.columns:
+        try:
+            as_doubles(frame[name])
+        except DataError:
+            refused.append(name)
+    if refused:
+        raise DataError(f"Not numeric: {_quoted(refused)} in {short(path)}. Choose other columns with --columns.")
+    return frame
+
+
 def _refuse_inferred(text: Delimited, path: str | Path) -> None:
     what = " and ".join(note for note in text.notes if "comma" in note or "thousands" in note or "header" in note)
     options = {"sep": text.layout.separator if text.layout.separator != " " else r"\s+"} | text.options
@@ -177,4 +194,4 @@ def _numbers(frame: "pd.DataFrame", text: Delimited, path: str | Path) -> "pd.Da
                 f"{short(path)} ({bad.sum()} of {len(column)} values). Correct them, or choose other columns with "
                 "--columns." + (" The first row has numbers, so it is no header." if "header" in text.options else "")
             )
-    return frame.assign(**converted) if frame.columns.is_unique else frame
+    return frame.assign(**converted)

@@ -10,10 +10,15 @@ from bayesgmm.errors import DataError
 
 MISSING = {"", "na", "n/a", "nan", "-nan", "null", "none", "<na>", "#n/a"}
 """Spellings of a missing value, in lower case."""
-_POINT = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.IGNORECASE)
-_COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_POINT = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.IGNORECASE | re.ASCII)
+_COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 _GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}([.,])\d{3}(\1\d{3})*((?!\1)[.,]\d+)?")
 """Three digits behind a mark: thousands, or decimals that happen to be three."""
+
+
+def is_plain(value: str) -> bool:
+    """Whether the text is a number as Python writes it."""
+    return _POINT.fullmatch(value) is not None
 
 
 def is_number(value: str) -> bool:

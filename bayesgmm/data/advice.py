@@ -151,8 +151,8 @@ def refuse_other_columns(x: Any, features: tuple[str, ...]) -> None:
     if library_of(x) == "pandas" and hasattr(x, "to_frame") and set(features) <= set(map(str, x.index)):
         row = "x" if len(x) == len(features) else selection(x, _in_order(list(x.index), features))
         raise DataError(
-            f"The new data are one row as a Series, which would be read as one column. Pass {row}.to_frame().T; or take "
-            "rows of a frame as frames, such as df.iloc[[0]]."
+            f"The new data are one row as a Series, which would be read as one column. Pass {row}.to_frame().T, or "
+            "take the row of its frame as a frame, such as df.iloc[[0]]."
         )
     labels = labels_of(x)
     names = list(map(str, labels))
@@ -161,7 +161,8 @@ def refuse_other_columns(x: Any, features: tuple[str, ...]) -> None:
         return  # other names
     if lacking:
         raise DataError(
-            f"The fit has features {', '.join(features)}; the new data lack {', '.join(lacking)}. Add or rename columns."
+            f"The fit has features {', '.join(features)}; the new data lack {', '.join(lacking)}. Add or rename "
+            "columns."
         )
     if beside:
         raise DataError(

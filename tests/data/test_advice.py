@@ -1,8 +1,13 @@
 """The calls that messages advise are tried: each gives data that are read."""
 
 import ast
+import bz2
 import datetime
+import gzip
+import lzma
 import re
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -11,6 +16,7 @@ import pyarrow as pa
 import pytest
 import xarray as xr
 
+from bayesgmm.data.files import read_file
 from bayesgmm.data.table import as_table, same_features
 from bayesgmm.errors import DataError
 
@@ -188,3 +194,157 @@ def test_a_dict_of_one_row_is_read_by_the_call():
     for x in ({"a": 1.0, "b": 2.0}, {"a": [1.0], "b": [2.0]}):
         (call,) = calls(refusal(as_table, x))
         np.testing.assert_array_equal(as_table(eval(call, SPACE, {"x": x})).values, [[1.0, 2.0]])
+
+
+# --- Files ---
+
+N = range(1, 21)
+LEFT, RIGHT = np.array([i + 0.5 for i in N]), np.array([i * i % 7 + 0.25 for i in N])
+PLAIN = [f"{i}.5,{i * i % 7}.25" for i in N]
+
+
+def column(form: str, separator: str = ",", head: str = "a,b", foot: tuple[str, ...] = ()) -> str:
+    """A file with a column in some form and a plain one."""
+    mark = "," if separator == ";" else "."
+    rows = [separator.join([form.format(i=i), f"{i * i % 7}{mark}25"]) for i in N]
+    return "\n".join([head.replace(",", separator), *rows, *foot]) + "\n"
+
+
+ARABIC = {ord("0") + digit: 0x660 + digit for digit in range(10)}
+FILES = {
+    # what it is: the text, words of the message, and the first and last value of a in the table of each call
+    "title": ("My data\n" + column("{i}.5"), "line 1 ('My data') stands above line 2 (a, b)", [(1.5, 20.5)]),
+    "title of two lines": ("My data\n\nby me\n" + column("{i},5", ";"), "above line 4 (a, b)", []),
+    "title before whole numbers": ("My data\n" + column("{i}"), "above line 2 (a, b)", [(1, 20)]),
+    "title with separators": ("My data,\n" + column("{i}.5"), "above line 2 (a, b)", [(1.5, 20.5)]),
+    "title with as many fields": ("My, data\n" + column("{i}.5"), "above line 2", [(1.5, 20.5)] * 2),
+    "units": ("a,b\n" + column("{i}.5", head="cm,kg"), "above line 2 (cm, kg)", [(1.5, 20.5)] * 2),
+    "percent": (column("{i}.5%"), "'1.5%' in line 2", [(1.5, 20.5)]),
+    "percent, decimal commas": (column("{i},5 %", ";"), "'1,5 %' in line 2", [(1.5, 20.5)]),
+    "percent in one cell": (column("{i}.5", foot=("21%,3.25",)), "'21%' in line 22", [(1.5, 21)]),
+    "percent and empty": (column("{i}%", foot=(",3.25",)), "'1%' in line 2", [(1, 20)]),
+    "dollars": (column("${i}.50"), "'$1.50' in line 2", [(1.5, 20.5)]),
+    "thousands of dollars": (column('"${i},250.50"'), "'$1,250.50'", [(1250.5, 20250.5)]),
+    "dollars in doubt": (column('"${i},250"'), "'$1,250'", [(1.25, 20.25), (1250, 20250)]),
+    "euros": (column("{i}.250,50 €", ";"), "'1.250,50 €'", [(1250.5, 20250.5)]),
+    "pounds before a sign": (column("£ {i}"), "'£ 1'", [(1, 20)]),
+    "unit": (column("{i}.5 kg"), "'1.5 kg'", [(1.5, 20.5)]),
+    "minus of typographers": (column("−{i}.5"), "'−1.5'", [(-1.5, -20.5)]),
+    "Arabic-Indic digits": (column("{i}.5", foot=("٣,3.25",)), "'٣' in line 22", [(1.5, 3)]),
+    "all Arabic-Indic": (column("{i}.5").translate(ARABIC), "'١.٥'", [(1.5, 20.5)]),
+    "Arabic decimals": (column("{i}٫5").translate(ARABIC), "'١٫٥'", [(1.5, 20.5)]),
+    "blanks between thousands": (column("{i} 377,5", ";"), "'1 377,5'", [(1377.5, 20377.5)]),
+    "thousands among points": (column("{i}.5", foot=('"1,396",3.25',)), "1,396 in line 22, column a", [(1.5, 1396)]),
+    "thousands or decimals": (column('"{i},396"'), "1,396 in line 2, column a", [(1.396, 20.396), (1396, 20396)]),
+    "marks differ between columns": (column("{i}.5", ";"), "(?s)mixes decimal marks", [(1.5, 20.5)]),
+    "spelling of missing": (column("{i}.5", foot=("n.a.,3.25",)), "'n.a.' in line 22", [(1.5, 20.5)]),
+    "labels": (column("{i}.5,u", head="a,s,b"), "Not numeric: s, with 'u'", [(1.5, 20.5)]),
+    "labels and percent": (column("{i}%,u", head="a,s,b"), "Not numeric too: s", [(1, 20)]),
+    "labels x1": (column("{i}.5,x{i}", head="a,s,b"), "Not numeric: s, with 'x1'", [(1.5, 20.5)]),
+    "two currencies": (column("{i}.5,$3", head="a,s,b", foot=("1.5,€4,1",)), "Not numeric: s, with '$3'", [(1.5, 1.5)]),
+    "zero byte": (column("{i}.5", foot=("1\0,3.25",)), "line 22: a zero byte", [(1.5, 20.5)]),
+    "last line": (column("{i}.5", foot=("Source: me",)), "line 22: 1 field", [(1.5, 20.5)]),
+    "names of rows": ("\n".join(["a,b", *(f"r{i},{i}.5%,2" for i in N)]), "'1.5%' in line 2", [(1.5, 20.5)]),
+    "no header": (column("{i}.5%", head="7.5,8.25"), "'1.5%'", []),
+    "comments": ("# mine\n" + column("{i}.5%"), "'1.5%' in line 3", [(1.5, 20.5)]),
+    "Excel's own line": ("sep=;\n" + column("{i}%", ";"), "'1%' in line 3", [(1, 20)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_that_is_refused_is_read_by_the_call(tmp_path, kind, packed):
+    text, words, ends = FILES[kind]
+    path = tmp_path / "d.csv"
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    message = refusal(lambda: read_file(path, say=lambda line: None))
+    assert words.removeprefix("(?s)") in message
+    found = calls(message)
+    if ends:
+        assert len(found) == len(ends), message
+    for call, (first, last) in zip(found, ends, strict=bool(ends)):
+        table = as_table(eval(call, SPACE, {"path": path}))
+        values = table.values[:, table.features.index("a") if "a" in table.features else 0]
+        assert (values[0], values[-1]) == (first, last)
+
+
+@pytest.mark.parametrize(
+    ("form", "separator", "first"),
+    [("{i}'377.5", ",", 1377.5), ("{i}'377", ",", 1377), ("{i}’377,5", ";", 1377.5), ("{i}\xa0377,5", ";", 1377.5),
+     ("{i}\u202f377'", ",", None), ("-{i}'377'000.5", ",", -1377000.5), ("{i}'37", ",", None)],
+)  # fmt: skip
+def test_marks_that_only_ever_part_thousands_are_read(tmp_path, form, separator, first):
+    path, lines = tmp_path / "d.csv", []
+    path.write_text(column(form, separator))
+    if first is None:
+        assert "Not numeric: a" in refusal(lambda: read_file(path, say=lines.append))
+        return
+    table = read_file(path, say=lines.append)
+    assert table.values[0].tolist() == [first, 1.25]
+    assert "thousands marked by" in lines[0]
+
+
+def test_calls_are_for_the_chosen_columns(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text(column("{i}%,u", head="a,s,b"))
+    (call,) = calls(refusal(read_file, path, "a,b"))
+    assert as_table(eval(call, SPACE, {"path": path})).features == ("a", "b")
+
+
+PACKINGS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+
+
+@pytest.mark.parametrize("name", ["d.csv", "d.txt", "d", "d.gz", "d.zip"])
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_first_bytes_say_what_a_file_is(tmp_path, packing, name):
+    path = tmp_path / name
+    path.write_bytes(PACKINGS[packing](column("{i}.5").encode()))
+    assert read_file(path).values[-1].tolist() == [20.5, 1.25]
+    path.write_bytes(PACKINGS[packing](path.read_bytes()))
+    assert "packed twice" in refusal(read_file, path)
+
+
+def test_tables_with_the_suffix_of_another_kind(tmp_path):
+    path = tmp_path / "d.csv"
+    FRAME.to_parquet(path)
+    np.testing.assert_array_equal(read_file(path).values, X)
+    xr.Dataset({"a": ("row", A)}).to_netcdf(path, engine="h5netcdf")
+    assert "xarray.open_dataset" in refusal(read_file, path)
+    with path.open("wb") as file:
+        np.save(file, X)
+    assert "numpy.load" in refusal(read_file, path)
+    with zipfile.ZipFile(path, "w") as archive:
+        for member in ("[Content_Types].xml", "xl/workbook.xml"):
+            archive.writestr(member, "<xml>")
+    assert "pandas.read_excel" in refusal(read_file, path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_read(tmp_path, encoding):
+    path, lines = tmp_path / "d.csv", []
+    path.write_bytes(column("{i}.5", head="länge,b").encode(encoding))
+    assert read_file(path, say=lines.append).features == ("länge", "b")
+    assert f"encoding {encoding}" in lines[0]
+    path.write_bytes(column("{i}.5%").encode(encoding))
+    (call,) = calls(refusal(read_file, path))
+    assert as_table(eval(call, SPACE, {"path": path})).values[-1].tolist() == [20.5, 1.25]
+
+
+@pytest.mark.parametrize("name", ["d.gz", "d.bz2", "d.xz", "d.zip", "d.csv"])
+def test_what_unpacks_to_more_than_the_memory_is_refused_before_it_is_unpacked(tmp_path, monkeypatch, name):
+    path, size = tmp_path / name, 2**28
+    if name == "d.zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("d.csv", b"1" * size)
+    else:
+        path.write_bytes(PACKINGS.get(path.suffix[1:], gzip.compress)(b"1" * size))
+    monkeypatch.setattr("bayesgmm.data.packing.free_memory", lambda: 8e7)
+    tracemalloc.start()
+    try:
+        message = refusal(read_file, path)
+        assert tracemalloc.get_traced_memory()[1] < 5e7
+    finally:
+        tracemalloc.stop()
+    assert "holds more than 0.01 GB when unpacked" in message
+    monkeypatch.setattr("bayesgmm.data.paths.free_memory", lambda: 100.0)
+    assert "more than the free memory" in refusal(read_file, path)

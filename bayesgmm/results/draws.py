@@ -165,6 +165,11 @@ def as_draws(
         _check(draws, fewest_components)
     else:
         draws = _read(source, component_dim, checked_names(names), x, fewest_components)
+        if x is not None and draws.params is None and labels is None and probabilities is None:
+            raise DrawsError(
+                f"x has no use without weights, means and covariances. The draws have {', '.join(draws.variables)}. "
+                "Say which these are by names=, or leave x= out."
+            )
     return _with_rows(draws, labels, probabilities)
 
 

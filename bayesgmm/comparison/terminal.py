@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from bayesgmm.comparison.options import in_options
 from bayesgmm.errors import visible
 from bayesgmm.runtime.files import reason
 from bayesgmm.runtime.formatting import blocks, cells_of, fitting, padded, shown_as, terminal_width
@@ -127,7 +128,7 @@ def _tables(cells: "pd.DataFrame", chosen: tuple[str, str] | None = None, sectio
 def _points(lines: list[str]) -> list["Text"]:
     from rich.text import Text
 
-    return [Text(f"• {visible(line)}") for line in lines]
+    return [Text(f"• {visible(in_options(line))}") for line in lines]
 
 
 PLAIN = {

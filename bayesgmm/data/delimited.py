@@ -133,8 +133,8 @@ def _count_rows(text: str, layout: Layout, has_header: bool, source: Source, mos
             call = source.call(skiprows=[line - 1]) if has_header and len(layout.header) == layout.width else None
             raise DataError(
                 f"{source.name}, line {line}: {len(fields)} field(s), where the header has {len(layout.header)} names, "
-                f"most rows have {layout.width}. Correct the line. Put text that holds a separator in quotes; with decimal "
-                f"commas, separate by semicolons.{f' {call} leaves the line out.' if call else ''}"
+                f"most rows have {layout.width}. Correct the line. Put text that holds a separator in quotes; with "
+                f"decimal commas, separate by semicolons.{f' {call} leaves the line out.' if call else ''}"
             )
         used = row if any(field.strip() for field in fields) else used
     return used
@@ -158,13 +158,13 @@ def _with_names(
         elif short:
             call = source.call(index_col=0)
             raise DataError(
-                f"{source.name}: the header has {len(layout.header)} names, the rows have {layout.width} fields. Complete "
-                f"the header{f', or, if the first are row names, pass {call}' if call else ''}."
+                f"{source.name}: the header has {len(layout.header)} names, the rows have {layout.width} fields. "
+                f"Complete the header{f', or, if the first are row names, pass {call}' if call else ''}."
             )
         elif not columns:
             raise DataError(
-                f"Column {d + 1} of {source.name} is without a name (an index?). Give it a name, or choose the features with "
-                "--columns."
+                f"Column {d + 1} of {source.name} is without a name (an index?). Give it a name, or choose the "
+                "features with --columns."
             )
     return frame[kept].set_axis([names[d] for d in kept], axis=1)
 

@@ -43,6 +43,8 @@ def read_file(
         The message has the line, and the call that reads such a file.
     """
     text, wanted = None, _wanted(columns)
+    if not str(path).strip():
+        raise DataError(f"The path of the data is blank. Give a file, or a built-in data set: {', '.join(SOURCES)}.")
     if str(path) in SOURCES:
         frame, notes = load_dataset(str(path)), []
     else:
@@ -110,8 +112,8 @@ def _refuse_inferred(text: Delimited) -> None:
     call = text.source.call(**more) or text.source.call(dropna=True, usecols=list(text.frame.columns), **more)
     advice = f" Read it with {call}, and pass the frame." if call else ""
     raise DataError(
-        f"{text.source.name} has {what}, so far as can be inferred.{first}{advice} The command line reads it, and prints "
-        "what it read."
+        f"{text.source.name} has {what}, so far as can be inferred.{first}{advice} The command line reads it, and "
+        "prints what it read."
     )
 
 

@@ -32,7 +32,7 @@ def as_path(name: str, value: Any) -> Path:
     Raises
     ------
     ArgumentError
-        If it is not a str or a `pathlib.Path`, or holds characters that no file name can hold.
+        If it is not a str or a `pathlib.Path`, is blank, or holds characters that no file name can hold.
     """
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(text, str):
@@ -43,6 +43,8 @@ def as_path(name: str, value: Any) -> Path:
         possible = False
     if not possible:
         raise ArgumentError(f"{name} holds a character that no file name can hold: {text!r}. Choose another path.")
+    if not text.strip():
+        raise ArgumentError(f"{name} is blank. Give a path, such as '.' for the current folder.")
     return Path(text)
 
 

@@ -1,7 +1,9 @@
 """Draws made by other software: variables as arrays, and θ from the names of variables."""
 
+import shlex
 from collections.abc import Mapping
 from difflib import get_close_matches
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +48,20 @@ def checked_names(names: Any) -> dict[str, str]:
     if len(names.keys() & set(SPREADS)) > 1:
         raise DrawsError(f"names must have one of {', '.join(SPREADS)}, got {', '.join(names)}.")
     return names
+
+
+def no_draws(source: Any) -> DrawsError:
+    """The error for an object that is not draws."""
+    if isinstance(source, str | PathLike):
+        path = fspath(source)
+        return DrawsError(
+            f"{shown(path)} is a path, not draws. Pass xarray.load_datatree({path!r}), or run: "
+            f"bayesgmm diagnose {shlex.quote(str(path))}"
+        )
+    return DrawsError(
+        f"Draws must be a Posterior, an ArviZ DataTree or a mapping of arrays, got {type(source).__name__}. An EM fit "
+        "has no draws. Use sample_gibbs or sample_nuts."
+    )
 
 
 def with_component_dim(dataset: "xr.Dataset", component_dim: str, names: dict[str, str]) -> "xr.Dataset":

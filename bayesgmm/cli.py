@@ -12,16 +12,15 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bayesgmm.comparison.options import error_in_options, in_its_options, in_options
 from bayesgmm.comparison.saving import save_diagnosis, save_report, save_table
 from bayesgmm.comparison.terminal import print_comparison, print_diagnosis, print_table, report_error, say
 from bayesgmm.engines.engine import engine_names, find_engines
 from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning, visible
-from bayesgmm.runtime.checks import check_level
 from bayesgmm.runtime.files import Output, csv_form
 from bayesgmm.runtime.interrupt import Stop, interruptible
 
@@ -46,11 +45,12 @@ Seed = Annotated[int, typer.Option(help="Random seed.")]
 
 
 @app.command()
+@in_its_options
 def compare(
     data: Data,
     k: Annotated[int, typer.Option("-k", "--components", help="Number of components.")],
     engines: Annotated[str, typer.Option(help=f"Comma-separated: {', '.join(engine_names())}.")] = "em,gibbs,nuts",
-    out: Annotated[Path, typer.Option(help="Folder for the report, the summary and the draws.")] = Path("out"),
+    out: Annotated[str, typer.Option(help="Folder for the report, the summary and the draws.")] = "out",
     columns: Columns = None,
     family: Annotated[
         str, typer.Option(help="Covariances: full, tied, diag, spherical, or an mclust code such as EEI.")
@@ -62,7 +62,13 @@ def compare(
     starts: Annotated[int, typer.Option(help="Starts of EM.")] = 10,
     interval: Annotated[
         float | None,
-        typer.Option(help="Print intervals with this share of the draws, such as 0.95, in place of the sd."),
+        typer.Option(help="Show intervals with this share of the draws, such as 0.95, in place of the sd."),
+    ] = None,
+    em_intervals: Annotated[
+        str | None,
+        typer.Option(
+            help="Intervals of EM: information (the default with --interval), sandwich, bootstrap, parametric."
+        ),
     ] = None,
     seed: Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
@@ -74,22 +80,23 @@ def compare(
     from bayesgmm.comparison.run import compare as run
 
     find_engines(_split(engines) or [])
-    if interval is not None:
-        check_level("--interval", interval)
     output = Output(out, "--out")
     with _stoppable() as stop, warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # the verdict below reports it
         comparison = run(
             table, k, engines=_split(engines) or [], covariance_type=family, num_warmup=warmup, num_samples=samples,
-            num_chains=chains, tempering=tempering, n_init=starts, seed=seed, save_to=output, progress_bar=not quiet,
+            num_chains=chains, tempering=tempering, n_init=starts, interval=interval,
+            em_intervals=em_intervals, seed=seed, save_to=output, progress_bar=not quiet,
         )  # fmt: skip
         output.save("summary", csv_form(comparison.to_frame, index=False))
         written = None if stop.is_set() else save_report(comparison, output)
-        print_comparison(comparison, interval)
+        print_comparison(comparison)
     say(f"Report: {visible(str(written)) if written else 'not written'}")
-    say(f"Draws and summary: {visible(str(out))}")
+    say(f"Draws and summary: {visible(out)}")
     stale = [
-        f"{name}.nc" for name in engine_names() if name not in comparison.results and (out / f"{name}.nc").exists()
+        f"{name}.nc"
+        for name in engine_names()
+        if name not in comparison.results and (output.folder / f"{name}.nc").exists()
     ]
     if stale:
         say(f"Files from an earlier run: {', '.join(stale)}")
@@ -97,6 +104,7 @@ def compare(
 
 
 @app.command()
+@in_its_options
 def fit(
     data: Data,
     k: Annotated[str, typer.Option("-k", "--components", help="Numbers of components: 3, 1:9 or 2,4,6.")] = "1:9",
@@ -105,7 +113,7 @@ def fit(
     ] = "all",
     criterion: Annotated[str, typer.Option(help="bic, icl or aic; smaller is better.")] = "bic",
     prior: Annotated[str, typer.Option(help="none (maximum likelihood) or default (MAP).")] = "none",
-    out: Annotated[Path, typer.Option(help="Folder for the table, its figure and the best model.")] = Path("out"),
+    out: Annotated[str, typer.Option(help="Folder for the table, its figure and the best model.")] = "out",
     columns: Columns = None,
     starts: Annotated[int, typer.Option(help="Starts per model.")] = 16,
     seed: Seed = 0,
@@ -128,7 +136,7 @@ def fit(
         )  # fmt: skip
         save_table(found, output)
         print_table(found)
-    say(f"Table, figures and best model: {visible(str(out))}")
+    say(f"Table, figures and best model: {visible(out)}")
     _finish(output, stop)
 
 
@@ -148,9 +156,10 @@ def _sizes(text: str) -> list[int]:
 
 
 @app.command()
+@in_its_options
 def diagnose(
     draws: Annotated[
-        Path, typer.Argument(help="NetCDF file of an ArviZ DataTree, from bayesgmm (gibbs.nc) or other software.")
+        str, typer.Argument(help="NetCDF file of an ArviZ DataTree, from bayesgmm (gibbs.nc) or other software.")
     ],
     data: Annotated[str | None, typer.Option(help="The data, if the file lacks them; see `compare`.")] = None,
     columns: Columns = None,
@@ -159,7 +168,7 @@ def diagnose(
         str | None,
         typer.Option(help="Variable names in the file: weights=w,means=mu,variances=s2 (or sds, covariances)."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the figures and the relabelled draws.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder for the figures and the relabelled draws.")] = None,
     seed: Seed = 0,
 ) -> None:
     """Diagnose draws: mixing, label switching or several modes, number of components."""
@@ -168,7 +177,7 @@ def diagnose(
     if columns and not data:
         raise ArgumentError("--columns chooses features of --data. Give --data too, or leave --columns out.")
     table = read_file(data, columns, _say) if data else None
-    pairs = dict(_pair(part) for part in _split(names) or [])
+    pairs = _pairs(names)
     output = None if out is None else Output(out, "--out")
     from bayesgmm.results.draws_file import read_tree
 
@@ -182,15 +191,20 @@ def diagnose(
     finally:
         print_diagnosis(found)
     if output is not None:
-        say(f"Figures and relabelled draws: {visible(str(out))}")
+        say(f"Figures and relabelled draws: {visible(str(output.folder))}")
         _finish(output)
 
 
-def _pair(text: str) -> tuple[str, str]:
-    ours, equals, theirs = text.partition("=")
-    if not equals:
-        raise ArgumentError(f"--names takes pairs such as weights=w,means=mu,variances=s2; got {text!r}.")
-    return ours.strip(), theirs.strip()
+def _pairs(text: str | None) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for part in _split(text) or []:
+        ours, equals, theirs = map(str.strip, part.partition("="))
+        if not equals:
+            raise ArgumentError(f"--names takes pairs such as weights=w,means=mu,variances=s2; got {part!r}.")
+        if ours in found:
+            raise ArgumentError(f"--names has {ours} twice, as {found[ours]} and as {theirs}. Keep one of them.")
+        found[ours] = theirs
+    return found
 
 
 @app.command()
@@ -233,7 +247,7 @@ def main() -> None:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
-    say(f"{category.__name__}: {visible(str(message))}", error=True)
+    say(f"{category.__name__}: {visible(in_options(str(message)))}", error=True)
 
 
 @contextmanager
@@ -245,7 +259,7 @@ def _stoppable() -> Iterator[Stop]:
         except BayesGMMError as error:
             if not stop.is_set():
                 raise
-            report_error(error)
+            report_error(error_in_options(error))
             raise typer.Exit(128 + stop.number) from None
 
 

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,14 +12,19 @@ import time
 import warnings
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
+import typer
+import xarray as xr
 from typer.testing import CliRunner
 
 import bayesgmm as bg
 from bayesgmm import cli
 from bayesgmm.comparison import terminal
+from bayesgmm.comparison.options import OPTIONS, in_its_options
 from bayesgmm.engines.engine import find_engine, register
-from bayesgmm.errors import FitError, MixingWarning, SaveWarning
+from bayesgmm.errors import BayesGMMError, DataError, FitError, MixingWarning, SaveWarning
 from bayesgmm.runtime import files
 from bayesgmm.runtime.interrupt import check_stop, interruptible
 
@@ -115,6 +121,88 @@ def test_bad_arguments_leave_no_folder(tmp_path, arguments):
     assert not list(tmp_path.iterdir())
     CliRunner().invoke(cli.app, ["fit", "faithful", "--criterion", "x", "--out", str(tmp_path / "a" / "b")])
     assert not list(tmp_path.iterdir())
+
+
+PYTHON = r"n_components|num_|n_init|covariance_type|save_to|component_dim|prior=|names=|\bx=|^\w+Error: [a-z]+ must"
+BAD = [
+    ("compare", ["-k", "0"], "-k"), ("compare", ["-k", "2", "--starts", "0"], "--starts"),
+    ("compare", ["-k", "2", "--chains", "0"], "--chains"), ("compare", ["-k", "2", "--samples", "0"], "--samples"),
+    ("compare", ["-k", "2", "--warmup", "-1"], "--warmup"), ("compare", ["-k", "2", "--tempering", "0"], "--tempering"),
+    ("compare", ["-k", "2", "--family", "XXX"], "--family"), ("compare", ["-k", "2", "--interval", "2"], "--interval"),
+    ("compare", ["-k", "2", "--family", "VEI", "--engines", "gibbs"], "or --engines em"),
+    ("compare", ["-k", "2", "--out", ""], "--out"), ("compare", ["-k", "2", "--out", "a\0b"], "--out"),
+    ("fit", ["--starts", "0"], "--starts"), ("fit", ["-k", "0"], "-k"), ("fit", ["-k", "x"], "-k"),
+    ("fit", ["--criterion", "x"], "--criterion"), ("fit", ["--families", "XX"], "--families"),
+    ("fit", ["--prior", "x"], "--prior"), ("fit", ["--out", ""], "--out"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "arguments", "option"), BAD)
+def test_errors_name_the_option(command, arguments, option):
+    result = CliRunner().invoke(cli.app, [command, "faithful", "--quiet", *arguments])
+    assert isinstance(result.exception, BayesGMMError)
+    assert option in str(result.exception)
+    assert not re.search(PYTHON, f"{type(result.exception).__name__}: {result.exception}")
+
+
+def test_every_option_exists_in_its_command():
+    commands = typer.main.get_command(cli.app).commands
+    for name, options in OPTIONS.items():
+        known = {spelling for parameter in commands[name].params for spelling in parameter.opts}
+        assert set(options.values()) <= known, name
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "words"),
+    [
+        ("fit", "Use prior='default' (MAP), or more starts (n_init).", "Use --prior default (MAP), or more starts"),
+        ("fit", "or use covariance_type='diag' or 'spherical', or a", "or use --families diag or spherical, or a"),
+        ("compare", "drop them, or use prior='default'.", "drop them, or use --engines em."),
+        ("compare", "Under prior='default', whose scale", "Under the default prior, whose scale"),
+        ("compare", "Run four (num_chains=4).", "Run four (--chains 4)."),
+        ("compare", "Sampling with num_samples=900 should", "Sampling with --samples 900 should"),
+        ("compare", "extend(400) should reach", "A larger --samples should reach"),
+        ("compare", "Gibbs with tempering=12, or run longer (extend)", "--tempering 12, or run longer (--samples)"),
+        ("compare", "Not numeric: num_samples, with 'u'", "Not numeric: num_samples, with 'u'"),
+        ("diagnose", "as component_dim=, and names as names=.", "as --component-dim, and names as --names."),
+        ("", "n_init=3 or prior='default'", "n_init=3 or prior='default'"),
+    ],
+)
+def test_messages_are_in_options(command, text, words):
+    def raise_it():
+        raise DataError(text)
+
+    raise_it.__name__ = command
+    with pytest.raises(DataError, match=re.escape(words)):
+        in_its_options(raise_it)()
+
+
+def test_data_that_are_not_used_are_refused(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, shape = rng.normal(size=(20, 1)), (2, 40, 2)
+    draws = {"w": np.full(shape, 0.5), "mu": rng.normal(size=shape), "s2": np.ones(shape)}
+    posterior = xr.Dataset({name: (("chain", "draw", "k"), values) for name, values in draws.items()})
+    observed = xr.Dataset({"x": (("row", "feature"), x)})
+    xr.DataTree.from_dict({"posterior": posterior}).to_netcdf(tmp_path / "bare.nc", engine="h5netcdf")
+    both = xr.DataTree.from_dict({"posterior": posterior, "observed_data": observed})
+    both.to_netcdf(tmp_path / "own.nc", engine="h5netcdf")
+    pd.DataFrame(x, columns=["a"]).to_csv(tmp_path / "same.csv", index=False)
+    pd.DataFrame(x + 1, columns=["a"]).to_csv(tmp_path / "other.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    for arguments, words in [
+        (["bare.nc", "--data", "same.csv", "--columns", "a"], "--data has no use without weights"),
+        (["own.nc", "--data", "same.csv"], "--data has no use without weights"),
+        (["own.nc", "--data", "other.csv"], "--data differs from them"),
+        (["bare.nc", "--names", "weights=w,weights=mu"], "--names has weights twice, as w and as mu"),
+        (["bare.nc", "--names", "weights=w,means=w"], "maps weights and means to one variable, w"),
+        (["bare.nc", "--out", ""], "--out is blank"),
+    ]:
+        result = CliRunner().invoke(cli.app, ["diagnose", *arguments, "--component-dim", "k"])
+        assert words in str(result.exception), arguments
+    names = ["--names", "weights=w,means=mu,variances=s2"]
+    for name in ("bare.nc", "own.nc"):
+        run = ["diagnose", name, "--component-dim", "k", "--data", "same.csv", *names]
+        assert CliRunner().invoke(cli.app, run).exit_code == 0
 
 
 def test_an_odd_path_is_shown_as_escapes(monkeypatch, capsys):

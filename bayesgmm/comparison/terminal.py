@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from bayesgmm.comparison.options import in_options
 from bayesgmm.errors import visible
 from bayesgmm.runtime.files import reason
 from bayesgmm.runtime.formatting import blocks, cells_of, fitting, padded, shown_as, terminal_width
@@ -55,14 +56,14 @@ def report_error(error: BaseException) -> None:
     say(Text.assemble(*words, no_wrap=True), error=True)
 
 
-def print_comparison(comparison: "Comparison", interval: float | None = None) -> None:
+def print_comparison(comparison: "Comparison") -> None:
     """Print the table of engines, then the verdict; only the report has the covariances."""
     from rich.text import Text
 
-    summary = comparison.summary(interval)
+    summary = comparison.summary()
     shown = cells_of(summary.loc[~summary.index.str.startswith("covariances")])
     titles = [Text(visible(f"{name}: {words}"), style="dim") for name, words in comparison.engine_names.items()]
-    notes = [Text(line, style="dim") for line in (*comparison.notes(interval), "Covariances are in the report.")]
+    notes = [Text(line, style="dim") for line in (*comparison.notes(), "Covariances are in the report.")]
     say(
         Text(comparison.title, style="bold"), *_tables(shown, section="log-likelihood"), *titles, *notes,
         *_points(comparison.verdict()),
@@ -127,7 +128,7 @@ def _tables(cells: "pd.DataFrame", chosen: tuple[str, str] | None = None, sectio
 def _points(lines: list[str]) -> list["Text"]:
     from rich.text import Text
 
-    return [Text(f"• {visible(line)}") for line in lines]
+    return [Text(f"• {visible(in_options(line))}") for line in lines]
 
 
 PLAIN = {

@@ -1,5 +1,6 @@
 """Arrays, frames and tables of any library as doubles on the host, with the names that they carry."""
 
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from numbers import Real
 from os import PathLike
@@ -7,16 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from bayesgmm.data.advice import kind_of_texts, library_of, not_a_table, not_numeric, not_one_table
 from bayesgmm.errors import DataError
 
-ADVICE = {
-    "M": "Subtract a date and divide by a unit, such as (t - t.min()) / np.timedelta64(1, 'D')",
-    "m": "Divide by a unit, such as t / np.timedelta64(1, 's')",
-    "c": "Take x.real and x.imag as two features",
-    "category": "If the codes are measurements, call .astype(float); otherwise drop the column",
-    "text": "Encode or drop it; if it holds numbers as text, call .astype(float)",
-}
-"""What to call for values of a kind that is not numeric."""
+
+class _Kind(Exception):
+    """Values are not numeric: their kind, and an example."""
 
 
 def as_doubles(x: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
@@ -29,33 +26,54 @@ def as_doubles(x: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
     DataError
         If x is not a table, or a column does not hold real numbers. The message says what to call.
     """
-    library = _library(x)
+    try:
+        return _as_doubles(x)
+    except _Kind as found:
+        name = getattr(x, "name", None)
+        raise not_numeric({"the data" if name is None or name == "" else str(name): found.args}, x) from None
+
+
+def _as_doubles(x: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    library, given = library_of(x), x
     if library in ("polars", "pyarrow"):
         x = _to_pandas(x)
     elif library == "xarray" and hasattr(x, "data_vars"):
         x = _dataset_frame(x)
     elif library == "xarray":
         return _plain(x.values), _labels(x)
-    if _library(x) == "pandas":
-        return _from_pandas(x)
+    if library_of(x) == "pandas":
+        return _from_pandas(x, given)
     if isinstance(getattr(x, "dtype", None), np.dtype) and x.dtype.names:
-        columns = {str(name): _plain(x[name], str(name)) for name in x.dtype.names}
+        columns = {str(name): x[name] for name in x.dtype.names}
         if any(column.ndim != 1 for column in columns.values()):
             raise DataError("Each field of a structured array must hold one number a row. Pass a plain array (N, D).")
-        return np.stack(list(columns.values()), axis=1), tuple(columns)
+        return _together(columns.items(), _plain, x), tuple(columns)
     return _plain(x), None
 
 
-def _library(x: Any) -> str:
-    """The library of the table, looked up by the name of its module, so that none is imported."""
-    found = {base.__module__.partition(".")[0] for base in type(x).__mro__}
-    return next((name for name in ("pandas", "polars", "pyarrow", "xarray") if name in found), "")
+def _together(columns: Iterable[tuple[str, Any]], read: Callable[[Any], np.ndarray], given: Any) -> np.ndarray:
+    """Columns that are read one by one; one error for all that are not numeric."""
+    values, refused = [], {}
+    for name, column in columns:
+        try:
+            values.append(read(column))
+        except _Kind as found:
+            refused[name] = found.args
+        except DataError as error:
+            raise DataError(f"Not numeric: {name}. {error}") from None
+    if refused:
+        raise not_numeric(refused, given)
+    return np.stack(values, axis=1)
 
 
 def _to_pandas(x: Any) -> Any:
     try:
         x = x.collect() if hasattr(x, "collect") else x
-        return _polars_frame(x) if _library(x) == "polars" else x.to_pandas()
+        if library_of(x) == "polars" and not hasattr(x, "to_numpy"):
+            raise not_a_table(x)
+        return _polars_frame(x) if library_of(x) == "polars" else x.to_pandas()
+    except DataError:
+        raise
     except Exception as error:
         raise DataError(
             f"The {type(x).__name__} could not be converted ({_first_line(error)}). "
@@ -74,12 +92,8 @@ def _polars_frame(x: Any) -> Any:
 
 def _dataset_frame(x: Any) -> Any:
     names = list(x.data_vars)
-    if not names or len(x.sizes) != 1 or any(x[name].ndim != 1 for name in names):
-        raise DataError(
-            "An xarray Dataset is read if its variables have one dimension, the same for all; these have "
-            f"{', '.join(f'{name}{list(map(str, x[name].dims))}' for name in names) or 'no variable'}. "
-            "Pass x.to_dataframe(), or the DataArray with dims (rows, features)."
-        )
+    if hasattr(x, "children") or not names or len(x.sizes) != 1 or any(x[name].ndim != 1 for name in names):
+        raise not_one_table(x)
     return x[names].to_dataframe()[names]
 
 
@@ -90,42 +104,36 @@ def _labels(x: Any) -> tuple[str, ...] | None:
     return (str(x.name),) if x.ndim == 1 and isinstance(x.name, str) and x.name else None
 
 
-def _from_pandas(x: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
+def _from_pandas(x: Any, given: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """A DataFrame; or a Series, Index or extension array, read as a frame with one column is."""
-    if not hasattr(x, "columns"):
+    import pandas as pd
+
+    if isinstance(x, pd.Series | pd.Index | pd.api.extensions.ExtensionArray) and not isinstance(x, pd.MultiIndex):
         name = getattr(x, "name", None)
-        names = None if name is None or name == "" else (str(name),)
-        if not hasattr(x, "dtype") or hasattr(x, "levels"):
-            raise DataError(f"A {type(x).__name__} is not data. Pass a DataFrame, such as x.to_frame() of an index.")
-        return _column(x, names[0] if names else "the data"), names
+        return _column(x), None if name is None or name == "" else (str(name),)
+    if not isinstance(x, pd.DataFrame):
+        raise not_a_table(x)
     names = tuple(map(str, x.columns))
     if all(isinstance(kind, np.dtype) and kind.kind in "iufb" for kind in x.dtypes):
         return x.to_numpy(dtype=np.float64), names
-    values, refused = np.empty(x.shape), []
-    for d, name in enumerate(names):
-        try:
-            values[:, d] = _column(x.iloc[:, d], name)
-        except DataError as error:
-            refused.append((name, str(error)))
-    if len(refused) > 1:
-        raise DataError(
-            f"Not numeric: {', '.join(name for name, _ in refused)}. A Gaussian mixture needs numbers. "
-            "Drop these columns or convert them to numbers. On the command line, choose the others with --columns."
-        )
-    if refused:
-        raise DataError(f"{refused[0][1]} On the command line, choose the other columns with --columns.")
-    return values, names
+    return _together(zip(names, (x.iloc[:, d] for d in range(len(names))), strict=True), _column, given), names
 
 
-def _column(x: Any, name: str) -> np.ndarray:
+def _column(x: Any) -> np.ndarray:
     """One column of pandas. Nullable, Arrow-backed and sparse types tell their kind as NumPy types do."""
-    kind = "category" if str(x.dtype) == "category" else getattr(x.dtype, "kind", "O")
+    if str(x.dtype) == "category":
+        if x.dtype.categories.dtype.kind in "iufb":
+            raise _Kind("category", "")
+        x = x.astype(object)
+    kind = getattr(x.dtype, "kind", "O")
     if kind in "iufb":
         return x.to_numpy(dtype=np.float64, na_value=np.nan)
-    return _from_objects(x.to_numpy(dtype=object), name) if kind == "O" else _refuse(kind, name)
+    if kind == "O":
+        return _from_objects(x.to_numpy(dtype=object))
+    raise _Kind(kind, "")
 
 
-def _plain(x: Any, name: str = "the data") -> np.ndarray:
+def _plain(x: Any) -> np.ndarray:
     """Anything that NumPy takes; masked values become NaN."""
     if isinstance(x, str | bytes | PathLike):
         raise DataError("The data are text. Pass load_dataset(name), pandas.read_csv(path), or an array of numbers.")
@@ -139,9 +147,11 @@ def _plain(x: Any, name: str = "the data") -> np.ndarray:
         raise DataError(f"The data are a {type(x).__name__}, which is not a table. Pass {_instead(x)}.")
     if kind == "O":
         hidden = np.ma.getmaskarray(values)
-        return _from_objects(np.where(hidden, np.full_like(hidden, None, object), np.ma.getdata(values)), name)
+        return _from_objects(np.where(hidden, np.full_like(hidden, None, object), np.ma.getdata(values)))
+    if kind in "UST":
+        raise _Kind(*kind_of_texts(values.ravel().tolist()))
     if kind not in "iufb" and not (kind == "V" and values.dtype.type is not np.void):  # V: bfloat16 of JAX
-        return _refuse(kind, name)
+        raise _Kind(kind, "")
     if isinstance(values, np.ma.MaskedArray):
         return np.ma.filled(values.astype(np.float64), np.nan)
     return np.asarray(values, dtype=np.float64)
@@ -150,38 +160,28 @@ def _plain(x: Any, name: str = "the data") -> np.ndarray:
 def _instead(x: Any) -> str:
     if hasattr(x, "toarray"):
         return "x.toarray()"
-    return "pandas.DataFrame(x)" if isinstance(x, dict) else "a DataFrame or an array of shape (rows, features)"
+    if isinstance(x, dict):
+        return "pandas.DataFrame(x)" if any(map(np.ndim, x.values())) else "pandas.DataFrame([x])"
+    return "a DataFrame or an array of shape (rows, features)"
 
 
-def _from_objects(values: np.ndarray, name: str) -> np.ndarray:
+def _from_objects(values: np.ndarray) -> np.ndarray:
     """Python's numbers and Decimals as doubles. Text is refused, even if it spells a number."""
-    flat = values.ravel()
+    flat, row = values.ravel(), int(np.prod(values.shape[1:]))
     found = np.empty(flat.size)
     for i, value in enumerate(flat):
         if value is None or type(value).__name__ in ("NAType", "NaTType"):
             found[i] = np.nan
             continue
         if not isinstance(value, Real | Decimal | np.bool_) or isinstance(value, np.timedelta64):
-            _refuse("text" if isinstance(value, str | bytes) else type(value).__name__, name)
+            raise _Kind(*(kind_of_texts(flat) if isinstance(value, str | bytes) else (type(value).__name__, "")))
         try:
             found[i] = float(value)
         except (OverflowError, ValueError) as error:  # 10**400; Decimal("sNaN")
-            raise DataError(f"Not numeric: {name} (a value is no double: {error}). Correct or drop that row.") from None
+            raise DataError(
+                f"A value is no double ({error}). Correct or drop row {i // row} (counting from 0)."
+            ) from None
     return found.reshape(values.shape)
-
-
-def _refuse(kind: str, name: str) -> Any:
-    what = {
-        "M": "dates",
-        "m": "time differences",
-        "c": "complex numbers",
-        "category": "categories",
-        "V": "raw bytes",
-    }.get(kind, kind)
-    if kind in ("U", "S", "T", "text"):
-        kind, what = "text", "text"
-    advice = ADVICE.get(kind, "Keep only numeric columns, and encode or drop the others")
-    raise DataError(f"Not numeric: {name} (it holds {what}). A Gaussian mixture needs numbers. {advice}.")
 
 
 def _first_line(error: Exception) -> str:

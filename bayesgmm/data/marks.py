@@ -6,14 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from bayesgmm.errors import DataError
-
 MISSING = {"", "na", "n/a", "nan", "-nan", "null", "none", "<na>", "#n/a"}
 """Spellings of a missing value, in lower case."""
-_POINT = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.IGNORECASE)
-_COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)(e[+-]?\d+)?", re.IGNORECASE)
-_GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}([.,])\d{3}(\1\d{3})*((?!\1)[.,]\d+)?")
+_POINT = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.IGNORECASE | re.ASCII)
+_COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+APART = "'’\xa0\u202f"
+"""Marks that only ever stand between thousands."""
+_GROUPS = re.compile(rf"[+-]?[1-9]\d{{0,2}}([.,{APART}])\d{{3}}(\1\d{{3}})*((?!\1)[.,]\d+)?", re.ASCII)
 """Three digits behind a mark: thousands, or decimals that happen to be three."""
+
+
+class DoubtError(Exception):
+    """Marks have no meaning, or several: the values that show it."""
+
+
+def is_plain(value: str) -> bool:
+    """Whether the text is a number as Python writes it."""
+    return _POINT.fullmatch(value) is not None
 
 
 def is_number(value: str) -> bool:
@@ -21,39 +30,35 @@ def is_number(value: str) -> bool:
     return any(pattern.fullmatch(value) for pattern in (_POINT, _COMMA, _GROUPS))
 
 
-def find_marks(values: Iterable[str], separator: str, name: str) -> tuple[str, str | None]:
+def find_marks(values: Iterable[str], separator: str) -> tuple[str, str | None]:
     """The decimal mark and the thousands mark (None without) that give every number one meaning.
 
     ``1.234`` between semicolons is in doubt, since files with semicolons come from places with decimal commas.
 
     Raises
     ------
-    DataError
-        If values contradict each other, or have two meanings, such as ``1,234``.
+    DoubtError
+        If values contradict each other (two values), or one has two meanings, such as ``1,234``.
     """
     decimals, groups, doubtful = {}, {}, {}  # by mark, a value that shows it
     for value in values:
-        marks = re.findall("[.,]", value)
+        marks = re.findall(f"[.,{APART}]", value)
         if len(set(marks)) == 2:
             decimals.setdefault(marks[-1], value)
             groups.setdefault(marks[0], value)
-        elif len(marks) > 1:
+        elif len(marks) > 1 or (marks and marks[0] in APART):
             groups.setdefault(marks[0], value)
         elif marks:
             in_doubt = _GROUPS.fullmatch(value) and (marks[0] == "," or separator == ";")
             (doubtful if in_doubt else decimals).setdefault(marks[0], value)
     if len(decimals) == 2 or len(groups) == 2 or decimals.keys() & groups.keys():
-        shown = " and ".join(dict.fromkeys([*decimals.values(), *groups.values()]))
-        raise DataError(f"{name} mixes decimal marks ({shown}). Write all numbers with decimal points.")
-    decimal = next(iter(decimals), None) or ("." if "," in groups else "," if groups else None)
+        raise DoubtError(*list(dict.fromkeys([*decimals.values(), *groups.values()]))[:2])
+    decimal = next(iter(decimals), None) or ("." if "," in groups else "," if "." in groups else None)
+    if groups and decimal is None:
+        decimal = next(iter(doubtful), None)
     for mark, value in doubtful.items():
         if mark != decimal and mark not in groups:
-            other = "," if mark == "." else "."
-            raise DataError(
-                f"{name} has the number {value}, where the mark may be of decimals or of thousands. Pass the frame of "
-                f"pandas.read_csv(path, sep={separator!r}, decimal={mark!r}) if of decimals, or with "
-                f"decimal={other!r}, thousands={mark!r}."
-            )
+            raise DoubtError(value)
     return decimal or ".", next(iter(groups), None)
 
 
@@ -65,8 +70,8 @@ def to_numbers(column: Any, decimal: str, thousands: str | None) -> tuple[Any, n
     import pandas as pd
 
     texts = column.map(str).str.strip().mask(column.isna(), "")
-    groups = rf"|[1-9]\d{{0,2}}({re.escape(thousands)}\d{{3}})+" if thousands else ""
-    number = rf"[+-]?((\d+{groups})({re.escape(decimal)}\d*)?|{re.escape(decimal)}\d+)(e[+-]?\d+)?"
+    groups = rf"|[1-9][0-9]{{0,2}}({re.escape(thousands)}[0-9]{{3}})+" if thousands else ""
+    number = rf"[+-]?(([0-9]+{groups})({re.escape(decimal)}[0-9]*)?|{re.escape(decimal)}[0-9]+)(e[+-]?[0-9]+)?"
     missing = texts.str.lower().isin(MISSING)
     bad = ~(missing | texts.str.fullmatch(number, case=False))
     plain = texts.str.replace(thousands, "", regex=False) if thousands else texts

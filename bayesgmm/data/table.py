@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from bayesgmm.data.advice import refuse_other_columns
 from bayesgmm.data.convert import as_doubles
 from bayesgmm.errors import DataError
 from bayesgmm.numerics.arrays import LARGEST, SMALLEST
@@ -237,11 +238,15 @@ def same_features(x, table: Table) -> Table:
     """
     if x is None:
         return table
+    if table.named and not isinstance(x, Table):
+        refuse_other_columns(x, table.features)
     new = as_table(x)
     if new.dim != table.dim:
+        single = isinstance(x, Table) or np.ndim(x) != 1 or new.num_rows != table.dim
+        row = "" if single else " If x is one row, pass np.asarray(x)[None, :]."
         raise DataError(
             f"The fit has {table.dim} features ({', '.join(table.features)}); the new data have {new.dim}. "
-            "Give all features of the fit."
+            f"Give a column for each feature, in this order.{row}"
         )
     return in_order(new, table.features, table.named, "fit")
 

@@ -19,6 +19,7 @@ from bayesgmm.results.external_draws import (
     features_of,
     from_dataset,
     is_simplex,
+    no_draws,
     params_of,
     per_draw,
     recorded_density,
@@ -166,6 +167,11 @@ def as_draws(
         _check(draws, fewest_components)
     else:
         draws = _read(source, component_dim, checked_names(names), x, fewest_components)
+        if x is not None and draws.params is None and labels is None and probabilities is None:
+            raise DrawsError(
+                f"x has no use without weights, means and covariances. The draws have {', '.join(draws.variables)}. "
+                "Say which these are by names=, or leave x= out."
+            )
     return _with_rows(draws, labels, probabilities)
 
 
@@ -199,10 +205,7 @@ def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest
         refuse_about("arrays, whose third axis has the components", {"component_dim": component_dim})
         variables = {str(name): as_chains(str(name), values) for name, values in source.items()}
     else:
-        raise DrawsError(
-            f"Draws must be a Posterior, an ArviZ DataTree or a mapping of arrays, got {type(source).__name__}. An "
-            "EM fit has no draws. Use sample_gibbs or sample_nuts."
-        )
+        raise no_draws(source)
     if not variables:
         raise DrawsError("The draws are empty. Give variables as arrays (chain, draw, component, …).")
     for ours, theirs in names.items():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayesgmm.data.paths import read_bytes, short
 from bayesgmm.errors import DrawsError
+from bayesgmm.runtime.memory import free_memory
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,7 +23,7 @@ def read_tree(path: str | Path) -> "xr.DataTree":
     Raises
     ------
     DrawsError
-        If there is no such file, it is damaged or no NetCDF-4, or it declares more data than it can hold.
+        If there is no such file, it is damaged or no NetCDF-4, or it declares more data than it or the memory can hold.
     """
     import h5py
     import xarray as xr
@@ -30,7 +31,12 @@ def read_tree(path: str | Path) -> "xr.DataTree":
     raw = read_bytes(path, DrawsError, "Give the path of a NetCDF file of draws.")
     try:
         with h5py.File(io.BytesIO(raw), "r") as file:
-            _check_group(file, len(raw), set())
+            declared = _check_group(file, len(raw), set())
+        if declared > free_memory() / 2:
+            raise DrawsError(
+                f"declares {declared / 1e9:.3g} GB, more than half of the free memory. Drop variables or draws with "
+                "xarray."
+            )
         with xr.open_datatree(io.BytesIO(raw), engine="h5netcdf") as tree:
             # DataTree.load leaves out a variable that has the name of a group (xarray 2026.9).
             groups = {node.path: node.to_dataset(inherit=False).load() for node in tree.subtree}
@@ -39,16 +45,18 @@ def read_tree(path: str | Path) -> "xr.DataTree":
         if isinstance(error, DrawsError):
             raise DrawsError(f"{short(path)} {error}") from None
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        reason = "a checksum is wrong, so numbers in it have changed" if "filter returned failure" in reason else reason
         raise DrawsError(
             f"{short(path)} could not be read as a NetCDF file of draws ({reason}). Give a file "
             "that DataTree.to_netcdf wrote, complete and undamaged."
         ) from None
 
 
-def _check_group(group: Any, size: int, seen: set[Any]) -> None:
-    """Refuse links that NetCDF does not write, and variables that are larger than the file can hold."""
+def _check_group(group: Any, size: int, seen: set[Any]) -> int:
+    """The bytes of all variables. Links that NetCDF does not write, and variables larger than the file are refused."""
     import h5py
 
+    declared = 0
     if group in seen:  # h5py compares objects by their place in the file
         raise DrawsError(f"has the group {group.name} twice, so its groups are no tree. Write the file again.")
     seen.add(group)
@@ -57,7 +65,7 @@ def _check_group(group: Any, size: int, seen: set[Any]) -> None:
             raise DrawsError(f"has a link {name}, which NetCDF does not allow. Write the file again.")
         member = group[name]
         if isinstance(member, h5py.Group):
-            _check_group(member, size, seen)
+            declared += _check_group(member, size, seen)
         elif isinstance(member, h5py.Dataset) and not _is_bare_dimension(member):
             packed = member.compression is not None or member.scaleoffset is not None
             most = min(size, member.id.get_storage_size()) * (MOST_PACKED if packed else 1)
@@ -66,6 +74,8 @@ def _check_group(group: Any, size: int, seen: set[Any]) -> None:
                     f"declares {member.nbytes:.3g} bytes for {member.name}, but holds at most {most:.3g}. It is "
                     "damaged or incomplete; write it again."
                 )
+            declared += member.nbytes
+    return declared
 
 
 def _is_bare_dimension(member: Any) -> bool:

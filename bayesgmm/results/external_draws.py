@@ -1,7 +1,9 @@
 """Draws made by other software: variables as arrays, and θ from the names of variables."""
 
+import shlex
 from collections.abc import Mapping
 from difflib import get_close_matches
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +27,7 @@ def checked_names(names: Any) -> dict[str, str]:
     Raises
     ------
     DrawsError
-        If a key is not one of a parameter, or two forms of the covariances are named.
+        If a key is not one of a parameter, two forms of the covariances are named, or two parameters have one name.
     """
     known = ("weights", "means", *SPREADS)
     if names is not None and not isinstance(names, Mapping):
@@ -39,13 +41,27 @@ def checked_names(names: Any) -> dict[str, str]:
     wrong = next((value for value in names.values() if not isinstance(value, str)), None)
     if wrong is not None:
         raise DrawsError(f"names must map to names in the draws, got {shown(wrong)}.")
-    twice = [value for value in names.values() if list(names.values()).count(value) > 1]
-    if twice:
-        parts = ", ".join(ours for ours, theirs in names.items() if theirs == twice[0])
-        raise DrawsError(f"names gives {twice[0]!r} as {parts}. One variable of the draws can only be one of them.")
+    roles = {value: [ours for ours in names if names[ours] == value] for value in names.values()}
+    twice = next((value for value, ours in roles.items() if len(ours) > 1), None)
+    if twice is not None:
+        raise DrawsError(f"names maps {' and '.join(roles[twice])} to one variable, {twice}. Give each its own.")
     if len(names.keys() & set(SPREADS)) > 1:
         raise DrawsError(f"names must have one of {', '.join(SPREADS)}, got {', '.join(names)}.")
     return names
+
+
+def no_draws(source: Any) -> DrawsError:
+    """The error for an object that is not draws."""
+    if isinstance(source, str | PathLike):
+        path = fspath(source)
+        return DrawsError(
+            f"{shown(path)} is a path, not draws. Pass xarray.load_datatree({path!r}), or run: "
+            f"bayesgmm diagnose {shlex.quote(str(path))}"
+        )
+    return DrawsError(
+        f"Draws must be a Posterior, an ArviZ DataTree or a mapping of arrays, got {type(source).__name__}. An EM fit "
+        "has no draws. Use sample_gibbs or sample_nuts."
+    )
 
 
 def with_component_dim(dataset: "xr.Dataset", component_dim: str, names: dict[str, str]) -> "xr.Dataset":
@@ -168,7 +184,7 @@ def observed(tree: "xr.DataTree") -> Table | None:
 
 
 def data_of(tree: "xr.DataTree", given: Table | None) -> Table | None:
-    """The data as given, which must have as many rows as those of the tree; or those of the tree."""
+    """The data as given, or those of the tree, which must not differ."""
     held = tree["observed_data"].to_dataset() if "observed_data" in tree.children else {}
     rows = {held[name].shape[0] for name in held if held[name].ndim}
     if given is not None and len(rows) == 1 and given.num_rows not in rows:
@@ -176,7 +192,15 @@ def data_of(tree: "xr.DataTree", given: Table | None) -> Table | None:
             f"The data have {given.num_rows} rows, but the group observed_data of the draws has {rows.pop()}. Pass the "
             "data that were fitted."
         )
-    return observed(tree) if given is None else given
+    own = observed(tree)
+    if given is None or own is None:
+        return own if given is None else given
+    if given.values.shape != own.values.shape or not np.allclose(given.values, own.values, rtol=1e-5):
+        raise DrawsError(
+            "The draws have their own data in the group observed_data, and x= differs from them. Leave x= out, or "
+            "drop that group if the draws are of other data."
+        )
+    return given
 
 
 def params_of(variables: dict[str, np.ndarray], names: dict[str, str]) -> Params | None:

@@ -1,6 +1,5 @@
 """Arrays and seeds as arguments, and the random keys of a seed; for simple values see `bayesgmm.runtime.checks`."""
 
-import os
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +19,7 @@ from bayesgmm.runtime.checks import check_names as check_names
 from bayesgmm.runtime.checks import check_number as check_number
 from bayesgmm.runtime.checks import shown as shown
 from bayesgmm.runtime.dtypes import neutral
+from bayesgmm.runtime.memory import memory
 from bayesgmm.runtime.programs import Program
 
 
@@ -29,14 +29,6 @@ def check_memory(what: str, num_bytes: float, advice: str = "Use fewer.") -> Non
         raise ArgumentError(
             f"{what} would take about {num_bytes / 2**30:,.0f} GB, more than this machine has. {advice}"
         )
-
-
-def memory() -> float:
-    """Memory of this machine, in bytes; infinite if unknown."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):  # not a POSIX system
-        return float("inf")
 
 
 def as_array(name: str, value: Any, error: type[BayesGMMError] = ArgumentError) -> np.ndarray:

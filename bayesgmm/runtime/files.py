@@ -32,7 +32,7 @@ def as_path(name: str, value: Any) -> Path:
     Raises
     ------
     ArgumentError
-        If it is not a str or a `pathlib.Path`, or holds characters that no file name can hold.
+        If it is not a str or a `pathlib.Path`, is blank, or holds characters that no file name can hold.
     """
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(text, str):
@@ -43,6 +43,8 @@ def as_path(name: str, value: Any) -> Path:
         possible = False
     if not possible:
         raise ArgumentError(f"{name} holds a character that no file name can hold: {text!r}. Choose another path.")
+    if not text.strip():
+        raise ArgumentError(f"{name} is blank. Give a path, such as '.' for the current folder.")
     return Path(text)
 
 
@@ -164,8 +166,16 @@ class Output:
 
 
 def _netcdf(tree: Any) -> bytes:
+    """NetCDF with a checksum for each chunk of numbers, so that damaged numbers are an error of HDF5 when read."""
+    checked = {}
+    for node in tree.subtree:
+        variables = node.to_dataset(inherit=False).variables
+        numbers = [
+            name for name, array in variables.items() if array.size and array.ndim and array.dtype.kind in "biufc"
+        ]
+        checked[node.path] = {name: {"fletcher32": True} for name in numbers}
     buffer = io.BytesIO()
-    tree.to_netcdf(buffer, engine="h5netcdf")
+    tree.to_netcdf(buffer, engine="h5netcdf", encoding=checked)
     return buffer.getvalue()  # a view of the buffer that xarray returns can outlive it, and then ends the process
 
 

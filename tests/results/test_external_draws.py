@@ -2,6 +2,8 @@
 
 import inspect
 import os
+import re
+import shlex
 
 import arviz as az
 import h5py
@@ -18,6 +20,7 @@ from bayesgmm.cli import app
 from bayesgmm.errors import ArgumentError, DataError, DrawsError
 from bayesgmm.results import draws as module
 from bayesgmm.results.draws_file import read_tree
+from bayesgmm.runtime.files import tree_forms
 
 as_draws = inspect.unwrap(module.as_draws)  # without the tests' type checker
 NAMES = {"weights": "w", "means": "mu", "covariances": "Sigma"}
@@ -196,6 +199,16 @@ def test_a_file_is_read_as_it_was_written(file, draws):
     np.testing.assert_array_equal(tree["observed_data"]["x"].values, draws[1])
 
 
+@pytest.mark.parametrize("function", [bg.diagnose, bg.relabel, bg.partition, bg.label_invariant_view])
+def test_a_path_is_no_draws_and_the_calls_read_it(file, function):
+    for path in (file, str(file)):
+        with pytest.raises(DrawsError, match="is a path, not draws") as caught:
+            function(path)
+        call, command = re.search(r"Pass xarray\.(.*), or run: bayesgmm (.*)", str(caught.value)).groups()
+        as_draws(eval(f"xr.{call}"), names=NAMES)
+        assert shlex.split(command) == ["diagnose", str(file)]
+
+
 @pytest.mark.parametrize("num_flips", [1, 4])
 def test_a_damaged_file_is_read_or_refused(file, tmp_path, num_flips):
     raw, outcomes = file.read_bytes(), set()
@@ -210,6 +223,38 @@ def test_a_damaged_file_is_read_or_refused(file, tmp_path, num_flips):
             outcomes.add(type(error).__name__)
     assert outcomes <= {"DataTree", "DrawsError"}
     assert "DrawsError" in outcomes
+
+
+@pytest.mark.parametrize("damage", ["zeros", "flip"])
+def test_our_files_give_no_wrong_number_if_they_are_damaged(tmp_path, damage):
+    """NetCDF has no checksums of numbers unless it is asked to; a large part of a small file is structure."""
+    draws, outcomes = xr.Dataset({"mu": (("chain", "draw"), np.random.default_rng(0).normal(size=(4, 20_000)))}), set()
+    accepted = xr.Dataset({"accepted": (("chain", "draw"), np.ones((4, 20_000), bool))})
+    tree = xr.DataTree.from_dict({"posterior": draws, "sample_stats": accepted})
+    raw = tree_forms(lambda: tree)[".nc"]()
+    (tmp_path / "ours.nc").write_bytes(raw)
+    tree = read_tree(tmp_path / "ours.nc")
+    for seed in range(60):
+        rng, damaged = np.random.default_rng(seed), bytearray(raw)
+        place = int(rng.integers(len(raw) - 2000))
+        if damage == "zeros":
+            damaged[place : place + 2000] = bytes(2000)
+        else:
+            damaged[place] ^= 1 << rng.integers(8)
+        (tmp_path / "ours.nc").write_bytes(damaged)
+        try:
+            same = read_tree(tmp_path / "ours.nc").identical(tree)
+            outcomes.add("same" if same else "wrong")
+        except DrawsError as error:
+            outcomes.add("a checksum is wrong" if "a checksum is wrong" in str(error) else "refused")
+    assert "a checksum is wrong" in outcomes
+    assert "wrong" not in outcomes
+
+
+def test_a_file_that_expands_beyond_the_memory_is_refused(file, monkeypatch):
+    monkeypatch.setattr("bayesgmm.results.draws_file.free_memory", lambda: 1000.0)
+    with pytest.raises(DrawsError, match="more than half of the free memory"):
+        read_tree(file)
 
 
 def test_files_that_are_no_trees_of_draws(file, tmp_path):
@@ -298,7 +343,7 @@ def test_columns_are_put_in_the_order_of_the_draws(draws):
 def test_parts_that_cannot_be_what_names_says_are_refused(draws):
     variables, x = draws
     tree = tree_of(variables, x)
-    with pytest.raises(DrawsError, match="gives 'mu' as weights, means"):
+    with pytest.raises(DrawsError, match="maps weights and means to one variable, mu"):
         as_draws(tree, names={"weights": "mu", "means": "mu"})
     with pytest.raises(DrawsError, match="weights must be"):
         as_draws(tree, names={"weights": "mu"})

@@ -333,6 +333,8 @@ def test_the_checks():
         (lambda: check_choice("c", [], "ab", ", or a fit"), r"c must be one of a, b, or a fit, got \[\]"),
         (lambda: check_names(["z"], ["a"], "f"), "f takes no argument 'z'. It takes a"),
         (lambda: as_path("p", "a\0"), "p holds a character"),
+        (lambda: as_path("p", ""), "p is blank"),
+        (lambda: as_path("p", " \n"), "p is blank"),
     ]:
         with pytest.raises(ArgumentError, match=words):
             call()

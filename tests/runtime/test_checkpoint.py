@@ -268,8 +268,9 @@ def test_stray_files_do_no_harm_and_damaged_ones_are_named(reference_data, tmp_p
 
 @pytest.mark.parametrize("function", [*ENGINES, bg.calibrate])
 def test_what_is_no_path_is_refused_before_anything(function):
-    with pytest.raises(ArgumentError, match="checkpoint holds a character"):
-        function("not even data", 2, checkpoint="a\0b")
+    for path, words in (("a\0b", "checkpoint holds a character"), ("", "checkpoint is blank")):
+        with pytest.raises(ArgumentError, match=words):
+            function("not even data", 2, checkpoint=path)
 
 
 @pytest.mark.parametrize("line", ["5", "[]", "{}", '{"pit": 1}', "[" * 100_000])

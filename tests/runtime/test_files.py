@@ -93,7 +93,7 @@ def test_a_full_disk_sends_the_result_elsewhere(tmp_path, monkeypatch):
 
 def test_a_form_that_fails_is_replaced_by_the_next(tmp_path):
     class Odd:
-        children = tree().children
+        children, subtree = tree().children, ()
 
         def to_netcdf(self, *arguments, **options):
             raise ValueError("no such attribute")

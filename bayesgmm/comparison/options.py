@@ -1,0 +1,98 @@
+"""Messages on the command line name its options, where those of Python name arguments."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any
+
+from bayesgmm.errors import ArgumentError, BayesGMMError, DrawsError
+
+_BOTH = {
+    "n_components": "-k", "num_components": "-k", "n_init": "--starts", "save_to": "--out", "seed": "--seed",
+}  # fmt: skip
+OPTIONS = {
+    "compare": _BOTH | {
+        "num_warmup": "--warmup", "num_samples": "--samples", "num_chains": "--chains", "covariance_type": "--family",
+        "engines": "--engines", "tempering": "--tempering", "interval": "--interval", "em_intervals": "--em-intervals",
+    },
+    "fit": _BOTH | {
+        "covariance_type": "--families", "families": "--families", "criterion": "--criterion", "prior": "--prior",
+    },
+    "diagnose": {"component_dim": "--component-dim", "names": "--names", "x": "--data", "seed": "--seed"},
+}  # fmt: skip
+"""The option for each argument, by command."""
+_ENGINES = {
+    rf"(?:bg\.)?\b{function}\b": f"--engines {engine}"
+    for function, engine in (
+        ("fit_em", "em"), ("fit_cavi", "cavi"), ("fit_svi", "svi"), ("fit_laplace", "laplace"),
+        ("sample_gibbs", "gibbs"), ("sample_nuts", "nuts"),
+    )
+}  # fmt: skip
+PHRASES = {
+    "compare": {
+        r"\buse prior='default'": "use --engines em", r"\bUse prior='default'": "Use --engines em",
+        r"\bprior='default'": "the default prior", r"\bbg\.diagnose\b": "`bayesgmm diagnose`",
+        r"\bextend\(\d+\)": "A larger --samples", r"\(extend\)": "(--samples)",
+    } | _ENGINES,
+    "fit": {r"\bprior=None\b": "--prior none"},
+}  # fmt: skip
+"""Advice that has other words than an option and its value, by command."""
+_VALUES = r"'[^']*'(?:(?:, or |, | or )'[^']*')*|\w+(?:\.\w+)*|"
+_command: ContextVar[str] = ContextVar("command", default="")
+
+
+def in_options(text: str, about_arguments: bool = False) -> str:
+    """A message in the options of the command that runs; unchanged if none does.
+
+    Parameters
+    ----------
+    text
+        The message.
+    about_arguments
+        Whether it is about arguments. Only then their bare names are replaced, for columns may have the same names.
+    """
+    options = OPTIONS.get(_command.get(), {})
+    if not options:
+        return text
+    for pattern, words in PHRASES.get(_command.get(), {}).items():
+        text = re.sub(pattern, words, text)
+    text = re.sub(rf"\b({'|'.join(options)})=({_VALUES})", lambda found: _option(options[found[1]], found[2]), text)
+    if about_arguments:
+        words = "|".join(name for name in options if "_" in name)
+        first = rf"^({'|'.join(options)})(?= must| maps| has the key| has no use| is empty)"
+        text = re.sub(rf"{first}|\b({words})\b", lambda found: options[found[0]], text)
+    return text
+
+
+def _option(option: str, values: str) -> str:
+    return f"{option} {values.replace(chr(39), '')}" if values else option
+
+
+def error_in_options(error: BayesGMMError) -> BayesGMMError:
+    """The same error in the options of the command that runs."""
+    return type(error)(in_options(str(error), isinstance(error, ArgumentError | DrawsError)))
+
+
+@contextmanager
+def speaking(command: str) -> Iterator[None]:
+    """Messages and errors of this block are in the options of a command."""
+    before = _command.set(command)
+    try:
+        yield
+    except BayesGMMError as error:
+        raise error_in_options(error) from None
+    finally:
+        _command.reset(before)
+
+
+def in_its_options(command: Callable[..., None]) -> Callable[..., Any]:
+    """A command whose messages name its options."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        with speaking(command.__name__):
+            command(*arguments, **options)
+
+    return run

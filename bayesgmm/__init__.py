@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bayesgmm.diagnosis.diagnosis import Diagnosis, diagnose
     from bayesgmm.diagnosis.label_invariant_view import label_invariant_view
     from bayesgmm.engines.em.fit_em import fit_em
+    from bayesgmm.engines.exact import ExactPosterior, sample_exact
     from bayesgmm.engines.mcmc.gibbs import sample_gibbs
     from bayesgmm.engines.mcmc.nuts import sample_nuts
     from bayesgmm.engines.numpyro_model import gaussian_mixture
@@ -66,6 +67,7 @@ _HOME = {
     "engines.prior_samples": ("sample_prior",),
     "engines.mcmc.gibbs": ("sample_gibbs",),
     "diagnosis.label_invariant_view": ("label_invariant_view",),
+    "engines.exact": ("ExactPosterior", "sample_exact"),
     "engines.variational.laplace": ("LaplacePosterior", "fit_laplace"),
     "model.mixture": ("log_density", "log_joint", "log_likelihood", "responsibilities", "sample"),
     "engines.numpyro_model": ("gaussian_mixture",),
@@ -94,10 +96,10 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow
     "load_dataset", "compare", "Comparison", "fit_em", "fit_table", "FitTable", "fit_cavi", "fit_svi", "fit_laplace",
-    "sample_gibbs", "sample_nuts", "sample_prior", "calibrate", "Calibration", "check", "ModelCheck", "loo", "kfold",
-    "loo_pit", "predictive_checks", "PredictiveChecks", "prior_sensitivity", "relabel", "Relabelling", "diagnose",
-    "Diagnosis", "label_invariant_view", "MixtureFit", "Posterior", "VariationalPosterior", "StochasticPosterior",
-    "LaplacePosterior", "Prior", "Dirichlet", "NormalInverseWishart", "NormalInverseGamma",
+    "sample_gibbs", "sample_nuts", "sample_exact", "sample_prior", "calibrate", "Calibration", "check", "ModelCheck",
+    "loo", "kfold", "loo_pit", "predictive_checks", "PredictiveChecks", "prior_sensitivity", "relabel", "Relabelling",
+    "diagnose", "Diagnosis", "label_invariant_view", "MixtureFit", "Posterior", "VariationalPosterior", "StochasticPosterior",
+    "LaplacePosterior", "ExactPosterior", "Prior", "Dirichlet", "NormalInverseWishart", "NormalInverseGamma",
     "NormalTimesInverseWishart", "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal",
     "default_prior", "gaussian_mixture", "Params", "log_joint", "log_density", "log_likelihood", "responsibilities",
     "sample", "partition", "Partition", "CredibleBall", "partition_distances", "PartitionDistances", "adjusted_rand",

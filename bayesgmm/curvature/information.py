@@ -12,19 +12,17 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp
 
 from bayesgmm.curvature.local_coordinates import Base, base_of, names, params_at
 from bayesgmm.errors import FitError
 from bayesgmm.model.families import Family
-from bayesgmm.model.mixture import log_joint_scorer
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model, to_problem
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.likelihood import log_posterior
+from bayesgmm.sweep.likelihood import log_density_of_rows, log_posterior
 from bayesgmm.sweep.rows import FEWEST, Rows, padded_size
 
 BLOCK_SCORES = 2**22
@@ -143,8 +141,7 @@ def _curvature(zero: Array, base: Base, scale: Array, center: Array, prior: Beli
 
 def _scores(zero: Array, base: Base, scale: Array, center: Array, x: Array, family: Family):
     def densities(coordinates: Array) -> Array:
-        scorer = log_joint_scorer(params_at(coordinates, base, scale, center, family))
-        return logsumexp(scorer.scores(scorer.residuals(x.T)), axis=0)
+        return log_density_of_rows(params_at(coordinates, base, scale, center, family), x)
 
     return jax.jacfwd(densities)(zero)
 

@@ -110,6 +110,8 @@ def khat_line(name: str, approximation: ApproximatePosterior, other: str | None,
         return f"{name}: too few draws for Pareto k-hat, so the approximation cannot be assessed. Draw more."
     verdict = "acceptable (at most 0.7)" if approximation.trusted else "above 0.7, not reliable"
     line = f"{name}: Pareto k-hat {approximation.pareto_k:.2f}, {verdict}"
+    if np.isneginf(approximation.pareto_k):
+        line = f"{name}: independent draws of the posterior itself, which need no correction (Pareto k-hat -∞)"
     if sampled is None or not usable(sampled):
         return f"{line}."
     ours, theirs = (

@@ -9,6 +9,7 @@ from functools import partial
 
 import jax
 import jax.random as jr
+from jax.scipy.special import logsumexp
 from jaxtyping import Float
 
 from bayesgmm.model.mixture import log_joint_scorer
@@ -32,6 +33,12 @@ def _fisher_identity(primals, tangents):
     complete, value = complete_data(params, rows)
     _, tangent = jax.jvp(complete.log_kernel, (params,), (tangents[0],))
     return value, tangent
+
+
+def log_density_of_rows(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N"]:
+    """``log p(x_n | θ)`` of a few standardised rows, to be differentiated in θ row by row."""
+    scorer = log_joint_scorer(params)
+    return logsumexp(scorer.scores(scorer.residuals(x.T)), axis=0)
 
 
 def expected_statistics(params: Params, rows: Rows) -> Stats:

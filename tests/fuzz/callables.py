@@ -42,6 +42,8 @@ KIND_OF = {
 }  # fmt: skip
 """The kind of a parameter by its name."""
 
+POSTERIORS = ("Posterior", "VariationalPosterior", "StochasticPosterior", "LaplacePosterior", "ExactPosterior")
+
 OVERRIDES = {
     "fit_em": {"init": "init_em"}, "fit_svi": {"init": "init_svi"}, "fit_table": {"n_components": "ks"},
     "load_dataset": {"labels": "flag"}, "predictive_checks": {"num": "few"}, "calibrate": {"num_samples": "few"},
@@ -54,11 +56,11 @@ OVERRIDES = {
     "MixtureFit.intervals": {"method": "fit_interval"},
     **{
         f"{name}.intervals": {"method": "draws_interval"}
-        for name in ("Posterior", "VariationalPosterior", "StochasticPosterior", "LaplacePosterior")
+        for name in POSTERIORS
     },
     **{
         f"{name}.{method}": {"x": "optional_data"}
-        for name in ("MixtureFit", "Posterior", "VariationalPosterior", "StochasticPosterior", "LaplacePosterior")
+        for name in ("MixtureFit", *POSTERIORS)
         for method in ("predict", "predict_proba", "score_samples", "draw_labels")
     },
 }  # fmt: skip
@@ -86,6 +88,7 @@ BASE = {
 """Arguments of the cheap valid call, for the parameters that are in the signature."""
 
 BASES = {
+    "sample_exact": {"x": "X2[:6]"},
     "fit_table": {"n_components": "2"}, "predictive_checks": {"num": "20"}, "sample": {"num": "5"},
     "Params.of": {"weights": "[0.5, 0.5]", "means": "X2[:2]", "covariances": "[np.eye(2)] * 2"},
     "Prior": {"weights": "bg.Dirichlet(1.0)", "components": "bg.NormalInverseWishart(0.0, 0.1, 5.0, np.eye(2))"},
@@ -113,6 +116,7 @@ OBJECTS = {
     "Comparison": "comparison()", "FitTable": "table()", "Calibration": "calibration()", "ModelCheck": "model_check()",
     "PredictiveChecks": "predictive()", "Relabelling": "relabelling()", "Diagnosis": "diagnosis()", "MixtureFit": "fit()",
     "Posterior": "gibbs()", "VariationalPosterior": "cavi()", "StochasticPosterior": "svi()", "LaplacePosterior": "laplace()",
+    "ExactPosterior": "exact()",
     "Partition": "part()", "CredibleBall": "ball()", "PartitionDistances": "distances()", "Prior": "PRIOR",
     "Dirichlet": "PRIOR.weights", "Params": "bg.Params", "CacheInfo": "bg.cache_info()",
 }  # fmt: skip
@@ -139,7 +143,7 @@ WEIGHTS = {
     "Comparison.to_html": 0.1, "Comparison.plot": 0.05, "Comparison.save": 0.3, "Diagnosis.plot": 0.1, "ModelCheck.plot": 0.05,
     "PredictiveChecks.plot": 0.1, "prior_sensitivity": 0.5, "gaussian_mixture": 0.3, "Diagnosis.plot_ranks": 0.1,
     "plots.plot_check": 0.05, "plots.plot_predictive_checks": 0.1, "plots": 0.3,
-    "VariationalPosterior": 0.4, "StochasticPosterior": 0.4, "LaplacePosterior": 0.4,
+    "VariationalPosterior": 0.4, "StochasticPosterior": 0.4, "LaplacePosterior": 0.4, "ExactPosterior": 0.4,
 }  # fmt: skip
 """How often a parameter of a callable is tried, against 1: less where a call that is taken is slow."""
 
@@ -147,7 +151,8 @@ WEIGHTS = {
 RETURNS = {
     "fit_em": "MixtureFit", "FitTable.fit": "MixtureFit", "fit_table": "FitTable", "sample_gibbs": "Posterior",
     "sample_nuts": "Posterior", "fit_cavi": "VariationalPosterior", "fit_svi": "StochasticPosterior",
-    "fit_laplace": "LaplacePosterior", "partition": "Partition", "relabel": "Relabelling", "diagnose": "Diagnosis",
+    "fit_laplace": "LaplacePosterior", "sample_exact": "ExactPosterior",
+    "partition": "Partition", "relabel": "Relabelling", "diagnose": "Diagnosis",
     "compare": "Comparison", "calibrate": "Calibration", "Posterior.extend": "Posterior",
     "Partition.credible_ball": "CredibleBall", "partition_distances": "PartitionDistances",
 }  # fmt: skip

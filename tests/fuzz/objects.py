@@ -94,6 +94,7 @@ _FEW = {name: value for name, value in CHEAP.items() if name != "num_warmup"}
 cavi = quiet(lambda: bg.fit_cavi(X2, 2, n_init=2, **_FEW))
 svi = quiet(lambda: bg.fit_svi(X2, 2, num_steps=20, num_particles=2, **_FEW))
 laplace = quiet(lambda: bg.fit_laplace(X2, 2, **_FEW))
+exact = quiet(lambda: bg.sample_exact(X2[:6], 2, **_FEW))
 comparison = quiet(lambda: bg.compare(X2, 2, engines=("em", "gibbs"), n_init=2, **CHEAP))
 table = quiet(lambda: bg.fit_table(X2, [1, 2], ["VVV", "EII"], n_init=2, progress_bar=False))
 part = quiet(lambda: bg.partition(gibbs(), num_starts=2, progress_bar=False))

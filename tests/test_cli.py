@@ -12,6 +12,7 @@ import warnings
 from dataclasses import replace
 
 import pytest
+from oracles.effort import SOME
 from typer.testing import CliRunner
 
 import bayesgmm as bg
@@ -132,7 +133,7 @@ def shell(line, environment, folder, **more):
     return subprocess.run(["bash", "-c", line], cwd=folder, env=settings, capture_output=True, check=False, timeout=300)
 
 
-@pytest.mark.slow
+@SOME
 @pytest.mark.parametrize(
     ("line", "settings", "code"),
     [

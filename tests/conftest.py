@@ -13,11 +13,12 @@ mpl.use("Agg")
 def pytest_configure(config):
     """Compile the default suite without optimisation: LLVM takes most of its time, and this saves 40 %.
 
-    The programs are the same. The slow suite, the notebooks and the demonstration compile as users do.
+    The programs are the same. The whole slow suite, the notebooks and the demonstration compile as users do. With
+    BAYESGMM_EFFORT below 1, slow tests use the programs that the default suite has left on disk.
     """
     # Processes of one run, and later runs of the same source, share what they compile.
     os.environ.setdefault("BAYESGMM_CACHE", str(config.rootpath / ".programs"))
-    if config.option.markexpr != "slow":
+    if config.option.markexpr != "slow" or EFFORT < 1:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
 
 

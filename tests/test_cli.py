@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import typer
 import xarray as xr
+from oracles.effort import SOME
 from typer.testing import CliRunner
 
 import bayesgmm as bg
@@ -220,7 +221,7 @@ def shell(line, environment, folder, **more):
     return subprocess.run(["bash", "-c", line], cwd=folder, env=settings, capture_output=True, check=False, timeout=300)
 
 
-@pytest.mark.slow
+@SOME
 @pytest.mark.parametrize(
     ("line", "settings", "code"),
     [

@@ -119,7 +119,7 @@ def test_bad_input(arguments, error, words):
 
 
 def test_one_simulation_has_no_p_value_but_a_table():
-    found = bg.calibrate(X, 1, engine="laplace", n_sims=1, num_samples=40, prior=PRIOR)
+    found = bg.calibrate(X, 2, n_sims=1, **SHORT)
     assert np.isnan(uniformity(np.array([0.3])))
     assert found.summary()["adjusted"].isna().all()
     assert "NaN" not in repr(found) + found._repr_html_()
@@ -129,14 +129,12 @@ def test_one_simulation_has_no_p_value_but_a_table():
 
 
 def test_options_are_known_by_name_where_there_is_a_folder(tmp_path):
-    short = {"num_samples": 4, "num_warmup": 2, "num_chains": 1, "n_sims": 1, "prior": PRIOR}
-
     def engine(x, n_components, guide, **settings):
         return bg.sample_gibbs(x, n_components, **settings)
 
-    assert bg.calibrate(X, 1, engine=engine, guide=partial(max), **short).num_sims == 1
+    assert bg.calibrate(X, 2, engine=engine, guide=partial(max), n_sims=1, **SHORT).num_sims == 1
     with pytest.raises(ArgumentError, match="by name"):
-        bg.calibrate(X, 1, engine=engine, guide=partial(max), checkpoint=tmp_path, **short)
+        bg.calibrate(X, 2, engine=engine, guide=partial(max), n_sims=1, checkpoint=tmp_path, **SHORT)
 
 
 def test_families_without_direct_draws_are_refused():

@@ -69,9 +69,13 @@ def test_verdict_says_what_the_results_support(faithful):
     assert "posterior sd" in text
 
 
-def test_report_is_one_file_that_needs_nothing_else(faithful, tmp_path):
-    path = faithful.to_html(tmp_path / "deep" / "report.html")
-    html = path.read_text()
+@pytest.fixture(scope="module")
+def report(faithful, tmp_path_factory):
+    return faithful.to_html(tmp_path_factory.mktemp("report") / "deep" / "report.html").read_text()
+
+
+def test_report_is_one_file_that_needs_nothing_else(report):
+    html = report
     assert html.count("data:image/png;base64,") == 6
     assert html.count("The chains have mixed") == 2
     assert "Gibbs sampling: sound" in html
@@ -82,8 +86,8 @@ def test_report_is_one_file_that_needs_nothing_else(faithful, tmp_path):
     assert "nan" not in html.lower().split("<body>")[1].replace("base64", "").split("data:image")[0]
 
 
-def test_tables_of_the_report_lose_no_column(faithful, tmp_path):
-    html = faithful.to_html(tmp_path / "report.html").read_text()
+def test_tables_of_the_report_lose_no_column(faithful, report):
+    html = report
     tables = re.findall(r"<table>.*?</table>", html, re.DOTALL)
     assert len(tables) == html.count('<div class="wide"><table>') == 5  # on a narrow screen each scrolls within its box
     for table in tables:
@@ -161,9 +165,7 @@ def test_ctrl_c_keeps_what_is_there_and_skips_the_rest(reference_data):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # so few draws may or may not meet the mixing criteria
-        result = bg.compare(
-            reference_data["faithful"], 2, num_warmup=100, num_samples=9000, num_chains=2, progress_bar=listener
-        )
+        result = bg.compare(reference_data["faithful"], 2, num_warmup=100, num_samples=9000, progress_bar=listener)
     assert list(result.results) == ["em", "gibbs"]
     assert result.results["gibbs"].interrupted
     assert "stopped" in result.failures["nuts"]
@@ -186,7 +188,7 @@ def test_bad_arguments(reference_data, arguments, error, words):
 
 def test_command_line(tmp_path):
     out = tmp_path / "run"
-    command = ["compare", "faithful", "-k", "2", "--out", str(out), "--samples", "300", "--warmup", "150", "--quiet"]
+    command = ["compare", "faithful", "-k", "2", "--out", str(out), "--samples", "400", "--warmup", "150", "--quiet"]
     result = CliRunner().invoke(cli.app, command)
     assert result.exit_code == 0, result.output
     assert "means[1, waiting]" in result.output
@@ -241,9 +243,7 @@ def test_one_component_and_few_draws_have_sober_verdicts(reference_data, tmp_pat
     assert "nan" not in text
     assert "agree on every" in text
     with pytest.warns(MixingWarning, match="too few draws"):
-        few = bg.compare(
-            reference_data["faithful"], 2, engines=("em", "gibbs"), num_warmup=5, num_samples=2, num_chains=1
-        )
+        few = bg.compare(reference_data["faithful"], 2, engines=("em", "gibbs"), num_warmup=5, num_samples=2)
     assert "nan" not in " ".join(few.verdict())
     assert "too few draws" in few.to_html(tmp_path / "few.html").read_text()
     assert result.diagnose() == {}

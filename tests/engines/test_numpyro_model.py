@@ -32,10 +32,12 @@ def test_marginal_and_enumerated_potentials_are_one_function(rng, dim):
     prior = jax.tree.map(jnp.asarray, prior)
     x = rng.normal(size=(25, dim))
     rows = to_rows(x, Frame(np.zeros(dim), np.ones(dim)), chunk=16)  # the last block is padded
+    fast_and_gradient = jax.jit(jax.value_and_grad(nuts.potential(prior, rows)))
+    slow_and_gradient = jax.jit(jax.value_and_grad(nuts.potential(prior, jnp.asarray(x))))
     for number in range(3):
         position = coordinates.unconstrain(jax.tree.map(jnp.asarray, random_params(number, k, dim)), prior)
-        fast, fast_gradient = jax.value_and_grad(nuts.potential(prior, rows))(position)
-        slow, slow_gradient = jax.value_and_grad(nuts.potential(prior, jnp.asarray(x)))(position)
+        fast, fast_gradient = fast_and_gradient(position)
+        slow, slow_gradient = slow_and_gradient(position)
         np.testing.assert_allclose(fast, slow, rtol=1e-11)
         for name in position:
             np.testing.assert_allclose(fast_gradient[name], slow_gradient[name], rtol=1e-8, atol=1e-9)
@@ -61,7 +63,7 @@ def test_jacobian_is_the_determinant(name):
             free = different[:, 0, :1] if name[1] == "I" else jnp.diagonal(different, axis1=1, axis2=2)
         return jnp.concatenate([theta.weights[:-1], theta.means.ravel(), free.ravel()])
 
-    determinant = jnp.linalg.slogdet(jax.jacobian(image)(flat))[1]
+    determinant = jnp.linalg.slogdet(jax.jit(jax.jacobian(image))(flat))[1]
     np.testing.assert_allclose(coordinates.log_jacobian(position), determinant, rtol=1e-10)
 
 

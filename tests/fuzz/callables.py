@@ -74,7 +74,7 @@ MORE = {
 """What the further keyword arguments of a callable may be."""
 
 BASE = {
-    "x": "X2", "n_components": "2", "n_init": "2", "num_warmup": "4", "num_samples": "8", "num_chains": "2", "num_steps": "20",
+    "x": "X2", "n_components": "2", "n_init": "2", "num_warmup": "4", "num_samples": "60", "num_chains": "2", "num_steps": "20",
     "max_iter": "50", "n_sims": "2", "num_particles": "2", "progress_bar": "False", "posterior": "gibbs()", "k": "2",
     "source": "gibbs()", "search": "False", "name": "'faithful'", "draws": "gibbs()", "num_starts": "2",
     "results": "{'a': fit(), 'b': gibbs()}", "a": "Z", "b": "Z[::-1]", "params": "P2", "key": "jr.key(0)", "n": "5",

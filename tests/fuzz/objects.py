@@ -29,6 +29,7 @@ from bayesgmm.errors import BayesGMMError
 TMP = Path(tempfile.mkdtemp(prefix="bayesgmm-fuzz-"))
 """Every path that a call writes to is below this folder, which is also the working directory."""
 CHEAP = {"num_warmup": 4, "num_samples": 60, "num_chains": 2, "seed": 0, "progress_bar": False}
+"""As in `BASE` of `fuzz.callables`: the valid calls and these results share their programs."""
 
 
 class Refused(BayesGMMError):
@@ -89,7 +90,7 @@ def quiet(make):
 
 fit = quiet(lambda: bg.fit_em(X2, 2, n_init=2, progress_bar=False))
 gibbs = quiet(lambda: bg.sample_gibbs(X2, 2, **CHEAP))
-nuts = quiet(lambda: bg.sample_nuts(X2, 2, **CHEAP))
+nuts = quiet(lambda: bg.sample_nuts(X2, 2, max_tree_depth=3, **CHEAP))
 _FEW = {name: value for name, value in CHEAP.items() if name != "num_warmup"}
 cavi = quiet(lambda: bg.fit_cavi(X2, 2, n_init=2, **_FEW))
 svi = quiet(lambda: bg.fit_svi(X2, 2, num_steps=20, num_particles=2, **_FEW))
@@ -109,7 +110,7 @@ elpd = quiet(lambda: bg.loo(gibbs(), progress_bar=False))
 pits = quiet(lambda: bg.loo_pit(gibbs(), progress_bar=False))
 sensitivity = quiet(lambda: bg.prior_sensitivity(gibbs()))
 view = quiet(lambda: bg.label_invariant_view(gibbs()))
-prior_draws = quiet(lambda: bg.sample_prior(X2, 2, num_samples=8))
+prior_draws = quiet(lambda: bg.sample_prior(X2, 2, num_samples=60))
 cut = quiet(lambda: bg.fit_em(X2[:30], 2, n_init=2, progress_bar=False))
 
 
@@ -124,7 +125,7 @@ def used(part):
             made = bg.Prior(made, PRIOR.components)
         if part is not bg.Prior and not isinstance(made, bg.Prior):
             made = bg.Prior(bg.Dirichlet(2.0), made)
-        return bg.sample_prior(X2, 2, prior=made, num_samples=8)["prior"].to_dataset()
+        return bg.sample_prior(X2, 2, prior=made, num_samples=60)["prior"].to_dataset()
 
     return make
 

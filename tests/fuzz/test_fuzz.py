@@ -9,7 +9,7 @@ from pathlib import Path
 import jaxtyping
 import numpy as np
 import pytest
-from oracles.effort import EFFORT
+from oracles.effort import EFFORT, SOME
 
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, BayesGMMError
@@ -20,7 +20,7 @@ from fuzz.inputs import KINDS
 from fuzz.outcome import FAULTS, observe
 from fuzz.run import Input, grouped, watch
 
-SMALL, LARGE, PARTS = 150, 20_000, 8
+SMALL, LARGE, PARTS = 80, 20_000, 8
 """Inputs of the default suite and of the slow one, which runs in parts."""
 
 
@@ -81,12 +81,12 @@ def test_few_inputs(tmp_path):
     run(0, SMALL, tmp_path)
 
 
-@pytest.mark.slow
+@SOME
 @pytest.mark.parametrize("part", range(PARTS))
 def test_many_inputs(tmp_path, part):
     """All 20,000 with BAYESGMM_EFFORT=1."""
     whole = LARGE // PARTS
-    run(SMALL + part * whole, max(20, round(whole * min(1.0, EFFORT**1.5))), tmp_path)
+    run(SMALL + part * whole, max(20, round(whole * min(1.0, EFFORT**1.25))), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["fit_em", "Posterior.predict_proba", "Params.of", "log_density", "adjusted_rand"])

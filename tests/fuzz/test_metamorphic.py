@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from oracles import twins
-from oracles.effort import EFFORT
+from oracles.effort import EFFORT, SOME
 from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
@@ -16,10 +16,10 @@ from bayesgmm.errors import CollapseError, NotConvergedWarning, SpuriousComponen
 from bayesgmm.model.families import FAMILIES
 
 ROWS, DIM, K = 90, 3, 2
-MORE = max(1, round(24 * EFFORT))
+MORE = max(1, int(24 * EFFORT**1.5))
 """Mixtures per family in the slow suite."""
 CASES = [(family, 0) for family in FAMILIES]
-CASES += [pytest.param(family, seed, marks=pytest.mark.slow) for family in FAMILIES for seed in range(1, MORE + 1)]
+CASES += [pytest.param(family, seed, marks=SOME) for family in FAMILIES for seed in range(1, MORE + 1)]
 
 
 class Mixture(NamedTuple):

@@ -11,6 +11,7 @@ from jax.scipy.stats import norm
 from numpyro.infer.util import log_density
 from oracles import TRUTH
 from oracles.agreement import assert_same_mean
+from oracles.effort import SOME
 from oracles.parameters import random_params
 from oracles.twins import label_stats
 from scipy import stats
@@ -168,7 +169,7 @@ def test_hierarchical_engines_agree(reference_data):
     assert tied.log_prior[0, 3] == pytest.approx(log_prior(HIERARCHICAL, theta, "tied"), rel=1e-9)
 
 
-@pytest.mark.slow
+@SOME
 @pytest.mark.parametrize("family", ["diag", "tied", "full"])
 def test_lkj_draws_carry_the_stated_density(reference_data, family):
     x = reference_data["faithful"]

@@ -45,7 +45,7 @@ def test_log_prior_and_map_are_the_stated_ones(reference_data, family):
     for accelerate in (True, False):
         run = bg.fit_em(x, 2, covariance_type=family, prior=PRIOR, n_init=3, seed=4, accelerate=accelerate)
         assert (np.diff(run.trace) > -1e-9 * np.abs(run.trace[1:])).all()
-    draws = bg.sample_gibbs(x, 2, covariance_type=family, prior=PRIOR, num_samples=400, num_chains=2)
+    draws = bg.sample_gibbs(x, 2, covariance_type=family, prior=PRIOR, num_samples=200)
     theta = bg.Params(*(part[1, 7] for part in draws.params))
     assert draws.log_prior[1, 7] == pytest.approx(log_prior(theta, family), rel=1e-9)
     assert mode.objective - 3 < (draws.log_likelihood + draws.log_prior).max() < mode.objective

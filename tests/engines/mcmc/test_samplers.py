@@ -147,7 +147,7 @@ def test_map_em_gibbs_and_nuts_agree_on_old_faithful(reference_data):
 def test_enumerated_nuts_is_the_same_posterior(reference_data):
     x = reference_data["faithful"]
     slow = bg.sample_nuts(x, 2, likelihood="enumerated", num_warmup=200, num_samples=900, num_chains=2, seed=1)
-    fast = bg.sample_nuts(x, 2, num_warmup=500, num_samples=1000, seed=2)
+    fast = bg.sample_nuts(x, 2, num_samples=1000, seed=2)
     assert set(slow.sample_stats) >= {"diverging", "n_steps", "tree_depth", "acceptance_rate", "energy", "step_size"}
     assert_same_mean(slow.log_likelihood, *mean_and_error(fast.log_likelihood), "loglik")
     assert_same_mean(slow.params.means[:, :, 0, 1], *mean_and_error(fast.params.means[:, :, 0, 1]), "mean")
@@ -156,8 +156,8 @@ def test_enumerated_nuts_is_the_same_posterior(reference_data):
 def test_log_prior_and_log_likelihood_of_draws_are_in_the_users_units(reference_data):
     x = reference_data["faithful"].to_numpy()
     for posterior in (
-        bg.sample_gibbs(x, 2, num_warmup=20, num_samples=20, num_chains=2),
-        bg.sample_nuts(x, 2, num_warmup=50, num_samples=20, num_chains=2),
+        bg.sample_gibbs(x, 2, num_warmup=20, num_samples=20),
+        bg.sample_nuts(x, 2, num_warmup=30, num_samples=20),  # warm-up is part of the program
     ):
         theta = bg.Params(*(part[1, 7] for part in posterior.params))
         loc, strength, df, scale = (part[0] for part in posterior.prior.components)
@@ -168,7 +168,7 @@ def test_log_prior_and_log_likelihood_of_draws_are_in_the_users_units(reference_
 
 @pytest.mark.parametrize("engine", [bg.sample_gibbs, bg.sample_nuts])
 def test_same_seed_same_draws_wherever_blocks_end(engine, reference_data, monkeypatch):
-    arguments = {"num_warmup": 30, "num_samples": 40, "num_chains": 2, "seed": 6}
+    arguments = {"num_warmup": 30, "num_samples": 40, "seed": 6}
     first = engine(reference_data["faithful"], 2, **arguments)
     monkeypatch.setattr(blocks, "_next_size", lambda *args: 7)
     second = engine(reference_data["faithful"], 2, **arguments)
@@ -194,9 +194,7 @@ def test_empty_components_are_drawn_from_the_prior():
 
 @pytest.mark.parametrize("init", ["em", "dispersed"])
 def test_starts(reference_data, init):
-    posterior = bg.sample_gibbs(
-        reference_data["faithful"], 2, num_warmup=0, num_samples=5, num_chains=3, init=init, seed=1
-    )
+    posterior = bg.sample_gibbs(reference_data["faithful"], 2, num_warmup=0, num_samples=5, init=init, seed=1)
     starts = posterior.params.means[:, 0]
     assert (np.ptp(starts, axis=0) == 0).all() == (init == "em")
     again = bg.sample_gibbs(
@@ -204,7 +202,6 @@ def test_starts(reference_data, init):
         2,
         num_warmup=0,
         num_samples=5,
-        num_chains=3,
         init=bg.fit_em(reference_data["faithful"], 2),
     )
     assert again.num_samples == 5
@@ -212,11 +209,12 @@ def test_starts(reference_data, init):
 
 @pytest.mark.slow
 def test_chains_from_distinct_basins(reference_data):
-    """Galaxies have several modes: each chain starts at a different one, the highest first. K = 1 has one mode."""
+    """EM finds three modes of galaxies: chains start at different ones, the highest first. K = 1 has one mode."""
     x = reference_data["galaxy_corrected"]
-    posterior = bg.sample_gibbs(x, 3, init="basins", num_warmup=0, num_samples=5, num_chains=3, seed=1)
+    posterior = bg.sample_gibbs(x, 3, init="basins", num_warmup=0, num_samples=5, seed=1)
     heights = (posterior.log_likelihood + posterior.log_prior)[:, 0]
-    assert (np.diff(heights) < -0.05).all()
+    assert (np.diff(heights[:3]) < -0.05).all()
+    assert heights[3] == heights[0]
     best = bg.fit_em(x, 3, prior="default", n_init=16)
     assert heights[0] == pytest.approx(best.objective, abs=0.01)
     one = bg.sample_gibbs(x, 1, init="basins", num_warmup=0, num_samples=5, num_chains=2)
@@ -254,7 +252,7 @@ def test_a_singular_posterior_is_an_error_not_nan(engine, rng):
 
 
 def test_sparse_weights_have_finite_priors():
-    posterior = bg.sample_gibbs(TINY, 4, prior=prior_of(0.001, 0.0, 0.5, 4.0, [[1.0]]), num_warmup=50, num_samples=200)
+    posterior = bg.sample_gibbs(TINY, 5, prior=prior_of(0.001, 0.0, 0.5, 4.0, [[1.0]]), num_warmup=50, num_samples=200)
     assert (posterior.params.weights > 0).all()
     assert np.isfinite(posterior.log_prior).all()
 
@@ -294,35 +292,37 @@ def test_labels_kept_give_the_same_posterior():
         assert_same_mean(draws[:, :, pair], exact, 0.0, f"P(z{i} = z{j})")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("family", ["diag", "full"])
+@SOME
+@pytest.mark.parametrize("family", ["full", "diag"])
 def test_mass_matrix_starts_from_ems_information(rng, family):
     """With one component z is known: the complete-data information is the curvature of the log posterior."""
     x = rng.normal(size=(50, 2)) * [1.0, 20.0]
     with jax.enable_x64(True):
         problem = prepare(x, 1, "default", covariance_type=family)
-        params = problem.standard_prior.update(expected_statistics(random_params(rng, 1, 2), problem.rows)).mode(
-            random_params(rng, 1, 2)
-        )
-        params = problem.standard_prior.components.project(params)
-        flat, rebuild = ravel_pytree(coordinates.unconstrain(params, problem.standard_prior))
-        curvature = jax.hessian(lambda u: coordinates.potential(rebuild(u), problem.standard_prior, problem.rows))(flat)
+        prior, start = problem.standard_prior, random_params(rng, 1, 2)
+
+        def curvature_and_information():
+            params = prior.update(expected_statistics(start, problem.rows)).mode(start)
+            params = prior.components.project(params)
+            flat, rebuild = ravel_pytree(coordinates.unconstrain(params, prior))
+            curvature = jax.hessian(lambda u: coordinates.potential(rebuild(u), prior, problem.rows))(flat)
+            return curvature, *(nuts._information(params, prior, problem.rows, dense) for dense in (True, False))
+
+        curvature, dense, diagonal = jax.jit(curvature_and_information)()
         exact = np.linalg.inv(np.asarray(curvature))
-        found = nuts._information(params, problem.standard_prior, problem.rows, True)
-        np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-10)
-        found = nuts._information(params, problem.standard_prior, problem.rows, False)
-        np.testing.assert_allclose(found, np.diag(exact), rtol=1e-6)
+        np.testing.assert_allclose(dense, exact, rtol=1e-6, atol=1e-10)
+        np.testing.assert_allclose(diagonal, np.diag(exact), rtol=1e-6)
     draws = bg.sample_nuts(
         rng.normal(size=(2500, 2)), 1, covariance_type=family, num_warmup=50, num_samples=20, num_chains=2
     )
     assert draws.num_divergences == 0
 
 
-@pytest.mark.slow
-def test_the_routes_with_explicit_labels_take_independent_priors():
+@SOME
+@pytest.mark.parametrize("likelihood", ["labels", "enumerated"])
+def test_the_routes_with_explicit_labels_take_independent_priors(likelihood):
     """`likelihood="labels"` and `"enumerated"` move θ under the prior as users write it."""
     prior = bg.Prior(bg.Dirichlet(2.0), bg.NormalTimesInverseWishart(0.0, 4.0, 5.0, 1.0))
     run = {"prior": prior, "num_warmup": 5, "num_samples": 5, "num_chains": 1, "init": "em"}
-    for likelihood in ("labels", "enumerated"):
-        posterior = bg.sample_nuts(TINY, 2, likelihood=likelihood, **run)
-        assert np.isfinite(posterior.log_likelihood).all()
+    posterior = bg.sample_nuts(TINY, 2, likelihood=likelihood, **run)
+    assert np.isfinite(posterior.log_likelihood).all()

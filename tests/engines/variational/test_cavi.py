@@ -80,7 +80,7 @@ def test_ctrl_c_keeps_the_current_q(faithful):
         if label == "cavi" and done >= 16:
             signal.raise_signal(signal.SIGINT)
 
-    cut = bg.fit_cavi(faithful, 6, seed=1, num_samples=20, progress_bar=press)
+    cut = bg.fit_cavi(faithful, 4, seed=1, num_samples=20, progress_bar=press)
     assert cut.interrupted
     assert np.isfinite(cut.elbo)
 
@@ -133,8 +133,12 @@ def test_kl_equals_monte_carlo(faithful):
         q = Belief(
             p.weights.update(jnp.array([3.0, 5.0])), type(p.components)(loc + 0.3, strength + 4, df + 6, 2 * scale)
         )
-        draws = jax.vmap(q.sample)(jr.split(jr.key(0), 40_000))
-        logs = jax.vmap(lambda params: q.log_density(params) - p.log_density(params))(draws)
+
+        def log_ratio(key):
+            params = q.sample(key)
+            return q.log_density(params) - p.log_density(params)
+
+        logs = jax.jit(jax.vmap(log_ratio))(jr.split(jr.key(0), 40_000))
         error = float(logs.std() / np.sqrt(len(logs)))
         assert float(q.kl(p)) == pytest.approx(float(logs.mean()), abs=4 * error)
         assert float(p.kl(p)) == pytest.approx(0.0, abs=1e-10)
@@ -191,7 +195,7 @@ def test_bad_input_is_refused_first(faithful):
     with pytest.raises(ArgumentError, match="batch_size"):
         bg.fit_cavi(faithful, 2, batch_size=0)
     with pytest.warns(NotConvergedWarning, match="max_iter=3"):
-        bg.fit_cavi(faithful, 4, max_iter=3, num_samples=10)
+        bg.fit_cavi(faithful, 4, max_iter=3, num_samples=20)
 
 
 def test_ctrl_c_among_the_batches_keeps_the_best_q(faithful, fit):

@@ -200,7 +200,7 @@ def test_command_line(tmp_path):
     ("arguments", "words"),
     [
         (["no-such-file.csv", "-k", "2"], "No file no-such-file.csv"),
-        (["faithful", "-k", "0"], "n_components"),
+        (["faithful", "-k", "0"], "-k must be an integer"),
         (["faithful", "-k", "2", "--engines", "magic"], "Unknown engine"),
         (["faithful", "-k", "2", "--columns", "length"], "No column length"),
     ],

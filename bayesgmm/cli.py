@@ -62,7 +62,9 @@ def compare(
     starts: Annotated[int, typer.Option(help="Starts of EM.")] = 10,
     interval: Annotated[
         float | None,
-        typer.Option(help="Show intervals with this share of the draws, such as 0.95, in place of the sd."),
+        typer.Option(
+            help="Show intervals in place of the sd, with this share of the draws (EM: of samples), such as 0.95."
+        ),
     ] = None,
     em_intervals: Annotated[
         str | None,

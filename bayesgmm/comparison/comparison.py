@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayesgmm.comparison import tables
-from bayesgmm.comparison.tables import Result
+from bayesgmm.comparison.tables import LEVEL, Result
 from bayesgmm.data.table import Table
 from bayesgmm.diagnosis.diagnosis import Diagnosis, diagnose
 from bayesgmm.engines.engine import find_engine
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayesgmm.results.intervals import Intervals
-
-
-LEVEL = 0.95
-"""Share of the draws in an interval, if none is given."""
 
 
 @dataclass(repr=False)

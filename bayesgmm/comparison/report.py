@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CAPTIONS = {
     "data": "The data, coloured by the most probable component in the first result, and the components of each engine.",
-    "means": "Component means: estimates, and medians with 50 % and 95 % intervals of draws.",
+    "means": "Component means: estimates (with 95 % intervals, if asked for), medians with 50 % and 95 % intervals of draws.",
     "traces": "Traces after warm-up. Assess mixing on the log posterior, which is label-invariant. "
     "The rows below use the common labelling.",
     "ranks": "Ranks of each half of each chain among all draws: distribution function minus the uniform one. Chains "
@@ -143,4 +143,7 @@ def _call(comparison: Any) -> str:
     seed = comparison.seed if isinstance(comparison.seed, int) else "key"
     engines = tuple(comparison.results)
     family = "" if comparison.family.name == "VVV" else f", covariance_type={comparison.family.name!r}"
-    return f"bg.compare(x, n_components={comparison.n_components}, engines={engines}{family}{lengths}, seed={seed})"
+    ends = "" if comparison.interval is None else f", interval={comparison.interval:g}"
+    ends += "" if comparison.em_intervals is None else f", em_intervals={comparison.em_intervals!r}"
+    start = f"bg.compare(x, n_components={comparison.n_components}, engines={engines}{family}{lengths}"
+    return f"{start}{ends}, seed={seed})"

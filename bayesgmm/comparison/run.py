@@ -10,7 +10,7 @@ from typing import Any
 from bayesgmm.comparison.comparison import Comparison
 from bayesgmm.engines.checks import MOST_CHAINS, check_chain_arguments
 from bayesgmm.engines.engine import Engine, engine_names, find_engines
-from bayesgmm.errors import BayesGMMError, FitError, MixingWarning, SamplingInterrupted
+from bayesgmm.errors import ArgumentError, BayesGMMError, FitError, MixingWarning, SamplingInterrupted
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem, prepare
 from bayesgmm.results.fit import MixtureFit
@@ -97,6 +97,8 @@ def compare(
         interval, em_intervals = check_level("interval", interval), em_intervals or "information"
     if em_intervals is not None:
         check_choice("em_intervals", em_intervals, METHODS)
+        if interval is None and drawn and all(engine.draws for engine in chosen):
+            raise ArgumentError("em_intervals is about point estimates, and no engine makes one. Add 'em' or 'mle'.")
     check_count("tempering", tempering, most=MOST_CHAINS)
     check_count("n_init", n_init, most=MOST_CHAINS)
     used = prior if any(engine.uses_prior for engine in chosen) else None

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Result = MixtureFit | Posterior
+LEVEL = 0.95
+"""Share of the draws in an interval, if none is given."""
 
 
 def interval_of(fit: MixtureFit, method: str, level: float) -> Intervals | str:
@@ -36,10 +38,10 @@ def estimates(comparison: Any, level: float | None) -> "pd.DataFrame":
         for name, result in comparison.results.items()
         for part, values in estimates_of(result.params, level).items()
     }
-    if level is not None:
-        for name, found in comparison.fit_intervals(level).items():
-            if isinstance(found, Intervals):
-                columns |= {(name, part): found.table[part].reindex(names) for part in ("sd", "lower", "upper")}
+    parts = ("sd",) if level is None else ("sd", "lower", "upper")
+    for name, found in comparison.fit_intervals(level or LEVEL).items():
+        if isinstance(found, Intervals):
+            columns |= {(name, part): found.table[part].reindex(names) for part in parts}
     table = pd.DataFrame(columns, index=names)
     if comparison.family.orientation != "I":
         return table
@@ -120,10 +122,11 @@ def notes(comparison: Any, level: float | None) -> list[str]:
     if posteriors:
         what = "posterior sd" if level is None else f"equal-tailed {level:.4g} interval of the draws"
         lines.append(f"{posteriors}: posterior mean {'±' if level is None else 'and'} {what}.")
-    found = {} if level is None else comparison.fit_intervals(level)
+    found = comparison.fit_intervals(level or LEVEL)
     for name, one in found.items():
         if isinstance(one, Intervals):
-            lines.append(f"{name}: estimate and {one.level:.4g} interval, {TITLES[one.method]}.")
+            what = "± sd" if level is None else f"and {one.level:.4g} interval"
+            lines.append(f"{name}: estimate {what}, {TITLES[one.method]}.")
             lines += [f"{name}: {note}" for note in one.notes]
         else:
             lines.append(f"{name}: the estimate without an interval. {one}")

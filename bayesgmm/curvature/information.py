@@ -45,34 +45,56 @@ class Curvature(NamedTuple):
 
 def curvature(params: Params, model: Model) -> Curvature:
     """Gradient, information and Jacobian at θ, in the user's units."""
-    base = base_of(params, model.family)
+    base, features = base_of(params, model.family), model.table.features
     with scope("float64"):
         problem = to_problem(model, "float64")
         frame = problem.frame
-        found = _CURVATURE(
-            _zero(model), base, frame.scale, frame.center, problem.standard_prior, problem.rows, family=model.family
-        )
+        place = np.zeros(model.num_parameters), base, frame.scale, frame.center
+        found = _CURVATURE(*place, problem.standard_prior, problem.rows, family=model.family)
         gradient, hessian, jacobian = map(np.asarray, found)
-    return Curvature(gradient, -0.5 * (hessian + hessian.T), jacobian, names(model.family, *_names_of(model)))
+    return Curvature(
+        gradient, -0.5 * (hessian + hessian.T), jacobian, names(model.family, features, model.num_components)
+    )
 
 
-def information_covariance(params: Params, model: Model) -> np.ndarray:
-    """Covariance of (weights, means, upper triangles of the covariances) from the observed information.
+class Estimated(NamedTuple):
+    """What the curvature says about the estimator."""
+
+    covariance: np.ndarray
+    """Covariance of (weights, means, upper triangles of the covariances)."""
+    sds: np.ndarray
+    """Square roots of its diagonal, which may be beyond double precision where they are not."""
+    gain: float
+    """What a Newton step would add to the objective; 0 at a maximum."""
+
+
+def by_information(params: Params, model: Model) -> Estimated:
+    """The covariance from the observed information.
 
     Raises
     ------
     FitError
-        If the information is singular, or θ is no maximum.
+        If the information is singular, or θ is far from a maximum.
     """
     found = curvature(params, model)
-    return found.jacobian @ inverse_information(found) @ found.jacobian.T
+    inverse = inverse_information(found)
+    return _estimated(found, inverse, inverse)
 
 
-def sandwich_covariance(params: Params, model: Model) -> np.ndarray:
-    """The covariance of the same parameters by the sandwich. Raises as `information_covariance`."""
+def by_sandwich(params: Params, model: Model) -> Estimated:
+    """The covariance by the sandwich. Raises as `by_information`."""
     found = curvature(params, model)
-    inverse, meat = inverse_information(found), _meat(params, model)
-    return found.jacobian @ inverse @ meat @ inverse @ found.jacobian.T
+    inverse = inverse_information(found)
+    return _estimated(found, inverse, inverse @ _meat(params, model) @ inverse)
+
+
+def _estimated(found: Curvature, inverse: np.ndarray, covariance: np.ndarray) -> Estimated:
+    gain = 0.5 * found.gradient @ inverse @ found.gradient
+    size = np.abs(found.jacobian).max(axis=1)
+    unit = found.jacobian / np.where(size > 0, size, 1.0)[:, None]
+    sds = size * np.sqrt(np.maximum(np.einsum("pi,ij,pj->p", unit, covariance, unit), 0.0))
+    with np.errstate(over="ignore", under="ignore"):
+        return Estimated(unit @ covariance @ unit.T * size * size[:, None], sds, float(gain))
 
 
 def inverse_information(found: Curvature) -> np.ndarray:
@@ -104,26 +126,18 @@ def inverse_information(found: Curvature) -> np.ndarray:
     return (vectors / values) @ vectors.T * np.outer(scale, scale)
 
 
-def _zero(model: Model) -> np.ndarray:
-    return np.zeros(model.num_parameters)
-
-
-def _names_of(model: Model) -> tuple[tuple[str, ...], int]:
-    return model.table.features, model.num_components
-
-
 def _meat(params: Params, model: Model) -> np.ndarray:
-    """Sum of the outer products of the rows' scores."""
+    """Sum of the outer products of the rows' scores about their mean, which is 0 at a maximum without a prior."""
     base, frame, size = base_of(params, model.family), model.frame, model.num_parameters
     most = max(FEWEST, min(padded_size(model.table.num_rows, FEWEST), BLOCK_SCORES // size))
-    total = np.zeros((size, size))
+    total, sums = np.zeros((size, size)), np.zeros(size)
     with scope("float64"):
         for rows in model.table.chunks(most):
             block = np.concatenate([rows, np.broadcast_to(rows[:1], (most - len(rows), rows.shape[1]))])
-            arguments = _zero(model), base, frame.scale, frame.center, frame.rows(block)
+            arguments = np.zeros(size), base, frame.scale, frame.center, frame.rows(block)
             scores = np.asarray(_SCORES(*arguments, family=model.family))[: len(rows)]
-            total += scores.T @ scores
-    return total
+            total, sums = total + scores.T @ scores, sums + scores.sum(axis=0)
+    return total - np.outer(sums, sums) / model.table.num_rows
 
 
 def _curvature(zero: Array, base: Base, scale: Array, center: Array, prior: Belief, rows: Rows, family: Family):

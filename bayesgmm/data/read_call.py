@@ -117,7 +117,7 @@ def _is_affix(before: str, after: str) -> bool:
 
 
 def _matches(number: str, thousands: str, decimal: str) -> bool:
-    groups = rf"\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+|" if thousands else ""
+    groups = rf"[1-9]\d{{0,2}}(?:{re.escape(thousands)}\d{{3}})+|" if thousands else ""
     return (
         re.fullmatch(rf"[+\-−]?(?:(?:{groups}\d+)(?:{re.escape(decimal)}\d*)?|{re.escape(decimal)}\d+)", number)
         is not None

@@ -26,7 +26,7 @@ MOST_ROWS = 10_000
 def label_invariant_view(source: Source, *, seed: Any = 0, **about: Any) -> "xr.Dataset":
     """Label-invariant quantities, for which R-hat, ESS and rank plots are valid, with dims (chain, draw, …).
 
-    - ``log_posterior``, ``log_likelihood``, ``sorted_weights[rank]``, ``mixture_mean[feature]``,
+    - ``log_posterior`` (if it was recorded), ``log_likelihood``, ``sorted_weights[rank]``, ``mixture_mean[feature]``,
       ``mixture_sd[feature]``, and ``log_density[point]`` at five rows;
     - ``allocation_entropy``: mean entropy of the responsibilities in nats (0: the class of each row is certain), of
       a random sample of 10,000 rows if there are more;
@@ -70,7 +70,8 @@ def _moments(draws: Draws) -> "xr.Dataset":
     log_likelihood = replace(draws, recorded=None).log_posteriors
     assert log_likelihood is not None
     log_prior = np.zeros_like(log_likelihood) if draws.recorded is None else draws.recorded - log_likelihood
-    return label_invariant(draws.params, draws.table, draws.frame, log_likelihood, log_prior)
+    view = label_invariant(draws.params, draws.table, draws.frame, log_likelihood, log_prior)
+    return view.drop_vars("log_posterior") if draws.recorded is None else view  # the prior is not known
 
 
 def _thinned(draws: Draws, step: int) -> Draws:
@@ -82,7 +83,7 @@ def _thinned(draws: Draws, step: int) -> Draws:
 
     return replace(
         draws, variables=thin(draws.variables), params=thin(draws.params), labels=thin(draws.labels),
-        probabilities=thin(draws.probabilities), recorded=thin(draws.log_posteriors),
+        probabilities=thin(draws.probabilities), recorded=thin(draws.recorded),
     )  # fmt: skip
 
 

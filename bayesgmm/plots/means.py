@@ -53,7 +53,7 @@ def plot_means(results: Any, axes: Any = None, features: Any = None, intervals: 
     shown = feature_indices(features, table.features, MOST_FEATURES)
     intervals = check_intervals(intervals, results)
     own = axes is None
-    axes = axes_array(axes, num, len(shown), 0.8 + num * (0.55 + 0.2 * len(results)), sharey=True)
+    axes = axes_array(axes, num, len(shown), 0.8 + num * max(1.0, 0.55 + 0.2 * len(results)), sharey=True)
     for (k, column), ax in np.ndenumerate(axes):
         for i, (name, result) in enumerate(results.items()):
             _draw_mean(ax, result, k, shown[column], i, engine_color(name))

@@ -23,6 +23,7 @@ from bayesgmm.results.external_draws import (
     params_of,
     per_draw,
     recorded_density,
+    refuse_fit,
     with_component_dim,
 )
 from bayesgmm.results.posterior import Posterior
@@ -195,6 +196,7 @@ def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest
     if isinstance(source, xr.DataTree):
         if "posterior" not in source.children:
             raise DrawsError(f"The DataTree has no group posterior, only {', '.join(source.children) or 'none'}.")
+        refuse_fit(source)
         posterior = with_component_dim(source["posterior"].to_dataset(), component_dim, names)
         variables = from_dataset(posterior, component_dim)
         tree = source.copy()
@@ -212,10 +214,8 @@ def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest
         if theirs not in variables:
             raise DrawsError(f"names maps {ours} to {theirs!r}, but the source has only {', '.join(variables)}.")
     means_name = names.get("means", "means")
-    draws = Draws(
-        variables, None, table, None, None, recorded, tree, component_dim,
-        means_name if means_name in variables else None,
-    )  # fmt: skip
+    held = means_name if means_name in variables else None
+    draws = Draws(variables, None, table, None, None, recorded, tree, component_dim, held)
     _check(draws, fewest_components)
     params = params_of(variables, names)
     if params is not None and table is not None and table.dim != params.means.shape[-1]:

@@ -89,6 +89,15 @@ def with_component_dim(dataset: "xr.Dataset", component_dim: str, names: dict[st
     return dataset
 
 
+def refuse_fit(tree: "xr.DataTree") -> None:
+    """Refuse the tree of a point fit, which has the shape of one draw."""
+    if tree.attrs.get("status") and tree.attrs.get("engine"):
+        raise DrawsError(
+            f"This is a point fit ({tree.attrs['engine']}), which has no draws. Sample with sample_gibbs or "
+            "sample_nuts; fit.intervals() says how sure an estimate is."
+        )
+
+
 def from_dataset(dataset: "xr.Dataset", component_dim: str) -> dict[str, np.ndarray]:
     """Every variable with the dimensions chain, draw and component, transposed to this order; others follow."""
     found = {
@@ -211,14 +220,15 @@ def params_of(variables: dict[str, np.ndarray], names: dict[str, str]) -> Params
     DrawsError
         If weights are no probabilities, or covariances in whatever form are not positive definite and symmetric.
     """
-    found = {ours: variables.get(names.get(ours, ours)) for ours in ("weights", "means", *SPREADS)}
+    spreads = [name for name in SPREADS if name in names] or SPREADS  # only the one that is named, if one is
+    found = {ours: variables.get(names.get(ours, ours)) for ours in ("weights", "means", *spreads)}
     weights, means = found["weights"], found["means"]
     if "weights" in names and weights is not None and weights.ndim != 3:
         raise DrawsError(
             f"{names['weights']} has shape {weights.shape}; weights must be (chain, draw, component). Is it another "
             "part of θ?"
         )
-    spread = next((name for name in SPREADS if found[name] is not None), None)
+    spread = next((name for name in spreads if found[name] is not None), None)
     if weights is not None and weights.ndim == 3 and not is_simplex(weights, 1e-4):
         raise DrawsError(
             f"{names.get('weights', 'weights')} must be at least 0 and sum to 1 over components in each draw."

@@ -201,16 +201,14 @@ class MixtureFit:
         level = check_level("level", level)
         check_choice("method", method, intervals.METHODS)
         num = check_count("num_replicates", num_replicates, least=2, most=MOST_REPLICATES)
-        if method in intervals.COVARIANCES:
+        if method in intervals.THEORY:
             return intervals.by_theory(self.params, self.model, method, level)
-        if num * (1 - level) < 2:
-            raise ArgumentError(
-                f"{num} replicates cannot tell where the outer {1 - level:.2g} begin. Use at least "
-                f"{int(np.ceil(2 / (1 - level) - 1e-9))}, or a lower level."
-            )
+        intervals.check_enough("replicates", num, level)
         if self.resample is None:
             raise ArgumentError("This fit was not made by EM, so that it cannot be refitted. Use method='information'.")
         refits, note = self.resample(self, method, num, seed)
+        if not self.converged:
+            note += f" The fit itself {self.status}; the replicates did not stop there."
         return intervals.by_refits(self.params, self.model, refits, method, level, note)
 
     def basin_table(self) -> "pd.DataFrame":

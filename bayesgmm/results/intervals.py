@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import norm
 
-from bayesgmm.curvature.information import information_covariance, sandwich_covariance
+from bayesgmm.curvature.information import Estimated, by_information, by_sandwich
+from bayesgmm.errors import ArgumentError
 from bayesgmm.model.types import Params
 from bayesgmm.problem import Model
 from bayesgmm.results.digits import SummaryTable
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
 NEAR = 2.0
 """Components are near one another if no mean differs by more than this many standard errors."""
-COVARIANCES: dict[str, Callable[[Params, Model], np.ndarray]] = {
-    "information": information_covariance, "sandwich": sandwich_covariance,
-}  # fmt: skip
-METHODS = (*COVARIANCES, "bootstrap", "parametric")
+MOST_GAIN = 1e-2
+"""A Newton step that gains more than this in log-likelihood means that the estimate is not at the maximum."""
+THEORY: dict[str, Callable[[Params, Model], Estimated]] = {"information": by_information, "sandwich": by_sandwich}
+METHODS = (*THEORY, "bootstrap", "parametric")
 TITLES = {
     "information": "observed information", "sandwich": "sandwich (robust to a wrong model)",
     "bootstrap": "bootstrap of rows", "parametric": "parametric bootstrap",
@@ -57,13 +58,18 @@ def by_theory(params: Params, model: Model, method: str, level: float) -> Interv
     """Intervals of a point estimate from the covariance of its estimator.
 
     They are symmetric for means and covariances, for the logit of a weight, and for the log of a variance, so that no
-    end is impossible. Raises as `information_covariance`.
+    end is impossible. Raises as `by_information`.
     """
-    covariance = COVARIANCES[method](params, model)
-    estimates, sds = flatten(params), np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
+    covariance, sds, gain = THEORY[method](params, model)
+    estimates = flatten(params)
     lower, upper = _ends(estimates, sds, model, float(norm.ppf(tails(level)[1])))
     rows = {"estimate": estimates, "sd": sds, "lower": lower, "upper": upper}
     notes = _naming_notes(params, model, covariance)
+    if gain > MOST_GAIN:
+        notes = (
+            f"The estimate is not at the maximum of the objective: a Newton step gains {gain:.2g}. The theory of these "
+            "intervals is about the maximum: let EM converge, or use a bootstrap.", *notes,
+        )  # fmt: skip
     return _intervals(rows, model, method, level, notes, covariance)
 
 
@@ -72,19 +78,36 @@ def by_refits(params: Params, model: Model, refits: np.ndarray, method: str, lev
     covariance = np.atleast_2d(np.cov(refits.T))
     lower, upper = np.quantile(refits, tails(level), axis=0)
     rows = {"estimate": flatten(params), "sd": refits.std(axis=0, ddof=1), "lower": lower, "upper": upper}
-    notes = (*([note] if note else []), *_naming_notes(params, model, covariance))
+    outside = int(((rows["estimate"] < lower) | (rows["estimate"] > upper)).sum())
+    notes = [note, *_naming_notes(params, model, covariance)]
+    if outside:
+        why = ", since the prior pulls every replicate once more" if model.prior is not None else ""
+        notes.append(
+            f"{outside} estimate{'s lie' if outside > 1 else ' lies'} outside the interval: the replicates are "
+            f"biased{why}. Use method='information', or the draws of a sampler."
+        )
     return _intervals(rows, model, method, level, notes, covariance)
 
 
 def of_draws(params: Params, model: Model, method: str, level: float) -> Intervals:
     """Intervals of a posterior: equal-tailed, or the shortest that hold the share of the draws (highest density)."""
     draws = flatten(params).reshape(-1, len(parameter_names(model.table, model.num_components)))
+    check_enough("draws", len(draws), level)
     ends = np.quantile(draws, tails(level), axis=0) if method == "quantile" else shortest(draws, level)
     rows = {
         "estimate": draws.mean(axis=0), "sd": draws.std(axis=0), "median": np.median(draws, axis=0), "lower": ends[0],
         "upper": ends[1],
     }  # fmt: skip
     return _intervals(rows, model, method, level, (), np.atleast_2d(np.cov(draws.T)))
+
+
+def check_enough(what: str, num: int, level: float) -> None:
+    """Refuse too few replicates or draws for the ends of an interval."""
+    least = int(np.ceil(2 / (1 - level) - 1e-9))
+    if num < least:
+        raise ArgumentError(
+            f"{num} {what} cannot tell where the outer {1 - level:.2g} begin. Use at least {least}, or a lower level."
+        )
 
 
 def shortest(draws: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,8 @@ from bayesgmm.results.parameters import parameter_names
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.formatting import for_terminal
 
+FAR = 1.0
+"""Posterior sds from which on a point estimate is said to lie apart from a posterior mean."""
 HALF = 0.5
 """Share of a variance from which on it is the prior's rather than the data's."""
 MOST_ERRORS = 4.0
@@ -173,9 +175,12 @@ def point_line(name: str, fit: MixtureFit, other: str, posterior: Posterior) -> 
     worst = int(z.argmax())
     if not usable(posterior):
         return f"{name} and {other}: no comparison, since {_doubt(other, posterior)}."
+    where = for_terminal(names[worst])
+    if z[worst] > FAR:
+        return f"{name} lies {z[worst]:.2f} posterior sd from the posterior mean of {other} in {where}."
     return (
         f"{name} is within {z[worst]:.2f} posterior sd of the posterior means of {other} in every weight and mean. "
-        f"The largest difference is in {for_terminal(names[worst])}."
+        f"The largest difference is in {where}."
     )
 
 
@@ -219,7 +224,7 @@ def _percent(share: float) -> str:
 
 def fit_line(name: str, fit: MixtureFit) -> str:
     """Log-likelihood, status and starts of a point estimate."""
-    starts, optima = sum(basin.hits for basin in fit.basins), len(fit.basins)
+    starts, optima = sum(basin.hits for basin in fit.basins), sum(basin.status == fit.status for basin in fit.basins)
     return (
         f"{name}: log-likelihood {fit.log_likelihood:.3f}, {fit.status} after {fit.n_iter} M-steps; "
         f"{fit.basins[0].hits} of {starts} starts found this optimum, the best of {optima}."

@@ -184,13 +184,18 @@ def fitting(values: Any, sd: float) -> list[str]:
     largest = max(map(abs, values), default=0.0)
     if not (np.isfinite(sd) and sd > 0 and np.isfinite(largest)):
         return [significant(value) for value in values]
-    last = int(f"{sd:.1e}"[-3:]) - 1  # power of ten of the second digit, after rounding
-    first = int(f"{max(largest, sd):.1e}"[-3:])
+    last = _power(sd) - 1  # power of ten of the second digit, after rounding
+    first = _power(max(largest, sd))
     if last >= -7 and first + max(-last, 0) < MOST_DIGITS:
         return [f"{value:.{max(-last, 0)}f}" for value in values]
     power = min(first, 300)
     digits = min(first - last, 15)
     return [f"{value / 10.0**power:.{digits}f}e{power:+03d}" for value in values]
+
+
+def _power(value: float) -> int:
+    """Power of ten of the first of two digits, after rounding."""
+    return int(f"{value:.1e}".split("e")[1])
 
 
 def placed(value: float, spread: float) -> str:

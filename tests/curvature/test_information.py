@@ -9,7 +9,7 @@ from scipy.linalg import expm
 from scipy.stats import multivariate_normal
 
 import bayesgmm as bg
-from bayesgmm.curvature.information import curvature, information_covariance, inverse_information, sandwich_covariance
+from bayesgmm.curvature.information import by_information, by_sandwich, curvature, inverse_information
 from bayesgmm.errors import ArgumentError, FitError
 from bayesgmm.model.families import FAMILIES
 from bayesgmm.results.intervals import shortest
@@ -109,7 +109,7 @@ def test_information_is_the_numerical_hessian(x, name):
     jacobian, _ = derivatives(eta, size)
     hessian, jacobian = -hessian.astype(float), jacobian.T.astype(float)
     theirs = np.sqrt(np.diagonal(jacobian @ np.linalg.inv(hessian) @ jacobian.T))
-    ours = np.sqrt(np.diagonal(information_covariance(fit.params, fit.model)))
+    ours = np.sqrt(np.diagonal(by_information(fit.params, fit.model).covariance))
     np.testing.assert_allclose(np.delete(ours, 1), theirs, rtol=1e-6, atol=1e-9)
 
 
@@ -133,7 +133,7 @@ def test_sandwich_equals_its_formula_in_other_coordinates(x, free):
     ).astype(float)
     inverse = np.linalg.inv(-hessian.astype(float))
     theirs = np.sqrt(np.diagonal(inverse @ scores.T @ scores @ inverse))
-    ours = plain(np.sqrt(np.diagonal(sandwich_covariance(free.params, free.model))))
+    ours = plain(np.sqrt(np.diagonal(by_sandwich(free.params, free.model).covariance)))
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
@@ -312,5 +312,42 @@ def test_rotations_in_three_dimensions_have_their_curvature(name):
     jacobian, _ = derivatives(eta, fit.n_parameters)
     hessian, jacobian = -hessian.astype(float), jacobian.T.astype(float)
     theirs = np.sqrt(np.diagonal(jacobian @ np.linalg.inv(hessian) @ jacobian.T))
-    ours = np.delete(np.sqrt(np.diagonal(information_covariance(fit.params, fit.model))), 1)
+    ours = np.delete(np.sqrt(np.diagonal(by_information(fit.params, fit.model).covariance)), 1)
     np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+
+
+def test_an_estimate_beside_the_maximum_is_called_so(x):
+    fit = bg.fit_em(x, K)
+    near = replace(fit, params=fit.params._replace(means=fit.params.means + 0.05))
+    assert "is not at the maximum" in " ".join(near.intervals().notes)
+    assert not fit.intervals().notes
+
+
+def test_the_sandwich_under_a_prior_centres_the_scores():
+    """One component: the mean is pulled half way to the prior's, and its sd is half that of the mean of the rows."""
+    x = np.random.default_rng(0).normal(size=60)
+    prior = bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(5.0, 60.0, 3.0, np.eye(1)))
+    fit = bg.fit_em(x, 1, prior=prior)
+    ours = fit.intervals("sandwich").table.loc["means[0, x0]", "sd"]
+    boot = fit.intervals("bootstrap", num_replicates=2000, seed=1).table.loc["means[0, x0]", "sd"]
+    assert boot == pytest.approx(x.std() / np.sqrt(60) / 2, rel=0.07)
+    assert ours == pytest.approx(boot, rel=0.2)
+
+
+def test_estimates_outside_of_biased_replicates_are_told(x):
+    prior = bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(0.0, 0.01, 4.0, 500.0 * np.eye(2)))
+    fit = bg.fit_em(x, K, prior=prior)
+    assert "the prior pulls every replicate once more" in " ".join(fit.intervals("parametric", num_replicates=60).notes)
+
+
+def test_tiny_units_keep_their_digits(x):
+    small = bg.fit_em(x * 1e-90, K).intervals().table
+    plain = bg.fit_em(x, K).intervals().table
+    variance = "covariances[0, x0, x0]"
+    np.testing.assert_allclose(small.loc[variance, "sd"], plain.loc[variance, "sd"] * 1e-180, rtol=1e-3)
+
+
+def test_too_few_draws_have_no_ends(x):
+    few = bg.sample_gibbs(x, K, num_samples=2, num_warmup=2, num_chains=2)
+    with pytest.raises(ArgumentError, match="4 draws cannot tell"):
+        few.intervals()

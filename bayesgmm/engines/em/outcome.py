@@ -89,6 +89,8 @@ def _rounding_words(fit: MixtureFit, tol: float) -> str:
         )
     if noise >= tol:
         return f"gains as small as tol are rounding in an objective of this size. Use a tol of {2 * noise:.1g} or more"
+    if fit.table.far_rows:
+        return f"rounding errors exceed its gains. {fit.table.far_rows}"
     remedy = "prior='default'" if fit.prior is None else "a prior with a larger scale"
     return (
         "rounding errors of nearly singular covariances exceed its gains. Drop nearly collinear features, or use "

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CAPTIONS = {
     "data": "The data, coloured by the most probable component in the first result, and the components of each engine.",
-    "means": "Component means: estimates (with 95 % intervals, if asked for), medians with 50 % and 95 % intervals of draws.",
+    "means": "Component means: estimates (95 % intervals if asked for), medians with 50 % and 95 % intervals of draws.",
     "traces": "Traces after warm-up. Assess mixing on the log posterior, which is label-invariant. "
     "The rows below use the common labelling.",
     "ranks": "Ranks of each half of each chain among all draws: distribution function minus the uniform one. Chains "

@@ -105,7 +105,7 @@ def test_failures_are_reported():
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ({"engine": "magic"}, ArgumentError, "Choose from cavi, svi, laplace, gibbs, nuts"),
+        ({"engine": "magic"}, ArgumentError, "Choose from cavi, svi, laplace, exact, gibbs, nuts"),
         ({"n_sims": 0}, ArgumentError, "n_sims"),
         ({"num_samples": 3}, ArgumentError, "num_samples"),
         ({"prior": None}, PriorError, "nothing to simulate from"),

@@ -256,7 +256,7 @@ def test_columns_in_another_order_are_put_back_by_name(names):
     frame = pd.DataFrame(X, columns=pd.MultiIndex.from_tuples(names) if isinstance(names[0], tuple) else names)
     fitted = as_table(frame)
     np.testing.assert_array_equal(same_features(frame[names[::-1]], fitted).values, X)
-    with pytest.raises(DataError, match="the new data have c, d"):
+    with pytest.raises(DataError, match="the data have c, d"):
         same_features(pd.DataFrame(X, columns=["c", "d"]), fitted)
     np.testing.assert_array_equal(same_features(X, fitted).values, X)  # arrays carry no names
     np.testing.assert_array_equal(same_features(frame, as_table(X)).values, X)

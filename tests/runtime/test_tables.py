@@ -1,6 +1,7 @@
 """Tables at a terminal: no line is wider than it, and no number is cut, whatever the width."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -68,7 +69,7 @@ def test_the_command_line_prints_within_the_width(small_results, width, monkeypa
     table, comparison, diagnosis = small_results[2], small_results[3], small_results[7]
     terminal.print_table(table)
     terminal.print_comparison(comparison)
-    terminal.print_comparison(comparison, 0.9)
+    terminal.print_comparison(replace(comparison, interval=0.9))
     terminal.print_diagnosis(diagnosis)
     lines = capsys.readouterr().out.splitlines()
     assert max(map(cell_len, lines)) <= width, max(lines, key=cell_len)
@@ -99,7 +100,7 @@ def test_large_criteria_keep_their_order(small_results, monkeypatch, capsys):
         (39.0612, 0.113, "39.06 ± 0.11"), (19180.43, 0.0996, "19180.43 ± 0.10"), (3.632, 12.5, "4 ± 12"),
         (0.00001234, 1.2e-6, "0.0000123 ± 0.0000012"), (2.0, 9.96, "2 ± 10"), (0.5, 0.0, "0.5000 ± 0"),
         (-3.2, np.nan, "-3.200"),
-        (1.6e9, 3.2e6, "1.6000e+09 ± 0.0032e+09"),
+        (1.6e9, 3.2e6, "1600000000 ± 3200000"),
     ],
 )  # fmt: skip
 def test_digits_fit_the_sd(mean, sd, shown):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bayesgmm.engines.variational.cavi import VariationalPosterior, fit_cavi
     from bayesgmm.engines.variational.laplace import LaplacePosterior, fit_laplace
     from bayesgmm.engines.variational.svi import StochasticPosterior, fit_svi
+    from bayesgmm.engines.walk import Walk, walk
     from bayesgmm.model.mixture import log_density, log_joint, log_likelihood, responsibilities, sample
     from bayesgmm.model.types import Params
     from bayesgmm.partitions.agreement import PartitionDistances, partition_distances
@@ -67,6 +68,7 @@ _HOME = {
     "engines.prior_samples": ("sample_prior",),
     "engines.mcmc.gibbs": ("sample_gibbs",),
     "diagnosis.label_invariant_view": ("label_invariant_view",),
+    "engines.walk": ("Walk", "walk"),
     "engines.exact": ("ExactPosterior", "sample_exact"),
     "engines.variational.laplace": ("LaplacePosterior", "fit_laplace"),
     "model.mixture": ("log_density", "log_joint", "log_likelihood", "responsibilities", "sample"),
@@ -95,16 +97,16 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow
-    "load_dataset", "compare", "Comparison", "fit_em", "fit_table", "FitTable", "fit_cavi", "fit_svi", "fit_laplace",
-    "sample_gibbs", "sample_nuts", "sample_exact", "sample_prior", "calibrate", "Calibration", "check", "ModelCheck",
-    "loo", "kfold", "loo_pit", "predictive_checks", "PredictiveChecks", "prior_sensitivity", "relabel", "Relabelling",
-    "diagnose", "Diagnosis", "label_invariant_view", "MixtureFit", "Posterior", "VariationalPosterior",
-    "StochasticPosterior",
-    "LaplacePosterior", "ExactPosterior", "Prior", "Dirichlet", "NormalInverseWishart", "NormalInverseGamma",
-    "NormalTimesInverseWishart", "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal",
-    "default_prior", "gaussian_mixture", "Params", "log_joint", "log_density", "log_likelihood", "responsibilities",
-    "sample", "partition", "Partition", "CredibleBall", "partition_distances", "PartitionDistances", "adjusted_rand",
-    "variation_of_information", "binder_distance", "cache_info", "clear_cache", "CacheInfo",
+    "load_dataset", "compare", "Comparison", "fit_em", "fit_table", "FitTable", "fit_cavi", "fit_svi",
+    "fit_laplace", "sample_gibbs", "sample_nuts", "sample_exact", "sample_prior", "walk", "Walk", "calibrate",
+    "Calibration", "check", "ModelCheck", "loo", "kfold", "loo_pit", "predictive_checks", "PredictiveChecks",
+    "prior_sensitivity", "relabel", "Relabelling", "diagnose", "Diagnosis", "label_invariant_view", "MixtureFit",
+    "Posterior", "VariationalPosterior", "StochasticPosterior", "LaplacePosterior", "ExactPosterior", "Prior",
+    "Dirichlet", "NormalInverseWishart", "NormalInverseGamma", "NormalTimesInverseWishart",
+    "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal", "default_prior", "gaussian_mixture",
+    "Params", "log_joint", "log_density", "log_likelihood", "responsibilities", "sample", "partition", "Partition",
+    "CredibleBall", "partition_distances", "PartitionDistances", "adjusted_rand", "variation_of_information",
+    "binder_distance", "cache_info", "clear_cache", "CacheInfo",
 ]  # fmt: skip
 
 

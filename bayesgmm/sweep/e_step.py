@@ -36,6 +36,21 @@ def draw(key: PRNGKeyArray, scores: Float[Array, "K n"]) -> tuple[Float[Array, "
     return jnp.diff(below, axis=0, prepend=jnp.zeros_like(below[:1])), log_density
 
 
+def draw_copies(
+    key: PRNGKeyArray, scores: Float[Array, "K n"], num: int
+) -> tuple[Float[Array, "K n"], Float[Array, "n"]]:
+    """The mean of `num` draws of z, and the log density of each row: counts of the classes, class by class."""
+    probabilities, log_density = _normalise(scores)
+    left = jnp.full(scores.shape[1:], float(num), scores.dtype)
+    rest = jnp.ones_like(left)
+    counts = []
+    for k, share in enumerate(probabilities[:-1]):
+        chance = jnp.clip(share / jnp.maximum(rest, jnp.finfo(scores.dtype).tiny), 0.0, 1.0)
+        counts.append(jr.binomial(jr.fold_in(key, k), left, chance, dtype=scores.dtype))
+        left, rest = left - counts[-1], rest - share
+    return jnp.stack([*counts, left]) / num, log_density
+
+
 def _normalise(scores: Float[Array, "K n"]) -> tuple[Float[Array, "K n"], Float[Array, "n"]]:
     top = jnp.max(scores, axis=0)
     joint = jnp.exp(scores - top)

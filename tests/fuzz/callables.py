@@ -52,6 +52,7 @@ OVERRIDES = {
     "responsibilities": {"x": "array_rows"}, "sample": {"num": "rows_count"},
     "plots.plot_point_process": {"features": "feature_pair"}, "plots.plot_traces": {"features": "feature"},
     "Dirichlet.occupied": {"num_rows": "rows_count"},
+    "walk": {"engine": "walk_engine", "start": "init", "copies": "copies"},
     "Comparison.estimates": {"level": "optional_level"}, "Comparison.to_frame": {"level": "optional_level"},
     "MixtureFit.intervals": {"method": "fit_interval"},
     **{
@@ -88,6 +89,7 @@ BASE = {
 """Arguments of the cheap valid call, for the parameters that are in the signature."""
 
 BASES = {
+    "walk": {"num_steps": "3"},
     "sample_exact": {"x": "X2[:6]"},
     "fit_table": {"n_components": "2"}, "predictive_checks": {"num": "20"}, "sample": {"num": "5"},
     "Params.of": {"weights": "[0.5, 0.5]", "means": "X2[:2]", "covariances": "[np.eye(2)] * 2"},
@@ -116,7 +118,7 @@ OBJECTS = {
     "Comparison": "comparison()", "FitTable": "table()", "Calibration": "calibration()", "ModelCheck": "model_check()",
     "PredictiveChecks": "predictive()", "Relabelling": "relabelling()", "Diagnosis": "diagnosis()", "MixtureFit": "fit()",
     "Posterior": "gibbs()", "VariationalPosterior": "cavi()", "StochasticPosterior": "svi()", "LaplacePosterior": "laplace()",
-    "ExactPosterior": "exact()",
+    "ExactPosterior": "exact()", "Walk": "walked()",
     "Partition": "part()", "CredibleBall": "ball()", "PartitionDistances": "distances()", "Prior": "PRIOR",
     "Dirichlet": "PRIOR.weights", "Params": "bg.Params", "CacheInfo": "bg.cache_info()",
 }  # fmt: skip
@@ -151,7 +153,7 @@ WEIGHTS = {
 RETURNS = {
     "fit_em": "MixtureFit", "FitTable.fit": "MixtureFit", "fit_table": "FitTable", "sample_gibbs": "Posterior",
     "sample_nuts": "Posterior", "fit_cavi": "VariationalPosterior", "fit_svi": "StochasticPosterior",
-    "fit_laplace": "LaplacePosterior", "sample_exact": "ExactPosterior",
+    "fit_laplace": "LaplacePosterior", "sample_exact": "ExactPosterior", "walk": "Walk",
     "partition": "Partition", "relabel": "Relabelling", "diagnose": "Diagnosis",
     "compare": "Comparison", "calibrate": "Calibration", "Posterior.extend": "Posterior",
     "Partition.credible_ball": "CredibleBall", "partition_distances": "PartitionDistances",

@@ -430,6 +430,12 @@ KINDS: dict[str, Kind] = {
     """, "'SIMILARITY'", """
         None ;; 'nope' ;; '' ;; 0 ;; ['similarity'] ;; {} ;; np.nan ;; object() ;; X2
     """),
+    "walk_engine": kind("""
+        'em' ;; 'cem' ;; 'sem' ;; 'mcem' ;; 'same' ;; 'gibbs'
+    """, "'EM'", """
+        None ;; 'nope' ;; '' ;; 0 ;; ['em'] ;; {} ;; np.nan ;; object() ;; X2 ;; 'nuts'
+    """),
+    "copies": kind("None", "2\n10\n100\n" + HUGE, _NOT_A_COUNT.replace("    None\n", "")),
     "fit_interval": kind("""
         'information' ;; 'sandwich' ;; 'bootstrap' ;; 'parametric'
     """, "'INFORMATION'", """

@@ -38,6 +38,7 @@ KIND_OF = {
     "loc": "hyper", "strength": "hyper", "df": "hyper", "scale": "hyper",
     "shape": "hyper", "covariance": "hyper", "hyper_df": "hyper", "hyper_scale": "hyper", "concentration": "hyper",
     "scales": "scales", "components": "prior_components", "features": "features", "axes": "axes_grid",
+    "copies": "copies", "start": "init_draws",
     "num_replicates": "replicates", "em_intervals": "em_intervals", "intervals": "fit_intervals",
 }  # fmt: skip
 """The kind of a parameter by its name."""
@@ -52,7 +53,7 @@ OVERRIDES = {
     "responsibilities": {"x": "array_rows"}, "sample": {"num": "rows_count"},
     "plots.plot_point_process": {"features": "feature_pair"}, "plots.plot_traces": {"features": "feature"},
     "Dirichlet.occupied": {"num_rows": "rows_count"},
-    "walk": {"engine": "walk_engine", "start": "init", "copies": "copies"},
+    "walk": {"engine": "walk_engine"},
     "Comparison.estimates": {"level": "optional_level"}, "Comparison.to_frame": {"level": "optional_level"},
     "MixtureFit.intervals": {"method": "fit_interval"},
     **{

@@ -19,6 +19,7 @@ import jax.random as jr
 import numpy as np
 from jax import lax
 
+from bayesgmm.data.table import Table
 from bayesgmm.engines.chain_starts import Init, chain_starts
 from bayesgmm.engines.engine import check_conjugacy
 from bayesgmm.engines.step import KERNELS, Kernel, mode, sample, step
@@ -60,7 +61,8 @@ class Walk:
     """``log p(x | θ)`` at each of them; for ``"cem"`` the classification log-likelihood."""
     objective: np.ndarray
     """The log-likelihood plus the log prior density, constants included."""
-    engine: str
+    algorithm: str
+    """The engine."""
     copies: float
     sharpness: float
     model: Model
@@ -70,6 +72,22 @@ class Walk:
     def num_steps(self) -> int:
         """Number of steps."""
         return len(self.objective) - 1
+
+    @property
+    def table(self) -> Table:
+        """The data."""
+        return self.model.table
+
+    @property
+    def n_components(self) -> int:
+        """K."""
+        return self.model.num_components
+
+    def plot(self, ax: Any = None, coordinates: Any = None) -> Any:
+        """Plot the path over the log posterior in two means. See `bayesgmm.plots.plot_paths`; returns axes."""
+        from bayesgmm import plots
+
+        return plots.plot_paths(self, ax, coordinates)
 
     def to_frame(self) -> "pd.DataFrame":
         """A row per step: every weight, mean and covariance, ``log_likelihood`` and ``objective``."""
@@ -83,7 +101,7 @@ class Walk:
         copies, sharpness = (f"{value:g}".replace("inf", "∞") for value in (self.copies, self.sharpness))
         drawn = f"{copies} {'copy' if copies == '1' else 'copies'} of z, sharpness {sharpness}"
         ends = f"objective from {self.objective[0]:.3f} to {self.objective[-1]:.3f}"
-        return f"{self.engine}: {self.num_steps} steps with {drawn}; {ends}"
+        return f"{self.algorithm}: {self.num_steps} steps with {drawn}; {ends}"
 
     def __repr__(self) -> str:
         return as_text(self._title(), self.to_frame().iloc[[0, -1]].T)
@@ -148,10 +166,9 @@ def walk(
         setting = {"kernel": engine, "copies": copies_of, "sharpness": sharpness, "num_steps": num_steps}
         path, values, objective = _WALK(key_walk, begin, problem.standard_prior, problem.rows, **setting)
         params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), problem.frame.restore(path))
-        return Walk(
-            params, np.asarray(values, float) - problem.log_volume, np.asarray(objective, float) + _shift(problem, params),
-            engine, copies_of, sharpness, problem.model, seed,
-        )  # fmt: skip
+        values, objective = np.asarray(values, float), np.asarray(objective, float)
+        values, objective = values - problem.log_volume, objective + _shift(problem, params)
+        return Walk(params, values, objective, engine, copies_of, sharpness, problem.model, seed)
 
 
 def _dial(engine: str, copies: Any) -> tuple[float, float]:

@@ -20,7 +20,7 @@ MADE_BY = {
     "PredictiveChecks": "bg.predictive_checks(posterior)", "ELPDDataLOO": "bg.loo(posterior)",
     "DataTree": "bg.loo_pit(posterior)", "DataFrame": "bg.prior_sensitivity(posterior)",
     "Relabelling": "bg.relabel(posterior)", "Partition": "bg.partition(posterior)",
-    "Dataset": "bg.label_invariant_view(posterior)",
+    "Dataset": "bg.label_invariant_view(posterior)", "Walk": "bg.walk(x, 2)",
 }  # fmt: skip
 """What a plot takes, by the name of its class, and what makes it. The classes are defined above this folder."""
 

@@ -5,14 +5,17 @@ import math
 
 import jax
 import jax.random as jr
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy.special import gammaln
 
 import bayesgmm as bg
+from bayesgmm import plots
 from bayesgmm.engines.step import KERNELS
 from bayesgmm.engines.walk import kernel_at, sharpened
 from bayesgmm.errors import ArgumentError, PriorError
+from bayesgmm.plots import paths
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.sweep.e_step import draw_copies
 
@@ -142,3 +145,29 @@ def test_what_is_not_on_the_dial_is_refused():
         bg.walk(X, 2, engine="same", covariance_type="VVE")
     with pytest.raises(ArgumentError, match="num_steps must"):
         bg.walk(X, 2, num_steps=0)
+
+
+def test_paths_are_drawn_over_the_log_posterior():
+    """The surface is the objective: at the end of the first walk it has the value of the walk."""
+    walks = {name: bg.walk(X, 2, engine=name, start=START, num_steps=8) for name in ("em", "gibbs")}
+    places, (low, high) = [(0, 0), (1, 1)], (walks["em"].params.means[-1, 0, 0], walks["em"].params.means[-1, 1, 1])
+    grid = [np.linspace(low, low + 1, paths.GRID), np.linspace(high, high + 1, paths.GRID)]
+    surface = paths._surface(walks["em"], places, grid)
+    constant = walks["em"].model.prior_constant
+    assert surface[0, 0] + constant == pytest.approx(walks["em"].objective[-1], abs=1e-8)
+    beside = walks["em"].params._replace(means=walks["em"].params.means.copy())
+    beside.means[-1, 0, 0] += grid[0][3] - low
+    theta = bg.Params(*(leaf[-1] for leaf in beside))
+    with scope("float64"):
+        value = float(bg.log_likelihood(theta, X)) + walks["em"].model.log_prior(theta)
+    assert surface[0, 3] + constant == pytest.approx(value, abs=1e-8)
+    ax = plots.plot_paths(walks, coordinates=[(0, "x0"), (1, 1)])
+    assert ax.get_xlabel() == "mean of x0, component 0"
+    assert ax.get_ylabel() == "mean of x1, component 1"
+    np.testing.assert_array_equal(ax.get_lines()[0].get_xdata(), walks["em"].params.means[:, 0, 0])
+    assert "as at the end of em" in ax.get_title(loc="left")
+    plt.close("all")
+    with pytest.raises(ArgumentError, match="two different means"):
+        plots.plot_paths(walks, coordinates=[(0, "x0"), (0, 0)])
+    with pytest.raises(ArgumentError, match="a path needs two"):
+        bg.walk(X[:, :1], 1, engine="em", num_steps=2).plot()

@@ -38,6 +38,7 @@ KIND_OF = {
     "loc": "hyper", "strength": "hyper", "df": "hyper", "scale": "hyper",
     "shape": "hyper", "covariance": "hyper", "hyper_df": "hyper", "hyper_scale": "hyper", "concentration": "hyper",
     "scales": "scales", "components": "prior_components", "features": "features", "axes": "axes_grid",
+    "coordinates": "coordinates", "walks": "plotted",
     "copies": "copies", "start": "init_draws",
     "num_replicates": "replicates", "em_intervals": "em_intervals", "intervals": "fit_intervals",
 }  # fmt: skip
@@ -111,7 +112,7 @@ PLOTTED = {
     "plot_components": "{'a': fit(), 'b': gibbs()}", "plot_khat": "elpd()", "plot_means": "{'a': fit(), 'b': gibbs()}",
     "plot_pit": "pits()", "plot_point_process": "relabelling()", "plot_predictive_checks": "predictive()",
     "plot_ranks": "view()", "plot_sensitivity": "sensitivity()", "plot_similarity": "part()", "plot_table": "table()",
-    "plot_traces": "{'a': gibbs()}", "plot_uncertainty": "part()",
+    "plot_traces": "{'a': gibbs()}", "plot_paths": "{'a': walked()}", "plot_uncertainty": "part()",
 }  # fmt: skip
 """What each function of `bayesgmm.plots` draws in its valid call: its first argument."""
 

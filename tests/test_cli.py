@@ -286,6 +286,8 @@ def test_a_closed_pipe_is_silent_and_a_full_output_has_a_code(monkeypatch, capsy
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_keeps_what_there_is(number, code, tmp_path, monkeypatch, no_report):
     real = find_engine("gibbs")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # inherited by a suite that runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def stopped(*arguments, **options):
         os.kill(os.getpid(), number)

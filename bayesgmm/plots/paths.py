@@ -76,7 +76,7 @@ def plot_paths(walks: Any, ax: Any = None, coordinates: Any = None) -> Axes:
     what = "log-likelihood" if first.model.prior is None else "log posterior"
     ax.set_title(f"Contours: {what}, other parameters as at the end of {for_figure(next(iter(walks)), 20)}")
     handles = [Line2D([], [], color=engine_color(name), label=for_figure(name, 20)) for name in walks]
-    dark = {"color": "#444444", "linestyle": ""}
+    dark: dict[str, Any] = {"color": "#444444", "linestyle": ""}
     handles.append(Line2D([], [], marker="o", markerfacecolor="white", label="start", **dark))
     handles.append(Line2D([], [], marker="*", markersize=9, label="end", **dark))
     ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -98,10 +98,11 @@ def _approximate(task: Task) -> Approximated:
     problem = task.problem
     total = _number_of_labellings(problem)
     prior, rows, logs = problem.standard_prior, problem.rows, np.empty(0)
-    for first in range(0, total, TOGETHER):
+    together = min(TOGETHER, total)
+    for first in range(0, total, together):
         check_stop()
-        logs = np.append(logs, np.asarray(_WEIGH(np.asarray(first), prior, rows, together=TOGETHER), float))
-        task.listener("exact", min(first + TOGETHER, total), total, "")
+        logs = np.append(logs, np.asarray(_WEIGH(np.asarray(first), prior, rows, together=together), float))
+        task.listener("exact", min(first + together, total), total, "")
     logs = logs[:total]
     top = logs.max()
     shares = np.exp(logs - top)
@@ -131,7 +132,7 @@ def _constant(problem: Problem) -> float:
 
 def _posterior_given(index: Array, prior: Belief, rows: Rows) -> Belief:
     """``p(θ | z, x)`` for the labelling with this number: its digits in base K are the labels."""
-    x = rows.block(0)
+    x = rows.take(jnp.arange(rows.capacity)).x[0]  # all rows: one component may have more than a block
     num = prior.weights.concentration.shape[-1]
     labels = (index // num ** jnp.arange(x.shape[1])) % num
     held = (labels == jnp.arange(num)[:, None]) * x[0]  # padding belongs to no component

@@ -81,6 +81,13 @@ def test_one_component_has_a_single_labelling():
     assert one.num_labellings == 1
 
 
+def test_one_component_may_have_more_rows_than_a_block():
+    """Block by block or at once, the evidence is the closed form."""
+    rows = np.random.default_rng(1).normal(size=(5000, 2))
+    one = bg.sample_exact(rows, 1, prior=bg.Prior(bg.Dirichlet(1.0), PRIOR.components), num_samples=2, num_chains=2)
+    assert one.log_evidence == pytest.approx(evidence_of(rows), rel=1e-9)
+
+
 def test_beside_the_other_engines_it_is_the_truth():
     found = bg.compare(X, 2, engines=["exact", "cavi"], num_samples=200, num_chains=2)
     assert "exact: independent draws of the posterior itself" in " ".join(found.verdict())

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bayesgmm.engines.variational.svi import StochasticPosterior, fit_svi
     from bayesgmm.engines.walk import Walk, walk
     from bayesgmm.model.mixture import log_density, log_joint, log_likelihood, responsibilities, sample
+    from bayesgmm.model.overlap import overlap
     from bayesgmm.model.types import Params
     from bayesgmm.partitions.agreement import PartitionDistances, partition_distances
     from bayesgmm.partitions.credible_ball import CredibleBall
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
     from bayesgmm.runtime.program_folder import CacheInfo, cache_info, clear_cache
     from bayesgmm.selection.cells import FitTable
     from bayesgmm.selection.fit_table import fit_table
+    from bayesgmm.studies.random_mixtures import random_mixture
+    from bayesgmm.studies.result import Study
+    from bayesgmm.studies.study import study
     from bayesgmm.version import __version__ as __version__
 
 _HOME = {
@@ -92,6 +96,10 @@ _HOME = {
     "engines.variational.svi": ("StochasticPosterior", "fit_svi"),
     "model.types": ("Params",),
     "priors.semiconjugate": ("NormalTimesInverseWishart",),
+    "model.overlap": ("overlap",),
+    "studies.random_mixtures": ("random_mixture",),
+    "studies.result": ("Study",),
+    "studies.study": ("study",),
     "version": ("__version__",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -100,7 +108,8 @@ __all__ = [  # noqa: RUF022 - in the order of the workflow
     "load_dataset", "compare", "Comparison", "fit_em", "fit_table", "FitTable", "fit_cavi", "fit_svi",
     "fit_laplace", "sample_gibbs", "sample_nuts", "sample_exact", "sample_prior", "walk", "Walk", "calibrate",
     "Calibration", "check", "ModelCheck", "loo", "kfold", "loo_pit", "predictive_checks", "PredictiveChecks",
-    "prior_sensitivity", "relabel", "Relabelling", "diagnose", "Diagnosis", "label_invariant_view", "MixtureFit",
+    "prior_sensitivity", "study", "Study", "random_mixture", "overlap",
+    "relabel", "Relabelling", "diagnose", "Diagnosis", "label_invariant_view", "MixtureFit",
     "Posterior", "VariationalPosterior", "StochasticPosterior", "LaplacePosterior", "ExactPosterior", "Prior",
     "Dirichlet", "NormalInverseWishart", "NormalInverseGamma", "NormalTimesInverseWishart",
     "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal", "default_prior", "gaussian_mixture",

@@ -1,4 +1,4 @@
-"""The command line: `compare`, `fit`, `diagnose`, `datasets` and `cache`.
+"""The command line: `compare`, `fit`, `diagnose`, `study`, `datasets` and `cache`.
 
 Files are written first, then results are printed, so that no failure of the terminal loses a file. Exit codes: 0; 1 for
 a fault of bayesgmm; 2 for a user-facing error; 3 if a result could not be written (it is elsewhere, or printed only);
@@ -7,22 +7,20 @@ a fault of bayesgmm; 2 for a user-facing error; 3 if a result could not be writt
 
 import io
 import os
-import signal
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
-from bayesgmm.comparison.options import error_in_options, in_its_options, in_options
+from bayesgmm.comparison.endings import finish, stoppable
+from bayesgmm.comparison.options import in_its_options, in_options
 from bayesgmm.comparison.saving import save_diagnosis, save_report, save_table
 from bayesgmm.comparison.terminal import print_comparison, print_diagnosis, print_table, report_error, say
 from bayesgmm.engines.engine import engine_names, find_engines
 from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning, visible
 from bayesgmm.runtime.files import Output, csv_form
-from bayesgmm.runtime.interrupt import Stop, interruptible
+from bayesgmm.studies.command import study
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False,
@@ -83,7 +81,7 @@ def compare(
 
     find_engines(_split(engines) or [])
     output = Output(out, "--out")
-    with _stoppable() as stop, warnings.catch_warnings():
+    with stoppable() as stop, warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # the verdict below reports it
         comparison = run(
             table, k, engines=_split(engines) or [], covariance_type=family, num_warmup=warmup, num_samples=samples,
@@ -102,7 +100,7 @@ def compare(
     ]
     if stale:
         say(f"Files from an earlier run: {', '.join(stale)}")
-    _finish(output, stop)
+    finish(output, stop)
 
 
 @app.command()
@@ -131,7 +129,7 @@ def fit(
     output = Output(out, "--out")
     from bayesgmm.selection.fit_table import fit_table
 
-    with _stoppable() as stop:
+    with stoppable() as stop:
         found = fit_table(
             table, sizes, families, prior=None if prior == "none" else prior, criterion=criterion, n_init=starts,
             seed=seed, progress_bar=not quiet,
@@ -139,7 +137,7 @@ def fit(
         save_table(found, output)
         print_table(found)
     say(f"Table, figures and best model: {visible(out)}")
-    _finish(output, stop)
+    finish(output, stop)
 
 
 def _sizes(text: str) -> list[int]:
@@ -194,7 +192,7 @@ def diagnose(
         print_diagnosis(found)
     if output is not None:
         say(f"Figures and relabelled draws: {visible(str(output.folder))}")
-        _finish(output)
+        finish(output)
 
 
 def _pairs(text: str | None) -> dict[str, str]:
@@ -207,6 +205,9 @@ def _pairs(text: str | None) -> dict[str, str]:
             raise ArgumentError(f"--names has {ours} twice, as {found[ours]} and as {theirs}. Keep one of them.")
         found[ours] = theirs
     return found
+
+
+app.command()(study)
 
 
 @app.command()
@@ -250,29 +251,6 @@ def main() -> None:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
     say(f"{category.__name__}: {visible(in_options(str(message)))}", error=True)
-
-
-@contextmanager
-def _stoppable() -> Iterator[Stop]:
-    """Take Ctrl-C and SIGTERM as a flag; an error that follows ends with the code of the signal."""
-    with interruptible(signal.SIGINT, signal.SIGTERM) as stop:
-        try:
-            yield stop
-        except BayesGMMError as error:
-            if not stop.is_set():
-                raise
-            report_error(error_in_options(error))
-            raise typer.Exit(128 + stop.number) from None
-
-
-def _finish(output: Output, stop: Stop | None = None) -> None:
-    """End with the code for an interruption, or for a result that could not be written."""
-    say(*output.problems, error=True)
-    if stop is not None and stop.is_set():
-        say("Stopped before the end.", error=True)
-        raise typer.Exit(128 + stop.number)
-    if output.problems:
-        raise typer.Exit(3)
 
 
 def _say(line: str) -> None:

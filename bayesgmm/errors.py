@@ -26,7 +26,7 @@ class _Readable:
         return visible(super().__str__())
 
 
-class _Warning(_Readable, UserWarning):
+class BayesGMMWarning(_Readable, UserWarning):
     """Base of every warning of bayesgmm."""
 
 
@@ -66,31 +66,31 @@ class ForkError(BayesGMMError, RuntimeError):
     """The process was forked while JAX was running, and cannot use it."""
 
 
-class NotConvergedWarning(_Warning):
+class NotConvergedWarning(BayesGMMWarning):
     """The fit stopped at ``max_iter`` before its objective converged."""
 
 
-class LocalOptimumWarning(_Warning):
+class LocalOptimumWarning(BayesGMMWarning):
     """From the given start, EM ended at an optimum that is not the highest."""
 
 
-class SpuriousComponentWarning(_Warning):
+class SpuriousComponentWarning(BayesGMMWarning):
     """A component has so few points that the mode is probably spurious."""
 
 
-class MixingWarning(_Warning):
+class MixingWarning(BayesGMMWarning):
     """The chains disagree, or have too few effective draws for a reliable summary."""
 
 
-class SaveWarning(_Warning):
+class SaveWarning(BayesGMMWarning):
     """A result could not be written where it should be; it is elsewhere, or only in memory."""
 
 
-class CheckpointWarning(_Warning):
+class CheckpointWarning(BayesGMMWarning):
     """The run can no longer save its state to disk."""
 
 
-class CacheWarning(_Warning):
+class CacheWarning(BayesGMMWarning):
     """Compiled programs cannot be kept on disk."""
 
 
@@ -98,9 +98,13 @@ class DrawsError(BayesGMMError, ValueError):
     """The draws cannot be relabelled or diagnosed in this form."""
 
 
-class IdentifiabilityWarning(_Warning):
+class IdentifiabilityWarning(BayesGMMWarning):
     """The draws do not support a unique labelling of the components."""
 
 
-class LooWarning(_Warning):
+class LooWarning(BayesGMMWarning):
     """The cross-validation estimates are unreliable."""
+
+
+class StudyWarning(BayesGMMWarning):
+    """Part of a study could not be run."""

@@ -46,6 +46,8 @@ class Engine:
     uses_prior: bool = True
     flat_title: str | None = None
     """Its title without a prior, if different."""
+    passes_to: Callable[..., Any] | None = None
+    """The function to which ``run`` passes its other keyword arguments."""
 
     def describe(self, prior: "Belief | None") -> str:
         """Its title under this prior."""
@@ -63,7 +65,9 @@ class Engine:
     @cached_property
     def arguments(self) -> frozenset[str]:
         """Names of the arguments of ``run``."""
-        return frozenset(inspect.signature(self.run).parameters)
+        functions = [self.run] if self.passes_to is None else [self.run, self.passes_to]
+        found = [part for function in functions for part in inspect.signature(function).parameters.values()]
+        return frozenset(part.name for part in found if part.kind is not part.VAR_KEYWORD)
 
     def check(self, prior: "Belief | str | None", family: "Family", dim: int) -> None:
         """Refuse a covariance family or a prior that the engine does not take, and list alternatives.

@@ -9,11 +9,12 @@ from bayesgmm.plots.paths import plot_paths
 from bayesgmm.plots.point_process import plot_point_process
 from bayesgmm.plots.ranks import plot_ranks
 from bayesgmm.plots.selection import plot_table
+from bayesgmm.plots.studies import plot_cost, plot_coverage, plot_parting
 from bayesgmm.plots.traces import plot_ascent, plot_traces
 
 __all__ = [
-    "plot_ascent", "plot_calibration", "plot_check", "plot_components", "plot_khat", "plot_means",
-    "plot_paths", "plot_pit",
+    "plot_ascent", "plot_calibration", "plot_check", "plot_components", "plot_cost", "plot_coverage", "plot_khat",
+    "plot_means", "plot_parting", "plot_paths", "plot_pit",
     "plot_point_process", "plot_predictive_checks", "plot_ranks", "plot_sensitivity", "plot_similarity", "plot_table",
     "plot_traces", "plot_uncertainty",
 ]  # fmt: skip

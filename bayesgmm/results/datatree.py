@@ -154,14 +154,22 @@ def label_invariant(
     params: Params, table: Table, frame: Frame, log_likelihood: np.ndarray, log_prior: np.ndarray
 ) -> "xr.Dataset":
     """Quantities that do not depend on the labelling, so R-hat and ESS are valid under label switching."""
+    quantities = {
+        "log_posterior": log_likelihood + log_prior,
+        "log_likelihood": log_likelihood,
+        **invariants_of_theta(params, table, frame),
+    }
+    return _dataset("label_invariant", quantities, table, params.weights.shape[-1])
+
+
+def invariants_of_theta(params: Params, table: Table, frame: Frame) -> dict[str, np.ndarray]:
+    """The label-invariant quantities of θ (chain, draw, …) that do not measure its fit to the data."""
     weights, means = np.asarray(params.weights), np.asarray(params.means)
     mean = np.einsum("cdk,cdkf->cdf", weights, means)
     variances = np.diagonal(params.covariances, axis1=-2, axis2=-1)
     second = np.einsum("cdk,cdkf->cdf", weights, variances + (means - mean[:, :, None]) ** 2)
     points = replace(table, values=table.values[_fixed_points(table)])
     quantities = {
-        "log_posterior": log_likelihood + log_prior,
-        "log_likelihood": log_likelihood,
         "sorted_weights": np.sort(weights, axis=-1)[..., ::-1],
         "mixture_mean": mean,
         "mixture_sd": np.sqrt(second),
@@ -169,7 +177,7 @@ def label_invariant(
     }
     if weights.shape[-1] == 1:
         del quantities["sorted_weights"]  # a single weight is 1 in every draw: no information on mixing
-    return _dataset("label_invariant", quantities, table, weights.shape[-1])
+    return quantities
 
 
 def _theta(params: Params) -> dict[str, np.ndarray]:

@@ -249,6 +249,8 @@ def _run_mle(
 
 EM = Engine(
     "em", "EM, maximum a posteriori", _run, ("n_init",), draws=False, needs=Conjugacy.CONDITIONAL,
-    flat_title="EM, maximum likelihood (flat prior)",
+    flat_title="EM, maximum likelihood (flat prior)", passes_to=fit_em,
 )  # fmt: skip
-MLE = Engine("mle", "EM, maximum likelihood (flat prior)", _run_mle, ("n_init",), draws=False, uses_prior=False)
+MLE = Engine(
+    "mle", "EM, maximum likelihood (flat prior)", _run_mle, ("n_init",), draws=False, uses_prior=False, passes_to=fit_em
+)

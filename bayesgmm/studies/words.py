@@ -1,0 +1,138 @@
+"""A study in a table of text and in sentences."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesgmm.runtime.formatting import plus_minus, significant
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CLEAR = 3.0
+"""Monte Carlo errors from which a departure of the coverage is reported."""
+MATTERS = 0.02
+"""Smallest departure of the coverage that is reported."""
+MOST = 3
+"""Most cells that a sentence names."""
+Rows = list[dict[Any, Any]]
+SELDOM = 0.95
+"""Share of data sets below which a search or an engine is reported."""
+COLUMNS = (
+    ("coverage", "weights"), ("coverage", "means"), ("coverage", "covariances"), ("coverage", "invariants"),
+    ("rmse", "means"), ("log_score", ""), ("adjusted_rand", ""), ("reached", ""), ("sound", ""), ("failed", ""),
+    ("seconds", ""),
+)  # fmt: skip
+HEADINGS = {
+    "log_score": "log score − truth's", "adjusted_rand": "adjusted Rand", "reached": "reached best",
+    "seconds": "seconds each", "rmse means": "RMSE of means (sds)",
+}  # fmt: skip
+
+
+def summary(study: Any) -> "pd.DataFrame":
+    """A row per cell and engine, and columns of text."""
+    import pandas as pd
+
+    frame, grid = study.to_frame(), varying(study)
+    rows: dict[str, dict[str, str]] = {}
+    for cell in study.cells:
+        place = ", ".join(f"{name} {cell.place[name]}" for name in grid)
+        for engine in study.engines:
+            here = frame[(frame["engine"] == engine) & _in_cell(frame, cell)].set_index(["quantity", "role"])
+            rows[", ".join(filter(None, [place, engine]))] = {
+                heading(name, role): cell_of(here, name, role) for name, role in COLUMNS
+            }
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("cell")
+    return table.loc[:, (table != "–").any()]
+
+
+def varying(study: Any) -> list[str]:
+    """Names of the coordinates that differ between cells, and the number of rows."""
+    places = [cell.place for cell in study.cells]
+    return [name for name in places[0] if name == "n" or len({place[name] for place in places}) > 1]
+
+
+def heading(name: str, role: str) -> str:
+    """The name of a column in words."""
+    plain = f"{name} {role}".strip()
+    return HEADINGS.get(plain, f"coverage of {role}" if name == "coverage" else plain)
+
+
+def cell_of(here: "pd.DataFrame", name: str, role: str) -> str:
+    """One figure as text."""
+    if (name, role) not in here.index:
+        return "–"
+    value, se = (float(here.loc[(name, role), part]) for part in ("value", "se"))  # pyright: ignore
+    if name in ("reached", "sound", "failed"):
+        return "–" if value != value else f"{100 * value:.0f} %"
+    return significant(value, 2) if name == "seconds" else plus_minus([value], [se or np.nan])[0]
+
+
+def verdict(study: Any) -> list[str]:
+    """The conclusions, in a few sentences."""
+    lines = ["It was stopped before its end: figures rest on the replicates so far."] if study.interrupted else []
+    frame = study.to_frame()
+    for engine in study.engines:
+        own = frame[frame["engine"] == engine].to_dict("records")
+        for role in ("weights", "means", "covariances", "invariants"):
+            lines += _coverage_line(study, own, engine, role)
+        lines += _share_line(study, own, engine, "reached", "reaches the optimum that EM from the truth reaches")
+        lines += _share_line(study, own, engine, "sound", "is converged or mixed")
+        lines += _failure_line(study, engine)
+    return lines
+
+
+def _coverage_line(study: Any, own: Rows, engine: str, role: str) -> list[str]:
+    """Whether intervals cover as often as they should, over the cells."""
+    rows = [row for row in own if (row["quantity"], row["role"]) == ("coverage", role) and row["se"] == row["se"]]
+    if not rows:
+        return []
+    wrong = [row for row in rows if abs(row["value"] - study.level) > max(CLEAR * _error(study, row), MATTERS)]
+    values, what = [row["value"] for row in rows], f"{engine}: {study.level:g} intervals of {role}"
+    if not wrong:
+        seen = f"{min(values):.3f}" if len(rows) == 1 else f"{min(values):.3f} to {max(values):.3f}"
+        return [f"{what} show no departure from their level ({seen})."]
+    places = "; ".join(
+        f"{_place(study, row)}: {plus_minus([row['value']], [row['se'] or np.nan])[0]}" for row in wrong[:MOST]
+    )
+    more = f"; and {len(wrong) - MOST} more cells" if len(wrong) > MOST else ""
+    below = {row["value"] < study.level for row in wrong}
+    which = "not at their level" if len(below) > 1 else "too rarely" if below == {True} else "too often"
+    return [f"{what} cover {which} ({places}{more})."]
+
+
+def _error(study: Any, row: dict[Any, Any]) -> float:
+    """Monte Carlo error of a coverage: at least that of one interval, which does not vanish if all or none cover."""
+    return max(row["se"], np.sqrt(study.level * (1.0 - study.level) / row["num"]))
+
+
+def _share_line(study: Any, own: Rows, engine: str, name: str, words: str) -> list[str]:
+    rows = [row for row in own if row["quantity"] == name and row["value"] < SELDOM]
+    if not rows:
+        return []
+    worst = min(rows, key=lambda row: row["value"])
+    return [f"{engine}: {words} in {100 * worst['value']:.0f} % of the data sets with {_place(study, worst)}."]
+
+
+def _failure_line(study: Any, engine: str) -> list[str]:
+    table = study.failures()
+    own = table[table["engine"] == engine]
+    if own.empty:
+        return []
+    lines = []
+    for what, rows in own.groupby("what"):
+        kinds = rows.groupby("why")["count"].sum().sort_values(ascending=False)
+        words = "failed on" if what == "failed" else "gave no interval for"
+        lines.append(f"{engine}: {words} {kinds.sum()} data sets; most often: {kinds.index[0]} ({kinds.iloc[0]}).")
+    return lines
+
+
+def _place(study: Any, row: Any) -> str:
+    return ", ".join(f"{name} {row[name]}" for name in varying(study))
+
+
+def _in_cell(frame: "pd.DataFrame", cell: Any) -> np.ndarray:
+    inside = np.ones(len(frame), bool)
+    for name, value in cell.place.items():
+        inside &= (frame[name] == value).to_numpy()
+    return inside

@@ -38,12 +38,12 @@ def overlap(params: Any) -> np.ndarray:
     Raises
     ------
     ArgumentError
-        If these are not the parameters of one mixture, or a weight is 0.
+        If these are not the parameters of one mixture, a weight is 0, or values are beyond double precision.
 
     Notes
     -----
-    Exact with one or two features; with more, directions are averaged over 32,768 points, which leaves a relative error of
-    about 1e-3.
+    Exact with one or two features; with more, directions are averaged over 32,768 points, which leaves a relative error
+    of about 1e-3.
     """
     given = getattr(params, "params", params)
     if not isinstance(given, Params):
@@ -53,7 +53,11 @@ def overlap(params: Any) -> np.ndarray:
         raise ArgumentError(f"overlap takes one mixture, got parameters with leading axes {found.weights.shape[:-1]}.")
     if (found.weights <= 0).any():
         raise ArgumentError("overlap needs weights above 0: no row comes from a component of weight 0.")
-    return misclassification(found)
+    with np.errstate(over="ignore", invalid="ignore"):
+        shares = misclassification(found)
+    if not np.isfinite(shares).all():
+        raise ArgumentError("The overlap is beyond double precision. Rescale the means and covariances.")
+    return shares
 
 
 def mean_overlap(params: Params, log2: int = FINE) -> float:

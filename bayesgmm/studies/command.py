@@ -31,10 +31,10 @@ def study(
     output = Output(out, "--out")
     with stoppable() as stop:
         found = run(
-            **arguments, checkpoint=output.folder / "checkpoint", client=_client(dask), n_jobs=jobs if dask is None else None,
-            progress_bar=not quiet,
+            **arguments, checkpoint=output.folder / "checkpoint", client=_client(dask),
+            n_jobs=jobs if dask is None else None, progress_bar=not quiet,
         )  # fmt: skip
-        found.write(output)
+        found.save(output)
         _save_figures(found, output)
         say(*map(visible, str(found).split("\n")))
     say(f"Tables, figures and checkpoint: {visible(out)}")

@@ -76,7 +76,8 @@ class Study:
                 with_prior = find_engine(self.plan.engines[engine][0]).uses_prior
                 figures = [("", name, figure) for name, figure in result_figures(column, with_prior)]
                 for role, name, figure in [*role_figures(column, num, dim), *figures]:
-                    rows.append({**here, "role": role, "quantity": name, **figure._asdict()})
+                    if figure.num > 0:
+                        rows.append({**here, "role": role, "quantity": name, **figure._asdict()})
         return pd.DataFrame(rows)
 
     def to_frame(self) -> "pd.DataFrame":
@@ -176,16 +177,17 @@ class Study:
         """Whether there are a point estimate and an engine that draws."""
         return len({find_engine(name).draws for name, _ in self.plan.engines.values()}) == 2
 
-    def pair(self, first: str | None, second: str | None) -> tuple[str, str]:
+    def pair(self, first: str | None = None, second: str | None = None) -> tuple[str, str]:
         """Two columns to compare; by default the first point estimate and the first engine that draws."""
         kinds = {label: find_engine(name).draws for label, (name, _) in self.plan.engines.items()}
-        first = first or next((label for label, draws in kinds.items() if not draws), None)
-        second = second or next((label for label, draws in kinds.items() if draws), None)
-        if first is None or second is None:
+        points = [label for label, draws in kinds.items() if not draws]
+        drawn = [label for label, draws in kinds.items() if draws]
+        if not (points and drawn):
             raise ArgumentError("A study needs a point estimate and an engine that draws to see where they part.")
-        for name, value in (("first", first), ("second", second)):
+        chosen = points[0] if first is None else first, drawn[0] if second is None else second
+        for name, value in zip(("first", "second"), chosen, strict=True):
             check_choice(name, value, tuple(kinds))
-        return first, second
+        return chosen
 
     def summary(self) -> "pd.DataFrame":
         """The main figures as text: a row per cell and engine, value ± Monte Carlo standard error."""
@@ -205,7 +207,7 @@ class Study:
 
         return plots.plot_coverage(self, axes)
 
-    def save(self, directory: str | PathLike) -> list[Path]:
+    def save(self, directory: str | PathLike | Output) -> list[Path]:
         """Write ``study.nc`` (the dataset), ``study.csv`` (the long table), ``replicates.csv`` and ``failures.csv``.
 
         Raises
@@ -213,10 +215,7 @@ class Study:
         ArgumentError
             If nothing can be written to the directory.
         """
-        return self.write(Output(directory, "directory"))
-
-    def write(self, output: Output) -> list[Path]:
-        """`save`, to an output that is open."""
+        output = directory if isinstance(directory, Output) else Output(directory, "directory")
         tables = {"study": self.to_frame, "replicates": self.replicates, "failures": self.failures}
         written = [output.save(name, csv_form(make, index=False)) for name, make in tables.items()]
         written.append(output.save("study", tree_forms(self._tree)))

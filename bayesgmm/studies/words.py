@@ -74,31 +74,40 @@ def verdict(study: Any) -> list[str]:
     frame = study.to_frame()
     for engine in study.engines:
         own = frame[frame["engine"] == engine].to_dict("records")
-        for role in ("weights", "means", "covariances", "invariants"):
-            lines += _coverage_line(study, own, engine, role)
+        lines += _coverage_lines(study, own, engine)
         lines += _share_line(study, own, engine, "reached", "reaches the optimum that EM from the truth reaches")
-        lines += _share_line(study, own, engine, "sound", "is converged or mixed")
+        lines += _share_line(study, own, engine, "sound", "is sound (converged, mixed, or k-hat below 0.7)")
         lines += _failure_line(study, engine)
     return lines
 
 
-def _coverage_line(study: Any, own: Rows, engine: str, role: str) -> list[str]:
+def _coverage_lines(study: Any, own: Rows, engine: str) -> list[str]:
     """Whether intervals cover as often as they should, over the cells."""
-    rows = [row for row in own if (row["quantity"], row["role"]) == ("coverage", role) and row["se"] == row["se"]]
-    if not rows:
-        return []
-    wrong = [row for row in rows if abs(row["value"] - study.level) > max(CLEAR * _error(study, row), MATTERS)]
-    values, what = [row["value"] for row in rows], f"{engine}: {study.level:g} intervals of {role}"
-    if not wrong:
-        seen = f"{min(values):.3f}" if len(rows) == 1 else f"{min(values):.3f} to {max(values):.3f}"
-        return [f"{what} show no departure from their level ({seen})."]
+    lines, fine = [], {}
+    for role in ("weights", "means", "covariances", "invariants"):
+        rows = [row for row in own if (row["quantity"], row["role"]) == ("coverage", role)]
+        wrong = [row for row in rows if abs(row["value"] - study.level) > max(CLEAR * _error(study, row), MATTERS)]
+        if rows and not wrong:
+            fine[role] = [row["value"] for row in rows]
+        if wrong:
+            lines.append(f"{engine}: {study.level:g} intervals of {role} cover {_wrong_words(study, wrong)}.")
+    if fine:
+        values = [f"{value:.3f}" for row in fine.values() for value in (min(row), max(row))]
+        seen = " to ".join(dict.fromkeys((min(values), max(values))))
+        lines.append(f"{engine}: {study.level:g} intervals of {', '.join(fine)} show no departure ({seen}).")
+    return lines
+
+
+def _wrong_words(study: Any, wrong: Rows) -> str:
+    """How coverage departs, and where."""
     places = "; ".join(
         f"{_place(study, row)}: {plus_minus([row['value']], [row['se'] or np.nan])[0]}" for row in wrong[:MOST]
     )
-    more = f"; and {len(wrong) - MOST} more cells" if len(wrong) > MOST else ""
+    left = len(wrong) - MOST
+    more = f"; and {left} more cell{'s' if left > 1 else ''}" if left > 0 else ""
     below = {row["value"] < study.level for row in wrong}
     which = "not at their level" if len(below) > 1 else "too rarely" if below == {True} else "too often"
-    return [f"{what} cover {which} ({places}{more})."]
+    return f"{which} ({places}{more})"
 
 
 def _error(study: Any, row: dict[Any, Any]) -> float:

@@ -41,6 +41,8 @@ KIND_OF = {
     "coordinates": "coordinates", "walks": "plotted",
     "copies": "copies", "start": "init_draws",
     "num_replicates": "replicates", "em_intervals": "em_intervals", "intervals": "fit_intervals",
+    "truths": "truths", "n_features": "components", "overlap": "share", "imbalance": "number", "test_rows": "count",
+    "client": "client", "executor": "executor", "n_jobs": "n_jobs", "first": "column", "second": "column", "role": "role",
 }  # fmt: skip
 """The kind of a parameter by its name."""
 
@@ -54,7 +56,9 @@ OVERRIDES = {
     "responsibilities": {"x": "array_rows"}, "sample": {"num": "rows_count"},
     "plots.plot_point_process": {"features": "feature_pair"}, "plots.plot_traces": {"features": "feature"},
     "Dirichlet.occupied": {"num_rows": "rows_count"},
-    "walk": {"engine": "walk_engine"},
+    "walk": {"engine": "walk_engine"}, "random_mixture": {"covariance_type": "random_family"},
+    "overlap": {"params": "params"}, "study": {"n": "rows_counts", "n_components": "study_size", "n_features": "study_size",
+    "overlap": "study_share", "imbalance": "study_share", "num_replicates": "few", "engines": "study_engines"},
     "Comparison.estimates": {"level": "optional_level"}, "Comparison.to_frame": {"level": "optional_level"},
     "MixtureFit.intervals": {"method": "fit_interval"},
     **{
@@ -91,7 +95,8 @@ BASE = {
 """Arguments of the cheap valid call, for the parameters that are in the signature."""
 
 BASES = {
-    "walk": {"num_steps": "3"},
+    "walk": {"num_steps": "3"}, "study": {"truths": "P2", "n": "40", "n_components": None, "num_replicates": "2"},
+    "random_mixture": {"n_features": "2"},
     "sample_exact": {"x": "X2[:6]"},
     "fit_table": {"n_components": "2"}, "predictive_checks": {"num": "20"}, "sample": {"num": "5"},
     "Params.of": {"weights": "[0.5, 0.5]", "means": "X2[:2]", "covariances": "[np.eye(2)] * 2"},
@@ -112,6 +117,7 @@ PLOTTED = {
     "plot_components": "{'a': fit(), 'b': gibbs()}", "plot_khat": "elpd()", "plot_means": "{'a': fit(), 'b': gibbs()}",
     "plot_pit": "pits()", "plot_point_process": "relabelling()", "plot_predictive_checks": "predictive()",
     "plot_ranks": "view()", "plot_sensitivity": "sensitivity()", "plot_similarity": "part()", "plot_table": "table()",
+    "plot_coverage": "study()", "plot_cost": "study()", "plot_parting": "study()",
     "plot_traces": "{'a': gibbs()}", "plot_paths": "{'a': walked()}", "plot_uncertainty": "part()",
 }  # fmt: skip
 """What each function of `bayesgmm.plots` draws in its valid call: its first argument."""
@@ -120,7 +126,7 @@ OBJECTS = {
     "Comparison": "comparison()", "FitTable": "table()", "Calibration": "calibration()", "ModelCheck": "model_check()",
     "PredictiveChecks": "predictive()", "Relabelling": "relabelling()", "Diagnosis": "diagnosis()", "MixtureFit": "fit()",
     "Posterior": "gibbs()", "VariationalPosterior": "cavi()", "StochasticPosterior": "svi()", "LaplacePosterior": "laplace()",
-    "ExactPosterior": "exact()", "Walk": "walked()",
+    "ExactPosterior": "exact()", "Walk": "walked()", "Study": "study()",
     "Partition": "part()", "CredibleBall": "ball()", "PartitionDistances": "distances()", "Prior": "PRIOR",
     "Dirichlet": "PRIOR.weights", "Params": "bg.Params", "CacheInfo": "bg.cache_info()",
 }  # fmt: skip
@@ -141,6 +147,7 @@ PARTS = set(CONSTRUCTED) - {"Prior", "Dirichlet"}
 """Parts of a prior: users make them, engines call their methods."""
 
 WEIGHTS = {
+    "study": 0.3, "Study": 0.3,
     "compare": 0.2, "calibrate": 0.15, "check": 0.15, "kfold": 0.15, "loo": 0.3, "loo_pit": 0.3, "sample_nuts": 0.3,
     "fit_svi": 0.3, "fit_laplace": 0.5, "sample_gibbs": 0.6, "fit_cavi": 0.6, "diagnose": 0.5, "fit_table": 0.5,
     "Comparison.diagnose": 0.2,
@@ -155,7 +162,7 @@ WEIGHTS = {
 RETURNS = {
     "fit_em": "MixtureFit", "FitTable.fit": "MixtureFit", "fit_table": "FitTable", "sample_gibbs": "Posterior",
     "sample_nuts": "Posterior", "fit_cavi": "VariationalPosterior", "fit_svi": "StochasticPosterior",
-    "fit_laplace": "LaplacePosterior", "sample_exact": "ExactPosterior", "walk": "Walk",
+    "fit_laplace": "LaplacePosterior", "sample_exact": "ExactPosterior", "walk": "Walk", "study": "Study",
     "partition": "Partition", "relabel": "Relabelling", "diagnose": "Diagnosis",
     "compare": "Comparison", "calibrate": "Calibration", "Posterior.extend": "Posterior",
     "Partition.credible_ball": "CredibleBall", "partition_distances": "PartitionDistances",
@@ -288,6 +295,11 @@ CLI = {
         {"draws": "cli_draws", "--data": "cli_data", "--columns": "cli_columns", "--component-dim": "cli_word",
          "--names": "cli_names", "--out": "cli_path", "--seed": "cli_count"},
         {"command": "'diagnose'", "draws": "'draws.nc'"}, 0.2,
+    ),
+    "cli study": Call(
+        "cli", {"file": "cli_study", "--out": "cli_path", "--jobs": "cli_word", "--dask": "cli_word",
+                "--replicates": "cli_count"},
+        {"command": "'study'", "file": "'study.toml'", "--quiet": ""}, 0.1,
     ),
     "cli datasets": Call("cli", {"more": "cli_word"}, {"command": "'datasets'"}, 0.2),
     "cli cache": Call("cli", {"--nope": "cli_word"}, {"command": "'cache'"}, 0.2),

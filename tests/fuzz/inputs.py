@@ -439,6 +439,38 @@ KINDS: dict[str, Kind] = {
     """, "'EM'", """
         None ;; 'nope' ;; '' ;; 0 ;; ['em'] ;; {} ;; np.nan ;; object() ;; X2 ;; 'nuts'
     """),
+    "truths": kind("P2 ;; fit() ;; {'a': P2}", """
+        {'a': P2, 'b': P2} ;; {1: P2} ;; P2._replace(weights=np.array([1.0, 0.0])) ;; {'a/b': P2} ;; {'$x$': P2}
+    """, """
+        None ;; {} ;; 1 ;; 'nope' ;; 'prior' ;; 'random' ;; [] ;; {'a': 1} ;; {'a': None} ;; object() ;; X2 ;; np.nan ;; gibbs()
+        P2._replace(weights=np.array([np.nan, 1.0]))
+    """),
+    "share": kind("0.01 ;; 0.1 ;; np.float32(.05)", "1e-12 ;; 0.9 ;; 0.999999", _NOT_A_NUMBER + "0 ;; 1 ;; -.1 ;; 2"),
+    "random_family": kind("'full' ;; 'tied' ;; 'diag' ;; 'spherical'", "", """
+        None ;; 'nope' ;; '' ;; 0 ;; ['full'] ;; {} ;; np.nan ;; object() ;; X2 ;; 'VVV'
+    """),
+    "rows_counts": kind("40 ;; (40,) ;; [40, 41] ;; np.array([40]) ;; range(40, 42)", "3 ;; [39, 3]", """
+        None ;; () ;; 0 ;; -1 ;; 'x' ;; [0] ;; [40, 40] ;; [[40]] ;; np.nan ;; 2.5 ;; object() ;; {} ;; 10**30 ;; [None]
+    """),
+    "study_size": kind("None", "", "2 ;; (2,) ;; 0 ;; 'x' ;; [] ;; np.nan ;; object() ;; {}"),
+    "study_share": kind("None", "", "0.1 ;; (0.1,) ;; 0 ;; 'x' ;; [] ;; np.nan ;; object() ;; {}"),
+    "study_engines": kind("'em' ;; ('em',) ;; {'em': {}} ;; {'a': {'engine': 'em', 'n_init': 2}}", """
+        {'em': {'tol': 1.0}} ;; {'em': {'n_init': 0}} ;; {'em': {'tol': 'x'}}
+    """, """
+        None ;; () ;; {} ;; 'nope' ;; ['nope'] ;; {'a': {}} ;; {'em': 1} ;; {'em': {'x': X2}} ;; {1: {}} ;; np.nan ;; object()
+        {'em': {'nope': 1}} ;; {'a': {'engine': None}} ;; {'em': None}
+    """),
+    "client": kind("None", "", "1 ;; 'tcp://localhost:1' ;; object() ;; {} ;; X2"),
+    "executor": kind("None", "", "1 ;; 'x' ;; object() ;; {} ;; X2"),
+    "n_jobs": kind("None ;; 1", "", "0 ;; -2 ;; 'x' ;; 1.5 ;; np.nan ;; object() ;; {} ;; X2 ;; 10**30"),
+    "column": kind("None", "'em' ;; 'gibbs'", "1 ;; 'nope' ;; object() ;; {} ;; X2 ;; ['em'] ;; np.nan"),
+    "role": kind("'weights' ;; 'means' ;; 'covariances' ;; 'invariants'", "", """
+        None ;; 'nope' ;; '' ;; 0 ;; ['means'] ;; {} ;; np.nan ;; object() ;; X2
+    """),
+    "cli_study": kind("'study.toml'", "'./study.toml'", """
+        '' ;; 'nope' ;; '.' ;; 'data.csv' ;; 'file.txt' ;; 'zeros.csv' ;; '/dev/null' ;; 'a\\0b' ;; 'x' * 5000 ;; '[red]'
+        'bad.toml' ;; 'binary.parquet'
+    """),
     "copies": kind("None", "2\n10\n100\n" + HUGE, _NOT_A_COUNT.replace("    None\n", "")),
     "fit_interval": kind("""
         'information' ;; 'sandwich' ;; 'bootstrap' ;; 'parametric'

@@ -97,6 +97,7 @@ svi = quiet(lambda: bg.fit_svi(X2, 2, num_steps=20, num_particles=2, **_FEW))
 laplace = quiet(lambda: bg.fit_laplace(X2, 2, **_FEW))
 exact = quiet(lambda: bg.sample_exact(X2[:6], 2, **_FEW))
 walked = quiet(lambda: bg.walk(X2, 2, num_steps=3))
+study = quiet(lambda: bg.study(P2, n=40, num_replicates=2, engines=("em", "gibbs"), test_rows=20, **CHEAP))
 comparison = quiet(lambda: bg.compare(X2, 2, engines=("em", "gibbs"), n_init=2, **CHEAP))
 table = quiet(lambda: bg.fit_table(X2, [1, 2], ["VVV", "EII"], n_init=2, progress_bar=False))
 part = quiet(lambda: bg.partition(gibbs(), num_starts=2, progress_bar=False))
@@ -169,6 +170,17 @@ def cli(*words: str) -> str:
     return out.getvalue()
 
 
+STUDY = """
+n = 40
+num_replicates = 1
+engines = ["em"]
+[truths.a]
+weights = [0.5, 0.5]
+means = [[0.0, 0.0], [5.0, 5.0]]
+covariances = [[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]]
+"""
+
+
 def files() -> None:
     """Files for the command line and for paths, in the working directory."""
     os.chdir(TMP)
@@ -181,6 +193,8 @@ def files() -> None:
     Path("loop").symlink_to("loop")
     os.mkfifo("fifo")
     frame = pd.DataFrame(X2, columns=["a", "b"])
+    Path("study.toml").write_text(STUDY)
+    Path("bad.toml").write_text(STUDY.replace("[0.5, 0.5]", "[0.5, 'x']"))
     frame.to_csv("data.csv", index=False)
     frame.to_csv("semicolon.csv", index=False, sep=";", decimal=",")
     frame.to_csv("bare.csv", index=False, header=False)

@@ -68,4 +68,7 @@ def test_bad_input():
         overlap(Params.of([1.0, 0.0], [[0.0], [1.0]], [[[1.0]], [[1.0]]]))
     with pytest.raises(ArgumentError, match="one mixture"):
         overlap(Params(np.ones((2, 1)), np.zeros((2, 1, 1)), np.ones((2, 1, 1, 1))))
+    far = Params.of([0.5, 0.5], [[-1e300, 0.0], [1e300, 0.0]], [np.eye(2)] * 2)
+    with pytest.raises(ArgumentError, match="beyond double precision"):
+        overlap(far)
     assert overlap(Params.of([1.0], [[0.0]], [[[1.0]]])).tolist() == [[0.0]]

@@ -67,7 +67,7 @@ def compare(
     em_intervals: Annotated[
         str | None,
         typer.Option(
-            help="Intervals of EM: information (the default with --interval), sandwich, bootstrap, parametric."
+            help="Intervals of EM: information (the default with --interval), sandwich, bootstrap, weighted, parametric."
         ),
     ] = None,
     seed: Seed = 0,

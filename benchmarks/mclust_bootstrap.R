@@ -13,5 +13,6 @@ errors <- function(x, G, model, type, nboot = 5000) {
 }
 cat(toJSON(list(
   faithful_bs = errors(faithful, 2, "VVV", "bs"), faithful_pb = errors(faithful, 2, "VVV", "pb"),
+  faithful_wlbs = errors(faithful, 2, "VVV", "wlbs"), iris_wlbs = errors(iris[, 1:4], 2, "VVV", "wlbs"),
   iris_bs = errors(iris[, 1:4], 2, "VVV", "bs"), iris_pb = errors(iris[, 1:4], 2, "VVV", "pb")
 ), digits = 8, auto_unbox = TRUE), "\n")

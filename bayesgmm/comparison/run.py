@@ -67,8 +67,8 @@ def compare(
     interval
         Share, such as 0.9, of the intervals that the tables show in place of sds.
     em_intervals
-        Intervals of point estimates: ``"information"`` (with `interval` the default), ``"sandwich"``, ``"bootstrap"``
-        or ``"parametric"``; see `MixtureFit.intervals`. None without `interval`: none.
+        Intervals of point estimates: ``"information"`` (with `interval` the default), ``"sandwich"``, ``"bootstrap"``,
+        ``"weighted"`` or ``"parametric"``; see `MixtureFit.intervals`. None without `interval`: none.
     seed
         int or JAX key; the seed and the name of an engine determine its key.
     save_to

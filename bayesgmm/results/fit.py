@@ -175,7 +175,8 @@ class MixtureFit:
         method
             ``"information"``: the inverse of the observed information, minus the Hessian of the objective
             (log-likelihood + log prior) at the fit. ``"sandwich"``: holds also if the model is wrong (White 1982).
-            ``"bootstrap"``: refits to rows drawn with replacement, from this fit. ``"parametric"``: refits to data
+            ``"bootstrap"``: refits to rows drawn with replacement, from this fit. ``"weighted"``: refits to all rows
+            with weights from the flat Dirichlet distribution (Newton & Raftery 1994). ``"parametric"``: refits to data
             drawn from this fit. The first two are for large samples: symmetric for means and covariances, for the
             logit of a weight and for the log of a variance.
         level

@@ -23,10 +23,10 @@ NEAR = 2.0
 MOST_GAIN = 1e-2
 """A Newton step that gains more than this in log-likelihood means that the estimate is not at the maximum."""
 THEORY: dict[str, Callable[[Params, Model], Estimated]] = {"information": by_information, "sandwich": by_sandwich}
-METHODS = (*THEORY, "bootstrap", "parametric")
+METHODS = (*THEORY, "bootstrap", "weighted", "parametric")
 TITLES = {
     "information": "observed information", "sandwich": "sandwich (robust to a wrong model)",
-    "bootstrap": "bootstrap of rows", "parametric": "parametric bootstrap",
+    "bootstrap": "bootstrap of rows", "weighted": "weighted-likelihood bootstrap", "parametric": "parametric bootstrap",
     "quantile": "equal-tailed interval of the draws", "hdi": "highest density interval of the draws",
 }  # fmt: skip
 

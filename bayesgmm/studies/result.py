@@ -109,7 +109,7 @@ class Study:
 
         if not self.plan.truths.fixed:
             raise ArgumentError(
-                "Each replicate has a truth of its own, so no parameter is the same in all. to_frame has their averages."
+                "Each replicate has a truth of its own, so no parameter is the same in all. to_frame has averages."
             )
         rows = []
         for cell in self.cells:

@@ -50,6 +50,8 @@ class Blocks(NamedTuple):
     """Each block is x̃: the first line is 1 for a row and 0 for padding; then come the features."""
     num_rows: Int[Array, ""]
     """Number of rows. They fill the blocks in order."""
+    weights: Float[Array, "C n"] | None = None
+    """How often each row counts, 0 for padding; None: once."""
 
     @property
     def num_blocks(self) -> int | Array:
@@ -70,8 +72,12 @@ class Blocks(NamedTuple):
         """x̃ of block `index`."""
         return jnp.asarray(self.x)[index]
 
+    def counted(self, index, block: Float[Array, "D1 n"]) -> Float[Array, "n"]:
+        """How often each row of a block counts; 0 for padding."""
+        return block[0] if self.weights is None else jnp.asarray(self.weights)[index]
+
     def take(self, rows: Int[Array, "B"]) -> "Blocks":
-        """These rows only, as one block."""
+        """These rows only, as one block; each counts once."""
         width = self.x.shape[2]
         return Blocks(jnp.asarray(self.x)[rows // width, :, rows % width].T[None], jnp.asarray(len(rows)))
 
@@ -91,6 +97,8 @@ class View(NamedTuple):
     rest: Blocks
     center: Float[Array, "D"]
     scale: Float[Array, "D"]
+    weights: None = None
+    """Each row counts once."""
 
     @property
     def width(self) -> int:
@@ -133,6 +141,10 @@ class View(NamedTuple):
             return jnp.concatenate([ones, ((body - self.center) / self.scale).T])
 
         return lax.cond(index < self.whole, in_place, lambda index: self.rest.block(index - self.whole), index)
+
+    def counted(self, index, block: Float[Array, "D1 n"]) -> Float[Array, "n"]:
+        """1 for each row of a block; 0 for padding."""
+        return block[0]
 
     def take(self, rows: Int[Array, "B"]) -> Blocks:
         """These rows only, as one block."""

@@ -92,8 +92,11 @@ def _by_moments(key: PRNGKeyArray, scorer: Scorer, rows: Rows, *, assign: Assign
         products = x[left] * x[right]
         scores = jnp.matmul(coefficients, products, precision=lax.Precision.HIGHEST)
         z, value = assign(jr.fold_in(key, index), scores)
+        counted = rows.counted(index, x)
+        if rows.weights is not None:
+            z = z * counted
         # Keep this order: the long, thin product is twice as fast with the feature products on the left.
-        return jnp.matmul(products, z.T, precision=lax.Precision.HIGHEST), jnp.vdot(value, x[0])
+        return jnp.matmul(products, z.T, precision=lax.Precision.HIGHEST), jnp.vdot(value, counted)
 
     moments, value = _total(block_sums, rows.num_blocks)
     position = np.zeros((left.max() + 1,) * 2, int)
@@ -109,11 +112,12 @@ def _by_residuals(key: PRNGKeyArray, scorer: Scorer, rows: Rows, *, assign: Assi
         x = rows.block(index)
         y = scorer.residuals(x[1:])
         z, value = assign(jr.fold_in(key, index), scorer.scores(y))
-        z = jnp.where(x[0] > 0, z * x[0], 0.0)  # not a product only: scores of padding may overflow
+        counted = rows.counted(index, x)
+        z = jnp.where(counted > 0, z * counted, 0.0)  # not a product only: scores of padding may overflow
         weighted = z[:, None, :] * y
         second = jnp.einsum("kdn,ken->kde", weighted, y, precision=lax.Precision.HIGHEST)
         # Use where, not a product: the objective of a padded row may be -inf.
-        return z.sum(1), weighted.sum(2), second, jnp.sum(jnp.where(x[0] > 0, value * x[0], 0.0))
+        return z.sum(1), weighted.sum(2), second, jnp.sum(jnp.where(counted > 0, value * counted, 0.0))
 
     counts, first, second, value = _total(block_sums, rows.num_blocks)
     # Transform the sums of whitened residuals back to the coordinates of the data.

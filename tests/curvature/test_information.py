@@ -204,7 +204,7 @@ def free_fit(x, covariances, name):
 
 
 @pytest.mark.parametrize("data", ["faithful", "iris"])
-@pytest.mark.parametrize(("method", "theirs"), [("bootstrap", "bs"), ("parametric", "pb")])
+@pytest.mark.parametrize(("method", "theirs"), [("bootstrap", "bs"), ("parametric", "pb"), ("weighted", "wlbs")])
 def test_bootstrap_standard_errors_are_those_of_mclust(truth, reference_data, data, method, theirs):
     """Within four Monte Carlo errors of both; that of a standard deviation follows from the fourth moments."""
     expected = truth("mclust_bootstrap")[f"{data}_{theirs}"]

@@ -473,7 +473,7 @@ KINDS: dict[str, Kind] = {
     """),
     "copies": kind("None", "2\n10\n100\n" + HUGE, _NOT_A_COUNT.replace("    None\n", "")),
     "fit_interval": kind("""
-        'information' ;; 'sandwich' ;; 'bootstrap' ;; 'parametric'
+        'information' ;; 'sandwich' ;; 'bootstrap' ;; 'parametric' ;; 'weighted'
     """, "'INFORMATION'", """
         None ;; 'nope' ;; '' ;; 0 ;; ['information'] ;; {} ;; np.nan ;; object() ;; X2 ;; 'hdi'
     """),

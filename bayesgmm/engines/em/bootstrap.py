@@ -1,4 +1,6 @@
-"""The bootstrap of EM: refits to rows drawn with replacement, or to data drawn from the fit (Efron & Tibshirani 1993).
+"""The bootstrap of EM: refits to rows drawn with replacement, to data drawn from the fit, or to weighted rows.
+
+See Efron & Tibshirani (1993); for weights Newton & Raftery (1994).
 
 Replicates run in one program, each from the fit. They get the fit's numbering. Those that collapse are counted.
 """
@@ -83,7 +85,7 @@ def _refit(keys: Array, start: Params, prior: Belief, rows: Rows, limits: Limits
     one = partial(jax.tree.map, lambda leaf: jnp.asarray(leaf)[None])
 
     def refitted(key: Array) -> Ascent:
-        sample = _resampled(key, rows) if method == "bootstrap" else _drawn(key, start, rows)
+        sample = _drawn(key, start, rows) if method == "parametric" else SAMPLES[method](key, rows)
         begun = start_ascents(one(start), one(prior), 1, True)
         ended = ascend(key[None], begun, one(prior), sample, limits, "em", True, True)
         return jax.tree.map(lambda leaf: leaf[0], ended)
@@ -95,6 +97,16 @@ def _resampled(key: Array, rows: Rows) -> Blocks:
     """As many rows, drawn with replacement."""
     chosen = jr.randint(key, (rows.capacity,), 0, rows.num_rows)
     return _of_size(rows.take(chosen).x, rows)
+
+
+def _weighted(key: Array, rows: Rows) -> Blocks:
+    """All rows with weights from the flat Dirichlet distribution, times N (the weighted-likelihood bootstrap)."""
+    all_rows = _of_size(rows.take(jnp.arange(rows.capacity)).x, rows)
+    share = jnp.where(jnp.arange(rows.capacity) < rows.num_rows, jr.exponential(key, (rows.capacity,), rows.dtype), 0.0)
+    return all_rows._replace(weights=(share * (rows.num_rows / share.sum()))[None])
+
+
+SAMPLES = {"bootstrap": _resampled, "weighted": _weighted}
 
 
 def _drawn(key: Any, params: Params, rows: Rows) -> Blocks:

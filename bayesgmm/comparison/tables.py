@@ -28,6 +28,11 @@ def interval_of(fit: MixtureFit, method: str, level: float) -> Intervals | str:
         return str(error)
 
 
+def usable_intervals(comparison: Any) -> dict[str, Intervals]:
+    """The intervals of point estimates that there are, for the picture."""
+    return {name: one for name, one in comparison.fit_intervals(LEVEL).items() if isinstance(one, Intervals)}
+
+
 def estimates(comparison: Any, level: float | None) -> "pd.DataFrame":
     """A row per parameter; for each engine ``estimate``, ``sd``, and with a level ``lower`` and ``upper``."""
     import pandas as pd

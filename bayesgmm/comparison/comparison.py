@@ -20,7 +20,7 @@ from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.checks import check_level
-from bayesgmm.runtime.files import Output, csv_form, tree_forms
+from bayesgmm.runtime.files import Output, tree_forms
 from bayesgmm.runtime.formatting import as_html, as_text, for_html, wrapped
 from bayesgmm.runtime.interrupt import check_stop
 from bayesgmm.runtime.progress import Progress
@@ -248,7 +248,7 @@ class Comparison:
         return write_report(self, path)
 
     def save(self, directory: str | PathLike) -> list[Path]:
-        """Write the DataTree of each result as NetCDF (``em.nc``, …) and the summary as CSV; return the paths.
+        """Write the DataTree of each result as NetCDF (``em.nc``, …), and the tables as CSV; return the paths.
 
         A file that cannot be written goes to a temporary folder, and a `SaveWarning` says where.
 
@@ -259,20 +259,8 @@ class Comparison:
         """
         output = Output(directory, "directory")
         written = [output.save(name, tree_forms(result.to_datatree)) for name, result in self.results.items()]
-        written += self.save_tables(output)
+        written += tables.save_tables(self, output)
         return [path for path in written if path is not None]
-
-    def save_tables(self, output: Output) -> list[Path | None]:
-        """Write the summary as CSV; with a reference also the errors."""
-        written = [output.save("summary", csv_form(self.to_frame, index=False))]
-        if self.has_reference:
-            written.append(output.save("errors", csv_form(lambda: self.errors().table)))
-            written.append(output.save("errors_by_quantity", csv_form(lambda: self.errors().by_quantity)))
-        if self.scores is not None:
-            table, rows = self.scores.table, self.scores.by_row
-            written.append(output.save("held_out", csv_form(lambda: table)))
-            written.append(output.save("held_out_by_row", csv_form(lambda: rows)))
-        return written
 
     @property
     def engine_names(self) -> dict[str, str]:

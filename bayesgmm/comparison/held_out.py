@@ -83,7 +83,7 @@ def held_out(comparison: Any, folds: int, seed: Any, progress_bar: Progress) -> 
     """Refit every engine without each fold, and score the rows of the fold; see `Comparison.held_out`."""
     names = [name for name in comparison.results if name not in comparison.descriptions]
     model, key = comparison.model, as_key(seed)
-    count = _check_folds(folds, model)
+    count = check_folds(folds, model.table, model.num_components)
     key_folds, key_runs = split_key(key)
     parts = host_generator(key_folds).permutation(model.table.num_rows)
     places = [np.sort(part) for part in np.array_split(parts, count)]
@@ -153,13 +153,19 @@ class _Refits:
             )  # fmt: skip
 
 
-def _check_folds(folds: Any, model: Model) -> int:
-    """The number of folds, if each leaves enough rows to fit."""
-    folds, rows, dim = check_count("folds", folds, least=2), model.table.num_rows, model.table.dim
+def check_folds(folds: Any, table: Table, num_components: int) -> int:
+    """The number of folds, if each leaves enough rows to fit.
+
+    Raises
+    ------
+    ArgumentError
+        If they leave too few rows.
+    """
+    folds, rows, dim = check_count("folds", folds, least=2), table.num_rows, table.dim
     left = rows - -(-rows // folds) if folds <= rows else 0
-    if left <= dim or left < model.num_components:
+    if left <= dim or left < num_components:
         raise ArgumentError(
-            f"folds={folds} of {rows} rows leaves {left} rows to fit {model.num_components} components in {dim} "
+            f"folds={folds} of {rows} rows leaves {left} rows to fit {num_components} components in {dim} "
             f"dimensions. Use between 2 and {rows} folds; more folds leave more rows."
         )
     return folds

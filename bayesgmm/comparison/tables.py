@@ -1,5 +1,6 @@
 """The tables of a comparison: estimates with their spreads and intervals, costs, and the summary of both."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.intervals import TITLES, Intervals
 from bayesgmm.results.parameters import estimates_of, parameter_names, spreads_of
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.files import Output, csv_form
 from bayesgmm.runtime.formatting import intervals, placed, plus_minus, shown_as
 
 if TYPE_CHECKING:
@@ -26,6 +28,18 @@ def interval_of(fit: MixtureFit, method: str, level: float) -> Intervals | str:
         return fit.intervals(method, level)
     except FitError as error:
         return str(error)
+
+
+def save_tables(comparison: Any, output: Output) -> list[Path | None]:
+    """Write the summary as CSV; with a reference also the errors, and held-out scores if there are any."""
+    written = [output.save("summary", csv_form(comparison.to_frame, index=False))]
+    if comparison.has_reference:
+        written.append(output.save("errors", csv_form(lambda: comparison.errors().table)))
+        written.append(output.save("errors_by_quantity", csv_form(lambda: comparison.errors().by_quantity)))
+    if comparison.scores is not None:
+        written.append(output.save("held_out", csv_form(lambda: comparison.scores.table)))
+        written.append(output.save("held_out_by_row", csv_form(lambda: comparison.scores.by_row)))
+    return written
 
 
 def usable_intervals(comparison: Any) -> dict[str, Intervals]:

@@ -40,6 +40,7 @@ KIND_OF = {
     "scales": "scales", "components": "prior_components", "features": "features", "axes": "axes_grid",
     "coordinates": "coordinates", "walks": "plotted",
     "copies": "copies", "start": "init_draws",
+    "also": "also", "folds": "few",
     "num_replicates": "replicates", "em_intervals": "em_intervals", "intervals": "fit_intervals",
 }  # fmt: skip
 """The kind of a parameter by its name."""
@@ -54,7 +55,7 @@ OVERRIDES = {
     "responsibilities": {"x": "array_rows"}, "sample": {"num": "rows_count"},
     "plots.plot_point_process": {"features": "feature_pair"}, "plots.plot_traces": {"features": "feature"},
     "Dirichlet.occupied": {"num_rows": "rows_count"},
-    "walk": {"engine": "walk_engine"},
+    "walk": {"engine": "walk_engine"}, "compare": {"reference": "truth"},
     "Comparison.estimates": {"level": "optional_level"}, "Comparison.to_frame": {"level": "optional_level"},
     "MixtureFit.intervals": {"method": "fit_interval"},
     **{
@@ -64,7 +65,7 @@ OVERRIDES = {
     **{
         f"{name}.{method}": {"x": "optional_data"}
         for name in ("MixtureFit", *POSTERIORS)
-        for method in ("predict", "predict_proba", "score_samples", "draw_labels")
+        for method in ("predict", "predict_proba", "score_samples", "draw_labels", "class_probabilities")
     },
 }  # fmt: skip
 """Parameters whose kind differs from the one of their name."""
@@ -102,6 +103,7 @@ BASES = {
     "gaussian_mixture": {"prior": "PRIOR", "x": "None", "num_rows": "5"},
     "Dirichlet.occupied": {"num_rows": "40", "num_components": "2"},
     "FitTable.fit": {"covariance_type": "'EII'"}, "Comparison.diagnose": {"search": "False"},
+    "Comparison.held_out": {"folds": "2"},
     "partition": {"x": "None"}, "relabel": {"x": "None", "num_starts": None},
     "diagnose": {"x": "None"}, "label_invariant_view": {"x": "None"},
 }  # fmt: skip
@@ -109,7 +111,8 @@ BASES = {
 
 PLOTTED = {
     "plot_ascent": "{'a': fit()}", "plot_calibration": "calibration()", "plot_check": "model_check()",
-    "plot_components": "{'a': fit(), 'b': gibbs()}", "plot_khat": "elpd()", "plot_means": "{'a': fit(), 'b': gibbs()}",
+    "plot_components": "{'a': fit(), 'b': gibbs()}", "plot_errors": "comparison()",
+    "plot_khat": "elpd()", "plot_means": "{'a': fit(), 'b': gibbs()}",
     "plot_pit": "pits()", "plot_point_process": "relabelling()", "plot_predictive_checks": "predictive()",
     "plot_ranks": "view()", "plot_sensitivity": "sensitivity()", "plot_similarity": "part()", "plot_table": "table()",
     "plot_traces": "{'a': gibbs()}", "plot_paths": "{'a': walked()}", "plot_uncertainty": "part()",
@@ -143,7 +146,7 @@ PARTS = set(CONSTRUCTED) - {"Prior", "Dirichlet"}
 WEIGHTS = {
     "compare": 0.2, "calibrate": 0.15, "check": 0.15, "kfold": 0.15, "loo": 0.3, "loo_pit": 0.3, "sample_nuts": 0.3,
     "fit_svi": 0.3, "fit_laplace": 0.5, "sample_gibbs": 0.6, "fit_cavi": 0.6, "diagnose": 0.5, "fit_table": 0.5,
-    "Comparison.diagnose": 0.2,
+    "Comparison.diagnose": 0.2, "Comparison.held_out": 0.3,
     "Comparison.to_html": 0.1, "Comparison.plot": 0.05, "Comparison.save": 0.3, "Diagnosis.plot": 0.1, "ModelCheck.plot": 0.05,
     "PredictiveChecks.plot": 0.1, "prior_sensitivity": 0.5, "gaussian_mixture": 0.3, "Diagnosis.plot_ranks": 0.1,
     "plots.plot_check": 0.05, "plots.plot_predictive_checks": 0.1, "plots": 0.3,
@@ -276,6 +279,12 @@ CLI = {
          "--em-intervals": "cli_word"},
         {"command": "'compare'", "data": "'data.csv'", "-k": "'2'", "--engines": "'em'", "--starts": "'2'", "--warmup": "'4'",
          "--samples": "'8'", "--chains": "'2'", "--quiet": ""}, 0.1,
+    ),
+    "cli compare given": Call(
+        "cli",
+        {"--also": "cli_also", "--reference": "cli_reference", "--names": "cli_names", "--held-out": "cli_count"},
+        {"command": "'compare'", "data": "'data.csv'", "-k": "'2'", "--engines": "'em'", "--starts": "'2'", "--warmup": "'4'",
+         "--samples": "'8'", "--chains": "'2'", "--also": "'stan=draws.nc'", "--quiet": ""}, 0.1,
     ),
     "cli fit": Call(
         "cli",

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from bayesgmm.comparison.command_words import given_columns, given_reference, pairs, sizes, split
+from bayesgmm.comparison.command_words import given_results, pairs, sizes, split
 from bayesgmm.comparison.options import error_in_options, in_its_options, in_options
 from bayesgmm.comparison.saving import save_diagnosis, save_report, save_table, score
 from bayesgmm.comparison.tables import save_tables
@@ -42,6 +42,30 @@ Columns = Annotated[
     str | None, typer.Option(help="Comma-separated features to keep (default: all); quote names: '\"a, b\",c'.")
 ]
 Seed = Annotated[int, typer.Option(help="Random seed.")]
+Interval = Annotated[
+    float | None,
+    typer.Option(
+        help="Show intervals in place of the sd, with this share of the draws (EM: of samples), such as 0.95."
+    ),
+]
+EmIntervals = Annotated[
+    str | None,
+    typer.Option(help="Intervals of EM: information (the default with --interval), sandwich, bootstrap, parametric."),
+]
+Also = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=FILE.nc", help="A further column: draws of Stan, PyMC, NumPyro. May be repeated."),
+]
+Truth = Annotated[
+    str | None,
+    typer.Option(help="What stands for the truth: exact, gibbs (a long run), nuts, a NAME of --also, or FILE.nc."),
+]
+Names = Annotated[
+    str | None, typer.Option(help="Variable names in the files: weights=w,means=mu,variances=s2 (or sds, …).")
+]
+HeldOut = Annotated[
+    int | None, typer.Option(help="Folds of a held-out log score; every engine is refitted for each fold.")
+]
 
 
 @app.command()
@@ -60,32 +84,12 @@ def compare(
     samples: Annotated[int, typer.Option(help="Kept draws of each chain.")] = 1000,
     tempering: Annotated[int, typer.Option(help="Replicas per Gibbs chain, for poor mixing; 1: no tempering.")] = 1,
     starts: Annotated[int, typer.Option(help="Starts of EM.")] = 10,
-    interval: Annotated[
-        float | None,
-        typer.Option(
-            help="Show intervals in place of the sd, with this share of the draws (EM: of samples), such as 0.95."
-        ),
-    ] = None,
-    em_intervals: Annotated[
-        str | None,
-        typer.Option(
-            help="Intervals of EM: information (the default with --interval), sandwich, bootstrap, parametric."
-        ),
-    ] = None,
-    also: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=FILE.nc", help="A further column: draws of Stan, PyMC, NumPyro. May be repeated."),
-    ] = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(help="What stands for the truth: exact, gibbs (a long run), nuts, a NAME of --also, or FILE.nc."),
-    ] = None,
-    names: Annotated[
-        str | None, typer.Option(help="Variable names in the files: weights=w,means=mu,variances=s2 (or sds, …).")
-    ] = None,
-    held_out: Annotated[
-        int | None, typer.Option(help="Folds of a held-out log score; every engine is refitted for each fold.")
-    ] = None,
+    interval: Interval = None,
+    em_intervals: EmIntervals = None,
+    also: Also = None,
+    reference: Truth = None,
+    names: Names = None,
+    held_out: HeldOut = None,
     seed: Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
@@ -97,11 +101,7 @@ def compare(
     from bayesgmm.comparison.run import compare as run
 
     find_engines(split(engines) or [])
-    named = pairs(names)
-    given = given_columns(also or [], named)
-    truth = given_reference(reference, given, named)
-    if named and not given and (truth is None or isinstance(truth, str)):
-        raise ArgumentError("--names is about files of draws, and there are none. Add --also NAME=FILE.nc.")
+    given, truth = given_results(also or [], reference, pairs(names))
     if held_out is not None:
         check_folds(held_out, table, k)
     output = Output(out, "--out")
@@ -116,18 +116,15 @@ def compare(
         save_tables(comparison, output)
         written = None if stop.is_set() else save_report(comparison, output)
         print_comparison(comparison)
+    say(f"Report: {visible(str(written)) if written else 'not written'}")
+    say(f"Draws and summary: {visible(out)}")
+    absent = [f"{name}.nc" for name in engine_names() if name not in comparison.results]
+    stale = [name for name in absent if (output.folder / name).exists()]
+    if stale:
+        say(f"Files from an earlier run: {', '.join(stale)}")
     if unscored is not None and not stop.is_set():
         report_error(error_in_options(unscored))
         raise typer.Exit(2)
-    say(f"Report: {visible(str(written)) if written else 'not written'}")
-    say(f"Draws and summary: {visible(out)}")
-    stale = [
-        f"{name}.nc"
-        for name in engine_names()
-        if name not in comparison.results and (output.folder / f"{name}.nc").exists()
-    ]
-    if stale:
-        say(f"Files from an earlier run: {', '.join(stale)}")
     _finish(output, stop)
 
 

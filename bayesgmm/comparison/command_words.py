@@ -57,16 +57,25 @@ def pairs(text: str | None) -> dict[str, str]:
     return found
 
 
-def given_columns(also: list[str], names: dict[str, str]) -> dict[str, Any]:
-    """The files of ``--also NAME=FILE.nc`` by name.
+def given_results(also: list[str], reference: str | None, names: dict[str, str]) -> tuple[dict[str, Any], Any]:
+    """The further columns by name, and the reference: the name of an engine or of a column, or draws.
 
     Raises
     ------
     ArgumentError
-        If a word is no such pair, or a name stands twice.
+        If ``--also`` has a word that is no pair, or `names` are given without a file.
     DrawsError
         If a file cannot be read.
     """
+    columns = _columns(also, names)
+    truth = _reference(reference, columns, names)
+    if names and not columns and (truth is None or isinstance(truth, str)):
+        raise ArgumentError("--names is about files of draws, and there are none. Add --also NAME=FILE.nc.")
+    return columns, truth
+
+
+def _columns(also: list[str], names: dict[str, str]) -> dict[str, Any]:
+    """The files of ``--also NAME=FILE.nc`` by name."""
     found: dict[str, Any] = {}
     for word in also:
         name, equals, path = map(str.strip, word.partition("="))
@@ -78,14 +87,8 @@ def given_columns(also: list[str], names: dict[str, str]) -> dict[str, Any]:
     return found
 
 
-def given_reference(text: str | None, columns: dict[str, Any], names: dict[str, str]) -> Any:
-    """What ``--reference`` says: the name of an engine or of a column, or a file of draws.
-
-    Raises
-    ------
-    DrawsError
-        If the file cannot be read.
-    """
+def _reference(text: str | None, columns: dict[str, Any], names: dict[str, str]) -> Any:
+    """What ``--reference`` says: a name as it is, or the draws of a file."""
     if text is None or text in columns or text in engine_names():
         return text
     is_file = text.endswith(".nc") or Path(text).name != text or Path(text).exists()

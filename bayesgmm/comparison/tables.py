@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm.comparison.reference import same_prior
 from bayesgmm.errors import FitError
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
+from bayesgmm.results.given_posterior import GivenPosterior
 from bayesgmm.results.intervals import TITLES, Intervals
 from bayesgmm.results.parameters import estimates_of, parameter_names, spreads_of
 from bayesgmm.results.posterior import Posterior
@@ -151,12 +153,22 @@ def notes(comparison: Any, level: float | None) -> list[str]:
             lines.append(f"{name}: the estimate without an interval. {one}")
     if fits and not found:
         lines.append(f"{fits}: the estimate.")
+    lines += _given_notes(comparison)
     if fits and posteriors:
         lines.append(
             "The log-likelihood of an estimate is that at the estimate; that of a posterior is the mean over its "
             "draws, which lies below the maximum."
         )
     return lines
+
+
+def _given_notes(comparison: Any) -> list[str]:
+    """What is not known of columns of the user, or differs in them."""
+    unknown = [name for name, one in comparison.posteriors.items() if isinstance(one, GivenPosterior)]
+    lines = [f"{', '.join(unknown)}: draws of other software, under a prior that is not known here."] if unknown else []
+    own = [name for name in comparison.descriptions if name in comparison.results and name not in unknown]
+    other = [name for name in own if not same_prior(comparison.results[name].model.prior, comparison.prior)]
+    return [*lines, f"{', '.join(other)}: under another prior than the engines."] if other else lines
 
 
 def _divergences(result: Result) -> float:

@@ -1,5 +1,8 @@
 """Further columns and the reference of a comparison; errors against it, with SciPy and textbook figures as oracles."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -54,6 +57,10 @@ def test_columns_of_the_user_stand_in_the_common_labelling(comparison, sampled):
     assert comparison.costs().loc["seconds running", "stan"] == 2.5
     assert np.isnan(comparison.costs().loc["seconds compiling", "stan"])
     assert "other software" in comparison.engine_names["stan"]
+    notes = " ".join(comparison.notes())
+    assert "stan: draws of other software, under a prior that is not known here." in notes
+    assert "point: under another prior" in notes  # maximum likelihood
+    assert "mine: under" not in notes
     assert "given" in comparison.engine_names["mine"]
     assert any(line.startswith("stan: the chains have mixed") for line in comparison.verdict())
     assert any("em is within" in line and "of mine" in line for line in comparison.verdict())
@@ -93,7 +100,9 @@ def test_a_wrong_posterior_is_seen(comparison, reference_data, sampled):
     other = bg.sample_gibbs(reference_data["faithful"], 2, prior=prior, seed=5, **SHORT)
     with pytest.raises(PriorError, match="another prior"):
         bg.compare(reference_data["faithful"], 2, engines="em", reference=other)
-    found = bg.compare(reference_data["faithful"], 2, engines="em", also={"other": other}, reference=sampled).errors()
+    beside = bg.compare(reference_data["faithful"], 2, engines="em", also={"other": other}, reference=sampled)
+    assert "other: under another prior than the engines." in beside.notes()
+    found = beside.errors()
     assert found.table.loc["other", "error"] > 5 * found.table.loc["other", "monte carlo"]
     assert found.by_quantity.loc["other", "ks"].max() > 0.3
 
@@ -148,6 +157,19 @@ def test_a_long_tempered_run_is_the_reference():
     assert (reference.num_samples, reference.settings["tempering"]) == (500, 12)
     assert "12 replicas" in found.engine_names["reference"]
     assert set(labels) == {"em", "reference"}
+
+
+def test_ctrl_c_before_the_reference_keeps_the_engines():
+    def listener(label, done, total, note):
+        if label == "em":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    found = bg.compare(X, 2, prior=PRIOR, engines="em", reference="gibbs", num_samples=50, progress_bar=listener)
+    assert list(found.results) == ["em"]
+    assert "stopped before" in found.failures["reference"]
+    assert "errors" not in found.plot()
+    with pytest.raises(ArgumentError, match="has no draws"):
+        found.errors()
 
 
 @pytest.fixture(scope="module")

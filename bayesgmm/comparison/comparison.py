@@ -55,7 +55,7 @@ class Comparison:
     remarks: list[str] = field(default_factory=list)
     """What the run of the reference warned of."""
     _fit_intervals: dict[tuple[str, float], "Intervals | str"] = field(default_factory=dict)
-    _errors: Errors | None = None
+    _errors: Errors | None = field(default=None, init=False)
     scores: HeldOut | None = None
     """The latest result of `held_out`, which stands in the report and among the saved files."""
 

@@ -113,7 +113,7 @@ def test_the_seed_makes_folds_and_refits(comparison, found):
     again = comparison.held_out(FOLDS, seed=3)
     np.testing.assert_array_equal(again.folds, found.folds)
     np.testing.assert_array_equal(again.by_row, found.by_row)
-    assert (comparison.held_out(2, seed=4).folds == np.where(found.folds == 2, 0, found.folds)).mean() < 0.9
+    assert (comparison.held_out(FOLDS, seed=4).folds != found.folds).any()
 
 
 def test_a_fold_that_fails_is_told(comparison, recorded, found):
@@ -155,7 +155,7 @@ def test_what_cannot_be_refitted_is_told(x, found, comparison, recorded):
         comparison, results={**comparison.results, "stan": comparison.results["em"]}, failures={"mle": "why"}
     )
     more.descriptions = {"stan": "given"}
-    notes = " ".join(more.held_out(2).notes)
+    notes = " ".join(more.held_out(FOLDS).notes)
     assert "stan: not refitted" in notes
     assert "mle: no score, as it has no result: why" in notes
 

@@ -1,5 +1,6 @@
 """What the words of the command line mean: lists, numbers of components, pairs, files of draws."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,9 @@ def _reference(text: str | None, columns: dict[str, Any], names: dict[str, str])
     """What ``--reference`` says: a name as it is, or the draws of a file."""
     if text is None or text in columns or text in engine_names():
         return text
-    is_file = text.endswith(".nc") or Path(text).name != text or Path(text).exists()
+    is_file = (
+        text.endswith(".nc") or Path(text).name != text or os.path.exists(text)
+    )  # Path.exists raises on long names
     return _draws(text, names) if is_file else text
 
 

@@ -13,13 +13,15 @@ from typing import Annotated
 
 import typer
 
+from bayesgmm.comparison.command_words import given_results, pairs, sizes, split
 from bayesgmm.comparison.endings import finish, stoppable
-from bayesgmm.comparison.options import in_its_options, in_options
-from bayesgmm.comparison.saving import save_diagnosis, save_report, save_table
+from bayesgmm.comparison.options import error_in_options, in_its_options, in_options
+from bayesgmm.comparison.saving import save_diagnosis, save_report, save_table, score
+from bayesgmm.comparison.tables import save_tables
 from bayesgmm.comparison.terminal import print_comparison, print_diagnosis, print_table, report_error, say
 from bayesgmm.engines.engine import engine_names, find_engines
 from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning, visible
-from bayesgmm.runtime.files import Output, csv_form
+from bayesgmm.runtime.files import Output
 from bayesgmm.studies.command import study
 
 app = typer.Typer(
@@ -37,9 +39,33 @@ Data = Annotated[
 Columns = Annotated[
     str | None, typer.Option(help="Comma-separated features to keep (default: all); quote names: '\"a, b\",c'.")
 ]
-MOST_SIZES = 1000
-"""Most numbers of components of one table."""
 Seed = Annotated[int, typer.Option(help="Random seed.")]
+Interval = Annotated[
+    float | None,
+    typer.Option(
+        help="Show intervals in place of the sd, with this share of the draws (EM: of samples), such as 0.95."
+    ),
+]
+EmIntervals = Annotated[
+    str | None,
+    typer.Option(
+        help="Intervals of EM: information (the default with --interval), sandwich, bootstrap, weighted, parametric."
+    ),
+]
+Also = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=FILE.nc", help="A further column: draws of Stan, PyMC, NumPyro. May be repeated."),
+]
+Truth = Annotated[
+    str | None,
+    typer.Option(help="What stands for the truth: exact, gibbs (a long run), nuts, a NAME of --also, or FILE.nc."),
+]
+Names = Annotated[
+    str | None, typer.Option(help="Variable names in the files: weights=w,means=mu,variances=s2 (or sds, …).")
+]
+HeldOut = Annotated[
+    int | None, typer.Option(help="Folds of a held-out log score; every engine is refitted for each fold.")
+]
 
 
 @app.command()
@@ -58,18 +84,12 @@ def compare(
     samples: Annotated[int, typer.Option(help="Kept draws of each chain.")] = 1000,
     tempering: Annotated[int, typer.Option(help="Replicas per Gibbs chain, for poor mixing; 1: no tempering.")] = 1,
     starts: Annotated[int, typer.Option(help="Starts of EM.")] = 10,
-    interval: Annotated[
-        float | None,
-        typer.Option(
-            help="Show intervals in place of the sd, with this share of the draws (EM: of samples), such as 0.95."
-        ),
-    ] = None,
-    em_intervals: Annotated[
-        str | None,
-        typer.Option(
-            help="Intervals of EM: information (the default with --interval), sandwich, bootstrap, weighted, parametric."
-        ),
-    ] = None,
+    interval: Interval = None,
+    em_intervals: EmIntervals = None,
+    also: Also = None,
+    reference: Truth = None,
+    names: Names = None,
+    held_out: HeldOut = None,
     seed: Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
@@ -77,29 +97,34 @@ def compare(
     from bayesgmm.data.files import read_file
 
     table = read_file(data, columns, _say)
+    from bayesgmm.comparison.held_out import check_folds
     from bayesgmm.comparison.run import compare as run
 
-    find_engines(_split(engines) or [])
+    find_engines(split(engines) or [])
+    given, truth = given_results(also or [], reference, pairs(names))
+    if held_out is not None:
+        check_folds(held_out, table, k)
     output = Output(out, "--out")
     with stoppable() as stop, warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # the verdict below reports it
         comparison = run(
-            table, k, engines=_split(engines) or [], covariance_type=family, num_warmup=warmup, num_samples=samples,
+            table, k, engines=split(engines) or [], covariance_type=family, num_warmup=warmup, num_samples=samples,
             num_chains=chains, tempering=tempering, n_init=starts, interval=interval,
-            em_intervals=em_intervals, seed=seed, save_to=output, progress_bar=not quiet,
+            em_intervals=em_intervals, also=given, reference=truth, seed=seed, save_to=output, progress_bar=not quiet,
         )  # fmt: skip
-        output.save("summary", csv_form(comparison.to_frame, index=False))
+        unscored = None if held_out is None or stop.is_set() else score(comparison, held_out, seed, not quiet)
+        save_tables(comparison, output)
         written = None if stop.is_set() else save_report(comparison, output)
         print_comparison(comparison)
     say(f"Report: {visible(str(written)) if written else 'not written'}")
     say(f"Draws and summary: {visible(out)}")
-    stale = [
-        f"{name}.nc"
-        for name in engine_names()
-        if name not in comparison.results and (output.folder / f"{name}.nc").exists()
-    ]
+    absent = [f"{name}.nc" for name in engine_names() if name not in comparison.results]
+    stale = [name for name in absent if (output.folder / name).exists()]
     if stale:
         say(f"Files from an earlier run: {', '.join(stale)}")
+    if unscored is not None and not stop.is_set():
+        report_error(error_in_options(unscored))
+        raise typer.Exit(2)
     finish(output, stop)
 
 
@@ -122,7 +147,7 @@ def fit(
     """Fit every covariance family and number of components by EM; print the table and save the best model."""
     from bayesgmm.data.files import read_file
 
-    sizes = _sizes(k)
+    numbers = sizes(k)
     if prior not in ("none", "default"):
         raise ArgumentError(f"--prior must be none or default, got {prior!r}.")
     table = read_file(data, columns, _say)
@@ -131,28 +156,13 @@ def fit(
 
     with stoppable() as stop:
         found = fit_table(
-            table, sizes, families, prior=None if prior == "none" else prior, criterion=criterion, n_init=starts,
+            table, numbers, families, prior=None if prior == "none" else prior, criterion=criterion, n_init=starts,
             seed=seed, progress_bar=not quiet,
         )  # fmt: skip
         save_table(found, output)
         print_table(found)
     say(f"Table, figures and best model: {visible(out)}")
     finish(output, stop)
-
-
-def _sizes(text: str) -> list[int]:
-    try:
-        parts = [[int(end) for end in part.split(":")] for part in text.split(",")]
-        if any(part[-1] - part[0] >= MOST_SIZES for part in parts):
-            raise ArgumentError(f"-k {text} asks for more than {MOST_SIZES} numbers of components. Each is a fit.")
-        sizes = [size for part in parts for size in range(part[0], part[-1] + 1) if len(part) <= 2]
-    except ArgumentError:
-        raise
-    except ValueError:
-        sizes = []
-    if not sizes:
-        raise ArgumentError(f"-k must be a number, a range or a list, such as 3, 1:9 or 2,4,6; got {text!r}.")
-    return sizes
 
 
 @app.command()
@@ -177,14 +187,14 @@ def diagnose(
     if columns and not data:
         raise ArgumentError("--columns chooses features of --data. Give --data too, or leave --columns out.")
     table = read_file(data, columns, _say) if data else None
-    pairs = _pairs(names)
+    named = pairs(names)
     output = None if out is None else Output(out, "--out")
     from bayesgmm.results.draws_file import read_tree
 
     tree = read_tree(draws)
     from bayesgmm.diagnosis.diagnosis import diagnose as run
 
-    found = run(tree, component_dim=component_dim, names=pairs, x=table, seed=seed)
+    found = run(tree, component_dim=component_dim, names=named, x=table, seed=seed)
     try:
         if output is not None:
             save_diagnosis(found, output)
@@ -193,18 +203,6 @@ def diagnose(
     if output is not None:
         say(f"Figures and relabelled draws: {visible(str(output.folder))}")
         finish(output)
-
-
-def _pairs(text: str | None) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for part in _split(text) or []:
-        ours, equals, theirs = map(str.strip, part.partition("="))
-        if not equals:
-            raise ArgumentError(f"--names takes pairs such as weights=w,means=mu,variances=s2; got {part!r}.")
-        if ours in found:
-            raise ArgumentError(f"--names has {ours} twice, as {found[ours]} and as {theirs}. Keep one of them.")
-        found[ours] = theirs
-    return found
 
 
 app.command()(study)
@@ -255,7 +253,3 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: object) -
 
 def _say(line: str) -> None:
     say(visible(line), error=True)
-
-
-def _split(text: str | None) -> list[str] | None:
-    return [part.strip() for part in text.split(",") if part.strip()] if text else None

@@ -338,3 +338,37 @@ def test_the_report_stops_at_ctrl_c(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         often()
     timer.join()
+
+
+def test_a_file_of_draws_stands_beside_the_engines_and_is_the_reference(tmp_path, no_report):
+    run = lambda *words: CliRunner().invoke(cli.app, [*SMALL, "--quiet", *words])  # noqa: E731
+    assert run("--out", str(tmp_path / "first")).exit_code == 0
+    draws = str(tmp_path / "first" / "gibbs.nc")
+    out = tmp_path / "second"
+    result = run("--out", str(out), "--also", f"stan={draws}", "--reference", draws, "--held-out", "2")
+    assert result.exit_code == 0, result.output
+    assert "Errors against reference" in result.output
+    assert "Held-out log score" in result.output
+    assert {"stan.nc", "reference.nc", "errors.csv", "held_out.csv"} <= {path.name for path in out.iterdir()}
+    assert list(pd.read_csv(out / "errors.csv")["engine"]) == ["em", "gibbs", "stan"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--also", "stan"], "--also takes a name and a file"),
+        (["--also", "stan=nope.nc"], "No file nope.nc"),
+        (["--also", "a=x.nc", "--also", "a=x.nc"], "No file x.nc"),
+        (["--reference", "em"], "em does not draw from the posterior"),
+        (["--reference", "nope"], "--reference must be draws, or one of exact, gibbs, nuts"),
+        (["--reference", "exact"], "use at most 21 rows"),
+        (["--held-out", "1"], "--held-out must be an integer of at least 2"),
+        (["--held-out", "273"], "Use between 2 and 272"),
+        (["--names", "means=mu"], "--names is about files of draws"),
+    ],
+)
+def test_wrong_words_about_references_are_refused_before_the_run(tmp_path, words, message):
+    result = CliRunner().invoke(cli.app, [*SMALL, "--out", str(tmp_path / "out"), *words])
+    assert isinstance(result.exception, BayesGMMError)
+    assert message in str(result.exception)
+    assert not (tmp_path / "out").exists()

@@ -13,7 +13,8 @@ from bayesgmm.engines.engine import engine_names, find_engine
 from bayesgmm.errors import ArgumentError, MixingWarning, NotConvergedWarning, SamplingInterrupted
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.mixing import CLEARLY
-from bayesgmm.results.posterior import NotKept, Posterior
+from bayesgmm.results.kept_settings import NotKept
+from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import derived_key
 from bayesgmm.runtime.progress import Listener
 

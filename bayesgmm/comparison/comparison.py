@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayesgmm.comparison import tables
+from bayesgmm.comparison.accuracy import Errors, errors_of
+from bayesgmm.comparison.conclusions import verdict_of
+from bayesgmm.comparison.held_out import HeldOut, held_out
 from bayesgmm.comparison.tables import LEVEL, Result
 from bayesgmm.data.table import Table
 from bayesgmm.diagnosis.diagnosis import Diagnosis, diagnose
@@ -16,19 +19,11 @@ from bayesgmm.problem import Model
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.results.verdict import (
-    agreement_line,
-    fit_line,
-    khat_line,
-    mixing_line,
-    point_line,
-    prior_line,
-    usable,
-)
 from bayesgmm.runtime.checks import check_level
-from bayesgmm.runtime.files import Output, csv_form, tree_forms
+from bayesgmm.runtime.files import Output, tree_forms
 from bayesgmm.runtime.formatting import as_html, as_text, for_html, wrapped
 from bayesgmm.runtime.interrupt import check_stop
+from bayesgmm.runtime.progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +44,20 @@ class Comparison:
     """Share of the draws, or of samples, in the intervals of the summary; None shows sds."""
     em_intervals: str | None = None
     """Method of the intervals of point estimates, see `MixtureFit.intervals`; None: no intervals."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Lengths, starts and the like, as given to `compare`."""
+    reference: str | None = None
+    """Name of the column that stands for the truth; None without one."""
+    reference_ran: bool = False
+    """Whether an engine was run for it."""
+    descriptions: dict[str, str] = field(default_factory=dict)
+    """What the columns are that are not engines of the comparison."""
+    remarks: list[str] = field(default_factory=list)
+    """What the run of the reference warned of."""
     _fit_intervals: dict[tuple[str, float], "Intervals | str"] = field(default_factory=dict)
+    _errors: Errors | None = field(default=None, init=False)
+    scores: HeldOut | None = None
+    """The latest result of `held_out`, which stands in the report and among the saved files."""
 
     @property
     def table(self) -> Table:
@@ -116,11 +124,55 @@ class Comparison:
     def costs(self) -> "pd.DataFrame":
         """Quality and cost of each result: a row per figure, a column per engine.
 
-        R-hat and ESS are the worst over label-invariant quantities. ESS per second excludes compile time.
-        Approximations have independent draws, so R-hat and ESS do not assess them. Pareto k-hat does (below 0.7:
-        acceptable).
+        R-hat and ESS are the worst over label-invariant quantities. ESS per second excludes compile time. Independent
+        draws of approximations are assessed by Pareto k-hat (below 0.7: acceptable).
         """
         return tables.costs(self)
+
+    def errors(self) -> Errors:
+        """How far each column lies from the reference in label-invariant quantities, against the seconds that it took.
+
+        The quantities: sorted weights, mean and sd of the mixture in each feature, log density at five rows. ``table``
+        has a row per column (root mean square difference of means and mean Wasserstein distance, both in posterior sds
+        of the reference; the error that Monte Carlo alone would give), ``by_quantity`` each quantity, ``by_draws`` how
+        the error of a sampler falls with its draws. Raises `ArgumentError` if `compare` was given no reference.
+        """
+        self._errors = self._errors or errors_of(self)
+        return self._errors
+
+    def held_out(self, folds: int = 5, *, seed: Any = 0, progress_bar: Progress = None) -> HeldOut:
+        """Held-out log score of every engine by K-fold: how well it predicts rows that it has not seen.
+
+        Each engine is refitted without each fold, with the settings and the prior of `compare`. A fit predicts at its
+        estimate (plug-in), draws by the average over them, and for comparison also at their mean.
+
+        Parameters
+        ----------
+        folds
+            Number of random folds of equal size, which all engines share.
+        seed
+            int or JAX key, for the folds and the refits.
+        progress_bar
+            As for `compare`.
+
+        Returns
+        -------
+        HeldOut
+            ``table`` has totals with standard errors, and paired differences to the best; ``by_row`` the log density of
+            each row; ``failures`` the folds that failed. Ctrl-C keeps the folds that all engines have ended. The result
+            is kept as ``scores``.
+
+        Raises
+        ------
+        ArgumentError, DataError
+            Before any refit, if the folds leave too few rows.
+        FitError
+            If every refit failed.
+        SamplingInterrupted
+            After Ctrl-C in the first fold.
+        """
+        self.scores = held_out(self, folds, seed, progress_bar)
+        return self.scores
 
     def summary(self, interval: float | None = None) -> "pd.DataFrame":
         """One table: parameter × engine, estimate ± posterior sd; then log-likelihood, cost and convergence.
@@ -135,35 +187,13 @@ class Comparison:
         """What the cells of `summary` are. Raises `ArgumentError` if `interval` is not between 0 and 1."""
         return tables.notes(self, self._level(interval, "interval"))
 
-    def _usable_intervals(self) -> dict[str, "Intervals"]:
-        """The intervals of point estimates that there are, for the picture."""
-        from bayesgmm.results.intervals import Intervals
-
-        found = self.fit_intervals(LEVEL)
-        return {name: one for name, one in found.items() if isinstance(one, Intervals)}
-
     def _level(self, level: float | None, name: str = "level") -> float | None:
         """The level asked for here, or that of `compare`."""
         return self.interval if level is None else check_level(name, level)
 
     def verdict(self) -> list[str]:
         """The conclusions from the results, in a few sentences."""
-        lines = [f"{name}: {reason}" for name, reason in self.failures.items()]
-        samplers = list(self.samplers.items())
-        measure = next((item for item in samplers if item[1].mixed), None)
-        measure = measure or next((item for item in samplers if usable(item[1])), samplers[0] if samplers else None)
-        lines += [mixing_line(name, posterior) for name, posterior in samplers]
-        if len(samplers) >= 2:
-            lines.append(agreement_line(*samplers[0], *samplers[1]))
-        for name, approximation in self._approximations.items():
-            lines.append(khat_line(name, approximation, *(measure or (None, None))))
-        for name, fit in self.fits.items():
-            lines.append(point_line(name, fit, *measure) if measure else fit_line(name, fit))
-        under = [(name, fit) for name, fit in self.fits.items() if fit.prior is not None] + (
-            [measure] if measure else []
-        )
-        of_prior = prior_line(*under[0]) if under else None
-        return [*lines, of_prior] if of_prior else lines
+        return verdict_of(self)
 
     def diagnose(self, search: bool = True) -> dict[str, Diagnosis]:
         """The diagnosis of each sampler by `bayesgmm.diagnose`; empty for a single component, which has no labels."""
@@ -174,7 +204,19 @@ class Comparison:
         return found
 
     @property
-    def _approximations(self) -> dict[str, ApproximatePosterior]:
+    def has_reference(self) -> bool:
+        """Whether there are draws of a reference, and a column beside it."""
+        return self.truth is not None and len(self.results) > 1
+
+    @property
+    def truth(self) -> tuple[str, Posterior] | None:
+        """The reference with its name, if there are draws of it."""
+        found = self.posteriors.get(self.reference or "")
+        return None if found is None or self.reference is None else (self.reference, found)
+
+    @property
+    def approximations(self) -> dict[str, ApproximatePosterior]:
+        """The posterior samples of independent draws."""
         return {name: one for name, one in self.posteriors.items() if isinstance(one, ApproximatePosterior)}
 
     def plot(self) -> dict[str, Any]:
@@ -183,12 +225,14 @@ class Comparison:
 
         figures = {
             "data": plots.plot_components(self.results).figure,
-            "means": plots.plot_means(self.results, intervals=self._usable_intervals())[0, 0].figure,
+            "means": plots.plot_means(self.results, intervals=tables.usable_intervals(self))[0, 0].figure,
         }
         if self.samplers:
             figures["traces"] = plots.plot_traces(self.samplers)[0, 0].figure
         if self.fits:
             figures["ascent"] = plots.plot_ascent(self.fits).figure
+        if self.has_reference:
+            figures["errors"] = plots.plot_errors(self)[0, 0].figure
         return figures
 
     def to_html(self, path: str | PathLike) -> Path:
@@ -204,7 +248,7 @@ class Comparison:
         return write_report(self, path)
 
     def save(self, directory: str | PathLike) -> list[Path]:
-        """Write the DataTree of each result as NetCDF (``em.nc``, …) and the summary as CSV; return the paths.
+        """Write the DataTree of each result as NetCDF (``em.nc``, …), and the tables as CSV; return the paths.
 
         A file that cannot be written goes to a temporary folder, and a `SaveWarning` says where.
 
@@ -215,13 +259,13 @@ class Comparison:
         """
         output = Output(directory, "directory")
         written = [output.save(name, tree_forms(result.to_datatree)) for name, result in self.results.items()]
-        written.append(output.save("summary", csv_form(self.to_frame, index=False)))
+        written += tables.save_tables(self, output)
         return [path for path in written if path is not None]
 
     @property
     def engine_names(self) -> dict[str, str]:
         """Description of each column."""
-        return {name: find_engine(name).describe(self.prior) for name in self.results}
+        return {name: self.descriptions.get(name) or find_engine(name).describe(self.prior) for name in self.results}
 
     @property
     def title(self) -> str:

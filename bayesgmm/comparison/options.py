@@ -16,6 +16,7 @@ OPTIONS = {
     "compare": _BOTH | {
         "num_warmup": "--warmup", "num_samples": "--samples", "num_chains": "--chains", "covariance_type": "--family",
         "engines": "--engines", "tempering": "--tempering", "interval": "--interval", "em_intervals": "--em-intervals",
+        "also": "--also", "reference": "--reference", "folds": "--held-out", "names": "--names",
     },
     "fit": _BOTH | {
         "covariance_type": "--families", "families": "--families", "criterion": "--criterion", "prior": "--prior",
@@ -34,6 +35,10 @@ PHRASES = {
     "compare": {
         r"\buse prior='default'": "use --engines em", r"\bUse prior='default'": "Use --engines em",
         r"\bprior='default'": "the default prior", r"\bbg\.diagnose\b": "`bayesgmm diagnose`",
+        r"\balso\['([^']*)'\]": r"--also \1", r"^also\b(?= has the name)": "--also",
+        r"^reference\b(?= has \d| has the| is about| is a point| was)": "--reference",
+        r"give a pair: \(draws, .*\)": "use --names means=mu",
+        r"For a file give xarray\.load_datatree\(path\)": "For a file give its path, such as draws.nc",
         r"\bextend\(\d+\)": "A larger --samples", r"\(extend\)": "(--samples)",
     } | _ENGINES,
     "fit": {r"\bprior=None\b": "--prior none"},

@@ -6,7 +6,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayesgmm.comparison.given import REFERENCE
 from bayesgmm.errors import ArgumentError, SamplingInterrupted, visible
+from bayesgmm.results.given_posterior import GivenPosterior
 from bayesgmm.runtime.files import as_path, reason, write
 from bayesgmm.runtime.formatting import shortened, significant
 from bayesgmm.runtime.interrupt import check_stop, interruptible
@@ -22,6 +24,8 @@ CAPTIONS = {
     "The rows below use the common labelling.",
     "ranks": "Ranks of each half of each chain among all draws: distribution function minus the uniform one. Chains "
     "that have mixed stay near 0, inside the band. R-hat and ESS, above each panel, decide.",
+    "errors": "Error against seconds, both logarithmic: of means on the left, of distributions on the right. Full "
+    "marks: seconds of computing; hollow marks: with compiling.",
     "ascent": "Ascent of EM: the remaining increase of the objective after each M-step.",
 }
 
@@ -62,6 +66,8 @@ def report(comparison: Any) -> bytes:
 
 
 def _context(comparison: Any) -> dict[str, Any]:
+    figures, scores = comparison.plot(), comparison.scores
+    errors_figure = figures.pop("errors", None)
     return {
         "title": (
             f"{comparison.n_components} Gaussian components{_family_words(comparison)}, "
@@ -74,7 +80,9 @@ def _context(comparison: Any) -> dict[str, Any]:
         "summary_columns": list(comparison.results),
         "notes": comparison.notes(),
         "first_cost": "log-likelihood",
-        "figures": [(CAPTIONS[name], figure) for name, figure in comparison.plot().items()],
+        "figures": [(CAPTIONS[name], figure) for name, figure in figures.items()],
+        "errors": _errors(comparison, errors_figure),
+        "held_out": None if scores is None else (list(scores.shown().columns), _rows(scores.shown()), scores.notes),
         "diagnoses": [
             (comparison.engine_names[name], found.status, found.verdict(), found.plot_ranks())
             for name, found in comparison.diagnose().items()
@@ -88,6 +96,16 @@ def _context(comparison: Any) -> dict[str, Any]:
         "settings": _settings(comparison),
         "versions": ", ".join(f"{name} {version(name)}" for name in ("bayesgmm", "jax", "numpyro", "arviz")),
     }
+
+
+def _errors(comparison: Any, figure: Any) -> dict[str, Any] | None:
+    """Table, notes and picture of the errors, if there is a reference."""
+    if figure is None:
+        return None
+    found = comparison.errors()
+    shown = found.shown()
+    about = {"figure": figure, "caption": CAPTIONS["errors"], "reference": found.reference, "notes": found.notes}
+    return about | {"columns": list(shown.columns), "rows": _rows(shown)}
 
 
 def _family_words(comparison: Any) -> str:
@@ -128,6 +146,9 @@ def _settings(comparison: Any) -> list[str]:
             lines.append(f"{name}: {post.num_chains * post.num_samples} independent draws from the approximation")
             continue
         cut = " (interrupted)" if post.interrupted else ""
+        if isinstance(post, GivenPosterior):
+            lines.append(f"{name}: {post.num_chains} chains × {post.num_samples} draws, given")
+            continue
         lines.append(f"{name}: {post.num_chains} chains × ({post.num_warmup} warm-up + {post.num_samples} kept){cut}")
     for name, fit in comparison.fits.items():
         starts = sum(basin.hits for basin in fit.basins)
@@ -136,14 +157,28 @@ def _settings(comparison: Any) -> list[str]:
 
 
 def _call(comparison: Any) -> str:
-    first = next(iter((comparison.samplers or comparison.posteriors).values()), None)
+    own = {name: one for name, one in comparison.posteriors.items() if name not in comparison.descriptions}
+    chains = [one for name, one in own.items() if name in comparison.samplers]
+    first = next(iter([*chains, *own.values()]), None)
     lengths = ""
     if first is not None:
         lengths = f", num_warmup={first.num_warmup}, num_samples={first.num_samples}, num_chains={first.num_chains}"
     seed = comparison.seed if isinstance(comparison.seed, int) else "key"
-    engines = tuple(comparison.results)
+    engines = tuple(name for name in comparison.results if name not in comparison.descriptions)
     family = "" if comparison.family.name == "VVV" else f", covariance_type={comparison.family.name!r}"
     ends = "" if comparison.interval is None else f", interval={comparison.interval:g}"
     ends += "" if comparison.em_intervals is None else f", em_intervals={comparison.em_intervals!r}"
+    given = [name for name in comparison.results if name in comparison.descriptions and name != REFERENCE]
+    ends += f", also={{{', '.join(f'{name!r}: …' for name in given)}}}" if given else ""
+    ends += _reference_words(comparison)
     start = f"bg.compare(x, n_components={comparison.n_components}, engines={engines}{family}{lengths}"
     return f"{start}{ends}, seed={seed})"
+
+
+def _reference_words(comparison: Any) -> str:
+    """The argument ``reference`` of the call: an engine or a column by name, or draws of the user."""
+    name = comparison.reference
+    if name != REFERENCE:
+        return "" if name is None else f", reference={name!r}"
+    result = comparison.results.get(name)
+    return f", reference={result.algorithm!r}" if result is not None and comparison.reference_ran else ", reference=…"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayesgmm.comparison.terminal import say
+from bayesgmm.errors import BayesGMMError
 from bayesgmm.runtime.files import Output, csv_form, tree_forms
 
 if TYPE_CHECKING:
@@ -22,6 +23,15 @@ def save_report(comparison: "Comparison", output: Output) -> Path | None:
     _draw_to_files()
     with suppress(KeyboardInterrupt):
         return output.save("report", {".html": lambda: report(comparison)})
+
+
+def score(comparison: "Comparison", folds: int, seed: int, progress_bar: bool) -> BayesGMMError | None:
+    """Score held-out rows; the error if that fails, so that the rest is written and printed before."""
+    try:
+        comparison.held_out(folds, seed=seed, progress_bar=progress_bar)
+    except BayesGMMError as error:
+        return error
+    return None
 
 
 def save_table(found: "FitTable", output: Output) -> None:

@@ -1,15 +1,19 @@
 """The tables of a comparison: estimates with their spreads and intervals, costs, and the summary of both."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm.comparison.reference import same_prior
 from bayesgmm.errors import FitError
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
+from bayesgmm.results.given_posterior import GivenPosterior
 from bayesgmm.results.intervals import TITLES, Intervals
 from bayesgmm.results.parameters import estimates_of, parameter_names, spreads_of
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.runtime.files import Output, csv_form
 from bayesgmm.runtime.formatting import intervals, placed, plus_minus, shown_as
 
 if TYPE_CHECKING:
@@ -26,6 +30,23 @@ def interval_of(fit: MixtureFit, method: str, level: float) -> Intervals | str:
         return fit.intervals(method, level)
     except FitError as error:
         return str(error)
+
+
+def save_tables(comparison: Any, output: Output) -> list[Path | None]:
+    """Write the summary as CSV; with a reference also the errors, and held-out scores if there are any."""
+    written = [output.save("summary", csv_form(comparison.to_frame, index=False))]
+    if comparison.has_reference:
+        written.append(output.save("errors", csv_form(lambda: comparison.errors().table)))
+        written.append(output.save("errors_by_quantity", csv_form(lambda: comparison.errors().by_quantity)))
+    if comparison.scores is not None:
+        written.append(output.save("held_out", csv_form(lambda: comparison.scores.table)))
+        written.append(output.save("held_out_by_row", csv_form(lambda: comparison.scores.by_row)))
+    return written
+
+
+def usable_intervals(comparison: Any) -> dict[str, Intervals]:
+    """The intervals of point estimates that there are, for the picture."""
+    return {name: one for name, one in comparison.fit_intervals(LEVEL).items() if isinstance(one, Intervals)}
 
 
 def estimates(comparison: Any, level: float | None) -> "pd.DataFrame":
@@ -132,12 +153,22 @@ def notes(comparison: Any, level: float | None) -> list[str]:
             lines.append(f"{name}: the estimate without an interval. {one}")
     if fits and not found:
         lines.append(f"{fits}: the estimate.")
+    lines += _given_notes(comparison)
     if fits and posteriors:
         lines.append(
             "The log-likelihood of an estimate is that at the estimate; that of a posterior is the mean over its "
             "draws, which lies below the maximum."
         )
     return lines
+
+
+def _given_notes(comparison: Any) -> list[str]:
+    """What is not known of columns of the user, or differs in them."""
+    unknown = [name for name, one in comparison.posteriors.items() if isinstance(one, GivenPosterior)]
+    lines = [f"{', '.join(unknown)}: draws of other software, under a prior that is not known here."] if unknown else []
+    own = [name for name in comparison.descriptions if name in comparison.results and name not in unknown]
+    other = [name for name in own if not same_prior(comparison.results[name].model.prior, comparison.prior)]
+    return [*lines, f"{', '.join(other)}: under another prior than the engines."] if other else lines
 
 
 def _divergences(result: Result) -> float:

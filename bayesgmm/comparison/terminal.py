@@ -68,6 +68,18 @@ def print_comparison(comparison: "Comparison") -> None:
         Text(comparison.title, style="bold"), *_tables(shown, section="log-likelihood"), *titles, *notes,
         *_points(comparison.verdict()),
     )  # fmt: skip
+    if comparison.has_reference:
+        found = comparison.errors()
+        _say_table(f"Errors against {found.reference}", found.shown(), found.notes)
+    if comparison.scores is not None:
+        _say_table("Held-out log score", comparison.scores.shown(), comparison.scores.notes)
+
+
+def _say_table(title: str, table: "pd.DataFrame", notes: tuple[str, ...]) -> None:
+    from rich.text import Text
+
+    lines = [Text(visible(in_options(line)), style="dim") for line in notes]
+    say(Text(f"\n{title}", style="bold"), *_tables(cells_of(table)), *lines)
 
 
 def print_diagnosis(found: "Diagnosis") -> None:

@@ -18,6 +18,7 @@ from bayesgmm.runtime.checks import as_list, shown
 if TYPE_CHECKING:
     from bayesgmm.model.families import Family
     from bayesgmm.priors.prior import Belief
+    from bayesgmm.problem import Problem
 
 CHAIN_SETTINGS = ("num_warmup", "num_samples", "num_chains")
 DRAW_SETTINGS = ("num_samples", "num_chains")
@@ -48,6 +49,10 @@ class Engine:
     """Its title without a prior, if different."""
     passes_to: Callable[..., Any] | None = None
     """The function to which ``run`` passes its other keyword arguments."""
+    exact: bool = False
+    """Whether its draws are independent and come from the posterior itself."""
+    check_size: "Callable[[Problem], Any] | None" = None
+    """Refuses a problem that is too large for it with an `ArgumentError`; `compare` asks before any engine runs."""
 
     def describe(self, prior: "Belief | None") -> str:
         """Its title under this prior."""
@@ -87,6 +92,17 @@ class Engine:
             )
         if self.uses_prior:
             check_conjugacy(self.name, self.needs, prior)
+
+    def check_problem(self, problem: "Problem") -> None:
+        """Refuse a problem that is too large for the engine.
+
+        Raises
+        ------
+        ArgumentError
+            If it is.
+        """
+        if self.check_size is not None:
+            self.check_size(problem)
 
 
 _LOCATIONS: dict[str, str | Engine] = {}

@@ -114,6 +114,7 @@ def _approximate(task: Task) -> Approximated:
 
 
 def _number_of_labellings(problem: Problem) -> int:
+    """K^N, or an `ArgumentError` if they are too many."""
     num, rows = problem.num_components, problem.table.num_rows
     most = int(math.log(MOST_LABELLINGS) / math.log(max(num, 2)) + 1e-9)
     if num > 1 and rows > most:
@@ -164,5 +165,5 @@ _NORMALISER = Program(lambda prior: prior.log_normaliser())
 
 EXACT = Engine(
     "exact", "the exact posterior, by enumeration of all labellings", sample_exact, DRAW_SETTINGS,
-    needs=Conjugacy.JOINT, families=CONJUGATE,
+    needs=Conjugacy.JOINT, families=CONJUGATE, exact=True, check_size=_number_of_labellings,
 )  # fmt: skip

@@ -22,6 +22,7 @@ MADE_BY = {
     "Relabelling": "bg.relabel(posterior)", "Partition": "bg.partition(posterior)",
     "Dataset": "bg.label_invariant_view(posterior)", "Walk": "bg.walk(x, 2)",
     "Study": "bg.study(params)",
+    "Comparison": "bg.compare(x, 2, reference='gibbs')", "Errors": "comparison.errors()",
 }  # fmt: skip
 """What a plot takes, by the name of its class, and what makes it. The classes are defined above this folder."""
 
@@ -103,7 +104,7 @@ def is_point(result: Any) -> bool:
 
 def has_chains(result: Any) -> bool:
     """Whether draws come from chains. Draws of an approximation are independent."""
-    return result.continuation is not None
+    return not hasattr(result, "pareto_k")
 
 
 def feature_indices(features: Any, names: tuple[str, ...], most: int, exactly: int | None = None) -> list[int]:

@@ -1,6 +1,5 @@
 """Draws of θ, the result of every sampler and approximation. Fits have the same methods."""
 
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
 from bayesgmm.results.convergence import convergence_table, smallest_bfmi, state_of, worst_of
 from bayesgmm.results.datatree import label_invariant, posterior_tree
+from bayesgmm.results.kept_settings import picklable
 from bayesgmm.runtime.arguments import as_key, check_choice, check_count, host_generator, split_seed
 from bayesgmm.runtime.checks import check_level
 from bayesgmm.runtime.formatting import as_html, as_text, plus_minus
@@ -29,23 +29,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayesgmm.results.intervals import Intervals
-
-
-@dataclass(frozen=True)
-class NotKept:
-    """Stands for a setting that could not be pickled."""
-
-    what: str
-
-
-def _picklable(value: Any) -> Any:
-    if not callable(value):
-        return value
-    try:
-        pickle.dumps(value)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return NotKept(repr(value))
-    return value
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,7 +59,7 @@ class Posterior:
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickling: settings that cannot be pickled (a guide without a name) are replaced by a note of that."""
-        return self.__dict__ | {"settings": {name: _picklable(value) for name, value in self.settings.items()}}
+        return self.__dict__ | {"settings": {name: picklable(value) for name, value in self.settings.items()}}
 
     def extend(self, num_samples: int, progress_bar: Progress = None) -> "Posterior":
         """The same chains with `num_samples` more draws each, identical to those of one longer run.
@@ -157,6 +140,20 @@ class Posterior:
     def predict_proba(self, x=None) -> np.ndarray:
         """``P(z_n = k | data)`` of each row of x (default: the data), (N, K): responsibilities averaged over draws."""
         return self._averages(x)[0]
+
+    def class_probabilities(self, x=None, level: float = 0.9) -> "xr.Dataset":
+        """The probability of each row's class, and how sure the posterior is of it.
+
+        Variables ``mean``, ``sd``, ``lower``, ``median``, ``upper`` of ``p(z_n = k | θ, x_n)`` over the draws of θ,
+        each with dims (obs, component), for each row of x (default: the data). The mean is `predict_proba`; the ends
+        are equal-tailed and hold `level` of the draws. Raises `ArgumentError` if `level` is not between 0 and 1 or the
+        draws are too few for it, `DataError` if x has other features.
+        """
+        from bayesgmm.results.class_probabilities import class_probabilities
+        from bayesgmm.results.intervals import check_enough
+
+        check_enough("draws", self.num_chains * self.num_samples, check_level("level", level))
+        return class_probabilities(self.params, same_features(x, self.table), self.frame, level)
 
     def predict(self, x=None) -> np.ndarray:
         """Most probable component of each row of x (default: the data), (N,)."""

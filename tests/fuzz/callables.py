@@ -40,6 +40,7 @@ KIND_OF = {
     "scales": "scales", "components": "prior_components", "features": "features", "axes": "axes_grid",
     "coordinates": "coordinates", "walks": "plotted",
     "copies": "copies", "start": "init_draws",
+    "also": "also", "folds": "few",
     "num_replicates": "replicates", "em_intervals": "em_intervals", "intervals": "fit_intervals",
     "truths": "truths", "n_features": "components", "overlap": "share", "imbalance": "number", "test_rows": "count",
     "client": "client", "executor": "executor", "n_jobs": "n_jobs", "first": "column", "second": "column", "role": "role",
@@ -56,7 +57,8 @@ OVERRIDES = {
     "responsibilities": {"x": "array_rows"}, "sample": {"num": "rows_count"},
     "plots.plot_point_process": {"features": "feature_pair"}, "plots.plot_traces": {"features": "feature"},
     "Dirichlet.occupied": {"num_rows": "rows_count"},
-    "walk": {"engine": "walk_engine"}, "random_mixture": {"covariance_type": "random_family"},
+    "walk": {"engine": "walk_engine"}, "compare": {"reference": "truth"},
+    "random_mixture": {"covariance_type": "random_family"},
     "overlap": {"params": "params"}, "study": {"n": "rows_counts", "n_components": "study_size", "n_features": "study_size",
     "overlap": "study_share", "imbalance": "study_share", "num_replicates": "few", "engines": "study_engines"},
     "Comparison.estimates": {"level": "optional_level"}, "Comparison.to_frame": {"level": "optional_level"},
@@ -68,7 +70,7 @@ OVERRIDES = {
     **{
         f"{name}.{method}": {"x": "optional_data"}
         for name in ("MixtureFit", *POSTERIORS)
-        for method in ("predict", "predict_proba", "score_samples", "draw_labels")
+        for method in ("predict", "predict_proba", "score_samples", "draw_labels", "class_probabilities")
     },
 }  # fmt: skip
 """Parameters whose kind differs from the one of their name."""
@@ -107,6 +109,7 @@ BASES = {
     "gaussian_mixture": {"prior": "PRIOR", "x": "None", "num_rows": "5"},
     "Dirichlet.occupied": {"num_rows": "40", "num_components": "2"},
     "FitTable.fit": {"covariance_type": "'EII'"}, "Comparison.diagnose": {"search": "False"},
+    "Comparison.held_out": {"folds": "2"},
     "partition": {"x": "None"}, "relabel": {"x": "None", "num_starts": None},
     "diagnose": {"x": "None"}, "label_invariant_view": {"x": "None"},
 }  # fmt: skip
@@ -114,7 +117,8 @@ BASES = {
 
 PLOTTED = {
     "plot_ascent": "{'a': fit()}", "plot_calibration": "calibration()", "plot_check": "model_check()",
-    "plot_components": "{'a': fit(), 'b': gibbs()}", "plot_khat": "elpd()", "plot_means": "{'a': fit(), 'b': gibbs()}",
+    "plot_components": "{'a': fit(), 'b': gibbs()}", "plot_errors": "comparison()",
+    "plot_khat": "elpd()", "plot_means": "{'a': fit(), 'b': gibbs()}",
     "plot_pit": "pits()", "plot_point_process": "relabelling()", "plot_predictive_checks": "predictive()",
     "plot_ranks": "view()", "plot_sensitivity": "sensitivity()", "plot_similarity": "part()", "plot_table": "table()",
     "plot_coverage": "study()", "plot_cost": "study()", "plot_parting": "study()",
@@ -150,7 +154,7 @@ WEIGHTS = {
     "study": 0.3, "Study": 0.3,
     "compare": 0.2, "calibrate": 0.15, "check": 0.15, "kfold": 0.15, "loo": 0.3, "loo_pit": 0.3, "sample_nuts": 0.3,
     "fit_svi": 0.3, "fit_laplace": 0.5, "sample_gibbs": 0.6, "fit_cavi": 0.6, "diagnose": 0.5, "fit_table": 0.5,
-    "Comparison.diagnose": 0.2,
+    "Comparison.diagnose": 0.2, "Comparison.held_out": 0.3,
     "Comparison.to_html": 0.1, "Comparison.plot": 0.05, "Comparison.save": 0.3, "Diagnosis.plot": 0.1, "ModelCheck.plot": 0.05,
     "PredictiveChecks.plot": 0.1, "prior_sensitivity": 0.5, "gaussian_mixture": 0.3, "Diagnosis.plot_ranks": 0.1,
     "plots.plot_check": 0.05, "plots.plot_predictive_checks": 0.1, "plots": 0.3,
@@ -283,6 +287,12 @@ CLI = {
          "--em-intervals": "cli_word"},
         {"command": "'compare'", "data": "'data.csv'", "-k": "'2'", "--engines": "'em'", "--starts": "'2'", "--warmup": "'4'",
          "--samples": "'8'", "--chains": "'2'", "--quiet": ""}, 0.1,
+    ),
+    "cli compare given": Call(
+        "cli",
+        {"--also": "cli_also", "--reference": "cli_reference", "--names": "cli_names", "--held-out": "cli_count"},
+        {"command": "'compare'", "data": "'data.csv'", "-k": "'2'", "--engines": "'em'", "--starts": "'2'", "--warmup": "'4'",
+         "--samples": "'8'", "--chains": "'2'", "--also": "'stan=draws.nc'", "--quiet": ""}, 0.1,
     ),
     "cli fit": Call(
         "cli",

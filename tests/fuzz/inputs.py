@@ -480,6 +480,27 @@ KINDS: dict[str, Kind] = {
     "draws_interval": kind("'quantile' ;; 'hdi'", "'HDI'", """
         None ;; 'nope' ;; '' ;; 0 ;; ['hdi'] ;; {} ;; np.nan ;; object() ;; X2 ;; 'information'
     """),
+    "also": kind("""
+        None ;; {} ;; {'stan': gibbs()} ;; {'stan': TREE} ;; {'a': fit(), 'b': gibbs().datatree} ;; {'x': (TREE, {})}
+    """, """
+        {'stan': D2} ;; {'stan': cut()} ;; {'a-b.c': gibbs()} ;; {'ü': gibbs()} ;; {'x': fit().datatree} ;; {'x': prior_draws()}
+        {'stan': (D2, {'names': {'means': 'means'}})} ;; {'stan': (TREE, {'component_dim': 'component'})} ;; {'x': cavi()}
+        {'x': bg.sample_gibbs(X1, 2, num_warmup=4, num_samples=60, num_chains=2, progress_bar=False)} ;; {'x': 1.0}
+        {'x': {name: values * np.nan for name, values in D2.items()}} ;; {'x': xr.DataTree()} ;; {'x': P2}
+    """, """
+        1 ;; 'stan' ;; [gibbs()] ;; {'gibbs': gibbs()} ;; {'a/b': gibbs()} ;; {'': gibbs()} ;; {1: gibbs()} ;; {'x': 1}
+        {'x': None} ;; {'x': 'draws.nc'} ;; {'x': object()} ;; {'..': gibbs()} ;; {'x' * 99: gibbs()} ;; {'summary': gibbs()}
+        {'x': TREE['posterior']}
+        {'x': (TREE, {'nope': 1})} ;; {'x': (TREE, {'names': 1})} ;; np.nan ;; object() ;; X2 ;; {'x': X2} ;; {None: fit()}
+    """),
+    "truth": kind("""
+        None ;; gibbs() ;; TREE ;; gibbs().datatree
+    """, """
+        'exact' ;; 'gibbs' ;; 'nuts' ;; D2 ;; cavi() ;; nuts() ;; (TREE, {}) ;; prior_draws() ;; xr.Dataset()
+    """, """
+        1 ;; 'em' ;; 'mle' ;; 'nope' ;; '' ;; fit() ;; fit().datatree ;; [] ;; object() ;; X2 ;; np.nan ;; {} ;; ('exact',)
+        b'exact' ;; True ;; P2 ;; cut()
+    """),
     "em_intervals": kind("None ;; 'information' ;; 'sandwich'", "'bootstrap'", """
         'nope' ;; '' ;; 0 ;; ['information'] ;; {} ;; np.nan ;; object() ;; X2
     """),
@@ -667,6 +688,21 @@ KINDS: dict[str, Kind] = {
     """, """
         '' ;; 'nope' ;; '.' ;; 'data.csv' ;; 'broken.nc' ;; 'file.txt' ;; 'zeros.csv' ;; 'loop' ;; 'fifo'
         '/dev/null' ;; 'a\\0b' ;; 'x' * 5000 ;; '[red]' ;; 'http://localhost:1/x.nc'
+    """),
+    "cli_also": kind("""
+        'stan=draws.nc' ;; 'my-run=draws.nc'
+    """, """
+        ' stan = draws.nc ' ;; 'stan=other.nc' ;; 'ü=draws.nc'
+    """, """
+        '' ;; 'stan' ;; 'stan=' ;; '=draws.nc' ;; 'gibbs=draws.nc' ;; 'stan=nope' ;; 'a/b=draws.nc' ;; 'stan=broken.nc'
+        'stan=data.csv' ;; '[red]=draws.nc' ;; 'a\\0b=draws.nc' ;; 'x=a\\0b' ;; 'stan=.' ;; 'stan=fifo' ;; 'x=loop'
+    """),
+    "cli_reference": kind("""
+        'draws.nc' ;; 'stan' ;; './draws.nc'
+    """, """
+        'gibbs' ;; 'other.nc' ;; 'exact'
+    """, """
+        '' ;; 'em' ;; 'nope' ;; 'nope.nc' ;; 'data.csv' ;; '[red]' ;; 'a\\0b' ;; 'x' * 5000 ;; '.' ;; 'broken.nc' ;; 'fifo'
     """),
     "cli_names": kind("""
         'means=means' ;; 'weights=weights,means=means'

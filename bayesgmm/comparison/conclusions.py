@@ -1,0 +1,42 @@
+"""The verdict of a comparison."""
+
+from typing import Any
+
+from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.verdict import (
+    agreement_line,
+    fit_line,
+    khat_line,
+    mixing_line,
+    point_line,
+    prior_line,
+    usable,
+)
+
+Named = tuple[str, Posterior]
+
+
+def verdict_of(comparison: Any) -> list[str]:
+    """The conclusions from the results, in a few sentences."""
+    lines = [f"{name}: {reason}" for name, reason in comparison.failures.items()] + comparison.remarks
+    samplers: list[Named] = list(comparison.samplers.items())
+    truth: Named | None = comparison.truth
+    measure = truth or _measure(samplers)
+    lines += [mixing_line(name, posterior) for name, posterior in samplers]
+    if len(samplers) >= 2:
+        lines.append(agreement_line(*samplers[0], *samplers[1]))
+    for name, approximation in comparison.approximations.items():
+        other, sampled = measure if measure and measure[0] != name else (None, None)
+        lines.append(khat_line(name, approximation, other, sampled))
+    for name, fit in comparison.fits.items():
+        lines.append(point_line(name, fit, *measure) if measure else fit_line(name, fit))
+    under = [(name, fit) for name, fit in comparison.fits.items() if fit.prior is not None]
+    under += [measure] if measure else []
+    of_prior = prior_line(*under[0]) if under else None
+    return [*lines, of_prior] if of_prior else lines
+
+
+def _measure(samplers: list[Named]) -> Named | None:
+    """The sampler beside which the others are judged: the first that has mixed, or is long enough, or any."""
+    mixed = next((item for item in samplers if item[1].mixed), None)
+    return mixed or next((item for item in samplers if usable(item[1])), samplers[0] if samplers else None)

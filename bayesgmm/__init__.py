@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bayesgmm.data.datasets import load_dataset
     from bayesgmm.diagnosis.diagnosis import Diagnosis, diagnose
     from bayesgmm.diagnosis.label_invariant_view import label_invariant_view
+    from bayesgmm.engines.em.copies import fit_mcem, fit_same
     from bayesgmm.engines.em.fit_em import fit_em
     from bayesgmm.engines.exact import ExactPosterior, sample_exact
     from bayesgmm.engines.mcmc.gibbs import sample_gibbs
@@ -65,6 +66,7 @@ _HOME = {
     "data.datasets": ("load_dataset",),
     "diagnosis.diagnosis": ("Diagnosis", "diagnose"),
     "engines.em.fit_em": ("fit_em",),
+    "engines.em.copies": ("fit_mcem", "fit_same"),
     "engines.prior_samples": ("sample_prior",),
     "engines.mcmc.gibbs": ("sample_gibbs",),
     "diagnosis.label_invariant_view": ("label_invariant_view",),
@@ -97,7 +99,8 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow
-    "load_dataset", "compare", "Comparison", "fit_em", "fit_table", "FitTable", "fit_cavi", "fit_svi",
+    "load_dataset", "compare", "Comparison", "fit_em", "fit_mcem", "fit_same", "fit_table", "FitTable", "fit_cavi",
+    "fit_svi",
     "fit_laplace", "sample_gibbs", "sample_nuts", "sample_exact", "sample_prior", "walk", "Walk", "calibrate",
     "Calibration", "check", "ModelCheck", "loo", "kfold", "loo_pit", "predictive_checks", "PredictiveChecks",
     "prior_sensitivity", "relabel", "Relabelling", "diagnose", "Diagnosis", "label_invariant_view", "MixtureFit",

@@ -158,7 +158,8 @@ class Comparison:
         for name, approximation in self._approximations.items():
             lines.append(khat_line(name, approximation, *(measure or (None, None))))
         for name, fit in self.fits.items():
-            lines.append(point_line(name, fit, *measure) if measure else fit_line(name, fit))
+            line = point_line(name, fit, *measure) if measure else fit_line(name, fit)
+            lines.append(f"{line} {find_engine(name).caveat}".rstrip())
         under = [(name, fit) for name, fit in self.fits.items() if fit.prior is not None] + (
             [measure] if measure else []
         )

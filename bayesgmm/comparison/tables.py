@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.errors import FitError
+from bayesgmm.errors import ArgumentError, FitError
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.intervals import TITLES, Intervals
@@ -24,7 +24,7 @@ def interval_of(fit: MixtureFit, method: str, level: float) -> Intervals | str:
     """The intervals of a fit, or why there are none."""
     try:
         return fit.intervals(method, level)
-    except FitError as error:
+    except (FitError, ArgumentError) as error:  # no interval there, or no such bootstrap of this engine
         return str(error)
 
 

@@ -1,4 +1,4 @@
-"""z given θ, from the scores of a block of rows: averaged (responsibilities), maximised, or drawn."""
+"""z given θ, from the scores of a block of rows: averaged (responsibilities, also annealed), maximised, or drawn."""
 
 from collections.abc import Callable
 
@@ -36,12 +36,20 @@ def draw(key: PRNGKeyArray, scores: Float[Array, "K n"]) -> tuple[Float[Array, "
     return jnp.diff(below, axis=0, prepend=jnp.zeros_like(below[:1])), log_density
 
 
+def anneal(
+    key: PRNGKeyArray, scores: Float[Array, "K n"], beta: Float[Array, ""]
+) -> tuple[Float[Array, "K n"], Float[Array, "n"]]:
+    """Responsibilities to the power β, normalised (Ueda & Nakano 1998, eq. 14), and the log density of each row."""
+    del key
+    return _normalise(beta * scores)[0], _normalise(scores)[1]
+
+
 def draw_copies(
-    key: PRNGKeyArray, scores: Float[Array, "K n"], num: int
+    key: PRNGKeyArray, scores: Float[Array, "K n"], num: Float[Array, ""] | int
 ) -> tuple[Float[Array, "K n"], Float[Array, "n"]]:
     """The mean of `num` draws of z, and the log density of each row: counts of the classes, class by class."""
     probabilities, log_density = _normalise(scores)
-    left = jnp.full(scores.shape[1:], float(num), scores.dtype)
+    left = jnp.full(scores.shape[1:], num, scores.dtype)
     rest = jnp.ones_like(left)
     counts = []
     for k, share in enumerate(probabilities[:-1]):

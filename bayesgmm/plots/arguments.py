@@ -21,6 +21,7 @@ MADE_BY = {
     "DataTree": "bg.loo_pit(posterior)", "DataFrame": "bg.prior_sensitivity(posterior)",
     "Relabelling": "bg.relabel(posterior)", "Partition": "bg.partition(posterior)",
     "Dataset": "bg.label_invariant_view(posterior)", "Walk": "bg.walk(x, 2)",
+    "Profile": "fit.profile('means[0, x0]')",
 }  # fmt: skip
 """What a plot takes, by the name of its class, and what makes it. The classes are defined above this folder."""
 

@@ -43,7 +43,8 @@ def fit_mcem(
     """Fit a Gaussian mixture by Monte Carlo EM: the E-step is an average over draws of z (Wei & Tanner 1990).
 
     The estimate is the average of weights, means and covariances over the last half of the steps (Fort & Moulines
-    2003), taken into the covariance family. It is within Monte Carlo error of a mode, and of order 1 / `copies` from it.
+    2003), taken into the covariance family. It lies within Monte Carlo error of a mode, plus a bias of order
+    1 / `copies`.
 
     Parameters
     ----------

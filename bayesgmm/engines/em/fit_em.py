@@ -88,7 +88,8 @@ def fit_em(
         Ueda & Nakano 1998).
     beta_start
         First β of ``"daem"``, above 0 and at most 1; 0.7 by default. β rises by equal ratios over 100 steps (at most
-        half of `max_iter`). The smaller it is, the less depends on the start, and the more components can merge for good.
+        half of `max_iter`). The smaller it is, the less depends on the start, and the more components can merge for
+        good.
     weights_init, means_init, covariances_init
         A start in the user's units, shapes (K,), (K, D), (K, D, D); weights and covariances may be left out.
     labels_init

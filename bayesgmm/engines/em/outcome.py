@@ -79,8 +79,8 @@ def warn_of_merger(fit: MixtureFit) -> None:
     pair = equal_pair(fit.params)
     if pair is not None:
         warnings.warn(
-            f"Components {pair[0]} and {pair[1]} are equal: the annealing merged them, and EM cannot part them. Start at "
-            "a larger beta_start, or use algorithm='em'.",
+            f"Components {pair[0]} and {pair[1]} are equal: the annealing merged them, and EM cannot part them. Start "
+            "at a larger beta_start, or use algorithm='em'.",
             LocalOptimumWarning, stacklevel=4,
         )  # fmt: skip
 

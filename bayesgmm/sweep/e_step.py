@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+from jax import lax
 from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.numerics.arrays import Array
@@ -49,14 +50,17 @@ def draw_copies(
 ) -> tuple[Float[Array, "K n"], Float[Array, "n"]]:
     """The mean of `num` draws of z, and the log density of each row: counts of the classes, class by class."""
     probabilities, log_density = _normalise(scores)
-    left = jnp.full(scores.shape[1:], num, scores.dtype)
-    rest = jnp.ones_like(left)
-    counts = []
-    for k, share in enumerate(probabilities[:-1]):
-        chance = jnp.clip(share / jnp.maximum(rest, jnp.finfo(scores.dtype).tiny), 0.0, 1.0)
-        counts.append(jr.binomial(jr.fold_in(key, k), left, chance, dtype=scores.dtype))
-        left, rest = left - counts[-1], rest - share
-    return jnp.stack([*counts, left]) / num, log_density
+    tiny = jnp.finfo(scores.dtype).tiny
+
+    def take(state: tuple[Array, Array], at: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
+        (left, rest), (k, share) = state, at
+        chance = jnp.clip(share / jnp.maximum(rest, tiny), 0.0, 1.0)
+        count = jr.binomial(jr.fold_in(key, k), left, chance, dtype=scores.dtype)
+        return (left - count, rest - share), count
+
+    begin = jnp.full(scores.shape[1:], num, scores.dtype), jnp.ones(scores.shape[1:], scores.dtype)
+    (left, _), counts = lax.scan(take, begin, (jnp.arange(len(scores) - 1), probabilities[:-1]))
+    return jnp.concatenate([counts, left[None]]) / num, log_density
 
 
 def _normalise(scores: Float[Array, "K n"]) -> tuple[Float[Array, "K n"], Float[Array, "n"]]:

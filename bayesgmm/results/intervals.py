@@ -71,7 +71,7 @@ def by_theory(params: Params, model: Model, found: Curvature, method: str, level
     if gain > MOST_GAIN:
         notes = (
             f"The estimate is not at the maximum of the objective: a Newton step gains {gain:.2g}. The theory of these "
-            "intervals is about the maximum: let EM converge, or use a bootstrap.", *notes,
+            "intervals is about the maximum: let EM converge from there.", *notes,
         )  # fmt: skip
     return _intervals(rows, model, method, level, notes, covariance)
 

@@ -69,4 +69,6 @@ def test_what_an_engine_does_not_take_is_refused_before_the_run():
     prior = bg.Prior(bg.Dirichlet(1.0), bg.NormalTimesInverseWishart(0.0, 10 * np.eye(2), 5.0, np.eye(2)))
     with pytest.raises(PriorError, match="same does not take a NormalTimesInverseWishart prior"):
         bg.compare(X, 2, engines=["same"], prior=prior)
-    assert list(bg.compare(X, 2, engines=["cem", "mcem"], prior=prior, n_init=2).fits) == ["cem", "mcem"]
+    found = bg.compare(X, 2, engines=["cem", "mcem"], prior=prior, n_init=2)
+    assert list(found.fits) == ["cem", "mcem"]
+    assert "stopped as planned after 200 M-steps; the highest of 2 starts." in found.verdict()[1]  # ends, no optima

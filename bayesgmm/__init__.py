@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bayesgmm.data.datasets import load_dataset
     from bayesgmm.diagnosis.diagnosis import Diagnosis, diagnose
     from bayesgmm.diagnosis.label_invariant_view import label_invariant_view
+    from bayesgmm.engines.em.copies import fit_mcem, fit_same
     from bayesgmm.engines.em.fit_em import fit_em
     from bayesgmm.engines.exact import ExactPosterior, sample_exact
     from bayesgmm.engines.mcmc.gibbs import sample_gibbs
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from bayesgmm.relabelling.result import Relabelling
     from bayesgmm.results.fit import MixtureFit
     from bayesgmm.results.posterior import Posterior
+    from bayesgmm.results.profile import Profile
     from bayesgmm.runtime.program_folder import CacheInfo, cache_info, clear_cache
     from bayesgmm.selection.cells import FitTable
     from bayesgmm.selection.fit_table import fit_table
@@ -69,6 +71,7 @@ _HOME = {
     "data.datasets": ("load_dataset",),
     "diagnosis.diagnosis": ("Diagnosis", "diagnose"),
     "engines.em.fit_em": ("fit_em",),
+    "engines.em.copies": ("fit_mcem", "fit_same"),
     "engines.prior_samples": ("sample_prior",),
     "engines.mcmc.gibbs": ("sample_gibbs",),
     "diagnosis.label_invariant_view": ("label_invariant_view",),
@@ -83,6 +86,7 @@ _HOME = {
     "partitions.partition": ("Partition", "partition"),
     "checking.loo_pit": ("loo_pit",),
     "results.posterior": ("Posterior",),
+    "results.profile": ("Profile",),
     "relabelling.result": ("Relabelling",),
     "relabelling.methods": ("relabel",),
     "checking.predictive": ("PredictiveChecks", "predictive_checks"),
@@ -105,17 +109,18 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow
-    "load_dataset", "compare", "Comparison", "fit_em", "fit_table", "FitTable", "fit_cavi", "fit_svi",
-    "fit_laplace", "sample_gibbs", "sample_nuts", "sample_exact", "sample_prior", "walk", "Walk", "calibrate",
-    "Calibration", "check", "ModelCheck", "loo", "kfold", "loo_pit", "predictive_checks", "PredictiveChecks",
-    "prior_sensitivity", "study", "Study", "random_mixture", "overlap",
-    "relabel", "Relabelling", "diagnose", "Diagnosis", "label_invariant_view", "MixtureFit",
-    "Posterior", "VariationalPosterior", "StochasticPosterior", "LaplacePosterior", "ExactPosterior", "Prior",
-    "Dirichlet", "NormalInverseWishart", "NormalInverseGamma", "NormalTimesInverseWishart",
-    "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal", "default_prior", "gaussian_mixture",
-    "Params", "log_joint", "log_density", "log_likelihood", "responsibilities", "sample", "partition", "Partition",
-    "CredibleBall", "partition_distances", "PartitionDistances", "adjusted_rand", "variation_of_information",
-    "binder_distance", "cache_info", "clear_cache", "CacheInfo",
+    "load_dataset", "compare", "Comparison", "fit_em", "fit_mcem", "fit_same", "fit_table", "FitTable",
+    "fit_cavi", "fit_svi", "fit_laplace", "sample_gibbs", "sample_nuts", "sample_exact", "sample_prior", "walk",
+    "Walk", "calibrate", "Calibration", "check", "ModelCheck", "loo", "kfold", "loo_pit", "predictive_checks",
+    "PredictiveChecks", "prior_sensitivity", "study", "Study", "random_mixture", "overlap", "relabel",
+"Relabelling", "diagnose", "Diagnosis",
+    "label_invariant_view", "MixtureFit", "Profile", "Posterior", "VariationalPosterior", "StochasticPosterior",
+    "LaplacePosterior", "ExactPosterior", "Prior", "Dirichlet", "NormalInverseWishart", "NormalInverseGamma",
+    "NormalTimesInverseWishart", "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal",
+    "default_prior", "gaussian_mixture", "Params", "log_joint", "log_density", "log_likelihood",
+    "responsibilities", "sample", "partition", "Partition", "CredibleBall", "partition_distances",
+    "PartitionDistances", "adjusted_rand", "variation_of_information", "binder_distance", "cache_info",
+    "clear_cache", "CacheInfo",
 ]  # fmt: skip
 
 

@@ -122,6 +122,16 @@ class Problem(NamedTuple):
         """``log p(θ)`` of a standardised θ without its constant."""
         return float(log_kernel(params, self.standard_prior))
 
+    def prior_shift(self, params: Params) -> float:
+        """``log p(θ)`` in the user's units and with its constant, minus `standard_log_prior`.
+
+        It is the same for every standardised θ at which it is computed; 0 without a prior.
+        """
+        if self.prior is None:
+            return 0.0
+        restored = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), self.frame.restore(params))
+        return self.model.log_prior(restored) - self.standard_log_prior(params)
+
 
 def prepare(
     x: Any, num_components: int, prior: Belief | str | None, dtype: str = "float64", covariance_type: str = "full"

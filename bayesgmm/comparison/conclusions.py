@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bayesgmm.engines.engine import engine_names, find_engine
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import (
     agreement_line,
@@ -29,7 +30,8 @@ def verdict_of(comparison: Any) -> list[str]:
         other, sampled = measure if measure and measure[0] != name else (None, None)
         lines.append(khat_line(name, approximation, other, sampled))
     for name, fit in comparison.fits.items():
-        lines.append(point_line(name, fit, *measure) if measure else fit_line(name, fit))
+        line = point_line(name, fit, *measure) if measure else fit_line(name, fit)
+        lines.append(f"{line} {find_engine(name).caveat}".rstrip() if name in engine_names() else line)
     under = [(name, fit) for name, fit in comparison.fits.items() if fit.prior is not None]
     under += [measure] if measure else []
     of_prior = prior_line(*under[0]) if under else None

@@ -27,7 +27,8 @@ OPTIONS = {
 _ENGINES = {
     rf"(?:bg\.)?\b{function}\b": f"--engines {engine}"
     for function, engine in (
-        ("fit_em", "em"), ("fit_cavi", "cavi"), ("fit_svi", "svi"), ("fit_laplace", "laplace"),
+        ("fit_em", "em"), ("fit_mcem", "mcem"), ("fit_same", "same"),
+        ("fit_cavi", "cavi"), ("fit_svi", "svi"), ("fit_laplace", "laplace"),
         ("sample_gibbs", "gibbs"), ("sample_nuts", "nuts"),
     )
 }  # fmt: skip

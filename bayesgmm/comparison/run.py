@@ -63,18 +63,20 @@ def compare(
     x, n_components
         Data (N, D) and K; see `fit_em`.
     engines
-        Any of ``"mle"`` (EM without a prior), ``"em"`` (EM to the posterior mode), ``"cavi"``, ``"svi"``,
-        ``"laplace"``, ``"exact"``, ``"gibbs"``, ``"nuts"``.
+        Any of ``"mle"`` (EM without a prior), ``"em"`` (EM to the posterior mode), ``"cem"``, ``"sem"``, ``"mcem"``,
+        ``"same"``, ``"daem"`` (relatives of EM, under the same prior), ``"cavi"``, ``"svi"``, ``"laplace"``,
+        ``"exact"``, ``"gibbs"``, ``"nuts"``.
     covariance_type
         As for `sample_gibbs`.
     prior
-        The prior of all engines: ``"default"`` or a `Prior`. With None only ``"mle"`` and ``"em"`` can run.
+        The prior of all engines: ``"default"`` or a `Prior`. With None only ``"mle"``, ``"em"``, ``"cem"``, ``"sem"``,
+        ``"mcem"`` and ``"daem"`` can run.
     num_warmup, num_samples, num_chains
         For the samplers. Approximations return the same number of draws.
     tempering
         Replicas per chain of Gibbs; see `sample_gibbs`.
     n_init
-        Starts of EM.
+        Starts of EM and its relatives.
     interval
         Share, such as 0.9, of the intervals that the tables show in place of sds.
     em_intervals

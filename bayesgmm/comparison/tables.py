@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.comparison.reference import same_prior
-from bayesgmm.errors import FitError
+from bayesgmm.errors import ArgumentError, FitError
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.given_posterior import GivenPosterior
@@ -28,7 +28,7 @@ def interval_of(fit: MixtureFit, method: str, level: float) -> Intervals | str:
     """The intervals of a fit, or why there are none."""
     try:
         return fit.intervals(method, level)
-    except FitError as error:
+    except (FitError, ArgumentError) as error:  # no interval there, or no such bootstrap of this engine
         return str(error)
 
 

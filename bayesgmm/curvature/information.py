@@ -68,22 +68,21 @@ class Estimated(NamedTuple):
     """What a Newton step would add to the objective; 0 at a maximum."""
 
 
-def by_information(params: Params, model: Model) -> Estimated:
-    """The covariance from the observed information.
+def by_information(params: Params, model: Model, found: Curvature) -> Estimated:
+    """The covariance from the observed information, given the `curvature` at θ.
 
     Raises
     ------
     FitError
         If the information is singular, or θ is far from a maximum.
     """
-    found = curvature(params, model)
+    del params, model
     inverse = inverse_information(found)
     return _estimated(found, inverse, inverse)
 
 
-def by_sandwich(params: Params, model: Model) -> Estimated:
+def by_sandwich(params: Params, model: Model, found: Curvature) -> Estimated:
     """The covariance by the sandwich. Raises as `by_information`."""
-    found = curvature(params, model)
     inverse = inverse_information(found)
     return _estimated(found, inverse, inverse @ _meat(params, model) @ inverse)
 

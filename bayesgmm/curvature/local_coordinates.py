@@ -7,7 +7,8 @@ Weights move as ``softmax(log π + B u)``, means in standard deviations of their
 - shape and orientation both E or both V: F_k is the Cholesky factor, and M_k is lower triangular with the diagonal
   ``exp(B t_k)``.
 - otherwise: F_k holds the axes times their lengths; ``A_k = exp(v_k) C_k R(s_k) diag(lengths) diag(exp(B t_k))`` with
-  the rotation ``R(s) ≈ I + S + S²/2``, S skew. Value and first two derivatives at 0 are those of ``exp(S)``.
+  the rotation ``R(s) = (I - S/2)⁻¹ (I + S/2)``, S skew (Cayley), whose first two derivatives at 0 are those of
+  ``exp(S)``.
 
 B is an orthonormal basis of the vectors that sum to 0. A part is one for all components (E), or one for each (V).
 """
@@ -104,5 +105,5 @@ def _factors(parts: dict[str, Array], base: Base, family: Family) -> Array:
     if family.shape == family.orientation:
         return volume * (trils @ (below + stretch[:, :, None] * eye))
     skew = below - jnp.swapaxes(below, -1, -2)
-    turned = axes @ (eye + skew + 0.5 * skew @ skew)
+    turned = axes @ jnp.linalg.solve(eye - 0.5 * skew, eye + 0.5 * skew)
     return volume * turned * (lengths * stretch)[:, None, :]

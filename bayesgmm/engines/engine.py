@@ -53,6 +53,10 @@ class Engine:
     """Whether its draws are independent and come from the posterior itself."""
     check_size: "Callable[[Problem], Any] | None" = None
     """Refuses a problem that is too large for it with an `ArgumentError`; `compare` asks before any engine runs."""
+    proper: bool = False
+    """Whether it needs a proper prior although it returns no draws."""
+    caveat: str = ""
+    """What a reader must know of its estimates, in a sentence."""
 
     def describe(self, prior: "Belief | None") -> str:
         """Its title under this prior."""
@@ -89,6 +93,11 @@ class Engine:
                 f"{self.name} does not take covariance_type {family.label(dim)!r}, because the prior of such "
                 f"covariances is not conjugate. Use full, tied, diag or spherical ({', '.join(self.families)}), "
                 "or fit_em."
+            )
+        if self.proper and prior is None:
+            raise PriorError(
+                f"{self.name} draws θ, so it needs a proper prior: without one the posterior is improper. Use "
+                "prior='default' or a bayesgmm.Prior."
             )
         if self.uses_prior:
             check_conjugacy(self.name, self.needs, prior)

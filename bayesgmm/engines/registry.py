@@ -5,8 +5,13 @@ An engine is imported at first use, so that NumPyro loads only when it is needed
 
 from bayesgmm.engines.engine import register
 
-register("em", "bayesgmm.engines.em.fit_em:EM")
-register("mle", "bayesgmm.engines.em.fit_em:MLE")
+register("em", "bayesgmm.engines.em.records:EM")
+register("mle", "bayesgmm.engines.em.records:MLE")
+register("cem", "bayesgmm.engines.em.records:CEM")
+register("sem", "bayesgmm.engines.em.records:SEM")
+register("mcem", "bayesgmm.engines.em.records:MCEM")
+register("same", "bayesgmm.engines.em.records:SAME")
+register("daem", "bayesgmm.engines.em.records:DAEM")
 register("cavi", "bayesgmm.engines.variational.cavi:CAVI")
 register("svi", "bayesgmm.engines.variational.svi:SVI_ENGINE")
 register("laplace", "bayesgmm.engines.variational.laplace:LAPLACE")

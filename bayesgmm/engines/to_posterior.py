@@ -74,7 +74,7 @@ def to_posterior(problem: Problem, run: Collected, clock: Stopwatch, origin: Ori
     posterior = Posterior(
         params=_to_host(problem.frame.restore(draws)),
         log_likelihood=np.asarray(log_likelihood, np.float64) - problem.log_volume,
-        log_prior=np.asarray(log_prior, np.float64) + _prior_shift(problem, draws, log_prior),
+        log_prior=np.asarray(log_prior, np.float64) + problem.prior_shift(_first(draws)),
         sample_stats=sample_stats,
         algorithm=origin.algorithm,
         model=problem.model,
@@ -113,7 +113,7 @@ def prior_constant(problem: Problem, params: Params) -> float:
     num, dim = problem.num_components, problem.table.dim
     matrices = 0 if problem.family.orientation == "I" else 1 if problem.family.pooled else num
     volume = (num + matrices * (dim + 1)) * float(problem.frame.log_volume)
-    return problem.model.log_prior(problem.frame.restore(params)) - problem.standard_log_prior(params) + volume
+    return problem.prior_shift(params) + volume
 
 
 def _reference_mode(
@@ -135,10 +135,8 @@ def _reference_mode(
     return permute(mode, by_first_mean(mode)) if problem.model.exchangeable else mode
 
 
-def _prior_shift(problem: Problem, draws: Params, log_prior: np.ndarray) -> float:
-    """Change of the log prior from standardised coordinates to the user's units: the same for all draws."""
-    first = _to_host(problem.frame.restore(jax.tree.map(lambda leaf: leaf[0, 0], draws)))
-    return problem.model.log_prior(first) - float(log_prior[0, 0])
+def _first(draws: Params) -> Params:
+    return jax.tree.map(lambda leaf: leaf[0, 0], draws)
 
 
 def _to_host(params: Params) -> Params:

@@ -4,18 +4,21 @@ from bayesgmm.plots.calibration import plot_calibration
 from bayesgmm.plots.checks import plot_check, plot_khat, plot_pit, plot_predictive_checks, plot_sensitivity
 from bayesgmm.plots.components import plot_components
 from bayesgmm.plots.errors import plot_errors
+from bayesgmm.plots.film import animate
 from bayesgmm.plots.means import plot_means
 from bayesgmm.plots.partitions import plot_similarity, plot_uncertainty
 from bayesgmm.plots.paths import plot_paths
 from bayesgmm.plots.point_process import plot_point_process
+from bayesgmm.plots.profile import plot_profile
 from bayesgmm.plots.ranks import plot_ranks
 from bayesgmm.plots.selection import plot_table
 from bayesgmm.plots.studies import plot_cost, plot_coverage, plot_parting
 from bayesgmm.plots.traces import plot_ascent, plot_traces
 
 __all__ = [
-    "plot_ascent", "plot_calibration", "plot_check", "plot_components", "plot_cost", "plot_coverage", "plot_errors",
+    "animate", "plot_ascent", "plot_calibration", "plot_check", "plot_components", "plot_cost", "plot_coverage", "plot_errors",
     "plot_khat", "plot_means", "plot_parting", "plot_paths", "plot_pit",
-    "plot_point_process", "plot_predictive_checks", "plot_ranks", "plot_sensitivity", "plot_similarity", "plot_table",
+    "plot_point_process", "plot_predictive_checks", "plot_profile",
+    "plot_ranks", "plot_sensitivity", "plot_similarity", "plot_table",
     "plot_traces", "plot_uncertainty",
 ]  # fmt: skip

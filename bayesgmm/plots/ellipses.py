@@ -35,7 +35,7 @@ def draw_ellipses(results: Results, pair: tuple[int, int], ax: Axes) -> None:
         style = engine_style(name, i, 1.5) | {"zorder": 3}
         for k, (mean, covariance) in enumerate(zip(params.means, params.covariances, strict=True)):
             center = np.asarray(mean)[list(pair)]
-            ax.add_patch(_ellipse(center, np.asarray(covariance)[np.ix_(pair, pair)], style))
+            ax.add_patch(ellipse_of(center, np.asarray(covariance)[np.ix_(pair, pair)], style))
             ax.plot(*center, marker="+", color=engine_color(name), markersize=8, markeredgewidth=1.4, zorder=4)
             centers.append((k, center))
     ax.autoscale_view()
@@ -63,7 +63,8 @@ def _write_numbers(centers: list[tuple[int, np.ndarray]], ax: Axes) -> None:
         )  # fmt: skip
 
 
-def _ellipse(center: Array, covariance: Array, style: dict) -> Ellipse:
+def ellipse_of(center: Array, covariance: Array, style: dict) -> Ellipse:
+    """The ellipse that contains 90 % of a Gaussian in two features."""
     values, vectors = np.linalg.eigh(covariance)
     radius = np.sqrt(-2.0 * np.log1p(-MASS))  # 90 % of a bivariate Gaussian lies within this many sd
     width, height = 2.0 * radius * np.sqrt(np.maximum(values, 0.0))

@@ -48,12 +48,39 @@ def plot_paths(walks: Any, ax: Any = None, coordinates: Any = None) -> Axes:
     ArgumentError
         If the walks differ in their components, or there are no two such means.
     """
-    table, first = shared_table(walks), next(iter(walks.values()))
-    num, dim = np.shape(first.params.means)[1:]
-    if any(np.shape(one.params.means)[1:] != (num, dim) for one in walks.values()):
-        raise ArgumentError("plot_paths takes walks with equal numbers of components; those given differ.")
-    places = _places(coordinates, table, num)
+    places = places_of(walks, coordinates)
     ax = axes_of(ax, 5.2)
+    for name, path in draw_surface(walks, places, ax).items():
+        color = engine_color(name)
+        ax.plot(*path, color=color, linewidth=0.9, alpha=0.8, marker=".", markersize=2.5)
+        ax.plot(*path[:, 0], marker="o", markersize=7, markerfacecolor="white", color=color)
+        ax.plot(*path[:, -1], marker="*", markersize=11, color=color)
+    ax.set_title(f"{ax.get_title(loc='left')}, other parameters as at the end of {for_figure(next(iter(walks)), 20)}")
+    handles = [Line2D([], [], color=engine_color(name), label=for_figure(name, 20)) for name in walks]
+    dark: dict[str, Any] = {"color": "#444444", "linestyle": ""}
+    handles.append(Line2D([], [], marker="o", markerfacecolor="white", label="start", **dark))
+    handles.append(Line2D([], [], marker="*", markersize=9, label="end", **dark))
+    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return ax
+
+
+def places_of(walks: Any, coordinates: Any) -> list[tuple[int, int]]:
+    """The two means (component, feature) of a picture of several walks.
+
+    Raises
+    ------
+    ArgumentError
+        If the walks differ in their components, or there are no two such means.
+    """
+    table, shapes = shared_table(walks), [np.shape(one.params.means)[1:] for one in walks.values()]
+    if len(set(shapes)) > 1:
+        raise ArgumentError("The walks must have equal numbers of components; those given differ.")
+    return _places(coordinates, table, shapes[0][0])
+
+
+def draw_surface(walks: Any, places: list[tuple[int, int]], ax: Axes) -> dict[str, np.ndarray]:
+    """Draw the contours of the log posterior over which the walks pass; returns the path (2, step) of each."""
+    first = next(iter(walks.values()))
     paths = {name: np.stack([one.params.means[:, k, d] for k, d in places]) for name, one in walks.items()}
     seen = np.concatenate(list(paths.values()), axis=1)
     sds = np.array([np.linalg.norm(first.params.scale_trils[-1, k, d]) for k, d in places])
@@ -65,22 +92,11 @@ def plot_paths(walks: Any, ax: Any = None, coordinates: Any = None) -> Axes:
     ax.contour(
         *grid, surface, levels=levels[levels > surface.min()], colors="#BBBBBB", linewidths=0.7, linestyles="solid"
     )
-    for name, path in paths.items():
-        color = engine_color(name)
-        ax.plot(*path, color=color, linewidth=0.9, alpha=0.8, marker=".", markersize=2.5)
-        ax.plot(*path[:, 0], marker="o", markersize=7, markerfacecolor="white", color=color)
-        ax.plot(*path[:, -1], marker="*", markersize=11, color=color)
-    labels = [f"mean of {for_figure(table.features[d], 30)}, component {k}" for k, d in places]
+    labels = [f"mean of {for_figure(first.table.features[d], 30)}, component {k}" for k, d in places]
     ax.set_xlabel(labels[0])
     ax.set_ylabel(labels[1])
-    what = "log-likelihood" if first.model.prior is None else "log posterior"
-    ax.set_title(f"Contours: {what}, other parameters as at the end of {for_figure(next(iter(walks)), 20)}")
-    handles = [Line2D([], [], color=engine_color(name), label=for_figure(name, 20)) for name in walks]
-    dark: dict[str, Any] = {"color": "#444444", "linestyle": ""}
-    handles.append(Line2D([], [], marker="o", markerfacecolor="white", label="start", **dark))
-    handles.append(Line2D([], [], marker="*", markersize=9, label="end", **dark))
-    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return ax
+    ax.set_title(f"Contours: {'log-likelihood' if first.model.prior is None else 'log posterior'}")
+    return paths
 
 
 def _places(coordinates: Any, table: Table, num: int) -> list[tuple[int, int]]:

@@ -15,6 +15,11 @@ from bayesgmm.runtime.formatting import for_figure
 ENGINE_COLORS = {
     "mle": "#8C8C8C",
     "em": "#111111",
+    "cem": "#C2185B",
+    "sem": "#E57398",
+    "mcem": "#9C6BD3",
+    "same": "#F08A3C",
+    "daem": "#3B3B98",
     "cavi": "#6A8F2B",
     "svi": "#2B8A8A",
     "laplace": "#A6761D",

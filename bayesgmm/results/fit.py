@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayesgmm.results.intervals import Intervals
+    from bayesgmm.results.profile import Profile
 
 MOST_REPLICATES = 10**6
 
@@ -203,7 +204,7 @@ class MixtureFit:
         check_choice("method", method, intervals.METHODS)
         num = check_count("num_replicates", num_replicates, least=2, most=MOST_REPLICATES)
         if method in intervals.THEORY:
-            return intervals.by_theory(self.params, self.model, method, level)
+            return intervals.by_theory(self.params, self.model, self._curvature, method, level)
         intervals.check_enough("replicates", num, level)
         if self.resample is None:
             raise ArgumentError("This fit was not made by EM, so that it cannot be refitted. Use method='information'.")
@@ -211,6 +212,47 @@ class MixtureFit:
         if not self.converged:
             note += f" The fit itself {self.status}; the replicates did not stop there."
         return intervals.by_refits(self.params, self.model, refits, method, level, note)
+
+    def profile(self, parameter: str, level: float = 0.9) -> "Profile":
+        """The profile likelihood interval of one weight, mean or variance, in every covariance family.
+
+        For each value of the parameter the objective is maximised over all others. The interval holds the values at
+        which twice the fall is below the quantile of χ² with one degree of freedom (Venzon & Moolgavkar 1988). Unlike
+        the intervals from the information it need not be symmetric, and does not depend on coordinates.
+
+        Parameters
+        ----------
+        parameter
+            Its name as in ``fit.intervals().table``: ``"means[0, waiting]"``, ``"weights[0]"``,
+            ``"covariances[0, waiting, waiting]"``. Covariances of two features have no profile.
+        level
+            Share of samples whose interval is to hold the truth.
+
+        Returns
+        -------
+        Profile
+            ``lower``, ``upper``, ``curve`` (value, objective), ``wald`` (that from the information), ``notes``:
+            an end that was not reached, another mode that is higher, components that exchange their roles.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such parameter, or it cannot be held.
+        FitError
+            If the information is singular, or the fit is no maximum.
+        """
+        from bayesgmm.results.profile import profile_of, scalar_of
+
+        level = check_level("level", level)
+        scalar_of(parameter, self.model)
+        return profile_of(self.params, self.model, self.objective, self._curvature, parameter, level)
+
+    @cached_property
+    def _curvature(self) -> Any:
+        """The objective near the fit, for all intervals."""
+        from bayesgmm.curvature.information import curvature
+
+        return curvature(self.params, self.model)
 
     def basin_table(self) -> "pd.DataFrame":
         """The optima that the starts found, best first."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import norm
 
-from bayesgmm.curvature.information import Estimated, by_information, by_sandwich
+from bayesgmm.curvature.information import Curvature, Estimated, by_information, by_sandwich
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.types import Params
 from bayesgmm.problem import Model
 from bayesgmm.results.digits import SummaryTable
-from bayesgmm.results.parameters import flatten, parameter_names, tails
+from bayesgmm.results.parameters import estimates_of, flatten, parameter_names, tails
 from bayesgmm.runtime.formatting import as_html, as_text
 
 if TYPE_CHECKING:
@@ -22,7 +22,10 @@ NEAR = 2.0
 """Components are near one another if no mean differs by more than this many standard errors."""
 MOST_GAIN = 1e-2
 """A Newton step that gains more than this in log-likelihood means that the estimate is not at the maximum."""
-THEORY: dict[str, Callable[[Params, Model], Estimated]] = {"information": by_information, "sandwich": by_sandwich}
+THEORY: dict[str, Callable[[Params, Model, Curvature], Estimated]] = {
+    "information": by_information,
+    "sandwich": by_sandwich,
+}
 METHODS = (*THEORY, "bootstrap", "weighted", "parametric")
 TITLES = {
     "information": "observed information", "sandwich": "sandwich (robust to a wrong model)",
@@ -54,13 +57,13 @@ class Intervals:
         return as_html(self._title(), self.table)
 
 
-def by_theory(params: Params, model: Model, method: str, level: float) -> Intervals:
-    """Intervals of a point estimate from the covariance of its estimator.
+def by_theory(params: Params, model: Model, found: Curvature, method: str, level: float) -> Intervals:
+    """Intervals of a point estimate from the covariance of its estimator, given the `curvature` at θ.
 
     They are symmetric for means and covariances, for the logit of a weight, and for the log of a variance, so that no
     end is impossible. Raises as `by_information`.
     """
-    covariance, sds, gain = THEORY[method](params, model)
+    covariance, sds, gain = THEORY[method](params, model, found)
     estimates = flatten(params)
     lower, upper = _ends(estimates, sds, model, float(norm.ppf(tails(level)[1])))
     rows = {"estimate": estimates, "sd": sds, "lower": lower, "upper": upper}
@@ -68,7 +71,7 @@ def by_theory(params: Params, model: Model, method: str, level: float) -> Interv
     if gain > MOST_GAIN:
         notes = (
             f"The estimate is not at the maximum of the objective: a Newton step gains {gain:.2g}. The theory of these "
-            "intervals is about the maximum: let EM converge, or use a bootstrap.", *notes,
+            "intervals is about the maximum: let EM converge from there.", *notes,
         )  # fmt: skip
     return _intervals(rows, model, method, level, notes, covariance)
 
@@ -93,11 +96,10 @@ def of_draws(params: Params, model: Model, method: str, level: float) -> Interva
     """Intervals of a posterior: equal-tailed, or the shortest that hold the share of the draws (highest density)."""
     draws = flatten(params).reshape(-1, len(parameter_names(model.table, model.num_components)))
     check_enough("draws", len(draws), level)
-    ends = np.quantile(draws, tails(level), axis=0) if method == "quantile" else shortest(draws, level)
-    rows = {
-        "estimate": draws.mean(axis=0), "sd": draws.std(axis=0), "median": np.median(draws, axis=0), "lower": ends[0],
-        "upper": ends[1],
-    }  # fmt: skip
+    rows = estimates_of(params, level)
+    ends = (rows["lower"], rows["upper"]) if method == "quantile" else shortest(draws, level)
+    rows = rows | {"median": np.median(draws, axis=0)} | dict(zip(("lower", "upper"), ends, strict=True))
+    rows = {part: rows[part] for part in ("estimate", "sd", "median", "lower", "upper")}
     return _intervals(rows, model, method, level, (), np.atleast_2d(np.cov(draws.T)))
 
 

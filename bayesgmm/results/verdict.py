@@ -225,10 +225,10 @@ def _percent(share: float) -> str:
 def fit_line(name: str, fit: MixtureFit) -> str:
     """Log-likelihood, status and starts of a point estimate."""
     starts, optima = sum(basin.hits for basin in fit.basins), sum(basin.status == fit.status for basin in fit.basins)
-    return (
-        f"{name}: log-likelihood {fit.log_likelihood:.3f}, {fit.status} after {fit.n_iter} M-steps; "
-        f"{fit.basins[0].hits} of {starts} starts found this optimum, the best of {optima}."
-    )
+    found = f"{fit.basins[0].hits} of {starts} starts found this optimum, the best of {optima}"
+    if not fit.converged:  # where it stopped is no optimum
+        found = f"the highest of {starts} start{'s' if starts > 1 else ''}"
+    return f"{name}: log-likelihood {fit.log_likelihood:.3f}, {fit.status} after {fit.n_iter} M-steps; {found}."
 
 
 def moments(result: MixtureFit | Posterior) -> tuple[tuple, tuple]:

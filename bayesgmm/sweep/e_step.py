@@ -1,10 +1,11 @@
-"""z given θ, from the scores of a block of rows: averaged (responsibilities), maximised, or drawn."""
+"""z given θ, from the scores of a block of rows: averaged (responsibilities, also annealed), maximised, or drawn."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+from jax import lax
 from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.numerics.arrays import Array
@@ -36,19 +37,30 @@ def draw(key: PRNGKeyArray, scores: Float[Array, "K n"]) -> tuple[Float[Array, "
     return jnp.diff(below, axis=0, prepend=jnp.zeros_like(below[:1])), log_density
 
 
+def anneal(
+    key: PRNGKeyArray, scores: Float[Array, "K n"], beta: Float[Array, ""]
+) -> tuple[Float[Array, "K n"], Float[Array, "n"]]:
+    """Responsibilities to the power β, normalised (Ueda & Nakano 1998, eq. 14), and the log density of each row."""
+    del key
+    return _normalise(beta * scores)[0], _normalise(scores)[1]
+
+
 def draw_copies(
-    key: PRNGKeyArray, scores: Float[Array, "K n"], num: int
+    key: PRNGKeyArray, scores: Float[Array, "K n"], num: Float[Array, ""] | int
 ) -> tuple[Float[Array, "K n"], Float[Array, "n"]]:
     """The mean of `num` draws of z, and the log density of each row: counts of the classes, class by class."""
     probabilities, log_density = _normalise(scores)
-    left = jnp.full(scores.shape[1:], float(num), scores.dtype)
-    rest = jnp.ones_like(left)
-    counts = []
-    for k, share in enumerate(probabilities[:-1]):
-        chance = jnp.clip(share / jnp.maximum(rest, jnp.finfo(scores.dtype).tiny), 0.0, 1.0)
-        counts.append(jr.binomial(jr.fold_in(key, k), left, chance, dtype=scores.dtype))
-        left, rest = left - counts[-1], rest - share
-    return jnp.stack([*counts, left]) / num, log_density
+    tiny = jnp.finfo(scores.dtype).tiny
+
+    def take(state: tuple[Array, Array], at: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
+        (left, rest), (k, share) = state, at
+        chance = jnp.clip(share / jnp.maximum(rest, tiny), 0.0, 1.0)
+        count = jr.binomial(jr.fold_in(key, k), left, chance, dtype=scores.dtype)
+        return (left - count, rest - share), count
+
+    begin = jnp.full(scores.shape[1:], num, scores.dtype), jnp.ones(scores.shape[1:], scores.dtype)
+    (left, _), counts = lax.scan(take, begin, (jnp.arange(len(scores) - 1), probabilities[:-1]))
+    return jnp.concatenate([counts, left[None]]) / num, log_density
 
 
 def _normalise(scores: Float[Array, "K n"]) -> tuple[Float[Array, "K n"], Float[Array, "n"]]:

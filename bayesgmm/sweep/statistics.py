@@ -13,6 +13,7 @@ array is ever held. Two routes give the same result:
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ import jax.random as jr
 import numpy as np
 from jax import lax
 from jax.custom_batching import custom_vmap
+from jax.tree_util import Partial
 from jaxtyping import Bool, Float, PRNGKeyArray
 
 from bayesgmm.model.mixture import Scorer
@@ -30,35 +32,44 @@ from bayesgmm.sweep.e_step import Assign
 from bayesgmm.sweep.rows import Rows
 
 
-@partial(jax.jit, static_argnames="assign")
 def sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, assign: Assign) -> Stats:
-    """One pass: rows → scores → assignments → statistics of each component, and the objective of the pass."""
+    """One pass: rows → scores → assignments → statistics of each component, and the objective of the pass.
+
+    Numbers that change from step to step (a temperature, a number of copies) are the keywords of a
+    `jax.tree_util.Partial`.
+    """
+    dial = assign.keywords if isinstance(assign, Partial) else {}
+    return _sweep(key, scorer, rows, dial, assign=assign.func if isinstance(assign, Partial) else assign)
+
+
+@partial(jax.jit, static_argnames="assign")
+def _sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, Any], assign: Callable) -> Stats:
     routes = partial(_by_moments, assign=assign), partial(_by_residuals, assign=assign)
 
     @custom_vmap
-    def route(key, scorer, rows):
-        return lax.cond(_few_digits_at_stake(scorer), *routes, key, scorer, rows)
+    def route(key, scorer, rows, dial):
+        return lax.cond(_few_digits_at_stake(scorer), *routes, key, scorer, rows, dial)
 
     @route.def_vmap
-    def _(axis_size, in_batched, key, scorer, rows):
+    def _(axis_size, in_batched, key, scorer, rows, dial):
         # One choice for all lanes: with one choice per lane, both routes would run.
         axes = jax.tree.map(lambda batched: 0 if batched else None, in_batched)
         lanes = [jax.vmap(route, in_axes=axes, axis_size=axis_size) for route in routes]
         safe = jnp.all(jax.vmap(_few_digits_at_stake, in_axes=(axes[1],), axis_size=axis_size)(scorer))
-        stats = lax.cond(safe, *lanes, key, scorer, rows)
+        stats = lax.cond(safe, *lanes, key, scorer, rows, dial)
         return stats, jax.tree.map(lambda _: True, stats)
 
     @jax.custom_jvp
-    def differentiable(key, scorer, rows):
-        return route(key, scorer, rows)
+    def differentiable(key, scorer, rows, dial):
+        return route(key, scorer, rows, dial)
 
     @differentiable.defjvp
     def _(primals, tangents):
-        key, scorer, rows = primals
-        _, tangent = jax.jvp(lambda scorer: routes[1](key, scorer, rows), (scorer,), (tangents[1],))
-        return route(key, scorer, rows), tangent
+        key, scorer, rows, dial = primals
+        _, tangent = jax.jvp(lambda scorer: routes[1](key, scorer, rows, dial), (scorer,), (tangents[1],))
+        return route(key, scorer, rows, dial), tangent
 
-    return differentiable(key, scorer, rows)
+    return differentiable(key, scorer, rows, dial)
 
 
 def conditioning(scorer: Scorer) -> Float[Array, ""]:
@@ -83,7 +94,7 @@ def _total(block_sums: Callable, num_blocks: int | Array):
     return lax.fori_loop(0, num_blocks, lambda i, total: jax.tree.map(jnp.add, total, block_sums(i)), start)
 
 
-def _by_moments(key: PRNGKeyArray, scorer: Scorer, rows: Rows, *, assign: Assign) -> Stats:
+def _by_moments(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, Any], *, assign: Callable) -> Stats:
     left, right = np.triu_indices(scorer.locs.shape[1] + 1)
     coefficients = scorer.quadratic()[:, left, right] * np.where(left == right, 1.0, 2.0).astype(rows.dtype)
 
@@ -91,7 +102,7 @@ def _by_moments(key: PRNGKeyArray, scorer: Scorer, rows: Rows, *, assign: Assign
         x = rows.block(index)
         products = x[left] * x[right]
         scores = jnp.matmul(coefficients, products, precision=lax.Precision.HIGHEST)
-        z, value = assign(jr.fold_in(key, index), scores)
+        z, value = assign(jr.fold_in(key, index), scores, **dial)
         counted = rows.counted(index, x)
         if rows.weights is not None:
             z = z * counted
@@ -107,11 +118,11 @@ def _by_moments(key: PRNGKeyArray, scorer: Scorer, rows: Rows, *, assign: Assign
     return Stats(counts, means, second - counts[:, None, None] * outer(means), value)
 
 
-def _by_residuals(key: PRNGKeyArray, scorer: Scorer, rows: Rows, *, assign: Assign) -> Stats:
+def _by_residuals(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, Any], *, assign: Callable) -> Stats:
     def block_sums(index):
         x = rows.block(index)
         y = scorer.residuals(x[1:])
-        z, value = assign(jr.fold_in(key, index), scorer.scores(y))
+        z, value = assign(jr.fold_in(key, index), scorer.scores(y), **dial)
         counted = rows.counted(index, x)
         z = jnp.where(counted > 0, z * counted, 0.0)  # not a product only: scores of padding may overflow
         weighted = z[:, None, :] * y

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from oracles.effort import EFFORT, SOME
+from oracles.two_features import LONG, D, K, clusters, eta_of, log_likelihood, parts_of
 from scipy.linalg import expm
 from scipy.stats import multivariate_normal
 
@@ -14,57 +15,10 @@ from bayesgmm.errors import ArgumentError, FitError
 from bayesgmm.model.families import FAMILIES
 from bayesgmm.results.intervals import shortest
 
-K, D = 2, 2
-LONG = np.longdouble
-
 
 @pytest.fixture(scope="module")
 def x():
-    """Two elliptic clusters of other sizes and directions, well apart."""
-    rng = np.random.default_rng(5)
-    one = rng.normal(size=(120, 2)) @ [[1.5, 0.4], [0.0, 0.6]]
-    two = rng.normal(size=(80, 2)) @ [[0.5, -0.3], [0.0, 1.2]] + [4.0, 3.0]
-    return np.concatenate([one, two])
-
-
-def log_likelihood(eta, x):
-    """Σ log p(x | θ) in long double, from (π_0, means, (Σ_11, Σ_12, Σ_22) of each component): no linear algebra."""
-    eta = np.asarray(eta, LONG)
-    weight, means, spreads = eta[0], eta[1:5].reshape(K, D), eta[5:].reshape(K, 3)
-    total = np.zeros(len(x), LONG)
-    for share, mean, (a, b, c) in zip((weight, 1 - weight), means, spreads, strict=True):
-        u, v = (x - mean).T
-        det = a * c - b * b
-        total += share / (2 * LONG(np.pi) * np.sqrt(det)) * np.exp(-(c * u * u - 2 * b * u * v + a * v * v) / (2 * det))
-    return np.log(total).sum()
-
-
-def parts(family, u, at):
-    """Covariances (a, b, c) from the family's own coordinates, written out for two features in long double.
-
-    A component is (log volume, log of the ratio of axes, angle).
-    """
-    volume, ratio, angle = at
-    times = {"E": 1, "V": K, "I": 0}
-    n = [times[letter] for letter in family]
-    steps = [u[: n[0]], u[n[0] : n[0] + n[1]], u[n[0] + n[1] :]]
-    out = []
-    for k in range(K):
-        move = [s[min(k, len(s) - 1)] if len(s) else LONG(0) for s in steps]
-        size, r, turn = np.exp(volume[k] + move[0]), np.exp(ratio[k] + move[1]), angle[k] + move[2]
-        if family[2] == "I":
-            turn = LONG(0)
-        first, second = size * r, size / r
-        cos, sin = np.cos(turn), np.sin(turn)
-        a, c = first * cos**2 + second * sin**2, first * sin**2 + second * cos**2
-        out += [a, (first - second) * cos * sin, c]
-    return np.array(out)
-
-
-def eta_of(psi, family, fit, at):
-    means = np.asarray(fit.params.means, LONG).ravel() + psi[1:5]
-    logit = np.log(LONG(fit.params.weights[0]) / LONG(fit.params.weights[1])) + psi[0]
-    return np.concatenate([[1 / (1 + np.exp(-logit))], means, parts(family, psi[5:], at)])
+    return clusters()
 
 
 STEP = LONG(2e-4)
@@ -94,22 +48,14 @@ SHOWN = ("EII", "EVE", "VEV", "VVV")
 def test_information_is_the_numerical_hessian(x, name):
     fit = bg.fit_em(x, K, covariance_type=name, tol=1e-11, n_init=4, max_iter=5000)
     family = FAMILIES[name]
-    values, axes = np.linalg.eigh(fit.params.covariances)
-    if family.orientation == "I":
-        values, axes = np.diagonal(fit.params.covariances, axis1=1, axis2=2), np.broadcast_to(np.eye(2), (2, 2, 2))
-    values = np.asarray(values, LONG)
-    at = (
-        0.5 * np.log(values.prod(axis=1)),
-        0.5 * np.log(values[:, 0] / values[:, 1]),
-        np.arctan2(axes[:, 1, 0], axes[:, 0, 0]),
-    )
+    at = parts_of(fit, family)
     size = fit.n_parameters
     eta = lambda psi: eta_of(psi, family, fit, at)  # noqa: E731
     _, hessian = derivatives(lambda psi: log_likelihood(eta(psi), x), size)
     jacobian, _ = derivatives(eta, size)
     hessian, jacobian = -hessian.astype(float), jacobian.T.astype(float)
     theirs = np.sqrt(np.diagonal(jacobian @ np.linalg.inv(hessian) @ jacobian.T))
-    ours = np.sqrt(np.diagonal(by_information(fit.params, fit.model).covariance))
+    ours = np.sqrt(np.diagonal(by_information(fit.params, fit.model, fit._curvature).covariance))
     np.testing.assert_allclose(np.delete(ours, 1), theirs, rtol=1e-6, atol=1e-9)
 
 
@@ -133,7 +79,7 @@ def test_sandwich_equals_its_formula_in_other_coordinates(x, free):
     ).astype(float)
     inverse = np.linalg.inv(-hessian.astype(float))
     theirs = np.sqrt(np.diagonal(inverse @ scores.T @ scores @ inverse))
-    ours = plain(np.sqrt(np.diagonal(by_sandwich(free.params, free.model).covariance)))
+    ours = plain(np.sqrt(np.diagonal(by_sandwich(free.params, free.model, free._curvature).covariance)))
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
@@ -312,7 +258,7 @@ def test_rotations_in_three_dimensions_have_their_curvature(name):
     jacobian, _ = derivatives(eta, fit.n_parameters)
     hessian, jacobian = -hessian.astype(float), jacobian.T.astype(float)
     theirs = np.sqrt(np.diagonal(jacobian @ np.linalg.inv(hessian) @ jacobian.T))
-    ours = np.delete(np.sqrt(np.diagonal(by_information(fit.params, fit.model).covariance)), 1)
+    ours = np.delete(np.sqrt(np.diagonal(by_information(fit.params, fit.model, fit._curvature).covariance)), 1)
     np.testing.assert_allclose(ours, theirs, rtol=1e-3)
 
 

@@ -12,8 +12,8 @@ from scipy.special import gammaln
 
 import bayesgmm as bg
 from bayesgmm import plots
+from bayesgmm.engines.dial import kernel_at, sharpened
 from bayesgmm.engines.step import KERNELS
-from bayesgmm.engines.walk import kernel_at, sharpened
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.plots import paths
 from bayesgmm.runtime.dtypes import scope

@@ -39,6 +39,7 @@ KIND_OF = {
     "shape": "hyper", "covariance": "hyper", "hyper_df": "hyper", "hyper_scale": "hyper", "concentration": "hyper",
     "scales": "scales", "components": "prior_components", "features": "features", "axes": "axes_grid",
     "coordinates": "coordinates", "walks": "plotted",
+    "beta_start": "beta_start", "parameter": "scalar_name", "frames": "few", "fps": "number",
     "copies": "copies", "start": "init_draws",
     "also": "also", "folds": "few",
     "num_replicates": "replicates", "em_intervals": "em_intervals", "intervals": "fit_intervals",
@@ -50,7 +51,8 @@ KIND_OF = {
 POSTERIORS = ("Posterior", "VariationalPosterior", "StochasticPosterior", "LaplacePosterior", "ExactPosterior")
 
 OVERRIDES = {
-    "fit_em": {"init": "init_em"}, "fit_svi": {"init": "init_svi"}, "fit_table": {"n_components": "ks"},
+    "fit_em": {"init": "init_em"}, "fit_mcem": {"init": "init_em", "copies": "count"},
+    "fit_same": {"init": "init_em", "copies": "count"}, "fit_svi": {"init": "init_svi"}, "fit_table": {"n_components": "ks"},
     "load_dataset": {"labels": "flag"}, "predictive_checks": {"num": "few"}, "calibrate": {"num_samples": "few"},
     "partition": {"labels": "drawn_labels"}, "Prior": {"weights": "prior_weights"}, "gaussian_mixture": {"prior": "belief"},
     "log_joint": {"x": "array_rows"}, "log_density": {"x": "array_rows"}, "log_likelihood": {"x": "array_rows"},
@@ -97,7 +99,8 @@ BASE = {
 """Arguments of the cheap valid call, for the parameters that are in the signature."""
 
 BASES = {
-    "walk": {"num_steps": "3"}, "study": {"truths": "P2", "n": "40", "n_components": None, "num_replicates": "2"},
+    "walk": {"num_steps": "3"}, "MixtureFit.profile": {"parameter": "'means[0, x0]'"},
+    "study": {"truths": "P2", "n": "40", "n_components": None, "num_replicates": "2"},
     "random_mixture": {"n_features": "2"},
     "sample_exact": {"x": "X2[:6]"},
     "fit_table": {"n_components": "2"}, "predictive_checks": {"num": "20"}, "sample": {"num": "5"},
@@ -122,6 +125,7 @@ PLOTTED = {
     "plot_pit": "pits()", "plot_point_process": "relabelling()", "plot_predictive_checks": "predictive()",
     "plot_ranks": "view()", "plot_sensitivity": "sensitivity()", "plot_similarity": "part()", "plot_table": "table()",
     "plot_coverage": "study()", "plot_cost": "study()", "plot_parting": "study()",
+    "animate": "{'a': walked()}", "plot_profile": "profiled()",
     "plot_traces": "{'a': gibbs()}", "plot_paths": "{'a': walked()}", "plot_uncertainty": "part()",
 }  # fmt: skip
 """What each function of `bayesgmm.plots` draws in its valid call: its first argument."""
@@ -130,7 +134,7 @@ OBJECTS = {
     "Comparison": "comparison()", "FitTable": "table()", "Calibration": "calibration()", "ModelCheck": "model_check()",
     "PredictiveChecks": "predictive()", "Relabelling": "relabelling()", "Diagnosis": "diagnosis()", "MixtureFit": "fit()",
     "Posterior": "gibbs()", "VariationalPosterior": "cavi()", "StochasticPosterior": "svi()", "LaplacePosterior": "laplace()",
-    "ExactPosterior": "exact()", "Walk": "walked()", "Study": "study()",
+    "ExactPosterior": "exact()", "Walk": "walked()", "Study": "study()", "Profile": "profiled()",
     "Partition": "part()", "CredibleBall": "ball()", "PartitionDistances": "distances()", "Prior": "PRIOR",
     "Dirichlet": "PRIOR.weights", "Params": "bg.Params", "CacheInfo": "bg.cache_info()",
 }  # fmt: skip
@@ -155,6 +159,7 @@ WEIGHTS = {
     "compare": 0.2, "calibrate": 0.15, "check": 0.15, "kfold": 0.15, "loo": 0.3, "loo_pit": 0.3, "sample_nuts": 0.3,
     "fit_svi": 0.3, "fit_laplace": 0.5, "sample_gibbs": 0.6, "fit_cavi": 0.6, "diagnose": 0.5, "fit_table": 0.5,
     "Comparison.diagnose": 0.2, "Comparison.held_out": 0.3,
+    "fit_mcem": 0.5, "fit_same": 0.5, "plots.animate": 0.2,
     "Comparison.to_html": 0.1, "Comparison.plot": 0.05, "Comparison.save": 0.3, "Diagnosis.plot": 0.1, "ModelCheck.plot": 0.05,
     "PredictiveChecks.plot": 0.1, "prior_sensitivity": 0.5, "gaussian_mixture": 0.3, "Diagnosis.plot_ranks": 0.1,
     "plots.plot_check": 0.05, "plots.plot_predictive_checks": 0.1, "plots": 0.3,
@@ -164,7 +169,8 @@ WEIGHTS = {
 
 
 RETURNS = {
-    "fit_em": "MixtureFit", "FitTable.fit": "MixtureFit", "fit_table": "FitTable", "sample_gibbs": "Posterior",
+    "fit_em": "MixtureFit", "fit_mcem": "MixtureFit", "fit_same": "MixtureFit", "MixtureFit.profile": "Profile",
+    "FitTable.fit": "MixtureFit", "fit_table": "FitTable", "sample_gibbs": "Posterior",
     "sample_nuts": "Posterior", "fit_cavi": "VariationalPosterior", "fit_svi": "StochasticPosterior",
     "fit_laplace": "LaplacePosterior", "sample_exact": "ExactPosterior", "walk": "Walk", "study": "Study",
     "partition": "Partition", "relabel": "Relabelling", "diagnose": "Diagnosis",
@@ -235,7 +241,9 @@ def table() -> dict[str, Call]:
             calls[f"{name}.{method}"] = call_of(f"{name}.{method}", f"{OBJECTS[name]}.{method}", getattr(thing, method))
     for name, drawn in PLOTTED.items():
         call = call_of(f"plots.{name}", f"bg.plots.{name}", getattr(bg.plots, name))
-        calls[f"plots.{name}"] = call._replace(base={next(iter(call.kinds)): drawn})
+        first, *others = parameters(getattr(bg.plots, name)).values()
+        required = {one.name: BASE[one.name] for one in others if one.default is inspect.Parameter.empty}
+        calls[f"plots.{name}"] = call._replace(base={first.name: drawn} | required)
     calls["gaussian_mixture"] = calls["gaussian_mixture"]._replace(
         target="npr.handlers.seed(bg.gaussian_mixture, rng_seed=0)"
     )

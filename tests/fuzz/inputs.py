@@ -382,7 +382,7 @@ KINDS: dict[str, Kind] = {
         'nope' ;; 1 ;; '' ;; np.nan ;; {} ;; object() ;; lambda: 1 ;; X2
     """),
     "algorithm": kind("""
-        'em' ;; 'cem' ;; 'sem'
+        'em' ;; 'cem' ;; 'sem' ;; 'daem'
     """, "'EM'", """
         None ;; 'nope' ;; '' ;; 0 ;; ['em'] ;; {} ;; np.nan ;; b'em' ;; object() ;; X2
     """),
@@ -435,7 +435,7 @@ KINDS: dict[str, Kind] = {
         object() ;; X2 ;; [0, 1] ;; {} ;; np.nan ;; [(0, None), (1, 0)] ;; [(0.0, 0), (1, 0)] ;; [({}, 0), (1, [])]
     """),
     "walk_engine": kind("""
-        'em' ;; 'cem' ;; 'sem' ;; 'mcem' ;; 'same' ;; 'gibbs'
+        'em' ;; 'cem' ;; 'sem' ;; 'daem' ;; 'mcem' ;; 'same' ;; 'gibbs'
     """, "'EM'", """
         None ;; 'nope' ;; '' ;; 0 ;; ['em'] ;; {} ;; np.nan ;; object() ;; X2 ;; 'nuts'
     """),
@@ -472,6 +472,15 @@ KINDS: dict[str, Kind] = {
         'bad.toml' ;; 'binary.parquet'
     """),
     "copies": kind("None", "2\n10\n100\n" + HUGE, _NOT_A_COUNT.replace("    None\n", "")),
+    "beta_start": kind("None", "0.5 ;; 1.0 ;; 1 ;; 1e-320", """
+        0 ;; -0.1 ;; 1.1 ;; np.nan ;; np.inf ;; 'x' ;; [0.5] ;; 2j ;; object() ;; {} ;; X2
+    """),
+    "scalar_name": kind("""
+        'weights[0]' ;; 'means[0, x0]' ;; 'means[1, x1]' ;; 'covariances[0, x0, x0]' ;; 'covariances[1, x1, x1]'
+    """, "", """
+        'covariances[0, x0, x1]' ;; 'means[2, x0]' ;; 'means' ;; '' ;; None ;; 0 ;; ['weights[0]'] ;; {} ;; np.nan
+        b'weights[0]' ;; object() ;; X2 ;; ('means', 0) ;; 'log_likelihood'
+    """),
     "fit_interval": kind("""
         'information' ;; 'sandwich' ;; 'bootstrap' ;; 'parametric' ;; 'weighted'
     """, "'INFORMATION'", """

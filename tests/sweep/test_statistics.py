@@ -141,7 +141,9 @@ def test_large_data_are_read_in_place(rng, monkeypatch, offset):
 def test_both_routes_give_the_same_statistics(rng):
     x, params = rng.normal(size=(500, 3)), arrays(random_params(3))
     rows, scorer = to_rows(x, UNIT, chunk=128), log_joint_scorer(params)
-    one, two = (route(jr.key(0), scorer, rows, assign=average) for route in (module._by_moments, module._by_residuals))
+    one, two = (
+        route(jr.key(0), scorer, rows, {}, assign=average) for route in (module._by_moments, module._by_residuals)
+    )
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
 

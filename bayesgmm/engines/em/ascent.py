@@ -93,7 +93,7 @@ def _accelerated(
     objective = jnp.where(back, state.best.objective, here.objective)
     memory, left = learn(state.memory, state.params, plain, posterior, back, live)
     leapt, sensible = propose(memory, prior)
-    leap = sensible & (memory.length > SHORTEST) & (_lost(leapt, here.counts) == 0)
+    leap = sensible & (memory.length > SHORTEST) & (lost(leapt, here.counts) == 0)
     memory = emptied(memory, back & ~leap)
     proposal = Proposal(_choose(leap, leapt, plain), leap, memory, back, left)
     counts = jnp.where(back, state.best.counts, here.counts)
@@ -128,8 +128,8 @@ def _settled(gain, last_gain, left, tol, noise, accelerate: bool) -> Bool[Array,
 def _status(here: Best, t: Array, still: Array, limits: Limits, noise: Array) -> Int[Array, ""]:
     status = jnp.where(t >= limits.max_iter, MAX_ITER, RUNNING)
     status = jnp.where(still >= STILL, jnp.where(noise < limits.tol, CONVERGED, ROUNDING), status)
-    lost = _lost(here.plain, here.counts)
-    status = jnp.where((status == RUNNING) & (lost > 0), lost, status)
+    fault = lost(here.plain, here.counts)
+    status = jnp.where((status == RUNNING) & (fault > 0), fault, status)
     return jnp.where(jnp.isfinite(here.objective), status, NON_FINITE)
 
 
@@ -141,7 +141,7 @@ def _choose(condition, yes, no):
     return jax.tree.map(lambda a, b: a if a is b else jnp.where(condition, a, b), yes, no)
 
 
-def _lost(params: Params, counts) -> Array:
+def lost(params: Params, counts) -> Array:
     """Failure status of θ: a component without rows, or one that collapses onto too few points; 0 if neither."""
     eps = jnp.finfo(params.means.dtype).eps
     diagonal = jnp.diagonal(params.scale_trils, axis1=-2, axis2=-1)

@@ -11,7 +11,7 @@ from bayesgmm.engines.em.acceleration import Memory
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 
-RUNNING, CONVERGED, MAX_ITER, COLLAPSED, EMPTY, NON_FINITE, ROUNDING, PRUNED = range(8)
+RUNNING, CONVERGED, MAX_ITER, COLLAPSED, EMPTY, NON_FINITE, ROUNDING, PRUNED, PLANNED = range(9)
 
 
 STATUS = (
@@ -23,6 +23,7 @@ STATUS = (
     "non-finite objective",
     "stopped at rounding",
     "pruned",
+    "stopped as planned",
 )
 
 

@@ -1,25 +1,26 @@
-"""Point estimates: EM (maximum likelihood or MAP), classification EM and stochastic EM."""
+"""Point estimates: EM (maximum likelihood or MAP), classification, stochastic and deterministic annealing EM."""
 
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from bayesgmm.engines import starts as starting
 from bayesgmm.engines.checks import MOST_CHAINS
+from bayesgmm.engines.dial import check_beta
 from bayesgmm.engines.em.ascent import BATCHED_ROWS, begin, run_ascents
 from bayesgmm.engines.em.ascent_state import PRUNED, STATUS, Ascent, usable
 from bayesgmm.engines.em.explore import higher_by
 from bayesgmm.engines.em.multistart import prepare_search, search
-from bayesgmm.engines.em.outcome import raise_failure, warn_of
+from bayesgmm.engines.em.outcome import raise_failure, warn_of, warn_of_merger
+from bayesgmm.engines.em.schedules import anneal_and_ascend
 from bayesgmm.engines.em.to_fit import to_fit
-from bayesgmm.engines.engine import Engine, check_conjugacy
+from bayesgmm.engines.engine import check_conjugacy
 from bayesgmm.errors import (
     ArgumentError,
     PriorError,
     SamplingInterrupted,
 )
-from bayesgmm.model.alignment import align, permute
 from bayesgmm.model.types import Params
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.prior import Belief
@@ -30,7 +31,7 @@ from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import stopwatch
 from bayesgmm.runtime.progress import Listener, Progress, listening
 
-ALGORITHMS = ("em", "cem", "sem")
+ALGORITHMS = ("em", "cem", "sem", "daem")
 
 
 def fit_em(
@@ -43,6 +44,7 @@ def fit_em(
     init: Any = "auto",
     seed: Any = 0,
     algorithm: str = "em",
+    beta_start: float | None = None,
     weights_init: Any = None,
     means_init: Any = None,
     covariances_init: Any = None,
@@ -81,7 +83,13 @@ def fit_em(
         int or JAX key.
     algorithm
         ``"em"``; ``"cem"`` assigns each row to its most probable component (Celeux & Govaert 1992); ``"sem"`` draws the
-        assignments, runs `max_iter` iterations and returns the best θ visited (Celeux & Diebolt 1985).
+        assignments, runs `max_iter` iterations and returns the best θ visited (Celeux & Diebolt 1985); ``"daem"`` first
+        takes responsibilities to a power β that rises to 1, so that less depends on the start (deterministic annealing:
+        Ueda & Nakano 1998).
+    beta_start
+        First β of ``"daem"``, above 0 and at most 1; 0.7 by default. β rises by equal ratios over 100 steps (at most
+        half of `max_iter`). The smaller it is, the less depends on the start, and the more components can merge for
+        good.
     weights_init, means_init, covariances_init
         A start in the user's units, shapes (K,), (K, D), (K, D, D); weights and covariances may be left out.
     labels_init
@@ -93,7 +101,7 @@ def fit_em(
         the acceleration; without it, by the rule of Aitken. 0 runs `max_iter` iterations.
     accelerate
         Quasi-Newton acceleration with a safeguard: the objective never decreases. False: plain EM. CEM and SEM are
-        always plain.
+        always plain, and so are the steps of DAEM below β = 1.
     dtype
         ``"float64"`` or ``"float32"``.
     progress_bar
@@ -113,7 +121,8 @@ def fit_em(
     Warns
     -----
     LocalOptimumWarning
-        If the optimum that a given start led to is not the highest: a split and a merger raise the objective.
+        If the optimum that a given start led to is not the highest: a split and a merger raise the objective. Also if
+        DAEM ends where two components are equal.
     NotConvergedWarning
         If the best start stopped at `max_iter` (unless ``tol=0`` asked for that).
     SpuriousComponentWarning
@@ -121,9 +130,11 @@ def fit_em(
         density has no highest mode under a hierarchical prior.
     """
     max_iter, tol, n_init = _check_arguments(algorithm, max_iter, tol, n_init, accelerate)
+    first_beta = check_beta(beta_start, algorithm)
     settings = {
-        "n_init": n_init, "init": getattr(init, "params", init), "algorithm": algorithm, "max_iter": max_iter,
-        "tol": tol, "accelerate": accelerate, "weights_init": weights_init, "means_init": means_init,
+        "n_init": n_init, "init": getattr(init, "params", init), "algorithm": algorithm, "beta_start": beta_start,
+        "max_iter": max_iter, "tol": tol, "accelerate": accelerate, "weights_init": weights_init,
+        "means_init": means_init,
         "covariances_init": covariances_init, "labels_init": labels_init,
     }  # fmt: skip
     with scope(dtype) as dtype, stopwatch() as clock:
@@ -135,20 +146,25 @@ def fit_em(
         given_start |= not isinstance(init, str)
         if accelerate and algorithm == "em" and not given_start:
             prepare_search(init, n_init, problem, tol, max_iter)
-        starts = _starts(key_start, problem, n_init, init, labels_init, given)
+        starts = starts_of(key_start, problem, n_init, init, labels_init, given)
         quick = accelerate and algorithm == "em"
         tol_used = 0.0 if algorithm == "sem" else tol
         brief = progress_bar is None and problem.table.num_rows <= BATCHED_ROWS
         with listening(False if brief else progress_bar) as listener:
-            ascents, interrupted = _ascend(key_ascent, starts, problem, tol_used, max_iter, algorithm, quick, listener)
+            run = partial(_ascend, algorithm=algorithm, accelerate=quick)
+            if first_beta is not None:
+                run = partial(anneal_and_ascend, beta_start=first_beta, accelerate=accelerate)
+            ascents, interrupted = run(key_ascent, starts, problem, tol_used, max_iter, listener)
             gain = 0.0
             if given_start and algorithm == "em" and tol > 0 and not interrupted:
                 ascents, interrupted, gain = higher_by(key_ascent, ascents, problem, tol, max_iter, accelerate)
-            best = _best(ascents, problem, interrupted)
+            best = best_of(ascents, problem, interrupted)
             steps = int(ascents.iteration[best])
             listener(algorithm, steps, steps, STATUS[int(ascents.status[best])])
         fit = to_fit(ascents, best, problem, algorithm, interrupted, clock, seed, settings | {"dtype": dtype})
     warn_of(fit, np.asarray(ascents.counts[best]), tol_used, gain)
+    if first_beta is not None:
+        warn_of_merger(fit)
     return fit
 
 
@@ -158,9 +174,9 @@ def _ascend(
     problem: Problem,
     tol: float,
     max_iter: int,
+    listener: Listener,
     algorithm: str,
     accelerate: bool,
-    listener: Listener,
 ) -> tuple[Ascent, bool]:
     """All ascents, on the host, and whether Ctrl-C interrupted one."""
 
@@ -194,7 +210,8 @@ def check_has_mode(prior: Belief | str | None) -> None:
         )
 
 
-def _starts(key, problem: Problem, n_init: int, init: Any, labels: Any, given: dict[str, Any]) -> Params:
+def starts_of(key, problem: Problem, n_init: int, init: Any, labels: Any, given: dict[str, Any]) -> Params:
+    """The starts of a call (leading axis), in standardised coordinates: found, or the given one."""
     own = not isinstance(init, str) or init != "auto"
     ways = [labels is not None, any(part is not None for part in given.values()), own]
     if sum(ways) > 1:
@@ -211,7 +228,8 @@ def _starts(key, problem: Problem, n_init: int, init: Any, labels: Any, given: d
     return starting.make_starts(key, problem, n_init, init)
 
 
-def _best(ascents: Ascent, problem: Problem, interrupted: bool) -> int:
+def best_of(ascents: Ascent, problem: Problem, interrupted: bool) -> int:
+    """The highest ascent with a usable end. Raises a `FitError` if there is none."""
     good = np.asarray(usable(ascents)) & (interrupted | (np.asarray(ascents.status) != PRUNED))
     if not good.any() and interrupted:
         raise SamplingInterrupted("EM was stopped before any start had an objective. Nothing can be returned.")
@@ -225,32 +243,3 @@ def _check_arguments(algorithm: Any, max_iter: Any, tol: Any, n_init: Any, accel
     check_flag("accelerate", accelerate)
     counts = check_count("max_iter", max_iter), check_count("n_init", n_init, most=MOST_CHAINS)
     return counts[0], check_number("tol", tol, low=0.0), counts[1]
-
-
-def _run(x: Any, n_components: int, *, reference: Any = None, **arguments: Any) -> MixtureFit:
-    """`fit_em`, with its components labelled as in ``reference``."""
-    fit = fit_em(x, n_components, **arguments)
-    if reference is None or not fit.model.exchangeable:
-        return fit
-    target = reference.params if isinstance(reference, MixtureFit) else reference
-    return replace(fit, params=permute(fit.params, align(fit.params, target)))
-
-
-def _run_mle(
-    x: Any, n_components: int, *, prior: Any = None, progress_bar: Progress = None, **arguments: Any
-) -> MixtureFit:
-    """Maximum likelihood, whatever the prior of the other engines."""
-    del prior
-    if callable(progress_bar):
-        listener = progress_bar
-        progress_bar = lambda label, done, total, note: listener("mle", done, total, note)  # noqa: E731
-    return _run(x, n_components, prior=None, progress_bar=progress_bar, **arguments)
-
-
-EM = Engine(
-    "em", "EM, maximum a posteriori", _run, ("n_init",), draws=False, needs=Conjugacy.CONDITIONAL,
-    flat_title="EM, maximum likelihood (flat prior)", passes_to=fit_em,
-)  # fmt: skip
-MLE = Engine(
-    "mle", "EM, maximum likelihood (flat prior)", _run_mle, ("n_init",), draws=False, uses_prior=False, passes_to=fit_em
-)

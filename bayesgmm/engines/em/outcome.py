@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from bayesgmm.engines.em.ascent_state import COLLAPSED, EMPTY, MAX_ITER, ROUNDING, STATUS, Ascent
+from bayesgmm.engines.em.moves import equal_pair
 from bayesgmm.engines.stopping import rounding
 from bayesgmm.errors import (
     CollapseError,
@@ -54,7 +55,8 @@ def warn_of(fit: MixtureFit, counts: np.ndarray, tol: float, gain: float) -> Non
             NotConvergedWarning, stacklevel=4,
         )  # fmt: skip
     if fit.interrupted:
-        warnings.warn("EM was interrupted. This is the best θ so far.", NotConvergedWarning, stacklevel=4)
+        name = fit.algorithm.upper()
+        warnings.warn(f"{name} was interrupted. This is the best θ so far.", NotConvergedWarning, stacklevel=4)
     elif fit.status == STATUS[ROUNDING]:
         warnings.warn(f"EM stopped where {_rounding_words(fit, tol)}.", NotConvergedWarning, stacklevel=4)
     unbounded = fit.prior and fit.prior.components.unbounded_because(fit.family, fit.table.values)
@@ -69,6 +71,17 @@ def warn_of(fit: MixtureFit, counts: np.ndarray, tol: float, gain: float) -> Non
             f"A component rests on {counts.min():.1f} rows, no more than the {few} that its covariance ({family}) "
             "needs. This is likely a spurious mode of the likelihood. Use prior='default', or fewer components.",
             SpuriousComponentWarning, stacklevel=4,
+        )  # fmt: skip
+
+
+def warn_of_merger(fit: MixtureFit) -> None:
+    """Warn if an annealing ended where two components are equal."""
+    pair = equal_pair(fit.params)
+    if pair is not None:
+        warnings.warn(
+            f"Components {pair[0]} and {pair[1]} are equal: the annealing merged them, and EM cannot part them. Start "
+            "at a larger beta_start, or use algorithm='em'.",
+            LocalOptimumWarning, stacklevel=4,
         )  # fmt: skip
 
 

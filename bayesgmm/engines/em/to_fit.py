@@ -14,6 +14,9 @@ from bayesgmm.results.fit import Basin, MixtureFit
 from bayesgmm.runtime.programs import Program, Stopwatch
 from bayesgmm.sweep.likelihood import log_likelihood
 
+REFITTED = ("em", "daem")
+"""Algorithms whose fits the bootstrap can refit: it climbs by EM."""
+
 
 def to_fit(
     ascents: Ascent, best: int, problem: Problem, algorithm: str, interrupted: bool, clock: Stopwatch, seed: Any,
@@ -43,7 +46,7 @@ def to_fit(
         interrupted=interrupted,
         clock=clock,
         seed=seed,
-        resample=refits,
+        resample=refits if algorithm in REFITTED else None,
     )
 
 

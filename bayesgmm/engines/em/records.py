@@ -61,7 +61,8 @@ SEM = _point(
     caveat="It moves around a mode without end, and this is the best θ that it visited.",
 )  # fmt: skip
 MCEM = _point(
-    "mcem", "Monte Carlo EM, average over the last half of its steps", partial(_run, function=fit_mcem), passes_to=fit_mcem,
+    "mcem", "Monte Carlo EM, average over the last half of its steps", partial(_run, function=fit_mcem),
+    passes_to=fit_mcem,
     caveat="It has Monte Carlo error: other seeds give slightly other estimates.",
 )  # fmt: skip
 SAME = _point(

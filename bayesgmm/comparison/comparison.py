@@ -44,6 +44,8 @@ class Comparison:
     """Share of the draws, or of samples, in the intervals of the summary; None shows sds."""
     em_intervals: str | None = None
     """Method of the intervals of point estimates, see `MixtureFit.intervals`; None: no intervals."""
+    prior_name: str | None = None
+    """``"default"`` if the prior was asked for by name."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Lengths, starts and the like, as given to `compare`."""
     reference: str | None = None

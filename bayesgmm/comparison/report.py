@@ -1,12 +1,11 @@
 """A self-contained HTML report of a comparison."""
 
 import base64
-from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayesgmm.comparison.given import REFERENCE
+from bayesgmm.comparison.manifest import call_of, versions
 from bayesgmm.errors import ArgumentError, SamplingInterrupted, visible
 from bayesgmm.results.given_posterior import GivenPosterior
 from bayesgmm.runtime.files import as_path, reason, write
@@ -92,9 +91,9 @@ def _context(comparison: Any) -> dict[str, Any]:
         "convergence": {name: _rows(_strings(post.convergence)) for name, post in comparison.samplers.items()},
         "convergence_columns": ["mean", "sd", "mcse", "ESS bulk", "ESS tail", "R-hat"],
         "prior": comparison.prior.describe(comparison.family) if comparison.prior else ["Flat: maximum likelihood."],
-        "call": _call(comparison),
+        "call": call_of(comparison),
         "settings": _settings(comparison),
-        "versions": ", ".join(f"{name} {version(name)}" for name in ("bayesgmm", "jax", "numpyro", "arviz")),
+        "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
     }
 
 
@@ -154,31 +153,3 @@ def _settings(comparison: Any) -> list[str]:
         starts = sum(basin.hits for basin in fit.basins)
         lines.append(f"{name}: best of {starts} starts, {fit.status} after {fit.n_iter} M-steps")
     return lines
-
-
-def _call(comparison: Any) -> str:
-    own = {name: one for name, one in comparison.posteriors.items() if name not in comparison.descriptions}
-    chains = [one for name, one in own.items() if name in comparison.samplers]
-    first = next(iter([*chains, *own.values()]), None)
-    lengths = ""
-    if first is not None:
-        lengths = f", num_warmup={first.num_warmup}, num_samples={first.num_samples}, num_chains={first.num_chains}"
-    seed = comparison.seed if isinstance(comparison.seed, int) else "key"
-    engines = tuple(name for name in comparison.results if name not in comparison.descriptions)
-    family = "" if comparison.family.name == "VVV" else f", covariance_type={comparison.family.name!r}"
-    ends = "" if comparison.interval is None else f", interval={comparison.interval:g}"
-    ends += "" if comparison.em_intervals is None else f", em_intervals={comparison.em_intervals!r}"
-    given = [name for name in comparison.results if name in comparison.descriptions and name != REFERENCE]
-    ends += f", also={{{', '.join(f'{name!r}: …' for name in given)}}}" if given else ""
-    ends += _reference_words(comparison)
-    start = f"bg.compare(x, n_components={comparison.n_components}, engines={engines}{family}{lengths}"
-    return f"{start}{ends}, seed={seed})"
-
-
-def _reference_words(comparison: Any) -> str:
-    """The argument ``reference`` of the call: an engine or a column by name, or draws of the user."""
-    name = comparison.reference
-    if name != REFERENCE:
-        return "" if name is None else f", reference={name!r}"
-    result = comparison.results.get(name)
-    return f", reference={result.algorithm!r}" if result is not None and comparison.reference_ran else ", reference=…"

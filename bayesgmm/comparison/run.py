@@ -138,6 +138,7 @@ def compare(
     plan = plan_reference(reference, chosen, given, settings, problem)
     comparison = Comparison(
         problem.model, seed, interval=interval, em_intervals=em_intervals, settings=settings,
+        prior_name=used if isinstance(used, str) else None,
         reference=None if plan is None else plan.column, reference_ran=plan is not None and plan.engine is not None,
     )  # fmt: skip
     output = save_to if isinstance(save_to, Output) or save_to is None else Output(save_to)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm.comparison.manifest import manifest
 from bayesgmm.comparison.reference import same_prior
 from bayesgmm.errors import ArgumentError, FitError
 from bayesgmm.results.approximation import ApproximatePosterior
@@ -33,8 +34,9 @@ def interval_of(fit: MixtureFit, method: str, level: float) -> Intervals | str:
 
 
 def save_tables(comparison: Any, output: Output) -> list[Path | None]:
-    """Write the summary as CSV; with a reference also the errors, and held-out scores if there are any."""
+    """Write the summary as CSV and a manifest; with a reference also the errors, and held-out scores if there are any."""
     written = [output.save("summary", csv_form(comparison.to_frame, index=False))]
+    written.append(output.save("manifest", {".json": lambda: manifest(comparison)}))
     if comparison.has_reference:
         written.append(output.save("errors", csv_form(lambda: comparison.errors().table)))
         written.append(output.save("errors_by_quantity", csv_form(lambda: comparison.errors().by_quantity)))

@@ -1,5 +1,6 @@
 """The result of a study: a table of figures, an xarray Dataset, a verdict and pictures."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -8,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm.comparison.manifest import versions
 from bayesgmm.engines.engine import find_engine
 from bayesgmm.errors import ArgumentError
 from bayesgmm.results.parameters import parameter_names
 from bayesgmm.runtime.arguments import check_choice
 from bayesgmm.runtime.files import Output, csv_form, tree_forms
+from bayesgmm.runtime.fingerprint import fingerprint_of_seed
 from bayesgmm.runtime.formatting import as_html, as_text, for_html, wrapped
+from bayesgmm.studies.identity import identity
 from bayesgmm.studies.replicate import Plan, simulated_table
 from bayesgmm.studies.tables import (
     ROLES,
@@ -208,7 +212,10 @@ class Study:
         return plots.plot_coverage(self, axes)
 
     def save(self, directory: str | PathLike | Output) -> list[Path]:
-        """Write ``study.nc`` (the dataset), ``study.csv`` (the long table), ``replicates.csv`` and ``failures.csv``.
+        """Write the dataset (``study.nc``), the tables and a manifest.
+
+        Files are ``study.csv`` (the long table), ``replicates.csv``, ``failures.csv`` and ``manifest.json`` (settings,
+        seed, versions).
 
         Raises
         ------
@@ -219,7 +226,16 @@ class Study:
         tables = {"study": self.to_frame, "replicates": self.replicates, "failures": self.failures}
         written = [output.save(name, csv_form(make, index=False)) for name, make in tables.items()]
         written.append(output.save("study", tree_forms(self._tree)))
+        written.append(output.save("manifest", {".json": self._manifest}))
         return [path for path in written if path is not None]
+
+    def _manifest(self) -> bytes:
+        """What made the study: its settings, cells and versions, as JSON."""
+        content = {
+            **identity(self.plan), "seed": fingerprint_of_seed(self.seed), "num_replicates": self.num_replicates,
+            "cells": [cell.label for cell in self.cells], "versions": versions(),
+        }  # fmt: skip
+        return (json.dumps(content, indent=2, default=str) + "\n").encode()
 
     def _tree(self) -> Any:
         import xarray as xr

@@ -7,15 +7,12 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import jax
-
 from bayesgmm.errors import ArgumentError, StudyWarning
 from bayesgmm.runtime.checkpoint import append_line, read_lines
-from bayesgmm.runtime.fingerprint import fingerprint
 from bayesgmm.runtime.progress import Listener
+from bayesgmm.studies.identity import identity
 from bayesgmm.studies.replicate import Plan, run_replicate
 from bayesgmm.studies.truths import Cell
-from bayesgmm.version import __version__
 
 FILE = "replicates.jsonl"
 BLOCK = 10
@@ -47,26 +44,6 @@ def run_all(
         failed = sum("failure" in found for found in line["engines"].values())
         listener("study", done, len(wanted), f"{line['cell']}: {failed} failed" if failed else line["cell"])
     return {key: line for key, line in lines.items() if key in wanted}
-
-
-def identity(plan: Plan) -> dict[str, Any]:
-    """What must be the same in a study that resumes: not the grid and not the number of replicates."""
-    truths = plan.truths
-    return {
-        "study": "replicates", "bayesgmm": __version__, "jax": jax.__version__,
-        "truths": {name: fingerprint(params) for name, params in truths.fixed.items()},
-        "truths from prior": None if truths.family_prior is None else fingerprint(truths.family_prior),
-        "prior": plan.prior if plan.prior is None or isinstance(plan.prior, str) else fingerprint(plan.prior),
-        "covariance_type": plan.covariance_type, "level": plan.level, "em_intervals": plan.em_intervals,
-        "test_rows": plan.test_rows, "seed": fingerprint(plan.key_words),
-        "engines": {label: [name, _plain(settings)] for label, (name, settings) in plan.engines.items()},
-    }  # fmt: skip
-
-
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings as JSON can hold them."""
-    simple = (bool, int, float, str, type(None))
-    return {name: value if isinstance(value, simple) else fingerprint(value) for name, value in settings.items()}
 
 
 def run_block(plan: Plan, cell: Cell, numbers: list[int]) -> list[dict[str, Any]]:

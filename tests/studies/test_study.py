@@ -144,7 +144,7 @@ def test_tables_and_files(study, tmp_path):
     ]
     assert parting.set_index("n").loc[50, "value"] == pytest.approx(np.mean(gaps))
     names = {path.name for path in study.save(tmp_path)}
-    assert names == {"study.csv", "replicates.csv", "failures.csv", "study.nc"}
+    assert names == {"study.csv", "replicates.csv", "failures.csv", "study.nc", "manifest.json"}
 
 
 def test_random_truths_do_not_depend_on_rows():

@@ -34,7 +34,7 @@ def interval_of(fit: MixtureFit, method: str, level: float) -> Intervals | str:
 
 
 def save_tables(comparison: Any, output: Output) -> list[Path | None]:
-    """Write the summary as CSV and a manifest; with a reference also the errors, and held-out scores if there are any."""
+    """Write the summary and a manifest; with a reference also the errors, and held-out scores if there are any."""
     written = [output.save("summary", csv_form(comparison.to_frame, index=False))]
     written.append(output.save("manifest", {".json": lambda: manifest(comparison)}))
     if comparison.has_reference:

@@ -24,8 +24,8 @@ def read_study(path: Path) -> dict[str, Any]:
     """The arguments of `study` in a TOML file.
 
     ``truths`` is ``"random"``, ``"prior"``, or a table of tables with ``weights``, ``means`` and ``covariances``;
-    ``engines`` a list of names or a table of tables of settings; ``prior`` is ``"default"``, ``"none"``, or a table with
-    ``concentration``, ``loc``, ``strength``, ``df`` and ``scale`` (a `NormalInverseWishart`).
+    ``engines`` a list of names or a table of tables of settings; ``prior`` is ``"default"``, ``"none"``, or a table
+    with ``concentration``, ``loc``, ``strength``, ``df`` and ``scale`` (a `NormalInverseWishart`).
 
     Raises
     ------

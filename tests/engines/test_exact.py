@@ -75,6 +75,15 @@ def test_gibbs_agrees_with_the_exact_posterior(family):
     assert z.max() < 4.5
 
 
+@pytest.mark.slow
+def test_nuts_agrees_with_the_exact_posterior():
+    truth = bg.sample_exact(X, 2, prior=PRIOR, num_samples=500, num_chains=4, seed=2)
+    nuts = bg.sample_nuts(X, 2, prior=PRIOR, num_warmup=1000, num_samples=2500, num_chains=4, seed=3)
+    a, b = truth.convergence, nuts.convergence
+    z = np.abs(a["mean"] - b["mean"]) / np.hypot(a["mcse"], b["mcse"])
+    assert z.max() < 4.5
+
+
 def test_one_component_has_a_single_labelling():
     one = bg.sample_exact(X, 1, prior=bg.Prior(bg.Dirichlet(1.0), PRIOR.components), num_samples=50)
     assert one.log_evidence == pytest.approx(evidence_of(X), abs=1e-8)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-MOST_GROUPS = 75
+MOST_GROUPS = 160
 """More rows are first merged to this many groups by Ward's criterion: the work grows with their square."""
 MOST_COMPONENTS = 50
 """Principal components that the criterion looks at: the work grows with their cube."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import expit
 from scipy.stats import norm
 
 from bayesgmm.curvature.information import Curvature, Estimated, by_information, by_sandwich
@@ -129,7 +130,7 @@ def _ends(estimates: np.ndarray, sds: np.ndarray, model: Model, z: float) -> tup
     inside = (weights > 0) & (weights < 1)
     share = weights[inside]
     logit, step = np.log(share / (1 - share)), z * sds[:num][inside] / (share * (1 - share))
-    lower[:num][inside], upper[:num][inside] = (1 / (1 + np.exp(-(logit + move))) for move in (-step, step))
+    lower[:num][inside], upper[:num][inside] = (expit(logit + move) for move in (-step, step))
     rows, columns = np.triu_indices(dim)
     variances = num + num * dim + np.flatnonzero(np.tile(rows == columns, num))
     ratio = np.exp(z * sds[variances] / estimates[variances])

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 CLEAR = 3.0
 """Monte Carlo errors from which a departure of the coverage is reported."""
+ENOUGH = 50
+"""Data sets from which the Monte Carlo error of a coverage is taken from their spread alone."""
 MATTERS = 0.02
 """Smallest departure of the coverage that is reported."""
 MOST = 3
@@ -111,8 +113,9 @@ def _wrong_words(study: Any, wrong: Rows) -> str:
 
 
 def _error(study: Any, row: dict[Any, Any]) -> float:
-    """Monte Carlo error of a coverage: at least that of one interval, which does not vanish if all or none cover."""
-    return max(row["se"], np.sqrt(study.level * (1.0 - study.level) / row["num"]))
+    """Monte Carlo error of a coverage; of few data sets at least that of one interval, since all or none may cover."""
+    least = 0.0 if row["num"] >= ENOUGH and row["se"] > 0 else np.sqrt(study.level * (1.0 - study.level) / row["num"])
+    return max(row["se"], least)
 
 
 def _share_line(study: Any, own: Rows, engine: str, name: str, words: str) -> list[str]:

@@ -1,5 +1,6 @@
 import json
 import os
+import sys
 
 import matplotlib as mpl
 import numpy as np
@@ -50,6 +51,14 @@ def reference_data():
         "acidity": pd.read_csv(TRUTH / "acidity.csv"),
         "diabetes": diabetes,
     }
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    """No test leaves a figure to the next: matplotlib warns of more than 20."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture

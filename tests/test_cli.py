@@ -65,7 +65,7 @@ def fail(*names):
 
 
 def test_a_full_disk_costs_nothing_but_the_place(tmp_path, monkeypatch, no_report):
-    monkeypatch.setattr(files, "write", fail("gibbs.nc", "summary.csv", "report.html"))
+    monkeypatch.setattr(files, "write", fail("gibbs.nc", "summary.csv", "manifest.json", "report.html"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.warns(SaveWarning) as warned:
         result = CliRunner().invoke(cli.app, [*SMALL, "--quiet", "--out", str(tmp_path / "out")])
@@ -73,9 +73,9 @@ def test_a_full_disk_costs_nothing_but_the_place(tmp_path, monkeypatch, no_repor
     assert "means[1, waiting]" in result.output
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["em.nc"]
     elsewhere = next(tmp_path.glob("bayesgmm-*"))
-    assert {path.name for path in elsewhere.iterdir()} == {"gibbs.nc", "summary.csv", "report.html"}
-    assert sum(issubclass(one.category, SaveWarning) for one in warned) == 3
-    assert result.stderr.count("No space left on device") >= 3
+    assert {path.name for path in elsewhere.iterdir()} == {"gibbs.nc", "summary.csv", "manifest.json", "report.html"}
+    assert sum(issubclass(one.category, SaveWarning) for one in warned) == 4
+    assert result.stderr.count("No space left on device") >= 4
 
 
 def test_a_report_that_fails_costs_no_table(tmp_path, monkeypatch):
@@ -87,7 +87,7 @@ def test_a_report_that_fails_costs_no_table(tmp_path, monkeypatch):
         result = CliRunner().invoke(cli.app, [*SMALL, "--quiet", "--out", str(tmp_path)])
     assert result.exit_code == 3
     assert "means[1, waiting]" in result.output
-    assert {path.name for path in tmp_path.iterdir()} == {"em.nc", "gibbs.nc", "summary.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {"em.nc", "gibbs.nc", "summary.csv", "manifest.json"}
 
 
 def test_fit_and_diagnose_write_before_they_print(tmp_path, monkeypatch):
@@ -242,7 +242,7 @@ def test_no_terminal_loses_a_file(line, settings, code, tmp_path, clean_environm
     assert ended.returncode == code, ended.stderr
     assert b"Traceback" not in ended.stderr
     assert b"Exception ignored" not in ended.stderr
-    assert set(os.listdir(tmp_path / "out")) == {"em.nc", "gibbs.nc", "summary.csv", "report.html"}
+    assert set(os.listdir(tmp_path / "out")) == {"em.nc", "gibbs.nc", "summary.csv", "manifest.json", "report.html"}
 
 
 @pytest.mark.slow
@@ -250,7 +250,7 @@ def test_a_limit_on_file_size_ends_without_a_crash(tmp_path, clean_environment):
     """As on a disk that is full everywhere: HDF5 ended the process with SIGSEGV."""
     ended = shell("ulimit -f 200; $RUN out", clean_environment, tmp_path, BAYESGMM_CACHE="off")
     assert ended.returncode == 3, ended.stderr
-    assert set(os.listdir(tmp_path / "out")) == {"em.nc", "gibbs.npz", "summary.csv"}
+    assert set(os.listdir(tmp_path / "out")) == {"em.nc", "gibbs.npz", "summary.csv", "manifest.json"}
     assert b"means[1, waiting]" in ended.stdout
 
 
@@ -306,7 +306,7 @@ def test_a_signal_keeps_what_there_is(number, code, tmp_path, monkeypatch, no_re
     assert "No engine returned a result" in alone.output
     assert not (tmp_path / "none").exists()
     assert result.exit_code == code, result.output
-    assert {path.name for path in tmp_path.iterdir()} == {"em.nc", "summary.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {"em.nc", "summary.csv", "manifest.json"}
     assert "weights[0]" in result.output
     assert "Report: not written" in result.output
     assert signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
@@ -321,7 +321,7 @@ def test_a_signal_during_the_report_keeps_the_rest(tmp_path, monkeypatch):
     monkeypatch.setattr("bayesgmm.comparison.report.report", report)
     result = CliRunner().invoke(cli.app, [*SMALL, "--quiet", "--out", str(tmp_path)])
     assert result.exit_code == 130
-    assert {path.name for path in tmp_path.iterdir()} == {"em.nc", "gibbs.nc", "summary.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {"em.nc", "gibbs.nc", "summary.csv", "manifest.json"}
     assert "means[1, waiting]" in result.output
 
 

@@ -162,7 +162,9 @@ def check_folds(folds: Any, table: Table, num_components: int) -> int:
         If they leave too few rows.
     """
     folds, rows, dim = check_count("folds", folds, least=2), table.num_rows, table.dim
-    left = rows - -(-rows // folds) if folds <= rows else 0
+    if folds > rows:
+        raise ArgumentError(f"folds={folds} is more than the {rows} rows. Use between 2 and {rows} folds.")
+    left = rows - -(-rows // folds)
     if left <= dim or left < num_components:
         raise ArgumentError(
             f"folds={folds} of {rows} rows leaves {left} rows to fit {num_components} components in {dim} "

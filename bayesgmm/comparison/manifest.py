@@ -25,7 +25,7 @@ def call_of(comparison: Any) -> str:
         parts.append(f"interval={comparison.interval:g}")
     if comparison.em_intervals is not None:
         parts.append(f"em_intervals={comparison.em_intervals!r}")
-    own = [name for name in comparison.descriptions if name != comparison.reference]
+    own = [name for name in comparison.descriptions if not (name == comparison.reference and comparison.reference_ran)]
     if own:
         parts.append(f"also={{{', '.join(f'{name!r}: …' for name in own)}}}")
     if comparison.reference is not None:
@@ -39,6 +39,8 @@ def manifest(comparison: Any) -> bytes:
         "call": call_of(comparison),
         "data": data_words(comparison.table),
         "prior": None if comparison.prior is None else comparison.prior.describe(comparison.family),
+        "prior as code": None if comparison.prior is None else code_of(comparison.prior),
+        "held-out folds": None if comparison.scores is None else int(comparison.scores.folds.max()) + 1,
         "covariance_type": comparison.family.name,
         "seed": fingerprint_of_seed(comparison.seed),
         "results": {name: _result_words(result) for name, result in comparison.results.items()},
@@ -89,7 +91,7 @@ def _reference_code(comparison: Any) -> str:
     """The name of an engine, if one made the reference."""
     found = comparison.results.get(comparison.reference)
     named = comparison.reference_ran or comparison.reference in _engines(comparison)
-    return repr(found.algorithm) if named and found is not None else "…"
+    return repr(found.algorithm if named and found is not None else comparison.reference)
 
 
 def _seed_code(seed: Any) -> str:

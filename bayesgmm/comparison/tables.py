@@ -108,7 +108,9 @@ def costs(comparison: Any) -> "pd.DataFrame":
             "smallest ESS": np.nan if sampled is None else sampled.smallest_ess,
             "divergences": _divergences(result),
             "ESS per second": np.nan if sampled is None else sampled.smallest_ess / seconds,
-            "Pareto k-hat": result.pareto_k if isinstance(result, ApproximatePosterior) else np.nan,
+            "Pareto k-hat": result.pareto_k
+            if isinstance(result, ApproximatePosterior) and np.isfinite(result.pareto_k)
+            else np.nan,
         }
     table = pd.DataFrame(columns)
     approximate = any(isinstance(result, ApproximatePosterior) for result in comparison.results.values())

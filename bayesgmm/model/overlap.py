@@ -17,6 +17,8 @@ from bayesgmm.errors import ArgumentError
 from bayesgmm.model.types import Params, check_params
 from bayesgmm.runtime.checks import shown
 
+ROUNDING = 1e-13
+"""Coefficients below this are 0: those of equal components are left by rounding."""
 FINE, COARSE = 14, 10
 """log₂ of the number of directions, for `overlap` and for a search over mixtures."""
 
@@ -33,7 +35,7 @@ def overlap(params: Any) -> np.ndarray:
     -------
     array (K, K)
         ``[i, j]``: the probability that a row of component i has a higher density, times weight, in component j. The
-        diagonal is 0. MixSim's overlap of a pair is ``[i, j] + [j, i]``, and `mean_overlap` averages it over pairs.
+        diagonal is 0; between equal components it is one half. MixSim's overlap of a pair is ``[i, j] + [j, i]``.
 
     Raises
     ------
@@ -101,11 +103,12 @@ def _pair(params: Params, i: int, j: int, directions: np.ndarray, shares: np.nda
     a = 0.5 * (1.0 - (image**2).sum(axis=1))
     b = -image @ gap
     c = np.log(weights[j]) - np.log(weights[i]) + log_scales[0] - log_scales[1] - 0.5 * gap @ gap
+    a, b, c = (np.where(np.abs(part) < ROUNDING, 0.0, part) for part in (a, b, c))
     return float(shares @ _share_above(a, b, c, len(gap)))
 
 
-def _share_above(a: np.ndarray, b: np.ndarray, c: float, dim: int) -> np.ndarray:
-    """``P(a r² + b r + c > 0)`` for r from the chi distribution."""
+def _share_above(a: np.ndarray, b: np.ndarray, c: np.ndarray, dim: int) -> np.ndarray:
+    """``P(a r² + b r + c > 0)`` for r from the chi distribution; a tie for all r counts half."""
     square = b * b - 4.0 * a * c
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         q = -0.5 * (b + np.where(b < 0, -1.0, 1.0) * np.sqrt(np.maximum(square, 0.0)))
@@ -114,4 +117,5 @@ def _share_above(a: np.ndarray, b: np.ndarray, c: float, dim: int) -> np.ndarray
     below = gammainc(0.5 * dim, 0.5 * np.square(np.maximum([low, high], 0.0)))
     beyond = np.where(a != 0, a, np.where(b != 0, b, c)) > 0  # the sign as r → ∞
     between = np.where(square > 0, below[1] - below[0], 0.0)
-    return np.where(beyond, 1.0 - between, between)
+    shares = np.where(beyond, 1.0 - between, between)
+    return np.where((a == 0) & (b == 0) & (c == 0), 0.5, shares)

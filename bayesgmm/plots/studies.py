@@ -93,8 +93,10 @@ def plot_cost(study: Any, ax: Any = None, role: str = "means") -> Axes:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else ""))
     ax.set_xlabel("seconds of a run, without compiling")
-    ax.set_ylabel(f"root mean square error of {role}")
-    ax.set_title("Error against seconds; numbers are rows")
+    unit = "" if role in ("weights", "invariants") else ", in sds of the component"
+    ax.set_ylabel(f"RMSE of {role}{unit}")
+    num = len(designs_of(study))
+    ax.set_title("Error against seconds; numbers are rows" + (f"; mean over {num} designs" if num > 1 else ""))
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     ax.margins(0.12)
     return ax
@@ -167,7 +169,8 @@ def _draw_lines(ax: Axes, study: Any, here: Any) -> None:
     for i, engine in enumerate(study.engines):
         own = here[here["engine"] == engine].sort_values("n")
         shift = 1.0 + 0.03 * (i - (len(study.engines) - 1) / 2)  # so that bars do not hide one another
-        bars = WIDE * own["se"].fillna(0.0)
+        half = WIDE * own["se"].fillna(0.0)
+        bars = np.stack([np.minimum(half, own["value"]), np.minimum(half, 1.0 - own["value"])])
         label = for_figure(engine, 30)
         ax.errorbar(own["n"] * shift, own["value"], bars, marker="o", markersize=4, label=label, **_line(study, i))
     ax.set_xscale("log")

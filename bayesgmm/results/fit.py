@@ -203,6 +203,7 @@ class MixtureFit:
         level = check_level("level", level)
         check_choice("method", method, intervals.METHODS)
         num = check_count("num_replicates", num_replicates, least=2, most=MOST_REPLICATES)
+        as_key(seed)
         if method in intervals.THEORY:
             return intervals.by_theory(self.params, self.model, self._curvature, method, level)
         intervals.check_enough("replicates", num, level)

@@ -84,6 +84,8 @@ def _nodes(structure: Any) -> list[str]:
     if node is None:
         return [str(structure)]
     kind, data = node
+    if kind is type(None):  # a field without arrays
+        return ["None"]
     if isinstance(data, (list, tuple)):
         data = tuple(data)
     inner = [part for child in structure.children() for part in _nodes(child)]

@@ -40,7 +40,7 @@ def random_mixture(
         K and D.
     overlap
         ``ω[i, j] + ω[j, i]``, the two probabilities of misclassification, on average over pairs (`overlap`). Above 0
-        and below 1. 0.001 is well separated, 0.1 is hard.
+        and below 1. 0.001 is well separated, 0.1 is hard. One component has none, whatever is asked for.
     imbalance
         The largest weight divided by the smallest; weights fall geometrically.
     covariance_type

@@ -79,7 +79,7 @@ class Study:
                 num, dim = sizes_of(cell, self.plan)
                 with_prior = find_engine(self.plan.engines[engine][0]).uses_prior
                 figures = [("", name, figure) for name, figure in result_figures(column, with_prior)]
-                for role, name, figure in [*role_figures(column, num, dim), *figures]:
+                for role, name, figure in [*role_figures(column, num, dim, bool(self.plan.truths.fixed)), *figures]:
                     if figure.num > 0:
                         rows.append({**here, "role": role, "quantity": name, **figure._asdict()})
         return pd.DataFrame(rows)
@@ -175,6 +175,10 @@ class Study:
             gaps = [gap for line in of_cell if (gap := distance(line["engines"], first, second)) is not None]
             rows.append({**cell.place, **mean_of(np.array(gaps, float))._asdict()})
         return pd.DataFrame(rows)
+
+    def is_point(self, engine: str) -> bool:
+        """Whether a column has point estimates."""
+        return not find_engine(self.plan.engines[engine][0]).draws
 
     @property
     def can_part(self) -> bool:

@@ -117,9 +117,14 @@ def on_joblib(n_jobs: int) -> Any:
     def workers(plan: Plan, blocks: list[Block], stop: Event) -> Iterator[dict[str, Any]]:
         tasks = (delayed(run_block)(plan, cell, numbers) for cell, numbers in blocks)
         results: Any = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
-        for lines in results:
-            yield from lines
-            if stop.is_set():
-                return
+        try:
+            for lines in results:
+                yield from lines
+                if stop.is_set():
+                    return
+        finally:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of tasks that a stop cancels
+                results.close()
 
     return workers

@@ -34,7 +34,9 @@ def read_study(path: Path) -> dict[str, Any]:
     """
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ArgumentError(f"{path} cannot be read ({error.strerror or error}).") from None
+    except ValueError as error:
         raise ArgumentError(f"{path} is no study: {error}.") from None
     check_names(found, KEYS, str(path))
     if "truths" not in found:

@@ -88,6 +88,27 @@ def mean_of(values: np.ndarray) -> Figure:
     return Figure(float(kept.mean()), float(error), len(kept))
 
 
+def share_of(values: np.ndarray) -> Figure:
+    """The mean of shares. If all are 0, or all 1, two of each are added for the error (Agresti & Coull 1998)."""
+    found = mean_of(values)
+    if found.num == 0 or found.se > 0:
+        return found
+    share = (found.value * found.num + 2.0) / (found.num + 4.0)
+    return found._replace(se=float(np.sqrt(share * (1.0 - share) / (found.num + 4.0))))
+
+
+def bias_of(error: np.ndarray) -> Figure:
+    """Root mean square over parameters of their mean errors; its standard error is that of theirs.
+
+    Not their mean: errors of opposite sign would cancel, and those of the weights always do.
+    """
+    each = [figure for figure in map(mean_of, error.T) if figure.num > 0]
+    if not each:
+        return Figure(np.nan, np.nan, 0)
+    value, se = (float(np.sqrt(np.mean([getattr(one, part) ** 2 for one in each]))) for part in ("value", "se"))
+    return Figure(value, se, max(one.num for one in each))
+
+
 def root_of(square: Figure) -> Figure:
     """The square root of a mean square, with its standard error by the delta method."""
     root = np.sqrt(square.value)
@@ -101,14 +122,15 @@ def by_row(values: np.ndarray) -> np.ndarray:
     return np.where(counts > 0, np.where(known, values, 0.0).sum(axis=1) / np.maximum(counts, 1), np.nan)
 
 
-def role_figures(column: Column, num: int, dim: int) -> Iterator[tuple[str, str, Figure]]:
+def role_figures(column: Column, num: int, dim: int, fixed: bool) -> Iterator[tuple[str, str, Figure]]:
     """(role, quantity, figure) of bias, RMSE, coverage and width, each averaged over the parameters of a role."""
     for role, (truth, unit, estimate, lower, upper) in _by_role(column, num, dim).items():
         error = (estimate - truth) / unit
-        yield role, "bias", mean_of(by_row(error))
+        if fixed:
+            yield role, "bias", bias_of(error)
         yield role, "rmse", root_of(mean_of(by_row(error**2)))
         inside = np.where(np.isfinite(lower), (lower <= truth) & (truth <= upper), np.nan)
-        yield role, "coverage", mean_of(by_row(inside))
+        yield role, "coverage", share_of(by_row(inside))
         yield role, "width", mean_of(by_row((upper - lower) / unit))
 
 

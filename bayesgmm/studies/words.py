@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 CLEAR = 3.0
 """Monte Carlo errors from which a departure of the coverage is reported."""
+FEWEST = 20
+"""Data sets per cell from which coverage is judged."""
 ENOUGH = 50
 """Data sets from which the Monte Carlo error of a coverage is taken from their spread alone."""
 MATTERS = 0.02
@@ -42,7 +44,7 @@ def summary(study: Any) -> "pd.DataFrame":
         for engine in study.engines:
             here = frame[(frame["engine"] == engine) & _in_cell(frame, cell)].set_index(["quantity", "role"])
             rows[", ".join(filter(None, [place, engine]))] = {
-                heading(name, role): cell_of(here, name, role) for name, role in COLUMNS
+                heading(name, role): cell_of(here, name, role, study.is_point(engine)) for name, role in COLUMNS
             }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("cell")
     return table.loc[:, (table != "–").any()]
@@ -60,14 +62,16 @@ def heading(name: str, role: str) -> str:
     return HEADINGS.get(plain, f"coverage of {role}" if name == "coverage" else plain)
 
 
-def cell_of(here: "pd.DataFrame", name: str, role: str) -> str:
+def cell_of(here: "pd.DataFrame", name: str, role: str, point: bool) -> str:
     """One figure as text."""
     if (name, role) not in here.index:
         return "–"
     value, se = (float(here.loc[(name, role), part]) for part in ("value", "se"))  # pyright: ignore
+    if name == "sound" and point:
+        return "–"  # that EM has converged says nothing of its quality: see "reached best"
     if name in ("reached", "sound", "failed"):
         return "–" if value != value else f"{100 * value:.0f} %"
-    return significant(value, 2) if name == "seconds" else plus_minus([value], [se or np.nan])[0]
+    return significant(value, 2) if name == "seconds" else plus_minus([value], [se])[0]
 
 
 def verdict(study: Any) -> list[str]:
@@ -85,6 +89,8 @@ def verdict(study: Any) -> list[str]:
 
 def _coverage_lines(study: Any, own: Rows, engine: str) -> list[str]:
     """Whether intervals cover as often as they should, over the cells."""
+    if max(row["num"] for row in own) < FEWEST:
+        return [f"{engine}: {FEWEST} data sets per cell are the least for a verdict on coverage."]
     lines, fine = [], {}
     for role in ("weights", "means", "covariances", "invariants"):
         rows = [row for row in own if (row["quantity"], row["role"]) == ("coverage", role)]
@@ -102,9 +108,7 @@ def _coverage_lines(study: Any, own: Rows, engine: str) -> list[str]:
 
 def _wrong_words(study: Any, wrong: Rows) -> str:
     """How coverage departs, and where."""
-    places = "; ".join(
-        f"{_place(study, row)}: {plus_minus([row['value']], [row['se'] or np.nan])[0]}" for row in wrong[:MOST]
-    )
+    places = "; ".join(f"{_place(study, row)}: {plus_minus([row['value']], [row['se']])[0]}" for row in wrong[:MOST])
     left = len(wrong) - MOST
     more = f"; and {left} more cell{'s' if left > 1 else ''}" if left > 0 else ""
     below = {row["value"] < study.level for row in wrong}

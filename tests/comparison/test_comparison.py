@@ -130,7 +130,14 @@ def test_the_report_is_no_wider_than_the_window(faithful, tmp_path, monkeypatch,
 
 def test_save_writes_every_result(faithful, tmp_path):
     faithful.save(tmp_path)
-    assert {p.name for p in tmp_path.iterdir()} == {"mle.nc", "em.nc", "gibbs.nc", "nuts.nc", "summary.csv"}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "mle.nc",
+        "em.nc",
+        "gibbs.nc",
+        "nuts.nc",
+        "summary.csv",
+        "manifest.json",
+    }
     with xr.open_datatree(tmp_path / "nuts.nc", engine="h5netcdf") as tree:
         assert tree["posterior"].sizes["draw"] == SHORT["num_samples"]
     read = pd.read_csv(tmp_path / "summary.csv")
@@ -192,7 +199,14 @@ def test_command_line(tmp_path):
     result = CliRunner().invoke(cli.app, command)
     assert result.exit_code == 0, result.output
     assert "means[1, waiting]" in result.output
-    assert {p.name for p in out.iterdir()} == {"em.nc", "gibbs.nc", "nuts.nc", "summary.csv", "report.html"}
+    assert {p.name for p in out.iterdir()} == {
+        "em.nc",
+        "gibbs.nc",
+        "nuts.nc",
+        "summary.csv",
+        "manifest.json",
+        "report.html",
+    }
     assert "faithful" in CliRunner().invoke(cli.app, ["datasets"]).output
 
 

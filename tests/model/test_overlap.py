@@ -61,6 +61,15 @@ def test_other_covariances_by_simulation(dim):
             assert found[i, j] == pytest.approx(share, abs=5 * np.sqrt(max(share, 1e-4) / len(x)))
 
 
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_equal_components_tie(dim):
+    params = Params.of([0.5, 0.5], np.zeros((2, dim)), np.stack([3.7 * np.eye(dim) + 0.1] * 2))
+    np.testing.assert_allclose(overlap(params), [[0, 0.5], [0.5, 0]], atol=1e-12)
+    wide = Params.of([0.6, 0.4], np.zeros((2, dim)), np.stack([3.7 * np.eye(dim) + 0.1] * 2))
+    assert overlap(wide)[0, 1] == 0  # the heavier one wins everywhere
+    assert overlap(wide)[1, 0] == pytest.approx(1)
+
+
 def test_bad_input():
     with pytest.raises(ArgumentError, match="params must be"):
         overlap(3)

@@ -65,7 +65,7 @@ def test_all_kinds_of_keys(tmp_path):
 def test_bad_files(tmp_path, text, words):
     with pytest.raises(ArgumentError, match=words):
         read_study(write(tmp_path, text))
-    with pytest.raises(ArgumentError, match="is no study"):
+    with pytest.raises(ArgumentError, match="cannot be read"):
         read_study(tmp_path / "none.toml")
 
 

@@ -99,6 +99,8 @@ def _pair(params: Params, i: int, j: int, directions: np.ndarray, shares: np.nda
     weights, means, trils = params
     whitened = np.linalg.solve(trils[j], np.column_stack([means[i] - means[j], trils[i]]))
     gap, image = whitened[:, 0], directions @ whitened[:, 1:].T
+    if not np.isfinite(gap @ gap):
+        return np.nan
     log_scales = np.log(np.diagonal(trils[[i, j]], axis1=1, axis2=2)).sum(axis=1)
     a = 0.5 * (1.0 - (image**2).sum(axis=1))
     b = -image @ gap

@@ -78,6 +78,7 @@ def test_the_command(tmp_path):
     names = {path.name for path in out.iterdir()}
     assert names == {
         "checkpoint",
+        "manifest.json",
         "study.csv",
         "study.nc",
         "replicates.csv",

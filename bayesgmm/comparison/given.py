@@ -21,7 +21,7 @@ from bayesgmm.runtime.checks import shown
 
 REFERENCE = "reference"
 """Name of the column of a reference that is not one of the other columns."""
-RESERVED = ("summary", "report", "errors", "errors_by_quantity", "held_out", "held_out_by_row", REFERENCE)
+RESERVED = ("summary", "report", "manifest", "errors", "errors_by_quantity", "held_out", "held_out_by_row", REFERENCE)
 """Names of files of a comparison, and of its reference."""
 LONGEST_NAME = 40
 SAME = 1e-5

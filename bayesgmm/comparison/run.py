@@ -248,7 +248,7 @@ class _Run:
         """Keep what was said about mixing for the verdict; give the other warnings."""
         for one in caught:
             if issubclass(one.category, MixingWarning):
-                self.comparison.remarks.append(f"{column}: {one.message}")
+                self.comparison.remarks.append(f"{column}: {_of_reference(str(one.message))}")
             else:
                 warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
@@ -256,6 +256,13 @@ class _Run:
         self.comparison.results[column] = result
         if self.output is not None:
             self.output.save(column, tree_forms(result.to_datatree))
+
+
+def _of_reference(message: str) -> str:
+    """A warning about the run of the reference, without advice on arguments that it does not have."""
+    return (
+        f"{message.partition('. ')[0]}, so that modes far apart may be weighed wrongly. Longer chains lengthen it too."
+    )
 
 
 def _renamed(listener: Listener, label: str) -> Listener:

@@ -50,7 +50,7 @@ def check_params(name: str, value: Any, model: Model) -> Params:
         _shape(getattr(params, part))[-len(shape) :] != shape for part, shape in shapes.items()
     ):
         raise ArgumentError(
-            f"{name} must be a fit or Params of {k} components in {dim} dimensions, got {shown(value)}."
+            f"{name} must be a fit or Params of {k} components in {dim} dimensions, got {_size_of(params)}."
         )
     params = Params(*(as_floats(f"{part} of {name}", array) for part, array in params._asdict().items()))
     finite = all(np.isfinite(part).all() for part in params)
@@ -67,3 +67,9 @@ def _shape(value: Any) -> tuple[int, ...]:
         return np.shape(value)
     except ValueError:  # ragged
         return ()
+
+
+def _size_of(value: Any) -> str:
+    """What a start is, in words."""
+    shape = _shape(getattr(value, "means", None))
+    return f"{shape[-2]} components in {shape[-1]} dimensions" if len(shape) >= 2 else shown(value)

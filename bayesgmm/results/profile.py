@@ -3,6 +3,7 @@
 See Venzon & Moolgavkar (1988). Under a prior the objective is log-likelihood + log prior.
 """
 
+import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,7 @@ def profile_of(
     fit_params: Params, model: Model, objective: float, found: Curvature, parameter: Any, level: float
 ) -> Profile:
     """The profile of a scalar about a point estimate, given the `curvature` there. See `MixtureFit.profile`."""
+    parameter = known_name(parameter, model)
     scalar = scalar_of(parameter, model)
     gain = by_information(fit_params, model, found).gain
     if gain > MOST_GAIN:
@@ -104,6 +106,29 @@ def profile_of(
     )  # fmt: skip
 
 
+def known_name(parameter: Any, model: Model) -> str:
+    """The name of a parameter as the tables have it; blanks do not matter.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such parameter. The message has names near it.
+    """
+    num = model.num_components
+    names = parameter_names(model.table, num)
+    if isinstance(parameter, str):
+        alike = [name for name in names if name.replace(" ", "") == parameter.replace(" ", "")]
+        if parameter in names or len(alike) == 1:
+            return parameter if parameter in names else alike[0]
+        near = difflib.get_close_matches(parameter, names, 3, 0.8)
+        if near:
+            raise ArgumentError(f"There is no parameter {shown(parameter)}. Near it are {', '.join(map(shown, near))}.")
+    some = f"'weights[0]', {names[num]!r} or {names[num + num * model.table.dim]!r}"
+    raise ArgumentError(
+        f"parameter must be a name as in fit.intervals().table, such as {some}; got {shown(parameter)}."
+    )
+
+
 def scalar_of(parameter: Any, model: Model) -> Scalar:
     """The scalar of this name, as in the tables.
 
@@ -112,14 +137,8 @@ def scalar_of(parameter: Any, model: Model) -> Scalar:
     ArgumentError
         If there is none, or it cannot be held: a covariance of two features, or the only weight.
     """
-    table, num, dim = model.table, model.num_components, model.table.dim
-    names = parameter_names(table, num)
-    if not isinstance(parameter, str) or parameter not in names:
-        some = f"'weights[0]', {names[num]!r} or {names[num + num * dim]!r}"
-        raise ArgumentError(
-            f"parameter must be a name as in fit.intervals().table, such as {some}; got {shown(parameter)}."
-        )
-    place = names.index(parameter)
+    num, dim = model.num_components, model.table.dim
+    place = parameter_names(model.table, num).index(known_name(parameter, model))
     if place < num:
         if num == 1:
             raise ArgumentError(

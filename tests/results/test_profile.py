@@ -14,7 +14,7 @@ from bayesgmm.curvature.profile import highest_with
 from bayesgmm.errors import ArgumentError, FitError
 from bayesgmm.model.families import FAMILIES
 from bayesgmm.problem import to_problem
-from bayesgmm.results.profile import scalar_of
+from bayesgmm.results.profile import known_name, scalar_of
 from bayesgmm.runtime.dtypes import scope
 
 
@@ -130,6 +130,9 @@ def test_what_has_no_profile_is_refused(x):
         fit.profile("covariances[0, x0, x1]")
     with pytest.raises(ArgumentError, match="parameter must be a name"):
         fit.profile("mean")
+    with pytest.raises(ArgumentError, match=r"Near it are .*'means\[0, x0\]'"):
+        fit.profile("means[0, x9]")
+    assert known_name("means[0,x0]", fit.model) == "means[0, x0]"
     with pytest.raises(ArgumentError, match="weight of a single component"):
         bg.fit_em(x, 1).profile("weights[0]")
     with pytest.raises(ArgumentError, match="level must be"):

@@ -30,14 +30,15 @@ def _run(
 
 
 def _run_mle(
-    x: Any, n_components: int, *, prior: Any = None, progress_bar: Progress = None, **arguments: Any
-) -> MixtureFit:
+    x: Any, n_components: int, *, prior: Any = None, reference: Any = None, progress_bar: Progress = None,
+    **arguments: Any,
+) -> MixtureFit:  # fmt: skip
     """Maximum likelihood, whatever the prior of the other engines."""
     del prior
     if callable(progress_bar):
         listener = progress_bar
         progress_bar = lambda label, done, total, note: listener("mle", done, total, note)  # noqa: E731
-    return _run(x, n_components, prior=None, progress_bar=progress_bar, **arguments)
+    return _run(x, n_components, prior=None, reference=reference, progress_bar=progress_bar, **arguments)
 
 
 def _point(

@@ -52,6 +52,12 @@ def check_params(name: str, value: Any, model: Model) -> Params:
         raise ArgumentError(
             f"{name} must be a fit or Params of {k} components in {dim} dimensions, got {_size_of(params)}."
         )
+    lead = _shape(params.means)[:-2]
+    if len(lead) > 1 or any(_shape(array)[: len(lead)] != lead for array in params):
+        raise ArgumentError(
+            f"{name} must hold one set of parameters, or one for each chain on a leading axis; it has weights of shape "
+            f"{_shape(params.weights)}. Take one draw of each chain, such as Params(*(part[:, -1] for part in params))."
+        )
     params = Params(*(as_floats(f"{part} of {name}", array) for part, array in params._asdict().items()))
     finite = all(np.isfinite(part).all() for part in params)
     if not finite or (np.asarray(params.weights) <= 0).any():

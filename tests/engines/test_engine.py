@@ -85,3 +85,13 @@ def test_records_match_their_functions(name):
     open_ended = "arguments" in engine.arguments  # **arguments, of EM
     needed = {"prior", "covariance_type", "seed", "reference", "progress_bar", *engine.settings}
     assert open_ended or needed <= engine.arguments
+
+
+def test_draws_of_several_chains_are_no_start():
+    """Found by the fuzz: θ with the axes (chain, draw) had the length of the chains, and ended in a ValueError."""
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    one = bg.fit_em(x, 2, n_init=4).params
+    draws = bg.Params(*(np.broadcast_to(part, (2, 5, *part.shape)) for part in one))
+    for sample in (bg.sample_nuts, bg.sample_gibbs):
+        with pytest.raises(ArgumentError, match="one for each chain"):
+            sample(x, 2, num_chains=2, init=draws)

@@ -1,7 +1,6 @@
 """Held-out log score by K-fold: what each engine predicts for rows that it has not seen."""
 
 import warnings
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,7 @@ from bayesgmm.problem import Model
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import as_key, check_count, derived_key, host_generator, split_key
+from bayesgmm.runtime.arguments import as_key, check_count, derived_key, host_generator, named_key, split_key
 from bayesgmm.runtime.files import reason
 from bayesgmm.runtime.formatting import as_html, as_text, for_html, plus_minus, wrapped
 from bayesgmm.runtime.interrupt import interruptible
@@ -143,7 +142,7 @@ class _Refits:
 
     def _refit(self, engine: Engine, name: str, fold: int, model: Model) -> MixtureFit | Posterior:
         before, settings = self.comparison.results[name], engine.select(self.comparison.settings)
-        key = derived_key(derived_key(self.key, zlib.crc32(name.encode())), fold)
+        key = derived_key(named_key(self.key, name), fold)
         with warnings.catch_warnings():
             for category in (MixingWarning, NotConvergedWarning, SpuriousComponentWarning):
                 warnings.simplefilter("ignore", category)  # counted, and told in the notes

@@ -1,7 +1,6 @@
 """One call: several engines on one model under one prior."""
 
 import warnings
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -28,7 +27,7 @@ from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.intervals import METHODS
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import mixing_line
-from bayesgmm.runtime.arguments import as_key, check_choice, check_count, derived_key
+from bayesgmm.runtime.arguments import as_key, check_choice, check_count, named_key
 from bayesgmm.runtime.checks import check_level
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.files import Output, reason, tree_forms
@@ -226,7 +225,7 @@ class _Run:
             result = engine.run(
                 self.problem, self.problem.num_components, prior=self.problem.prior,
                 covariance_type=self.problem.family.name,
-                seed=derived_key(as_key(self.comparison.seed), zlib.crc32(column.encode())),
+                seed=named_key(as_key(self.comparison.seed), column),
                 reference=_reference(self.comparison), progress_bar=listener, **engine.select(settings),
             )  # fmt: skip
         except SamplingInterrupted as cut:

@@ -8,6 +8,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from bayesgmm.plots.arguments import styled
 from bayesgmm.plots.style import COMPONENT_COLORS, LINES, axes_array, axes_of, engine_color, write_note
+from bayesgmm.runtime.checks import check_choice
 from bayesgmm.runtime.formatting import for_figure, significant
 
 MOST_DESIGNS = 5
@@ -74,8 +75,6 @@ def plot_cost(study: Any, ax: Any = None, role: str = "means") -> Axes:
     role
         ``"weights"``, ``"means"``, ``"covariances"`` or ``"invariants"``.
     """
-    from bayesgmm.runtime.arguments import check_choice
-
     check_choice("role", role, ("weights", "means", "covariances", "invariants"))
     ax = axes_of(ax, 4.0)
     frame = study.to_frame()

@@ -1,5 +1,6 @@
 """Arrays and seeds as arguments, and the random keys of a seed; for simple values see `bayesgmm.runtime.checks`."""
 
+import zlib
 from typing import Any, NamedTuple
 
 import jax
@@ -101,6 +102,11 @@ def key_array(key: PRNGKeyArray, num: int) -> Key[Array, "num"]:
 def derived_key(key: PRNGKeyArray, number: int) -> PRNGKeyArray:
     """A key of its own for each number, as ``jax.random.fold_in`` gives it."""
     return _FOLD(key, np.asarray(number, np.uint32))
+
+
+def named_key(key: PRNGKeyArray, name: str) -> PRNGKeyArray:
+    """A key of its own for each name, the same in every process."""
+    return derived_key(key, zlib.crc32(name.encode()))
 
 
 def host_generator(key: PRNGKeyArray) -> np.random.Generator:

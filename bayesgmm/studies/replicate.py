@@ -18,10 +18,10 @@ from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.parameters import flatten
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.simulate import predictive
-from bayesgmm.runtime.arguments import as_key, derived_key, split_key
+from bayesgmm.runtime.arguments import as_key, derived_key, named_key, split_key
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.studies.measures import Sample, as_draw, first_sentence, invariants_of, log_posterior_of, measured
-from bayesgmm.studies.truths import Cell, Truths, crc
+from bayesgmm.studies.truths import Cell, Truths
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class Plan:
 def run_replicate(plan: Plan, cell: Cell, replicate: int) -> dict[str, Any]:
     """One line of a study. It depends on the plan, the cell and the number only."""
     key_truth, key_data, key_run = split_key(as_key(plan.key_words), 3)
-    here = derived_key(derived_key(key_data, crc(cell.label)), replicate)
+    here = derived_key(named_key(key_data, cell.label), replicate)
     truth = plan.truths.draw(cell, key_truth, replicate)
     sample = draw_sample(here, truth, cell.n, plan.test_rows)
     line: dict[str, Any] = {"cell": cell.label, "replicate": replicate, "truth": flatten(truth).tolist()}
-    key_run = derived_key(derived_key(key_run, crc(cell.label)), replicate)
+    key_run = derived_key(named_key(key_run, cell.label), replicate)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BayesGMMWarning)  # the figures show what they warn of
         try:
@@ -92,7 +92,7 @@ def _run(plan: Plan, label: str, problem: Problem, sample: Sample, key: Any) -> 
     try:
         result = engine.run(
             problem, problem.num_components, prior=problem.prior, covariance_type=problem.family.name,
-            seed=derived_key(key, crc(label)), reference=sample.truth, progress_bar=False, **settings,
+            seed=named_key(key, label), reference=sample.truth, progress_bar=False, **settings,
         )  # fmt: skip
         if not isinstance(result, MixtureFit | Posterior):
             raise FitError(f"the engine returned a {type(result).__name__}")

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from bayesgmm.model.types import Params, check_params
 from bayesgmm.priors.prior import Belief, within_family
 from bayesgmm.priors.within_family import check_drawn
 from bayesgmm.results.simulate import sample_prior
-from bayesgmm.runtime.arguments import as_list, check_count, check_number, derived_key, shown
+from bayesgmm.runtime.arguments import as_list, check_count, check_number, derived_key, named_key, shown
 from bayesgmm.studies.random_mixtures import MOST_COMPONENTS, MOST_FEATURES, random_mixture
 
 MOST_ROWS = 10**7
@@ -67,15 +66,10 @@ class Truths:
         design = dict(cell.design)
         if self.fixed:
             return self.fixed[design["truth"]]
-        key = derived_key(derived_key(key, crc(json.dumps(cell.design))), replicate)
+        key = derived_key(named_key(key, json.dumps(cell.design)), replicate)
         if self.family_prior is not None:
             return Params(*(np.asarray(part)[0, 0] for part in sample_prior(key, self.family_prior, 1)))
         return random_mixture(**design, covariance_type=random_kind(self.covariance_type), seed=key)
-
-
-def crc(text: str) -> int:
-    """A number for a name, the same in every process."""
-    return zlib.crc32(text.encode())
 
 
 def random_kind(covariance_type: str) -> str:

@@ -10,11 +10,10 @@ from oracles.small_study import SHORT, TRUTH, run, timeless
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, BayesGMMError, CheckpointError, FitError, PriorError
 from bayesgmm.results.parameters import flatten
-from bayesgmm.runtime.arguments import as_key, derived_key, split_key
+from bayesgmm.runtime.arguments import as_key, derived_key, named_key, split_key
 from bayesgmm.studies.replicate import draw_sample
 from bayesgmm.studies.running import FILE
 from bayesgmm.studies.tables import roles_of, units_of
-from bayesgmm.studies.truths import crc
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +26,8 @@ def test_a_replicate_is_one_call_of_the_engine(study):
     label = "truth=truth, n=50"
     line = study.lines[label, 3]
     _, key_data, key_run = split_key(as_key(0), 3)
-    sample = draw_sample(derived_key(derived_key(key_data, crc(label)), 3), TRUTH, 50, 50)
-    seed = derived_key(derived_key(derived_key(key_run, crc(label)), 3), crc("em"))
+    sample = draw_sample(derived_key(named_key(key_data, label), 3), TRUTH, 50, 50)
+    seed = named_key(derived_key(named_key(key_run, label), 3), "em")
     fit = bg.fit_em(sample.data.values, 2, prior="default", n_init=10, seed=seed)
     order = np.argsort(fit.params.means[:, 0])  # the truth's order
     params = bg.Params(*(part[order] for part in fit.params))

@@ -70,10 +70,8 @@ def fit_mcem(
     CollapseError
         If every start reached a singularity of the unbounded likelihood.
     """
-    num = check_count("copies", copies, most=MOST_COPIES)
-    steps = check_count("num_steps", num_steps, most=MOST_STEPS)
-    settings = {"copies": num, "num_steps": steps, "n_init": n_init, "init": getattr(init, "params", init)}
-    schedule = np.full(-(-steps // BLOCK) * BLOCK, float(num))
+    num, length, settings = _checked(copies, num_steps, n_init, init)
+    schedule = np.full(length, float(num))
     return _fit(
         "mcem", x, n_components, prior, covariance_type, schedule, _average, settings, init, seed, dtype, progress_bar
     )
@@ -120,13 +118,19 @@ def fit_same(
     DataError, PriorError, ArgumentError
         Before the run, if an input cannot be used.
     """
-    num = check_count("copies", copies, most=MOST_COPIES)
-    steps = check_count("num_steps", num_steps, most=MOST_STEPS)
-    settings = {"copies": num, "num_steps": steps, "n_init": n_init, "init": getattr(init, "params", init)}
-    schedule = np.round(np.geomspace(1.0, num, -(-steps // BLOCK) * BLOCK))
+    num, length, settings = _checked(copies, num_steps, n_init, init)
+    schedule = np.round(np.geomspace(1.0, num, length))
     return _fit(
         "same", x, n_components, prior, covariance_type, schedule, _last, settings, init, seed, dtype, progress_bar
     )
+
+
+def _checked(copies: Any, num_steps: Any, n_init: Any, init: Any) -> tuple[int, int, dict[str, Any]]:
+    """The number of copies, the steps rounded up to whole blocks, and the settings of the fit."""
+    num = check_count("copies", copies, most=MOST_COPIES)
+    steps = check_count("num_steps", num_steps, most=MOST_STEPS)
+    settings = {"copies": num, "num_steps": steps, "n_init": n_init, "init": getattr(init, "params", init)}
+    return num, -(-steps // BLOCK) * BLOCK, settings
 
 
 def _fit(

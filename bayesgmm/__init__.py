@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bayesgmm.comparison.comparison import Comparison
     from bayesgmm.comparison.run import compare
     from bayesgmm.data.datasets import load_dataset
+    from bayesgmm.data.described import rows
     from bayesgmm.diagnosis.diagnosis import Diagnosis, diagnose
     from bayesgmm.diagnosis.label_invariant_view import label_invariant_view
     from bayesgmm.engines.em.copies import fit_mcem, fit_same
@@ -69,6 +70,7 @@ _HOME = {
     "partitions.credible_ball": ("CredibleBall",),
     "checking.loo": ("kfold", "loo"),
     "data.datasets": ("load_dataset",),
+    "data.described": ("rows",),
     "diagnosis.diagnosis": ("Diagnosis", "diagnose"),
     "engines.em.fit_em": ("fit_em",),
     "engines.em.copies": ("fit_mcem", "fit_same"),
@@ -109,7 +111,7 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow
-    "load_dataset", "compare", "Comparison", "fit_em", "fit_mcem", "fit_same", "fit_table", "FitTable",
+    "load_dataset", "rows", "compare", "Comparison", "fit_em", "fit_mcem", "fit_same", "fit_table", "FitTable",
     "fit_cavi", "fit_svi", "fit_laplace", "sample_gibbs", "sample_nuts", "sample_exact", "sample_prior", "walk",
     "Walk", "calibrate", "Calibration", "check", "ModelCheck", "loo", "kfold", "loo_pit", "predictive_checks",
     "PredictiveChecks", "prior_sensitivity", "study", "Study", "random_mixture", "overlap", "relabel",

@@ -1,12 +1,14 @@
 """A model for one data set: checked and resolved once (`Model`), then prepared for an engine (`Problem`)."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesgmm.data.described import check_classes
 from bayesgmm.data.table import Table, as_table, check_table
 from bayesgmm.errors import DataError
 from bayesgmm.model.families import Family, resolve_family
@@ -14,7 +16,7 @@ from bayesgmm.model.types import Frame, Params
 from bayesgmm.priors.prior import Belief, log_kernel, resolve_prior, within_family
 from bayesgmm.runtime.arguments import check_count
 from bayesgmm.runtime.dtypes import on_device
-from bayesgmm.sweep.rows import Rows, to_rows
+from bayesgmm.sweep.incomplete import Rows, rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +36,13 @@ class Model:
     prior_constant: float
     """Log normalising constant of ``family_prior``; 0 for the flat prior."""
 
-    @property
+    @cached_property
     def log_volume(self) -> float:
         """Log-likelihood of all rows in standardised coordinates minus that in the user's units."""
-        return self.table.num_rows * float(self.frame.log_volume)
+        if self.table.gaps == 0:
+            return self.table.total * float(self.frame.log_volume)
+        volumes, weights = self.table.log_volume(np.asarray(self.frame.scale)), self.table.weights
+        return float(volumes.sum() if weights is None else weights @ volumes)
 
     @property
     def num_parameters(self) -> int:
@@ -47,8 +52,8 @@ class Model:
 
     @property
     def exchangeable(self) -> bool:
-        """Whether the numbering of the components means nothing: no prior, or one that is the same for all."""
-        return self.prior is None or self.prior.exchangeable
+        """Whether the numbering means nothing: no prior, or one that is the same for all, and no known classes."""
+        return self.table.labels is None and (self.prior is None or self.prior.exchangeable)
 
     def log_prior(self, params: Params) -> float:
         """``log p(θ)`` in the user's units, constants included; 0 without a prior. Call inside ``dtypes.scope``."""
@@ -155,6 +160,7 @@ def prepare(
         x = model.table
     table = as_table(x)
     check_table(table, num_components)
+    check_classes(table, num_components)
     family = resolve_family(covariance_type, table.dim)
     return to_problem(build_model(table, num_components, prior, family), dtype)
 
@@ -210,7 +216,7 @@ def check_well_posed(table: Table, family: Family, prior: Belief | str | None) -
 
 def to_problem(model: Model, dtype: str) -> Problem:
     """Prior and rows of a model on the device."""
-    rows = to_rows(model.table.values, model.frame, dtype)
+    rows = rows_of(model.table, model.frame, dtype, model.num_components)
     return Problem(model, standard_prior(model, dtype), rows, dtype)
 
 

@@ -32,8 +32,8 @@ from bayesgmm.problem import Problem, to_problem
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.per_row import log_density_of_rows
-from bayesgmm.sweep.rows import Rows
+from bayesgmm.sweep.block import Block, block_of, log_density_of_block
+from bayesgmm.sweep.incomplete import Rows
 
 GOOD_ENOUGH = 0.3
 """K-hat below which further transformation of the draws gives no visible improvement."""
@@ -150,7 +150,8 @@ def _half_transformed(cloud: Cloud, moved: np.ndarray, move: tuple[np.ndarray, .
         params = to_numpy(_CONSTRAIN(here, cloud.template, cloud.problem.standard_prior))
     frame = cloud.problem.frame
     params = jax.tree.map(lambda leaf: leaf[kept], frame.restore(Params(*params)))
-    return Matched(params, density[kept] - float(frame.log_volume), log_weights[kept], k)
+    volume = cloud.problem.table.take(np.array([row])).log_volume(np.asarray(frame.scale))
+    return Matched(params, density[kept] - volume[0], log_weights[kept], k)
 
 
 def _densities(cloud: Cloud, positions: np.ndarray, row: int) -> tuple[np.ndarray, np.ndarray]:
@@ -158,9 +159,9 @@ def _densities(cloud: Cloud, positions: np.ndarray, row: int) -> tuple[np.ndarra
     problem = cloud.problem
     together = TOGETHER // (problem.rows.capacity * problem.num_components)
     with scope("float64"):
-        x = problem.frame.rows(problem.table.values[row : row + 1])
+        alone = block_of(problem.table.take(np.array([row])), problem.frame, problem.num_components, 1)
         found = _DENSITIES(
-            positions, x, cloud.template, problem.standard_prior, problem.rows,
+            positions, alone, cloud.template, problem.standard_prior, problem.rows,
             together=int(np.clip(together, 1, 256)),
         )  # fmt: skip
         return to_numpy(found)
@@ -168,7 +169,7 @@ def _densities(cloud: Cloud, positions: np.ndarray, row: int) -> tuple[np.ndarra
 
 def _densities_of(
     positions: Float[Array, "S P"],
-    x: Float[Array, "1 D"],
+    row: Block,
     template: Params,
     prior: Belief,
     rows: Rows,
@@ -178,7 +179,7 @@ def _densities_of(
 
     def one(flat):
         position = rebuild(flat)
-        return -potential(position, prior, rows), log_density_of_rows(constrain(position, prior), x.T)[0]
+        return -potential(position, prior, rows), log_density_of_block(constrain(position, prior), row)[0]
 
     return lax.map(one, positions, batch_size=together)
 

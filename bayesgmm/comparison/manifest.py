@@ -9,7 +9,7 @@ import numpy as np
 
 from bayesgmm.data.table import Table
 from bayesgmm.priors.prior import Belief
-from bayesgmm.runtime.fingerprint import fingerprint, fingerprint_of_seed
+from bayesgmm.runtime.fingerprint import fingerprint_of_seed
 
 PACKAGES = ("bayesgmm", "jax", "jaxlib", "numpyro", "arviz", "numpy", "scipy")
 
@@ -52,7 +52,7 @@ def manifest(comparison: Any) -> bytes:
 
 def data_words(table: Table) -> dict[str, Any]:
     """Rows, features, and a fingerprint that changes with any value."""
-    return {"rows": table.num_rows, "features": list(table.features), "fingerprint": fingerprint(table.values)}
+    return {"rows": table.num_rows, "features": list(table.features), "fingerprint": fingerprint_of_table(table)}
 
 
 def versions() -> dict[str, str]:

@@ -11,6 +11,7 @@ from bayesgmm.comparison.comparison import Comparison
 from bayesgmm.comparison.given import check_given, describe, read_given, relabelled
 from bayesgmm.comparison.reference import Reference, plan_reference
 from bayesgmm.comparison.tables import Result
+from bayesgmm.data.described import described
 from bayesgmm.engines.checks import MOST_CHAINS, check_chain_arguments
 from bayesgmm.engines.engine import Engine, engine_names, find_engines
 from bayesgmm.errors import (
@@ -42,6 +43,9 @@ def compare(
     engines: Sequence[str] = ("em", "gibbs", "nuts"),
     covariance_type: str = "full",
     prior: Belief | str | None = "default",
+    weights: Any = None,
+    labels: Any = None,
+    errors: Any = None,
     num_warmup: int = 1000,
     num_samples: int = 1000,
     num_chains: int = 4,
@@ -70,6 +74,8 @@ def compare(
     prior
         The prior of all engines: ``"default"`` or a `Prior`. With None only ``"mle"``, ``"em"``, ``"cem"``, ``"sem"``,
         ``"mcem"`` and ``"daem"`` can run.
+    weights, labels, errors
+        What else is known of the rows; see `rows`.
     num_warmup, num_samples, num_chains
         For the samplers. Approximations return the same number of draws.
     tempering
@@ -111,6 +117,7 @@ def compare(
     FitError
         If no engine returned a result.
     """
+    x = described(x, weights, labels, errors)
     chosen = find_engines(engines)
     drawn = any(engine.draws for engine in chosen)
     check_chain_arguments(num_warmup, num_samples, num_chains, prior if drawn else "default")

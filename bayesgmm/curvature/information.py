@@ -22,8 +22,10 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model, to_problem
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.likelihood import log_density_of_rows, log_posterior
-from bayesgmm.sweep.rows import FEWEST, Rows, padded_size
+from bayesgmm.sweep.block import Block, blocks_of, log_density_of_block
+from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.likelihood import log_posterior
+from bayesgmm.sweep.rows import FEWEST, padded_size
 
 BLOCK_SCORES = 2**22
 """Scores (row, coordinate) held in memory at a time."""
@@ -128,15 +130,16 @@ def inverse_information(found: Curvature) -> np.ndarray:
 def _meat(params: Params, model: Model) -> np.ndarray:
     """Sum of the outer products of the rows' scores about their mean, which is 0 at a maximum without a prior."""
     base, frame, size = base_of(params, model.family), model.frame, model.num_parameters
+    weights = model.table.weights
     most = max(FEWEST, min(padded_size(model.table.num_rows, FEWEST), BLOCK_SCORES // size))
     total, sums = np.zeros((size, size)), np.zeros(size)
     with scope("float64"):
-        for rows in model.table.chunks(most):
-            block = np.concatenate([rows, np.broadcast_to(rows[:1], (most - len(rows), rows.shape[1]))])
-            arguments = np.zeros(size), base, frame.scale, frame.center, frame.rows(block)
-            scores = np.asarray(_SCORES(*arguments, family=model.family))[: len(rows)]
-            total, sums = total + scores.T @ scores, sums + scores.sum(axis=0)
-    return total - np.outer(sums, sums) / model.table.num_rows
+        for block, first, count in blocks_of(model.table, frame, model.num_components, most):
+            arguments = np.zeros(size), base, frame.scale, frame.center, block
+            scores = np.asarray(_SCORES(*arguments, family=model.family))[:count]
+            counted = np.ones(count) if weights is None else weights[first : first + count]
+            total, sums = total + (counted * scores.T) @ scores, sums + counted @ scores
+    return total - np.outer(sums, sums) / model.table.total
 
 
 def _curvature(zero: Array, base: Base, scale: Array, center: Array, prior: Belief, rows: Rows, family: Family):
@@ -152,9 +155,9 @@ def _curvature(zero: Array, base: Base, scale: Array, center: Array, prior: Beli
     return gradient(zero), jax.jacfwd(gradient)(zero), jax.jacfwd(parameters)(zero)
 
 
-def _scores(zero: Array, base: Base, scale: Array, center: Array, x: Array, family: Family):
+def _scores(zero: Array, base: Base, scale: Array, center: Array, block: Block, family: Family):
     def densities(coordinates: Array) -> Array:
-        return log_density_of_rows(params_at(coordinates, base, scale, center, family), x)
+        return log_density_of_block(params_at(coordinates, base, scale, center, family), block)
 
     return jax.jacfwd(densities)(zero)
 

@@ -19,8 +19,8 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem
 from bayesgmm.runtime.interrupt import check_stop
 from bayesgmm.runtime.programs import Program
+from bayesgmm.sweep.incomplete import Rows
 from bayesgmm.sweep.likelihood import log_posterior
-from bayesgmm.sweep.rows import Rows
 
 MOST_STEPS, MOST_HALVINGS = 60, 30
 SETTLED = 1e-9

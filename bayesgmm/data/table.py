@@ -8,6 +8,8 @@ import numpy as np
 
 from bayesgmm.data.advice import refuse_other_columns
 from bayesgmm.data.convert import as_doubles
+from bayesgmm.data.dependence import dependence, far_rows
+from bayesgmm.data.moments import filled, gaussian_moments, weighted_moments
 from bayesgmm.errors import DataError
 from bayesgmm.numerics.arrays import LARGEST, SMALLEST
 
@@ -21,12 +23,19 @@ COPY_BYTES = 2**26
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Checked data: finite doubles of shape (N, D), and the names of the features."""
+    """Checked data: doubles of shape (N, D), the names of the features, and what else is known of the rows."""
 
     values: np.ndarray
+    """Finite, or NaN for a gap: a value that was not seen."""
     features: tuple[str, ...]
     named: bool = True
     """Whether the data came with these names; otherwise they are x0, x1, …"""
+    weights: np.ndarray | None = None
+    """How often each row counts, (N,); None: once."""
+    labels: np.ndarray | None = None
+    """Known classes, (N,) integers with -1 for unknown, or the probability of each class, (N, K); None: unknown."""
+    errors: np.ndarray | None = None
+    """Covariances of the errors of measurement, (N, D, D); None: none."""
 
     @property
     def num_rows(self) -> int:
@@ -38,17 +47,55 @@ class Table:
         """D."""
         return self.values.shape[1]
 
-    def take(self, rows: np.ndarray) -> "Table":
+    @cached_property
+    def total(self) -> float:
+        """Σ of the weights: N if each row counts once."""
+        return float(self.num_rows if self.weights is None else self.weights.sum())
+
+    @cached_property
+    def gaps(self) -> int:
+        """Number of values that were not seen."""
+        return sum(int(np.isnan(block).sum()) for block in self.chunks())
+
+    @property
+    def complete(self) -> bool:
+        """Whether every value was seen, and without error."""
+        return self.gaps == 0 and self.errors is None
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing but the values is known, and all of them are."""
+        return self.complete and self.weights is None and self.labels is None
+
+    def take(self, rows: np.ndarray | slice) -> "Table":
         """These rows."""
-        return replace(self, values=self.values[rows])
+        own = (None if part is None else part[rows] for part in (self.weights, self.labels, self.errors))
+        return Table(self.values[rows], self.features, self.named, *own)
+
+    def parts(self, size: int = CHUNK) -> Iterator["Table"]:
+        """Tables of at most `size` rows, in order; views, not copies."""
+        for start in range(0, self.num_rows, size):
+            yield self.take(slice(start, start + size))
 
     def chunks(self, size: int = CHUNK) -> Iterator[np.ndarray]:
         """Views of at most `size` rows, in order."""
         for start in range(0, self.num_rows, size):
             yield self.values[start : start + size]
 
+    @cached_property
+    def filled(self) -> np.ndarray:
+        """The values, with each gap replaced by its mean given the row's other values: for starts and pictures only."""
+        return filled(self.values, *self.moments()) if self.gaps else self.values
+
+    def log_volume(self, scale: np.ndarray) -> np.ndarray:
+        """Log of the volume by which dividing by `scale` changes the density of each row, (N,): of what was seen."""
+        logs = np.log(scale)
+        return ~np.isnan(self.values) @ logs if self.gaps else np.full(self.num_rows, logs.sum())
+
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (D,) and covariance (D, D; divided by N), by two passes in chunks; computed once.
+        """Mean (D,) and covariance (D, D; divided by the total weight), computed once.
+
+        With gaps: the maximum of the likelihood of one Gaussian. Errors of measurement are not taken off.
 
         Raises
         ------
@@ -59,14 +106,12 @@ class Table:
 
     @cached_property
     def _moments(self) -> tuple[np.ndarray, np.ndarray]:
-        mean = sum(block.sum(axis=0) for block in self.chunks()) / self.num_rows
-        scatter = np.zeros((self.dim, self.dim))
-        for block in self.chunks():
-            centred = block - mean
-            scatter += centred.T @ centred
-        covariance = scatter / self.num_rows
+        if self.gaps:
+            mean, covariance = gaussian_moments(self.values, self.weights)
+        else:
+            mean, covariance = weighted_moments(lambda: ((p.values, p.weights) for p in self.parts()), self.total)
         for d in np.flatnonzero(np.diagonal(covariance) < SMALLEST**2):
-            spread = float(np.ptp(self.values[:, d]))
+            spread = float(np.nanmax(self.values[:, d]) - np.nanmin(self.values[:, d]))
             if spread > 0.0:
                 raise DataError(
                     f"{self.features[d]} varies by only {spread:.3g}, whose square is below double precision. "
@@ -77,57 +122,12 @@ class Table:
     @cached_property
     def dependence(self) -> str | None:
         """Why the covariance of all rows is singular, and what to do, in words; None if it is not singular."""
-        simple = "or use covariance_type='diag' or 'spherical'"
-        if self.num_rows <= self.dim:
-            return (
-                f"There are {self.num_rows} rows for {self.dim} features. Use more rows than features, drop or combine "
-                f"features (for example by PCA); {simple}, with prior='default'"
-            )
-        involved = _involved(self.moments()[1])
-        if involved is None:
-            return None
-        far = _far_rows(self.values)
-        if len(far) and _involved(np.cov(np.delete(self.values, far, axis=0).T, bias=True)) is None:
-            return self.far_rows
-        names = ", ".join(self.features[i] for i in involved)
-        return (
-            f"Collinear features: {names} are linearly dependent. "
-            f"Drop one of them, replace them by fewer linear combinations (for example by PCA); {simple}"
-        )
+        return dependence(self.filled, self.features, self.moments()[1])
 
     @property
     def far_rows(self) -> str | None:
         """Which rows lie so far out that the others look alike beside them, and what to do; None if there are none."""
-        far = _far_rows(self.values)
-        shown = ", ".join(map(str, far[:8])) + (", …" if len(far) > 8 else "")
-        return (
-            f"Far rows (counting from 0: {shown}): beside them all other rows look alike. "
-            "Check these rows (a wrong unit?), and correct or drop them"
-            if len(far)
-            else None
-        )
-
-
-FAR = 1e5
-"""Rows are far if a feature is so many interquartile ranges away from its median."""
-
-
-def _far_rows(values: np.ndarray) -> np.ndarray:
-    """Numbers of rows, at most a twentieth of all, that lie far from the others."""
-    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
-    spread = np.where(high > low, high - low, np.inf)
-    far = np.flatnonzero((np.abs(values - middle) / spread).max(axis=1) > FAR)
-    return far if len(far) <= max(1, len(values) // 20) else far[:0]
-
-
-def _involved(covariance: np.ndarray) -> np.ndarray | None:
-    """Which features are linearly dependent; None if the covariance is not singular."""
-    scale = np.sqrt(np.diagonal(covariance))
-    if not (scale > 0).all():
-        return np.flatnonzero(scale == 0)
-    values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
-    singular = values[0] <= 16 * len(scale) * np.finfo(float).eps
-    return np.flatnonzero(np.abs(vectors[:, 0]) > 0.05) if singular else None
+        return far_rows(self.filled)
 
 
 def as_table(x) -> Table:
@@ -138,13 +138,13 @@ def as_table(x) -> Table:
     x
         pandas or polars DataFrame, LazyFrame or Series, Arrow table, xarray DataArray (rows first) or Dataset
         (variables with one dimension), NumPy, structured or JAX array, or nested lists.
-        The shape is ``(N, D)``, or ``(N,)`` for one feature.
+        The shape is ``(N, D)``, or ``(N,)`` for one feature. NaN and other missing values are gaps.
 
     Raises
     ------
     DataError
-        If a column is not numeric, a value is NaN, infinite (the message lists the rows) or beyond `LARGEST`, two
-        columns have one name, or the shape is not two-dimensional.
+        If a column is not numeric, a value is infinite (the message lists the rows) or beyond `LARGEST`, two columns
+        have one name, or the shape is not two-dimensional.
     """
     if isinstance(x, Table):
         return x
@@ -163,7 +163,7 @@ def as_table(x) -> Table:
     twice = sorted({name for name in table.features if table.features.count(name) > 1})
     if twice:
         raise DataError(f"Two columns are called {', '.join(twice)}. Give each feature a different name.")
-    _refuse_non_finite(table)
+    _refuse_infinite(table)
     _refuse_huge(table)
     return table
 
@@ -180,11 +180,14 @@ def check_table(table: Table, num_components: int) -> None:
     Raises
     ------
     DataError
-        If there are fewer rows than components, or a feature is constant.
+        If there are fewer rows than components, a feature is constant, or no value of it was seen.
     """
-    if table.num_rows < num_components:
+    if table.gaps:
+        _refuse_unseen(table)
+    counted = table.num_rows if table.weights is None else int((table.weights > 0).sum())
+    if counted < num_components:
         raise DataError(
-            f"There are {table.num_rows} rows for {num_components} components. Each component needs at least one row. "
+            f"There are {counted} rows for {num_components} components. Each component needs at least one row. "
             "Use fewer components or more rows."
         )
     mean, covariance = table.moments()
@@ -202,21 +205,30 @@ def _encodable(name: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in name)
 
 
-def _refuse_non_finite(table: Table) -> None:
+def _refuse_infinite(table: Table) -> None:
     rows: list[int] = []
     for i, block in enumerate(table.chunks()):
-        bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
+        bad = np.flatnonzero(np.isinf(block).any(axis=1))
         rows.extend((bad + i * CHUNK).tolist())
     if rows:
         shown = ", ".join(map(str, rows[:8])) + (", …" if len(rows) > 8 else "")
         raise DataError(
-            f"NaN or infinite values in {len(rows)} of {table.num_rows} rows (counting from 0: {shown}). "
-            "Drop or impute those rows first."
+            f"Infinite values in {len(rows)} of {table.num_rows} rows (counting from 0: {shown}). Correct them, or make "
+            "them NaN: a gap, which is taken as not seen."
         )
 
 
+def _refuse_unseen(table: Table) -> None:
+    """Refuse a column without values."""
+    seen = np.any([~np.isnan(block).all(axis=0) for block in table.chunks()], axis=0)
+    empty = [name for name, any_ in zip(table.features, seen, strict=True) if not any_]
+    if empty:
+        raise DataError(f"No value of {', '.join(empty)} was seen: the column holds only NaN. Drop it.")
+
+
 def _refuse_huge(table: Table) -> None:
-    largest = np.max([np.abs(block).max(axis=0) for block in table.chunks()], axis=0)
+    sizes = (np.fmax.reduce(np.abs(block), axis=0) for block in table.chunks())
+    largest = np.nan_to_num(np.fmax.reduce(list(sizes), axis=0))
     d = int(np.argmax(largest))
     if largest[d] >= LARGEST:
         raise DataError(
@@ -261,10 +273,17 @@ def in_order(table: Table, features: tuple[str, ...], named: bool, whose: str) -
     """
     if table.named and set(table.features) == set(features):
         order = [table.features.index(name) for name in features]
-        return table if order == sorted(order) else replace(table, values=table.values[:, order], features=features)
+        return table if order == sorted(order) else _reordered(table, order)
     if table.named and named:
         raise DataError(
             f"The {whose} has features {', '.join(features)}; the data have {', '.join(table.features)}. "
             f"Rename the columns, or pass a plain array with the columns in the order of the {whose}."
         )
     return table
+
+
+def _reordered(table: Table, order: list[int]) -> Table:
+    """The same table with its columns in this order."""
+    features = tuple(table.features[i] for i in order)
+    errors = None if table.errors is None else table.errors[:, order][:, :, order]
+    return replace(table, values=table.values[:, order], features=features, errors=errors)

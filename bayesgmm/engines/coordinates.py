@@ -22,8 +22,8 @@ from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
+from bayesgmm.sweep.incomplete import Rows
 from bayesgmm.sweep.likelihood import log_posterior
-from bayesgmm.sweep.rows import Rows
 
 Position = dict[str, Float[Array, "..."]]
 """Unconstrained θ: ``weights``, ``means``, and ``scale_trils`` or ``log_scales``."""

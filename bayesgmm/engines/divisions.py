@@ -35,10 +35,12 @@ class Divisions:
 
     def __init__(self, key: PRNGKeyArray, problem: Problem):
         self.rng = host_generator(key)
-        values = problem.table.values
-        if len(values) > SUBSAMPLE:
-            values = values[np.sort(self.rng.choice(len(values), SUBSAMPLE, replace=False))]
-        self.x = problem.frame.rows(values)
+        table = problem.table
+        rows = np.arange(table.num_rows) if table.weights is None else np.flatnonzero(table.weights > 0)
+        if len(rows) > SUBSAMPLE:
+            rows = rows[np.sort(self.rng.choice(len(rows), SUBSAMPLE, replace=False))]
+        self.x = problem.frame.rows(table.filled[rows])
+        self.counted = np.ones(len(rows)) if table.weights is None else table.weights[rows]
         self.num_distinct = len(np.unique(self.x, axis=0))
         self.chosen = np.arange(len(self.x))
         if len(self.x) > AGGLOMERATED:
@@ -47,7 +49,7 @@ class Divisions:
     @cached_property
     def covariance(self) -> np.ndarray:
         """Covariance (D, D) of the rows."""
-        return np.cov(self.x.T, bias=True).reshape(self.x.shape[1], -1)
+        return np.cov(self.x.T, bias=True, aweights=self.counted).reshape(self.x.shape[1], -1)
 
     @cached_property
     def white(self) -> np.ndarray:
@@ -89,7 +91,8 @@ class Divisions:
             local = turns // 2 % 2 == 1 if init == "auto" else np.ones(count, bool)
             found += [Division(one_hot(one, num_components), bool(own)) for one, own in zip(labels, local, strict=True)]
         chosen = found if init == "hierarchical" else found[:num_starts]
-        return division_stats(self.x, np.stack([one.shares for one in chosen])), np.array([one.local for one in chosen])
+        shares = np.stack([one.shares for one in chosen]) * self.counted
+        return division_stats(self.x, shares), np.array([one.local for one in chosen])
 
     def _hierarchical(self, num_components: int) -> list[Division]:
         """Divisions by agglomeration and by cuts at gaps; the most promising first."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from bayesgmm.engines.rows_taken import check_rows, kinds_of
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.runtime.checks import as_list, shown
@@ -55,6 +56,8 @@ class Engine:
     """Refuses a problem that is too large for it with an `ArgumentError`; `compare` asks before any engine runs."""
     proper: bool = False
     """Whether it needs a proper prior although it returns no draws."""
+    refuses: tuple[str, ...] = ()
+    """Kinds of rows that it does not take (`bayesgmm.engines.rows_taken`)."""
     caveat: str = ""
     """What a reader must know of its estimates, in a sentence."""
 
@@ -103,13 +106,18 @@ class Engine:
             check_conjugacy(self.name, self.needs, prior)
 
     def check_problem(self, problem: "Problem") -> None:
-        """Refuse a problem that is too large for the engine.
+        """Refuse a problem that is too large for the engine, or whose rows are of a kind that it does not take.
 
         Raises
         ------
         ArgumentError
             If it is.
         """
+        if not problem.table.plain:
+            kinds = kinds_of(problem.table)
+            engines = map(find_engine, engine_names())
+            taking = [one.name for one in engines if not set(kinds) & set(one.refuses) and one.draws == self.draws]
+            check_rows(self.name, self.refuses, problem.table, taking)
         if self.check_size is not None:
             self.check_size(problem)
 

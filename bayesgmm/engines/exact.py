@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
+from bayesgmm.engines.rows_taken import WORDS
 from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import CONJUGATE
@@ -31,7 +32,7 @@ from bayesgmm.runtime.interrupt import check_stop
 from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Progress
 from bayesgmm.sweep.likelihood import log_likelihood
-from bayesgmm.sweep.rows import Rows
+from bayesgmm.sweep.rows import Complete
 
 MOST_LABELLINGS = 2**21
 """Most labellings that are enumerated: twenty-one rows for K = 2, thirteen for K = 3."""
@@ -131,7 +132,7 @@ def _constant(problem: Problem) -> float:
     return float(_NORMALISER(problem.standard_prior)) - 0.5 * rows * dim * math.log(2.0 * math.pi)
 
 
-def _posterior_given(index: Array, prior: Belief, rows: Rows) -> Belief:
+def _posterior_given(index: Array, prior: Belief, rows: Complete) -> Belief:
     """``p(θ | z, x)`` for the labelling with this number: its digits in base K are the labels."""
     x = rows.take(jnp.arange(rows.capacity)).x[0]  # all rows: one component may have more than a block
     num = prior.weights.concentration.shape[-1]
@@ -143,13 +144,13 @@ def _posterior_given(index: Array, prior: Belief, rows: Rows) -> Belief:
     return prior.update(Stats(counts, means, gram(apart), jnp.zeros((), x.dtype)))
 
 
-def _weigh(first: Array, prior: Belief, rows: Rows, together: int) -> Array:
+def _weigh(first: Array, prior: Belief, rows: Complete, together: int) -> Array:
     """``log p(x, z)`` of labellings in a row, without the constants that they share."""
     given = jax.vmap(lambda index: _posterior_given(index, prior, rows).log_normaliser())
     return -given(first + jnp.arange(together))
 
 
-def _draw(keys: Array, chosen: Array, prior: Belief, rows: Rows) -> tuple[Params, Array]:
+def _draw(keys: Array, chosen: Array, prior: Belief, rows: Complete) -> tuple[Params, Array]:
     """θ given each labelling, and the marginal log-likelihood there."""
 
     def one(key: Any, index: Array) -> tuple[Params, Array]:
@@ -166,4 +167,5 @@ _NORMALISER = Program(lambda prior: prior.log_normaliser())
 EXACT = Engine(
     "exact", "the exact posterior, by enumeration of all labellings", sample_exact, DRAW_SETTINGS,
     needs=Conjugacy.JOINT, families=CONJUGATE, exact=True, check_size=_number_of_labellings,
+    refuses=tuple(WORDS),
 )  # fmt: skip

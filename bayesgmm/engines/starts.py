@@ -60,8 +60,9 @@ def label_start(labels, problem: Problem) -> Params:
             f"labels_init leaves component {', '.join(map(str, empty))} without a row. "
             f"Use every label from 0 to {k - 1}."
         )
-    x = problem.frame.rows(problem.table.values)
-    params = class_params(first_of(division_stats(x, one_hot(labels, k)[None])), shrink=False)
+    x, weights = problem.frame.rows(problem.table.filled), problem.table.weights
+    shares = one_hot(labels, k)[None] if weights is None else one_hot(labels, k)[None] * weights
+    params = class_params(first_of(division_stats(x, shares)), shrink=False)
     return jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype)[None], params)
 
 

@@ -31,7 +31,7 @@ from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import inverse_tril
 from bayesgmm.priors.prior import Belief
 from bayesgmm.sweep.e_step import Assign, average, draw, maximise
-from bayesgmm.sweep.rows import Rows
+from bayesgmm.sweep.incomplete import Rows
 from bayesgmm.sweep.statistics import sweep
 
 

@@ -10,6 +10,7 @@ import jax.random as jr
 import numpy as np
 from jax import lax
 
+from bayesgmm.data.described import described
 from bayesgmm.data.table import Table
 from bayesgmm.engines.chain_starts import Init, chain_starts
 from bayesgmm.engines.dial import ROWS, betas, check_beta, kernel_at, moving_kernel
@@ -28,7 +29,7 @@ from bayesgmm.runtime.arguments import as_key, check_choice, check_count, split_
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.formatting import as_html, as_text
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.rows import Rows
+from bayesgmm.sweep.incomplete import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,6 +111,9 @@ def walk(
     beta_start: float | None = None,
     covariance_type: str = "full",
     prior: Belief | str | None = "default",
+    weights: Any = None,
+    labels: Any = None,
+    errors: Any = None,
     start: Init = "dispersed",
     num_steps: int = 100,
     seed: Any = 0,
@@ -120,6 +124,8 @@ def walk(
     ----------
     x, n_components, covariance_type, prior
         As for `sample_gibbs`; ``prior=None`` (maximum likelihood) for engines that maximise.
+    weights, labels, errors
+        What else is known of the rows; see `rows`.
     engine
         ``"em"``, ``"cem"``, ``"daem"``, ``"sem"``, ``"mcem"``, ``"same"`` or ``"gibbs"``.
     copies
@@ -143,6 +149,7 @@ def walk(
     DataError, PriorError, ArgumentError
         Before the walk, if an input cannot be used.
     """
+    x = described(x, weights, labels, errors)
     check_choice("engine", engine, ROWS)
     num_steps = check_count("num_steps", num_steps, most=MOST_STEPS, why="every θ is kept")
     copies_of, sharpness = _dial(engine, copies)

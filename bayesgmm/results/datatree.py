@@ -17,7 +17,6 @@ group                       variables
 ==========================  ===========================================================================
 """
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -168,7 +167,7 @@ def invariants_of_theta(params: Params, table: Table, frame: Frame) -> dict[str,
     mean = np.einsum("cdk,cdkf->cdf", weights, means)
     variances = np.diagonal(params.covariances, axis1=-2, axis2=-1)
     second = np.einsum("cdk,cdkf->cdf", weights, variances + (means - mean[:, :, None]) ** 2)
-    points = replace(table, values=table.values[_fixed_points(table)])
+    points = Table(table.filled[_fixed_points(table)], table.features)
     quantities = {
         "sorted_weights": np.sort(weights, axis=-1)[..., ::-1],
         "mixture_mean": mean,
@@ -217,7 +216,7 @@ def _dataset(group: str, variables: dict[str, np.ndarray], table: Table, num_com
 
 def _fixed_points(table: Table) -> np.ndarray:
     """Indices of rows spread over the first feature, at which the density is monitored."""
-    order = np.argsort(table.values[:, 0], kind="stable")
+    order = np.argsort(table.filled[:, 0], kind="stable")
     share = (np.arange(FIXED_POINTS) + 0.5) / FIXED_POINTS
     return order[(share * table.num_rows).astype(int)]
 

@@ -108,8 +108,11 @@ class MixtureFit:
         return -2.0 * self.log_likelihood + 2.0 * self.n_parameters
 
     def bic(self) -> float:
-        """``-2 log L + p log N``: smaller is better, as in scikit-learn; mclust prints the negative (Schwarz 1978)."""
-        return -2.0 * self.log_likelihood + self.n_parameters * np.log(self.table.num_rows)
+        """``-2 log L + p log N``: smaller is better, as in scikit-learn; mclust prints the negative (Schwarz 1978).
+
+        N is the sum of the weights, if rows have any.
+        """
+        return -2.0 * self.log_likelihood + self.n_parameters * np.log(self.table.total)
 
     def icl(self) -> float:
         """``BIC - 2 Σ_n log max_k r_nk`` (Biernacki, Celeux & Govaert 2000).
@@ -117,8 +120,9 @@ class MixtureFit:
         Smaller is better; mclust prints the negative.
         """
         blocks = per_row.responsibilities(self._as_draws(), self.table, self.model.frame)
-        certainty = sum(np.log(block[0].max(axis=0)).sum() for block in blocks)
-        return self.bic() - 2.0 * float(certainty)
+        certainty = np.concatenate([np.log(block[0].max(axis=0)) for block in blocks])
+        weights = self.table.weights
+        return self.bic() - 2.0 * float(certainty.sum() if weights is None else weights @ certainty)
 
     def predict(self, x=None) -> np.ndarray:
         """Most probable component of each row of x (default: the data), (N,). Raises as `predict_proba`."""

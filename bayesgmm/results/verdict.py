@@ -195,9 +195,9 @@ def prior_line(name: str, result: MixtureFit | Posterior) -> str | None:
         return None
     (weights, _, covariances), _ = moments(result)
     variances = np.diagonal(covariances, axis1=1, axis2=2)
-    rows = table.num_rows * weights[:, None]
+    rows = table.total * weights[:, None]
     scales = np.diagonal(np.asarray(components.scale), axis1=1, axis2=2)
-    counted = np.full_like(rows, table.num_rows) if result.family.pooled else rows
+    counted = np.full_like(rows, table.total) if result.family.pooled else rows
     shares = np.minimum(scales / ((counted + np.asarray(components.df)[:, None]) * variances), 1.0)
     shares[rows[:, 0] <= table.dim + 1] = 0.0
     k, d = np.unravel_index(shares.argmax(), shares.shape)

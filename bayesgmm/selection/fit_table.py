@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm.data.described import described
 from bayesgmm.data.table import as_table, check_table
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.em.ascent_state import STATUS, usable
@@ -38,6 +39,9 @@ def fit_table(
     families: str | Iterable[str] = "all",
     *,
     prior: Belief | str | None = None,
+    weights: Any = None,
+    labels: Any = None,
+    errors: Any = None,
     criterion: str = "bic",
     n_init: int = 16,
     seed: Any = 0,
@@ -63,6 +67,8 @@ def fit_table(
         ``"all"`` (fourteen; E and V for one feature), or a selection of mclust codes or scikit-learn names.
     prior
         None (maximum likelihood), ``"default"`` (scaled to each K) or a conjugate `Prior` that fits every K.
+    weights, labels, errors
+        What else is known of the rows; see `rows`.
     criterion
         ``"bic"`` (Schwarz 1978), ``"icl"`` (Biernacki, Celeux & Govaert 2000) or ``"aic"``; all smaller is better.
     n_init
@@ -82,6 +88,7 @@ def fit_table(
     CollapseError
         If no cell has a fit.
     """
+    x = described(x, weights, labels, errors)
     table = as_table(x)
     sizes, names = _check(n_components, families, criterion, table.dim)
     n_init, max_iter = check_count("n_init", n_init, most=MOST_CHAINS), check_count("max_iter", max_iter)

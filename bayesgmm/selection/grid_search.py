@@ -32,7 +32,7 @@ from bayesgmm.runtime.arguments import split_key
 from bayesgmm.runtime.dtypes import on_device, to_numpy
 from bayesgmm.runtime.programs import Program
 from bayesgmm.selection.neighbours import resized
-from bayesgmm.sweep.rows import Rows, to_rows
+from bayesgmm.sweep.incomplete import Rows, rows_of
 
 CONTAINS = {
     "EII": (), "VII": ("EII",), "EEI": ("EII",), "VEI": ("EEI", "VII"), "EVI": ("EEI",), "VVI": ("VEI", "EVI"),
@@ -79,7 +79,7 @@ class GridSearch:
         self.small = problem.rows.capacity <= BATCHED_ROWS
         self.few = problem.rows
         if not self.small:
-            self.few = to_rows(subsample(key_rows, problem.table.values), problem.frame, problem.dtype)
+            self.few = rows_of(subsample(key_rows, problem.table), problem.frame, problem.dtype, problem.num_components)
 
     def _starts(self, divisions: Divisions, num_starts: int) -> Params:
         """Padded θ with leading axes (starts, sizes), on the host."""

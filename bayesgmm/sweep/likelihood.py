@@ -9,7 +9,6 @@ from functools import partial
 
 import jax
 import jax.random as jr
-from jax.scipy.special import logsumexp
 from jaxtyping import Float
 
 from bayesgmm.model.mixture import log_joint_scorer
@@ -17,7 +16,7 @@ from bayesgmm.model.types import Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief, flat_prior
 from bayesgmm.sweep.e_step import average
-from bayesgmm.sweep.rows import Rows
+from bayesgmm.sweep.incomplete import Rows
 from bayesgmm.sweep.statistics import sweep
 
 
@@ -33,12 +32,6 @@ def _fisher_identity(primals, tangents):
     complete, value = complete_data(params, rows)
     _, tangent = jax.jvp(complete.log_kernel, (params,), (tangents[0],))
     return value, tangent
-
-
-def log_density_of_rows(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N"]:
-    """``log p(x_n | θ)`` of a few standardised rows, to be differentiated in θ row by row."""
-    scorer = log_joint_scorer(params)
-    return logsumexp(scorer.scores(scorer.residuals(x.T)), axis=0)
 
 
 def expected_statistics(params: Params, rows: Rows) -> Stats:

@@ -1,6 +1,6 @@
 """The pass for each row: quantities of each row, old or new, given one θ or many draws of θ.
 
-Rows of a table are read in `_blocks` and scored in `_scores`, and only there. Predictive distribution functions need
+Rows of a table are read and scored in `bayesgmm.sweep.block`, and only there. Predictive distribution functions need
 the margins of a feature instead, and replicates are rows that no table holds. Draws have leading axes (chain,
 draw) and the user's units. Rows are standardised block by block.
 """
@@ -18,12 +18,12 @@ from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.data.table import Table
 from bayesgmm.errors import ArgumentError, DataError
-from bayesgmm.model.mixture import log_joint_scorer
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.runtime.arguments import key_array
 from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import Program
+from bayesgmm.sweep.block import Block, blocks_of, log_density_of_block, scores_of
 from bayesgmm.sweep.e_step import average, draw
 from bayesgmm.sweep.rows import FEWEST, padded_size
 
@@ -52,7 +52,7 @@ def average_over_draws(params: Params, table: Table, frame: Frame) -> tuple[np.n
         raise DataError(
             f"Row {row} is so far from every component that its density is 0 in double precision. Check its units."
         )
-    return proba, density - float(frame.log_volume)
+    return proba, density - table.log_volume(np.asarray(frame.scale))
 
 
 def log_densities(params: Params, table: Table, frame: Frame) -> np.ndarray:
@@ -63,7 +63,7 @@ def log_densities(params: Params, table: Table, frame: Frame) -> np.ndarray:
     for i, block in enumerate(_over_blocks(_LOG_DENSITIES, params, table, frame, size=size)):
         part = values[:, i * size : (i + 1) * size]
         part[:] = np.asarray(block)[:, : part.shape[1]]
-    return values.reshape(*batch, table.num_rows) - float(frame.log_volume)
+    return values.reshape(*batch, table.num_rows) - table.log_volume(np.asarray(frame.scale))
 
 
 def draw_labels(key: PRNGKeyArray, params: Params, table: Table, frame: Frame) -> np.ndarray:
@@ -131,10 +131,10 @@ def distribution_functions(
     parts = []
     with scope("float64"):
         flat = _flat(frame.standardise(params), 1)
-        for x, first, count in _blocks(table, frame, BLOCK):
-            own = np.zeros((len(weights), x.shape[1]))
+        for block, first, count in blocks_of(table, frame, params.weights.shape[-1], _width(table, BLOCK)):
+            own = np.zeros((len(weights), block.x.shape[1]))
             own[:, :count] = weights[:, first : first + count]
-            parts.append(np.asarray(_DISTRIBUTION(flat, x, own))[:, :count])
+            parts.append(np.asarray(_DISTRIBUTION(flat, block.x, own))[:, :count])
     return np.concatenate(parts, axis=1).T
 
 
@@ -158,20 +158,9 @@ def _over_blocks(program: Program, params: Params, table: Table, frame: Frame, *
     """The results of ``program(draws, x, index of the block, *more)`` for each block of rows."""
     with scope("float64"):
         flat = _flat(frame.standardise(params), params.weights.ndim - 1)
-        for i, (x, _, _) in enumerate(_blocks(table, frame, size)):
-            yield program(flat, x, np.asarray(i), *more)
-
-
-def _blocks(table: Table, frame: Frame, size: int) -> Iterator[tuple[Float[Array, "D n"], int, int]]:
-    """Blocks of standardised rows, feature-major, each with the index of its first row and its number of rows.
-
-    The last block is padded, so that all blocks have the same shape; a single block is padded to its size class.
-    """
-    size = _width(table, size)
-    for i, block in enumerate(table.chunks(size)):
-        x = np.zeros((table.dim, size))
-        x[:, : len(block)] = frame.rows(block).T
-        yield x, i * size, len(block)
+        num = params.weights.shape[-1]
+        for i, (block, _, _) in enumerate(blocks_of(table, frame, num, _width(table, size))):
+            yield program(flat, block, np.asarray(i), *more)
 
 
 def _width(table: Table, size: int) -> int:
@@ -184,61 +173,51 @@ def _flat(params: Params, axes: int) -> Params:
     return jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[axes:]), params))
 
 
-def log_density_of_rows(theta: Params, x: Float[Array, "D n"]) -> Float[Array, "n"]:
-    """Marginal log density of a block of rows under one θ, both standardised; for use in compiled functions."""
-    return logsumexp(_scores(theta, x), axis=0)
-
-
-def _scores(theta: Params, x: Float[Array, "D n"]) -> Float[Array, "K n"]:
-    scorer = log_joint_scorer(theta)
-    return scorer.scores(scorer.residuals(x))
-
-
-def _average(params: Params, x: Float[Array, "D n"], block) -> tuple[Float[Array, "n K"], Float[Array, "n"]]:
+def _average(params: Params, rows: Block, block) -> tuple[Float[Array, "n K"], Float[Array, "n"]]:
     del block
-    num_draws, num = params.weights.shape
+    (num_draws, num), n = params.weights.shape, rows.x.shape[1]
 
     def add(carry, theta):
         proba, density = carry
-        scores = _scores(theta, x)
+        scores = scores_of(theta, rows)
         total = logsumexp(scores, axis=0)
         return (proba + jnp.exp(scores - total), jnp.logaddexp(density, total)), None
 
-    empty = jnp.zeros((num, x.shape[1]), x.dtype), jnp.full(x.shape[1], -jnp.inf, x.dtype)
+    empty = jnp.zeros((num, n), rows.x.dtype), jnp.full(n, -jnp.inf, rows.x.dtype)
     (proba, density), _ = lax.scan(add, empty, params)
     return proba.T / num_draws, density - jnp.log(num_draws)
 
 
-def _log_densities(params: Params, x: Float[Array, "D n"], block) -> Float[Array, "S n"]:
+def _log_densities(params: Params, rows: Block, block) -> Float[Array, "S n"]:
     del block
-    return lax.map(lambda theta: log_density_of_rows(theta, x), params)
+    return lax.map(lambda theta: log_density_of_block(theta, rows), params)
 
 
-def _labels(params: Params, x: Float[Array, "D n"], block, keys) -> Array:
+def _labels(params: Params, rows: Block, block, keys) -> Array:
     def one(pair):
         theta, key = pair
-        z, _ = draw(jr.fold_in(key, block), _scores(theta, x))
+        z, _ = draw(jr.fold_in(key, block), scores_of(theta, rows))
         return jnp.argmax(z, axis=0).astype(jnp.uint8)
 
     return lax.map(one, (params, keys))
 
 
-def _responsibilities(params: Params, x: Float[Array, "D n"], block) -> Float[Array, "S K n"]:
+def _responsibilities(params: Params, rows: Block, block) -> Float[Array, "S K n"]:
     del block
-    return lax.map(lambda theta: jax.nn.softmax(_scores(theta, x), axis=0), params)
+    return lax.map(lambda theta: jax.nn.softmax(scores_of(theta, rows), axis=0), params)
 
 
-def _best(params: Params, x: Float[Array, "D n"], block) -> Array:
+def _best(params: Params, rows: Block, block) -> Array:
     del block
-    return lax.map(lambda theta: jnp.argmax(_scores(theta, x), axis=0).astype(jnp.uint8), params)
+    return lax.map(lambda theta: jnp.argmax(scores_of(theta, rows), axis=0).astype(jnp.uint8), params)
 
 
-def _occupation(params: Params, x: Float[Array, "D n"], block, keys, num_rows) -> tuple[Array, Array]:
-    real = block * x.shape[1] + jnp.arange(x.shape[1]) < num_rows
+def _occupation(params: Params, rows: Block, block, keys, num_rows) -> tuple[Array, Array]:
+    real = block * rows.x.shape[1] + jnp.arange(rows.x.shape[1]) < num_rows
 
     def one(pair):
         theta, key = pair
-        scores = _scores(theta, x)
+        scores = scores_of(theta, rows)
         logs = jax.nn.log_softmax(scores, axis=0)
         uncertain = -jnp.sum(jnp.where(jnp.exp(logs) > 0, jnp.exp(logs) * logs, 0.0), axis=0)
         z, _ = draw(jr.fold_in(key, block), scores)
@@ -261,7 +240,7 @@ def _shares(params: Params, x: Float[Array, "N D"], replicates: Float[Array, "B 
     real = jnp.arange(x.shape[0]) < num_rows
 
     def of(theta, rows):
-        joint, _ = average(jr.key(0), _scores(theta, rows.T))
+        joint, _ = average(jr.key(0), scores_of(theta, Block(rows.T)))
         largest = jnp.argmax(joint, axis=0) == jnp.arange(joint.shape[0])[:, None]
         entropy = jnp.where(real, jnp.sum(xlogy(joint, joint), axis=0), 0.0)
         return jnp.sum(largest & real, axis=1) / num_rows, -jnp.sum(entropy) / num_rows

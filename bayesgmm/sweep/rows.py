@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Float, Int
 
+from bayesgmm.data.table import Table
 from bayesgmm.model.types import Frame
 from bayesgmm.numerics.arrays import Array
 
@@ -52,6 +53,8 @@ class Blocks(NamedTuple):
     """Number of rows. They fill the blocks in order."""
     weights: Float[Array, "C n"] | None = None
     """How often each row counts, 0 for padding; None: once."""
+    labels: Float[Array, "C K n"] | None = None
+    """Log probability of what is known of each row's class, under each class; None: nothing is known."""
 
     @property
     def num_blocks(self) -> int | Array:
@@ -77,9 +80,11 @@ class Blocks(NamedTuple):
         return block[0] if self.weights is None else jnp.asarray(self.weights)[index]
 
     def take(self, rows: Int[Array, "B"]) -> "Blocks":
-        """These rows only, as one block; each counts once."""
-        width = self.x.shape[2]
-        return Blocks(jnp.asarray(self.x)[rows // width, :, rows % width].T[None], jnp.asarray(len(rows)))
+        """These rows only, as one block."""
+        at, place = rows // self.x.shape[2], rows % self.x.shape[2]
+        weights = None if self.weights is None else jnp.asarray(self.weights)[at, place][None]
+        labels = None if self.labels is None else jnp.asarray(self.labels)[at, :, place].T[None]
+        return Blocks(jnp.asarray(self.x)[at, :, place].T[None], jnp.asarray(len(rows)), weights, labels)
 
 
 class View(NamedTuple):
@@ -99,6 +104,8 @@ class View(NamedTuple):
     scale: Float[Array, "D"]
     weights: None = None
     """Each row counts once."""
+    labels: None = None
+    """No class is known."""
 
     @property
     def width(self) -> int:
@@ -158,15 +165,26 @@ class View(NamedTuple):
         return others._replace(x=jnp.where(here, x, others.x))
 
 
-Rows = Blocks | View
-"""The data as a pass reads them.
+Complete = Blocks | View
+"""Complete rows as a pass reads them.
 
 A pytree with ``num_rows``, ``num_blocks``, ``capacity``, ``dtype``, ``block(i)`` and ``take(rows)``.
 """
 
 
-def to_rows(x: np.ndarray, frame: Frame, dtype: str | type = np.float64, chunk: int | None = None) -> Rows:
-    """(N, D) host data as `Rows` in standardised coordinates: a `View` if large and possible, otherwise `Blocks`."""
+def log_labels(table: Table, num_components: int) -> np.ndarray | None:
+    """Log probability of what is known of each row's class, under each class, (N, K); None: nothing is known."""
+    if table.labels is None:
+        return None
+    known = table.labels
+    if known.ndim == 1:
+        known = np.where(known[:, None] < 0, True, known[:, None] == np.arange(num_components))
+    with np.errstate(divide="ignore"):
+        return np.log(known)
+
+
+def to_rows(x: np.ndarray, frame: Frame, dtype: str | type = np.float64, chunk: int | None = None) -> Complete:
+    """(N, D) host data as `Complete` rows in standardised coordinates: a `View` if large and possible, otherwise `Blocks`."""
     adoptable = x.flags.c_contiguous and x.dtype == np.dtype(dtype) and len(x) >= 4 * chunk_rows(x.shape[1])
     if x.nbytes > VIEW_BYTES and adoptable:
         return _to_view(x, frame)

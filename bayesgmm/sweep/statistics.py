@@ -28,15 +28,17 @@ from bayesgmm.model.mixture import Scorer
 from bayesgmm.model.types import Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import matmul, matvec, outer, transposed
-from bayesgmm.sweep.e_step import Assign
-from bayesgmm.sweep.rows import Rows
+from bayesgmm.sweep.e_step import DRAWN, Assign
+from bayesgmm.sweep.incomplete import Incomplete, Patterns, Rows
+from bayesgmm.sweep.rows import Complete
 
 
 def sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, assign: Assign) -> Stats:
     """One pass: rows → scores → assignments → statistics of each component, and the objective of the pass.
 
     Numbers that change from step to step (a temperature, a number of copies) are the keywords of a
-    `jax.tree_util.Partial`.
+    `jax.tree_util.Partial`. Of rows with gaps or errors, the statistics are those of the true rows: averaged over what
+    was not seen, or of a draw where z is drawn.
     """
     dial = assign.keywords if isinstance(assign, Partial) else {}
     return _sweep(key, scorer, rows, dial, assign=assign.func if isinstance(assign, Partial) else assign)
@@ -44,6 +46,8 @@ def sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, assign: Assign) -> Stat
 
 @partial(jax.jit, static_argnames="assign")
 def _sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, Any], assign: Callable) -> Stats:
+    if isinstance(rows, Incomplete | Patterns):
+        return _by_completion(key, scorer, rows, dial, assign=assign)
     routes = partial(_by_moments, assign=assign), partial(_by_residuals, assign=assign)
 
     @custom_vmap
@@ -94,7 +98,7 @@ def _total(block_sums: Callable, num_blocks: int | Array):
     return lax.fori_loop(0, num_blocks, lambda i, total: jax.tree.map(jnp.add, total, block_sums(i)), start)
 
 
-def _by_moments(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, Any], *, assign: Callable) -> Stats:
+def _by_moments(key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[str, Any], *, assign: Callable) -> Stats:
     left, right = np.triu_indices(scorer.locs.shape[1] + 1)
     coefficients = scorer.quadratic()[:, left, right] * np.where(left == right, 1.0, 2.0).astype(rows.dtype)
 
@@ -102,8 +106,7 @@ def _by_moments(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, A
         x = rows.block(index)
         products = x[left] * x[right]
         scores = jnp.matmul(coefficients, products, precision=lax.Precision.HIGHEST)
-        z, value = assign(jr.fold_in(key, index), scores, **dial)
-        counted = rows.counted(index, x)
+        z, value, counted = _assigned(assign, jr.fold_in(key, index), scores, rows, (index, x), dial)
         if rows.weights is not None:
             z = z * counted
         # Keep this order: the long, thin product is twice as fast with the feature products on the left.
@@ -118,20 +121,55 @@ def _by_moments(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, A
     return Stats(counts, means, second - counts[:, None, None] * outer(means), value)
 
 
-def _by_residuals(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, Any], *, assign: Callable) -> Stats:
+def _by_residuals(
+    key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[str, Any], *, assign: Callable
+) -> Stats:
     def block_sums(index):
         x = rows.block(index)
         y = scorer.residuals(x[1:])
-        z, value = assign(jr.fold_in(key, index), scorer.scores(y), **dial)
-        counted = rows.counted(index, x)
+        z, value, counted = _assigned(assign, jr.fold_in(key, index), scorer.scores(y), rows, (index, x), dial)
         z = jnp.where(counted > 0, z * counted, 0.0)  # not a product only: scores of padding may overflow
         weighted = z[:, None, :] * y
         second = jnp.einsum("kdn,ken->kde", weighted, y, precision=lax.Precision.HIGHEST)
         # Use where, not a product: the objective of a padded row may be -inf.
         return z.sum(1), weighted.sum(2), second, jnp.sum(jnp.where(counted > 0, value * counted, 0.0))
 
-    counts, first, second, value = _total(block_sums, rows.num_blocks)
-    # Transform the sums of whitened residuals back to the coordinates of the data.
+    return _restored(scorer, *_total(block_sums, rows.num_blocks))
+
+
+def _by_completion(
+    key: PRNGKeyArray, scorer: Scorer, rows: Incomplete | Patterns, dial: dict[str, Any], *, assign: Callable
+) -> Stats:
+    """As `_by_residuals`, with the moments of the true rows given what was seen (Little & Rubin 2019, section 11.2)."""
+
+    def block_sums(index):
+        key_z, key_x = jr.split(jr.fold_in(key, index))
+        x = rows.blocks.block(index)
+        scores, y, rest = rows.completed(index, scorer, key_x if assign in DRAWN else None)
+        z, value, counted = _assigned(assign, key_z, scores, rows.blocks, (index, x), dial)
+        z = jnp.where(counted > 0, z * counted, 0.0)
+        weighted = z[:, None, :] * y
+        second = jnp.einsum("kdn,ken->kde", weighted, y, precision=lax.Precision.HIGHEST)
+        if rest is not None and rest.shape[-1] == 1:
+            second += z.sum(1)[:, None, None] * rest[..., 0]
+        elif rest is not None:
+            second += jnp.einsum("kn,kden->kde", z, rest, precision=lax.Precision.HIGHEST)
+        return z.sum(1), weighted.sum(2), second, jnp.sum(jnp.where(counted > 0, value * counted, 0.0))
+
+    return _restored(scorer, *_total(block_sums, rows.num_blocks))
+
+
+def _assigned(assign: Callable, key: PRNGKeyArray, scores: Array, rows: Complete, block, dial: dict[str, Any]):
+    """Z and value of each row of a block, and how often it counts; what is known of its class joins its scores."""
+    index, x = block
+    if rows.labels is not None:
+        scores = scores + jnp.asarray(rows.labels)[index]
+    counted = rows.counted(index, x)
+    return *assign(key, scores, None if rows.weights is None else counted, **dial), counted
+
+
+def _restored(scorer: Scorer, counts: Array, first: Array, second: Array, value: Array) -> Stats:
+    """Statistics in the coordinates of the data, from sums of whitened residuals."""
     mean = first / jnp.where(counts > 0, counts, 1.0)[:, None]
     centred = second - counts[:, None, None] * outer(mean)
     means = scorer.locs + matvec(scorer.trils, mean)

@@ -15,7 +15,7 @@ import numpy as np
 
 from bayesgmm.engines.em.ascent import ascend, start_ascents
 from bayesgmm.engines.em.ascent_state import CONVERGED, Ascent, Limits, usable
-from bayesgmm.errors import FitError
+from bayesgmm.errors import ArgumentError, FitError
 from bayesgmm.model import mixture
 from bayesgmm.model.alignment import align, permute
 from bayesgmm.model.types import Params
@@ -27,7 +27,8 @@ from bayesgmm.results.parameters import flatten
 from bayesgmm.runtime.arguments import as_key, key_array
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.rows import Blocks, Rows, padded_size
+from bayesgmm.sweep.incomplete import Incomplete, Rows
+from bayesgmm.sweep.rows import Blocks, padded_size
 
 BATCH_VALUES = 2**24
 """Numbers (replicate, row, component or feature) held in memory at a time."""
@@ -41,7 +42,15 @@ def refits(fit: MixtureFit, method: str, num: int, seed: Any) -> tuple[np.ndarra
     ------
     FitError
         If no more than half of the replicates lead to a fit.
+    ArgumentError
+        If data are to be drawn from the fit, and weights, classes, gaps or errors of the rows are known, which are not
+        drawn.
     """
+    if method == "parametric" and not fit.table.plain:
+        raise ArgumentError(
+            "The parametric bootstrap draws complete rows that count once, unlike these data. Use method='bootstrap', "
+            "'weighted' or 'sandwich'."
+        )
     with scope(fit.settings["dtype"]) as dtype:
         problem = to_problem(fit.model, dtype)
         start = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), problem.frame.standardise(fit.params))
@@ -93,31 +102,62 @@ def _refit(keys: Array, start: Params, prior: Belief, rows: Rows, limits: Limits
     return jax.vmap(refitted)(keys)
 
 
-def _resampled(key: Array, rows: Rows) -> Blocks:
-    """As many rows, drawn with replacement."""
-    chosen = jr.randint(key, (rows.capacity,), 0, rows.num_rows)
-    return _of_size(rows.take(chosen).x, rows)
+def _resampled(key: Any, rows: Rows) -> Blocks | Incomplete:
+    """As many rows, drawn with replacement. A row that counts k times is k of the rows that are drawn from."""
+    if rows.weights is None:
+        return _of_size(rows.take(jr.randint(key, (rows.capacity,), 0, rows.num_rows)), rows)
+    everything = rows.take(jnp.arange(rows.capacity))
+    weights = _blocks(_of_size(everything, rows)).weights
+    assert weights is not None
+    total = weights.sum()
+    counts = jr.multinomial(key, jnp.round(total), (weights / total)[0], dtype=rows.dtype)
+    return _with_weights(everything, (counts * (total / jnp.maximum(counts.sum(), 1.0)))[None])
 
 
-def _weighted(key: Array, rows: Rows) -> Blocks:
-    """All rows with weights from the flat Dirichlet distribution, times N (the weighted-likelihood bootstrap)."""
-    all_rows = _of_size(rows.take(jnp.arange(rows.capacity)).x, rows)
-    share = jnp.where(jnp.arange(rows.capacity) < rows.num_rows, jr.exponential(key, (rows.capacity,), rows.dtype), 0.0)
-    return all_rows._replace(weights=(share * (rows.num_rows / share.sum()))[None])
+def _weighted(key: Array, rows: Rows) -> Blocks | Incomplete:
+    """All rows with weights from the flat Dirichlet distribution, times N (the weighted-likelihood bootstrap).
+
+    A row that counts k times has the sum of k such weights: a gamma variate.
+    """
+    everything = _of_size(rows.take(jnp.arange(rows.capacity)), rows)
+    own = _blocks(everything).weights
+    if own is None:
+        held = jnp.arange(rows.capacity) < rows.num_rows
+        share, total = jnp.where(held, jr.exponential(key, (rows.capacity,), rows.dtype), 0.0), rows.num_rows
+    else:
+        share, total = jnp.where(own[0] > 0, jr.gamma(key, jnp.where(own[0] > 0, own[0], 1.0)), 0.0), own.sum()
+    return _with_weights(everything, (share * (total / share.sum()))[None])
 
 
 SAMPLES = {"bootstrap": _resampled, "weighted": _weighted}
 
 
-def _drawn(key: Any, params: Params, rows: Rows) -> Blocks:
+def _drawn(key: Any, params: Params, rows: Rows) -> Blocks | Incomplete:
     """As many rows, drawn from θ."""
     _, x = mixture.draw_rows(key, params, rows.capacity)
-    return _of_size(jnp.concatenate([jnp.ones((1, rows.capacity), x.dtype), x.T])[None], rows)
+    x = jnp.concatenate([jnp.ones((1, rows.capacity), x.dtype), x.T])[None]
+    return _of_size(Blocks(x, jnp.asarray(rows.capacity)), rows)
 
 
-def _of_size(x: Array, rows: Rows) -> Blocks:
+def _blocks(sample: Blocks | Incomplete) -> Blocks:
+    return sample if isinstance(sample, Blocks) else sample.blocks
+
+
+def _with_blocks(sample: Blocks | Incomplete, blocks: Blocks) -> Blocks | Incomplete:
+    return blocks if isinstance(sample, Blocks) else sample._replace(blocks=blocks)
+
+
+def _with_weights(sample: Blocks | Incomplete, weights: Array) -> Blocks | Incomplete:
+    return _with_blocks(sample, _blocks(sample)._replace(weights=weights))
+
+
+def _of_size(sample: Blocks | Incomplete, rows: Rows) -> Blocks | Incomplete:
     """A block whose first rows count, and whose others are padding."""
-    return Blocks(jnp.where(jnp.arange(x.shape[2]) < rows.num_rows, x, 0.0), jnp.asarray(rows.num_rows))
+    blocks = _blocks(sample)
+    held = jnp.arange(blocks.x.shape[2]) < rows.num_rows
+    weights = None if blocks.weights is None else jnp.where(held, blocks.weights, 0.0)
+    x = jnp.where(held, blocks.x, 0.0)
+    return _with_blocks(sample, Blocks(x, jnp.asarray(rows.num_rows), weights, blocks.labels))
 
 
 _REFIT = Program(_refit, static=("method",))

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from bayesgmm.data.described import described
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.em.ascent import BATCHED_ROWS
 from bayesgmm.engines.em.fit_em import best_of, check_has_mode, starts_of
@@ -32,6 +33,9 @@ def fit_mcem(
     *,
     covariance_type: str = "full",
     prior: Belief | str | None = None,
+    weights: Any = None,
+    labels: Any = None,
+    errors: Any = None,
     copies: int = 100,
     num_steps: int = 200,
     n_init: int = 10,
@@ -50,6 +54,8 @@ def fit_mcem(
     ----------
     x, n_components, covariance_type, prior, seed, dtype, progress_bar
         As for `fit_em`.
+    weights, labels, errors
+        What else is known of the rows; see `rows`.
     copies
         Draws of z for each row in each step.
     num_steps
@@ -70,6 +76,7 @@ def fit_mcem(
     CollapseError
         If every start reached a singularity of the unbounded likelihood.
     """
+    x = described(x, weights, labels, errors)
     num, length, settings = _checked(copies, num_steps, n_init, init)
     schedule = np.full(length, float(num))
     return _fit(
@@ -83,6 +90,9 @@ def fit_same(
     *,
     covariance_type: str = "full",
     prior: Belief | str | None = "default",
+    weights: Any = None,
+    labels: Any = None,
+    errors: Any = None,
     copies: int = 1000,
     num_steps: int = 300,
     n_init: int = 10,
@@ -100,6 +110,8 @@ def fit_same(
     ----------
     x, n_components, covariance_type, prior, seed, dtype, progress_bar
         As for `sample_gibbs`; the prior must be a conjugate one (`NormalInverseWishart`, `NormalInverseGamma`).
+    weights, labels, errors
+        What else is known of the rows; see `rows`.
     copies
         Copies of z in the last step.
     num_steps
@@ -118,6 +130,7 @@ def fit_same(
     DataError, PriorError, ArgumentError
         Before the run, if an input cannot be used.
     """
+    x = described(x, weights, labels, errors)
     num, length, settings = _checked(copies, num_steps, n_init, init)
     schedule = np.round(np.geomspace(1.0, num, length))
     return _fit(
@@ -143,7 +156,9 @@ def _fit(
     check_progress(progress_bar)
     with scope(dtype) as dtype, stopwatch() as clock:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
-        find_engine(name).check(problem.prior, problem.family, problem.table.dim)
+        engine = find_engine(name)
+        engine.check(problem.prior, problem.family, problem.table.dim)
+        engine.check_problem(problem)
         check_has_mode(problem.prior)
         key_start, key_run = split_key(as_key(seed))
         starts = starts_of(key_start, problem, n_init, init, None, {"means": None})

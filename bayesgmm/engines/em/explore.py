@@ -119,7 +119,8 @@ def best_ascent(ascents: Ascent) -> int | None:
 
 def some_rows(problem: Problem) -> np.ndarray:
     """At most about `MOVED_ROWS` standardised rows, by which moves are chosen."""
-    values = problem.table.values
+    values, weights = problem.table.filled, problem.table.weights
+    values = values if weights is None else values[weights > 0]
     return problem.frame.rows(values[:: max(1, len(values) // MOVED_ROWS)])
 
 

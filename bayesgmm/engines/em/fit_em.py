@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesgmm.data.described import described
 from bayesgmm.engines import starts as starting
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.dial import check_beta
@@ -15,7 +16,7 @@ from bayesgmm.engines.em.multistart import prepare_search, search
 from bayesgmm.engines.em.outcome import raise_failure, warn_of, warn_of_merger
 from bayesgmm.engines.em.schedules import anneal_and_ascend
 from bayesgmm.engines.em.to_fit import to_fit
-from bayesgmm.engines.engine import check_conjugacy
+from bayesgmm.engines.engine import check_conjugacy, find_engine
 from bayesgmm.errors import (
     ArgumentError,
     PriorError,
@@ -40,6 +41,9 @@ def fit_em(
     *,
     covariance_type: str = "full",
     prior: Belief | str | None = None,
+    weights: Any = None,
+    labels: Any = None,
+    errors: Any = None,
     n_init: int = 16,
     init: Any = "auto",
     seed: Any = 0,
@@ -73,6 +77,8 @@ def fit_em(
         `bayesgmm.model.families`.
     prior
         None (maximum likelihood), ``"default"`` (`default_prior`) or a `Prior`, in the user's units.
+    weights, labels, errors
+        What else is known of the rows: how often each counts, its class, its errors of measurement; see `rows`.
     n_init
         Number of starts. Each gets a short run, and the best quarter (at least four) continue. A given start replaces
         them.
@@ -129,6 +135,7 @@ def fit_em(
         If there is no prior and a component rests on no more rows than its part of the covariance needs. Also if the
         density has no highest mode under a hierarchical prior.
     """
+    x = described(x, weights, labels, errors)
     max_iter, tol, n_init = _check_arguments(algorithm, max_iter, tol, n_init, accelerate)
     first_beta = check_beta(beta_start, algorithm)
     settings = {
@@ -140,6 +147,7 @@ def fit_em(
     with scope(dtype) as dtype, stopwatch() as clock:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
         check_has_mode(problem.prior)
+        find_engine(algorithm).check_problem(problem)
         key_start, key_ascent = split_key(as_key(seed))
         given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
         given_start = labels_init is not None or any(part is not None for part in given.values())

@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Float, Int, PRNGKeyArray
 
+from bayesgmm.data.table import Table
 from bayesgmm.engines.em.ascent import BATCHED_ROWS, TRACED, ascend, begin, run_ascents, shapes_of_ascents
 from bayesgmm.engines.em.ascent_state import (
     COLLAPSED,
@@ -28,11 +29,11 @@ from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem
-from bayesgmm.runtime.arguments import as_key, host_generator, split_key
+from bayesgmm.runtime.arguments import as_key, choose_rows, split_key
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Program, compile_ahead
-from bayesgmm.sweep.rows import Rows, to_rows
+from bayesgmm.sweep.incomplete import Rows, rows_of
 
 SHORT = 15
 """Iterations of each start before pruning."""
@@ -86,7 +87,7 @@ def search(
         ascents, interrupted = run(starts, max_iter)
         report(int(ascents.iteration.max()))
         return explore(ascents, interrupted, problem, run, LANES, max_iter)
-    few = to_rows(subsample(key_rows, problem.table.values), problem.frame, problem.dtype)
+    few = rows_of(subsample(key_rows, problem.table), problem.frame, problem.dtype, problem.num_components)
     scouts, _ = _restarts(key_short, starts, few, problem, tol, max_iter, 4 * SHORT, 0, len(starts.weights))
     ascents, interrupted = _carry_on(key_long, scouts, keep, problem, tol, max_iter, report)
 
@@ -209,9 +210,7 @@ def _highest(values: Float[Array, "S"]) -> Int[Array, "L"]:
     return lax.fori_loop(0, LANES, pick, start)[0]
 
 
-def subsample(key: PRNGKeyArray, values: np.ndarray) -> np.ndarray:
+def subsample(key: PRNGKeyArray, table: Table) -> Table:
     """A random subsample of `BATCHED_ROWS` rows; all rows if there are no more."""
-    if len(values) <= BATCHED_ROWS:
-        return values
-    chosen = host_generator(key).choice(len(values), BATCHED_ROWS, replace=False)
-    return values[np.sort(chosen)]
+    chosen = choose_rows(table.num_rows, BATCHED_ROWS, key)
+    return table if chosen is None else table.take(chosen)

@@ -59,7 +59,7 @@ def warn_of(fit: MixtureFit, counts: np.ndarray, tol: float, gain: float) -> Non
         warnings.warn(f"{name} was interrupted. This is the best θ so far.", NotConvergedWarning, stacklevel=4)
     elif fit.status == STATUS[ROUNDING]:
         warnings.warn(f"EM stopped where {_rounding_words(fit, tol)}.", NotConvergedWarning, stacklevel=4)
-    unbounded = fit.prior and fit.prior.components.unbounded_because(fit.family, fit.table.values)
+    unbounded = fit.prior and fit.prior.components.unbounded_because(fit.family, fit.table.filled)
     if unbounded:
         warnings.warn(
             f"{unbounded}. This fit is a local mode. The posterior is proper: sample it, or raise hyper_df or df.",

@@ -7,6 +7,7 @@ from typing import Any
 from bayesgmm.engines.em.copies import fit_mcem, fit_same
 from bayesgmm.engines.em.fit_em import fit_em
 from bayesgmm.engines.engine import Engine
+from bayesgmm.engines.rows_taken import CLASSES_DRAWN, COPIES_DRAWN
 from bayesgmm.model.alignment import align, permute
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.priors.conjugacy import Conjugacy
@@ -59,16 +60,18 @@ CEM = _point(
 )  # fmt: skip
 SEM = _point(
     "sem", "stochastic EM, the best θ visited", partial(_run, algorithm="sem"),
+    refuses=CLASSES_DRAWN,
     caveat="It moves around a mode without end, and this is the best θ that it visited.",
 )  # fmt: skip
 MCEM = _point(
     "mcem", "Monte Carlo EM, average over the last half of its steps", partial(_run, function=fit_mcem),
     passes_to=fit_mcem,
+    refuses=COPIES_DRAWN,
     caveat="It has Monte Carlo error: other seeds give slightly other estimates.",
 )  # fmt: skip
 SAME = _point(
     "same", "SAME, last draw under a rising number of copies", partial(_run, function=fit_same), Conjugacy.JOINT,
-    passes_to=fit_same, families=CONJUGATE, proper=True,
+    passes_to=fit_same, families=CONJUGATE, proper=True, refuses=COPIES_DRAWN,
     caveat="It is a draw from the posterior to the power of its last number of copies, near a mode.",
 )  # fmt: skip
 DAEM = _point("daem", "deterministic annealing EM", partial(_run, algorithm="daem"))

@@ -10,12 +10,14 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Int, PRNGKeyArray
 
+from bayesgmm.data.described import described
 from bayesgmm.engines.chain_starts import Init
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine
 from bayesgmm.engines.mcmc.chain_loop import collect
 from bayesgmm.engines.mcmc.sampler import Sampler, run_sampler
 from bayesgmm.engines.mcmc.tempering import Replicas, replicate, tempered_sweep
+from bayesgmm.engines.rows_taken import CLASSES_DRAWN, ERRORS, GAPS
 from bayesgmm.engines.step import KERNELS, step
 from bayesgmm.errors import MixingWarning
 from bayesgmm.model.families import CONJUGATE
@@ -29,7 +31,7 @@ from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import check_count
 from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Progress
-from bayesgmm.sweep.rows import Rows
+from bayesgmm.sweep.incomplete import Rows
 
 
 class GibbsState(NamedTuple):
@@ -46,6 +48,9 @@ def sample_gibbs(
     *,
     covariance_type: str = "full",
     prior: Belief | str | None = "default",
+    weights: Any = None,
+    labels: Any = None,
+    errors: Any = None,
     num_warmup: int = 1000,
     num_samples: int = 1000,
     num_chains: int = 4,
@@ -68,6 +73,8 @@ def sample_gibbs(
         EEI, VII, EII; E and V for one feature.
     prior
         ``"default"`` (`default_prior`) or a proper conjugate `Prior`, in the user's units; None (flat) is refused.
+    weights, labels, errors
+        What else is known of the rows; see `rows`.
     num_warmup, num_samples, num_chains
         Warm-up sweeps (dropped), sweeps kept, and chains (run in parallel).
     seed
@@ -104,6 +111,7 @@ def sample_gibbs(
     MixingWarning
         If in some chain no replica moved from the far end of the ladder to the posterior.
     """
+    x = described(x, weights, labels, errors)
     tempering = check_count("tempering", tempering, most=MOST_CHAINS)
     num_warmup = check_count("num_warmup", num_warmup, least=0)
     posterior = run_sampler(
@@ -127,7 +135,13 @@ def gibbs(tempering: int, num_warmup: int) -> Sampler:
         return PLAIN
     settings = (("tempering", tempering),)
     return Sampler(
-        "gibbs", partial(_start_replicas, tempering), partial(_advance_replicas, num_warmup), settings, _swaps
+        "gibbs",
+        partial(_start_replicas, tempering),
+        partial(_advance_replicas, num_warmup),
+        settings,
+        (GAPS, ERRORS),
+        f"tempering={tempering}",
+        _swaps,
     )
 
 
@@ -162,7 +176,7 @@ class TemperedState(NamedTuple):
 
 
 def _start_replicas(tempering: int, keys: Any, starts: Params, problem: Problem) -> TemperedState:
-    replicas = jax.vmap(lambda start: replicate(start, tempering, problem.table.num_rows))(starts)
+    replicas = jax.vmap(lambda start: replicate(start, tempering, problem.table.total))(starts)
     return TemperedState(replicas, keys, np.zeros(len(keys), int))
 
 
@@ -192,4 +206,5 @@ GIBBS = Engine(
     (*CHAIN_SETTINGS, "tempering"),
     needs=Conjugacy.CONDITIONAL,
     families=CONJUGATE,
+    refuses=CLASSES_DRAWN,
 )

@@ -14,12 +14,14 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, Int, Key
 
+from bayesgmm.data.described import described
 from bayesgmm.engines import coordinates
 from bayesgmm.engines.chain_starts import Init
 from bayesgmm.engines.coordinates import constrain, log_jacobian, unconstrain
 from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine
 from bayesgmm.engines.mcmc.chain_loop import collect
 from bayesgmm.engines.mcmc.sampler import Sampler, run_sampler
+from bayesgmm.engines.rows_taken import WORDS
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Params
@@ -31,8 +33,8 @@ from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import check_choice, check_count, check_flag, check_number
 from bayesgmm.runtime.programs import Program, compile_ahead
 from bayesgmm.runtime.progress import Progress
+from bayesgmm.sweep.incomplete import Rows
 from bayesgmm.sweep.likelihood import complete_data
-from bayesgmm.sweep.rows import Rows
 
 MANY_ROWS = 2000
 """From this number of rows, the mass matrix starts from the EM information. Below, its compilation does not pay off."""
@@ -69,6 +71,9 @@ def sample_nuts(
     *,
     covariance_type: str = "full",
     prior: Belief | str | None = "default",
+    weights: Any = None,
+    labels: Any = None,
+    errors: Any = None,
     num_warmup: int = 1000,
     num_samples: int = 1000,
     num_chains: int = 4,
@@ -89,6 +94,8 @@ def sample_nuts(
     ----------
     x, n_components, covariance_type, prior, num_warmup, num_samples, num_chains, seed, init, reference
         As for `sample_gibbs`.
+    weights, labels, errors
+        What else is known of the rows; see `rows`.
     checkpoint, dtype, progress_bar
         As for `sample_gibbs`.
     likelihood
@@ -112,6 +119,7 @@ def sample_nuts(
     SamplingInterrupted
         If stopped during warm-up.
     """
+    x = described(x, weights, labels, errors)
     check_choice("likelihood", likelihood, ("marginal", "enumerated", "labels"))
     target_accept_prob = check_number("target_accept_prob", target_accept_prob, 0.0, 1.0, open_low=True, open_high=True)
     max_tree_depth = check_count("max_tree_depth", max_tree_depth, most=DEEPEST, why="a tree has 2 ** depth steps")
@@ -138,7 +146,9 @@ def sample_nuts(
 def nuts(recipe: Recipe) -> Sampler:
     """NUTS as a `Sampler`."""
     settings = tuple((name, value) for name, value in recipe._asdict().items() if name != "num_warmup")
-    return Sampler("nuts", partial(_start, recipe), partial(_advance, recipe), settings, _note)
+    refused = () if recipe.likelihood == "marginal" else tuple(WORDS)
+    called = f"likelihood={recipe.likelihood!r}"
+    return Sampler("nuts", partial(_start, recipe), partial(_advance, recipe), settings, refused, called, _note)
 
 
 def potential(prior: Belief, data: Rows | Float[Array, "N D"]):

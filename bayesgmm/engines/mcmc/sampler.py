@@ -11,10 +11,12 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
+from bayesgmm.data.fingerprint import fingerprint_of_table
 from bayesgmm.engines.chain_starts import Init, chain_starts
 from bayesgmm.engines.checks import check_chain_arguments, check_reference, check_sampled
 from bayesgmm.engines.engine import find_engine
 from bayesgmm.engines.mcmc.chain_loop import Report, run_chains
+from bayesgmm.engines.rows_taken import check_rows
 from bayesgmm.engines.to_posterior import Origin, prepare_reference, to_posterior
 from bayesgmm.errors import SamplingInterrupted
 from bayesgmm.model.types import Params
@@ -48,6 +50,10 @@ class Sampler(NamedTuple):
     """State and outputs (params, log-likelihood, statistics by name) after the given number of draws."""
     settings: tuple[tuple[str, Any], ...] = ()
     """Other settings that determine the draws."""
+    refuses: tuple[str, ...] = ()
+    """Kinds of rows that it does not take with these settings (`bayesgmm.engines.rows_taken`)."""
+    called: str = ""
+    """These settings, in a message about such rows."""
     note: Callable[[Any], str] = _no_note
     """A short note on a block, for the progress bar."""
 
@@ -75,7 +81,10 @@ def run_sampler(
     folder = None if checkpoint is None else as_path("checkpoint", checkpoint)
     with scope(dtype) as dtype, stopwatch() as clock, listening(progress_bar) as listener, ExitStack() as held:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
-        find_engine(sampler.name).check(problem.prior, problem.family, problem.table.dim)
+        engine = find_engine(sampler.name)
+        engine.check(problem.prior, problem.family, problem.table.dim)
+        engine.check_problem(problem)
+        check_rows(sampler.called, sampler.refuses, problem.table, ("The default settings",))
         check_sampled(problem.model, num_chains, num_samples)
         check_reference(reference, problem.model)
         keys = split_seed(seed)
@@ -159,6 +168,6 @@ def _run_identity(
         "num_chains": num_chains,
         "seed": fingerprint_of_seed(seed),
         "init": start if isinstance(start, str) else fingerprint(start),
-        "data": fingerprint(problem.table.values),
+        "data": fingerprint_of_table(problem.table),
         "prior": fingerprint(problem.prior),
     }

@@ -26,7 +26,7 @@ from bayesgmm.model.types import Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import inverse_tril, log_diagonal_sum
 from bayesgmm.priors.prior import Belief, flat_prior
-from bayesgmm.sweep.rows import Rows
+from bayesgmm.sweep.incomplete import Rows
 
 FIRST_ADAPTATION = 32
 """Warm-up sweeps before the ladder is adapted for the first time; then again after twice as many, and so on."""
@@ -43,7 +43,7 @@ class Replicas(NamedTuple):
     """Whether a replica has visited the far end of the ladder since it was last at the posterior."""
 
 
-def replicate(params: Params, num: int, num_rows: int) -> Replicas:
+def replicate(params: Params, num: int, num_rows: float) -> Replicas:
     """`num` replicas that start from one θ, on an initial ladder."""
     wide = jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf)[None], num, axis=0), params)
     hottest = min(params.weights.shape[-1] / num_rows, 0.5)

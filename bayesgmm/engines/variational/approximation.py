@@ -78,7 +78,9 @@ def run_approximation[Result: ApproximatePosterior](
     shape = int(given.num_chains), int(given.num_samples)
     with scope(given.dtype) as dtype, stopwatch() as clock, listening(given.progress_bar) as listener:
         problem = prepare(given.x, given.n_components, given.prior, dtype, given.covariance_type)
-        find_engine(name).check(problem.prior, problem.family, problem.table.dim)
+        engine = find_engine(name)
+        engine.check(problem.prior, problem.family, problem.table.dim)
+        engine.check_problem(problem)
         check_sampled(problem.model, *shape)
         check_reference(given.reference, problem.model)
         prepare_reference(problem, given.reference)

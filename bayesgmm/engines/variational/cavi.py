@@ -17,6 +17,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Bool, Float, Int
 
+from bayesgmm.data.described import described
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
 from bayesgmm.engines.starts import make_starts
@@ -37,8 +38,8 @@ from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Progress
+from bayesgmm.sweep.incomplete import Rows
 from bayesgmm.sweep.likelihood import log_likelihood
-from bayesgmm.sweep.rows import Rows
 
 TRACED = 1024
 """Bounds of its trace that a compiled run holds. The host takes them before it goes on."""
@@ -97,6 +98,9 @@ def fit_cavi(
     *,
     covariance_type: str = "full",
     prior: Belief | str | None = "default",
+    weights: Any = None,
+    labels: Any = None,
+    errors: Any = None,
     n_init: int = 8,
     batch_size: int | None = None,
     num_steps: int = 300,
@@ -119,6 +123,8 @@ def fit_cavi(
     ----------
     x, n_components, covariance_type, prior, reference, dtype, progress_bar
         As for `sample_gibbs`.
+    weights, labels, errors
+        What else is known of the rows; see `rows`.
     n_init
         Number of starts.
     batch_size, num_steps
@@ -152,6 +158,7 @@ def fit_cavi(
     NotConvergedWarning
         If the best start stopped at `max_iter`.
     """
+    x = described(x, weights, labels, errors)
     n_init, max_iter = check_count("n_init", n_init, most=MOST_CHAINS), check_count("max_iter", max_iter)
     tol, num_steps = check_number("tol", tol, low=0.0, open_low=True), check_count("num_steps", num_steps)
     batch_size = None if batch_size is None else check_count("batch_size", batch_size)

@@ -12,6 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Float
 
+from bayesgmm.data.described import described
 from bayesgmm.engines.chain_starts import chain_starts
 from bayesgmm.engines.coordinates import constrain, potential, unconstrain
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
@@ -28,8 +29,8 @@ from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Progress
+from bayesgmm.sweep.incomplete import Rows
 from bayesgmm.sweep.likelihood import log_likelihood
-from bayesgmm.sweep.rows import Rows
 
 STATIONARY = 1e-3
 """Squared Newton decrement below which a point is a mode; it is twice the remaining gain of the log density."""
@@ -52,6 +53,9 @@ def fit_laplace(
     *,
     covariance_type: str = "full",
     prior: Belief | str | None = "default",
+    weights: Any = None,
+    labels: Any = None,
+    errors: Any = None,
     num_samples: int = 1000,
     num_chains: int = 4,
     seed: Any = 0,
@@ -71,6 +75,8 @@ def fit_laplace(
     ----------
     x, n_components, covariance_type, prior, reference, dtype, progress_bar
         As for `sample_gibbs`.
+    weights, labels, errors
+        What else is known of the rows; see `rows`.
     num_samples, num_chains
         Independent draws, in the shape (chain, draw) of the samplers.
     seed
@@ -87,6 +93,7 @@ def fit_laplace(
     FitError
         If the posterior has no proper maximum there: its Hessian is singular to working precision.
     """
+    x = described(x, weights, labels, errors)
     arguments = Arguments(
         x, n_components, covariance_type, prior, num_samples, num_chains, seed, reference, dtype, progress_bar
     )

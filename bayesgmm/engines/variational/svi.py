@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from numpyro.infer import autoguide
 
+from bayesgmm.data.described import described
 from bayesgmm.engines.chain_starts import Init, chain_starts
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
@@ -30,7 +31,7 @@ from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.formatting import significant
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.progress import Listener, Progress
-from bayesgmm.sweep.rows import Rows
+from bayesgmm.sweep.incomplete import Rows
 
 GUIDES: dict[str, Callable] = {
     "normal": autoguide.AutoDiagonalNormal,
@@ -69,6 +70,9 @@ def fit_svi(
     guide: str | Callable = "dense",
     covariance_type: str = "full",
     prior: Belief | str | None = "default",
+    weights: Any = None,
+    labels: Any = None,
+    errors: Any = None,
     batch_size: int | None = None,
     num_steps: int = 4000,
     learning_rate: float = 0.05,
@@ -90,6 +94,8 @@ def fit_svi(
     ----------
     x, n_components, covariance_type, prior, reference, dtype, progress_bar
         As for `sample_nuts`.
+    weights, labels, errors
+        What else is known of the rows; see `rows`.
     guide
         ``"normal"``, ``"low_rank"``, ``"dense"``, ``"flow"`` (`GUIDES`), or a callable that makes a guide from a model,
         as the ``AutoContinuous`` classes of NumPyro do. It must take ``init_loc_fn``. Its posterior must allow draws
@@ -117,6 +123,7 @@ def fit_svi(
     FitError
         If the ELBO becomes infinite or NaN.
     """
+    x = described(x, weights, labels, errors)
     _check_arguments(guide, num_steps, num_particles, batch_size, learning_rate)
     num_steps, num_particles, learning_rate = int(num_steps), int(num_particles), float(learning_rate)
     arguments = Arguments(

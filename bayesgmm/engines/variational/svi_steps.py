@@ -19,8 +19,8 @@ from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
 from bayesgmm.runtime.programs import Program
+from bayesgmm.sweep.incomplete import Rows
 from bayesgmm.sweep.likelihood import log_likelihood
-from bayesgmm.sweep.rows import Rows
 
 BLOCK = 100
 """Steps between two progress reports (and checks for Ctrl-C)."""

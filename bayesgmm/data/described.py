@@ -1,0 +1,193 @@
+"""Rows with what else is known of them: weights, known classes, errors of measurement, gaps."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bayesgmm.data.convert import as_doubles
+from bayesgmm.data.table import Table, as_table
+from bayesgmm.errors import ArgumentError, DataError
+
+
+def rows(x: Any, *, weights: Any = None, labels: Any = None, errors: Any = None) -> Table:
+    """Data together with what else is known of the rows. Every function takes the result as its data.
+
+    The engines and `compare` take the same three arguments by themselves: ``fit_em(x, 2, weights=w)`` is
+    ``fit_em(rows(x, weights=w), 2)``.
+
+    Parameters
+    ----------
+    x
+        Data (N, D), as for `fit_em`. NaN marks a value that was not seen; it is integrated out, not imputed.
+    weights
+        How often each row counts, (N,), or the name of a column of x, which is then no feature. The likelihood of row
+        n is taken to the power ``weights[n]``: k for a row that was seen k times. Zero leaves a row out of the fit.
+        Engines that draw classes (Gibbs, SEM) take whole numbers only.
+    labels
+        Known classes, (N,) integers from 0 to K - 1 with -1 for unknown; or (N, K) probabilities that what is known of
+        a row would have under each class: 0 excludes a class, and equal numbers say nothing.
+    errors
+        Standard deviations of the errors of measurement in the units of x, (N, D), or their covariances, (N, D, D):
+        each row is a true value plus a Gaussian error of known covariance (extreme deconvolution: Bovy, Hogg & Roweis
+        2011). The mixture is then that of the true values. An infinite standard deviation is a gap.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    ArgumentError
+        If weights are negative, not finite, all zero or of the wrong length, labels are not classes, or errors are
+        negative, of the wrong shape or not positive semi-definite.
+    DataError
+        If x is no table of numbers.
+    """
+    if isinstance(weights, str):
+        x, weights = _without_column(x, weights)
+    table = as_table(x)
+    if weights is not None:
+        table = replace(table, weights=_checked_weights(weights, table.num_rows))
+    if labels is not None:
+        table = replace(table, labels=_checked_labels(labels, table.num_rows))
+    return table if errors is None else _with_errors(table, errors)
+
+
+def described(x: Any, weights: Any, labels: Any, errors: Any) -> Any:
+    """`rows`, or x itself if nothing more was said of it."""
+    if weights is None and labels is None and errors is None:
+        return x
+    if not isinstance(x, Table) and hasattr(x, "table") and not hasattr(x, "columns"):
+        raise ArgumentError("weights, labels and errors describe data; give them where the data are given.")
+    return rows(x, weights=weights, labels=labels, errors=errors)
+
+
+def _without_column(x: Any, name: str) -> tuple[Table, np.ndarray]:
+    """The other columns of x, and this one."""
+    table = as_table(x)
+    if name not in table.features or not table.named:
+        known = ", ".join(table.features) if table.named else "without names"
+        raise ArgumentError(f"weights names a column {name!r}, which x does not have (its columns: {known}).")
+    if table.dim == 1:
+        raise ArgumentError(f"weights names {name!r}, the only column of x. Nothing would be left to fit.")
+    place = table.features.index(name)
+    others = [d for d in range(table.dim) if d != place]
+    left = replace(table, values=table.values[:, others], features=tuple(table.features[d] for d in others))
+    return left, table.values[:, place]
+
+
+def _numbers(name: str, values: Any) -> np.ndarray:
+    try:
+        return as_doubles(values)[0]
+    except DataError as error:
+        raise ArgumentError(f"{name}: {error}") from None
+
+
+def _checked_weights(weights: Any, num_rows: int) -> np.ndarray:
+    weights = _numbers("weights", weights)
+    if weights.ndim == 2 and weights.shape[1] == 1:
+        weights = weights[:, 0]
+    if weights.shape != (num_rows,):
+        raise ArgumentError(f"weights must have shape ({num_rows},), one for each row, got {weights.shape}.")
+    for bad, what, advice in (
+        (~np.isfinite(weights), "not finite", "Give such a row the weight 0 to leave it out."),
+        (weights < 0, "negative", "A row counts 0 times or more."),
+    ):
+        if bad.any():
+            first = int(np.flatnonzero(bad)[0])
+            raise ArgumentError(f"{bad.sum()} weights are {what} (the first: row {first}). {advice}")
+    if not weights.any():
+        raise ArgumentError("All weights are 0, so that no row counts.")
+    if not np.isfinite(weights.sum()) or weights[weights > 0].min() < np.finfo(float).tiny:
+        raise ArgumentError("weights must sum to a finite number, and be 0 or above 1e-307. Divide or multiply them.")
+    return weights
+
+
+def _checked_labels(labels: Any, num_rows: int) -> np.ndarray:
+    labels = _numbers("labels", labels)
+    if labels.ndim not in (1, 2) or len(labels) != num_rows:
+        raise ArgumentError(
+            f"labels must have shape ({num_rows},) or ({num_rows}, K), one for each row, got {labels.shape}."
+        )
+    if labels.ndim == 1:
+        labels = np.where(np.isnan(labels), -1.0, labels)
+        if (labels != np.round(labels)).any() or labels.min() < -1:
+            raise ArgumentError("labels must be integers: classes from 0 to K - 1, and -1 where unknown.")
+        return labels.astype(int)
+    if not np.isfinite(labels).all() or (labels < 0).any():
+        raise ArgumentError("labels (N, K) must be probabilities of the classes: finite and not negative.")
+    if not (labels.max(axis=1) > 0).all():
+        row = int(np.flatnonzero(labels.max(axis=1) <= 0)[0])
+        raise ArgumentError(f"labels exclude every class of row {row}. Allow one, or leave the row out (weight 0).")
+    return labels / labels.max(axis=1, keepdims=True)
+
+
+def _with_errors(table: Table, errors: Any) -> Table:
+    """The table with covariances of errors; infinite ones become gaps."""
+    num, dim = table.values.shape
+    given = np.asarray(errors, float) if np.ndim(errors) == 3 else _numbers("errors", errors)
+    if given.shape == (num,) and dim == 1:
+        given = given[:, None]
+    if given.shape not in ((num, dim), (num, dim, dim)):
+        raise ArgumentError(
+            f"errors must have shape {(num, dim)} (standard deviations) or {(num, dim, dim)} (covariances), got "
+            f"{given.shape}."
+        )
+    seen = ~np.isnan(table.values)
+    wanted = seen if given.ndim == 2 else seen[:, :, None] & seen[:, None, :]
+    if (np.isnan(given) & wanted).any():
+        row = int(np.argwhere(np.isnan(given) & wanted)[0][0])
+        raise ArgumentError(f"An error of row {row} is NaN. Where the value was not seen, make the value NaN.")
+    if given.ndim == 2:
+        if (given < 0).any():
+            row = int(np.argwhere(given < 0)[0][0])
+            raise ArgumentError(f"An error of row {row} is negative: standard deviations are 0 or more.")
+        seen = seen & ~np.isinf(given)
+        variances = np.where(seen, np.nan_to_num(given, posinf=0.0), 0.0) ** 2
+        covariances = variances[:, :, None] * np.eye(dim)
+    else:
+        if np.isinf(np.where(wanted, given, 0.0)).any():
+            raise ArgumentError("A covariance of errors is infinite. Where a value was not seen, make it NaN in x.")
+        covariances = np.where(wanted, np.nan_to_num(given), 0.0)
+        _refuse_indefinite(covariances)
+    if not covariances.any():
+        return replace(table, values=np.where(seen, table.values, np.nan))
+    return replace(table, values=np.where(seen, table.values, np.nan), errors=covariances)
+
+
+def _refuse_indefinite(covariances: np.ndarray) -> None:
+    variances = np.diagonal(covariances, axis1=1, axis2=2)
+    size = np.sqrt(np.maximum(variances, 0.0))
+    scale = np.where(size > 0, size, 1.0)
+    inner = covariances / (scale[:, :, None] * scale[:, None, :])
+    lopsided = np.abs(inner - inner.swapaxes(1, 2)).max(axis=(1, 2)) > 1e-6
+    bad = lopsided | (np.linalg.eigvalsh(0.5 * (inner + inner.swapaxes(1, 2)))[:, 0] < -1e-8)
+    if bad.any():
+        row, why = int(np.flatnonzero(bad)[0]), "symmetric" if lopsided.any() else "positive semi-definite"
+        raise ArgumentError(
+            f"{bad.sum()} covariances of errors are not {why} (the first: row {row}). Check their units and order."
+        )
+
+
+def check_classes(table: Table, num_components: int) -> None:
+    """Refuse known classes that are not those of K components.
+
+    Raises
+    ------
+    ArgumentError
+        If a label is K or more, or there are not K probabilities for each row.
+    """
+    labels = table.labels
+    if labels is None:
+        return
+    if labels.ndim == 2 and labels.shape[1] != num_components:
+        raise ArgumentError(
+            f"labels hold probabilities of {labels.shape[1]} classes for {num_components} components. Give one column "
+            "for each component."
+        )
+    if labels.ndim == 1 and labels.max() >= num_components:
+        raise ArgumentError(
+            f"labels go up to {labels.max()}, but there are {num_components} components: classes 0 to "
+            f"{num_components - 1}. Use n_components={labels.max() + 1}, or number the classes from 0."
+        )

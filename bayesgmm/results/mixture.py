@@ -229,7 +229,8 @@ class Mixture:
 
     @cached_property
     def univariate(self) -> univariate.Univariate:
-        """The components of all draws, of a mixture of one feature."""
+        """The components of all draws, of a mixture of one feature; several features raise `ArgumentError`."""
+        arguments.one_feature("Univariate components", self.features, "Take mixture.marginal(feature).")
         weights = self._shares.reshape(1, -1)
         held = weights[0] > 0
         means, sds = np.reshape(self.draws.means, (1, -1)), np.ravel(self.draws.scale_trils)

@@ -98,8 +98,8 @@ def _pairs(given: Any) -> list[tuple[Any, Any]] | None:
 
 
 def _plain(value: Any) -> Any:
-    """A number in an array without axes, as a number."""
-    return value.item() if isinstance(value, np.ndarray) and value.dtype.kind in "fiu" else value
+    """A number of NumPy, or in an array without axes, as a number of Python."""
+    return value.item() if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fiu" else value
 
 
 def shares(name: str, value: Any) -> np.ndarray:

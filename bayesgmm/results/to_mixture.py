@@ -3,8 +3,11 @@
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.types import Params, check_params
+from bayesgmm.numerics.arrays import LARGEST
 from bayesgmm.results.mixture import Mixture
 from bayesgmm.results.mixture_arguments import feature_names
 
@@ -31,6 +34,12 @@ def from_parameters(weights: Any, means: Any, covariances: Any, features: Any = 
     params = Params.of(weights, means, covariances)
     if not params.weights.size:
         raise ArgumentError(f"There are no draws: the weights have the shape {params.weights.shape}.")
+    largest = max(np.abs(params.means).max(), np.abs(params.scale_trils).max())
+    if largest >= LARGEST:
+        raise ArgumentError(
+            f"A mean or a standard deviation has the size {largest:.3g}, whose square exceeds double precision. "
+            "Use larger units."
+        )
     names, named = feature_names(features, params.means.shape[-1])
     return Mixture(params, names, named)
 

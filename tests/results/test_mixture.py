@@ -332,6 +332,8 @@ def test_bad_parameters_are_refused(theta):
         bg.from_parameters(*theta, features=["a", "b", "c", "c"])
     with pytest.raises(ArgumentError, match="sum to 1"):
         bg.from_parameters(2 * theta[0], *theta[1:])
+    with pytest.raises(ArgumentError, match="exceeds double precision"):
+        bg.from_parameters(theta[0], theta[1] * 1e200, theta[2])
     with pytest.raises(ArgumentError, match="no draws"):
         bg.from_parameters(*(part[None][:0] for part in theta))
     with pytest.raises(ArgumentError, match="7 draws"):

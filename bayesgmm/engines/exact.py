@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesgmm.data.described import described
 from bayesgmm.data.kinds import WORDS
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
 from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
@@ -62,6 +63,9 @@ def sample_exact(
     *,
     covariance_type: str = "full",
     prior: Belief | str | None = "default",
+    weights: Any = None,
+    labels: Any = None,
+    errors: Any = None,
     num_samples: int = 1000,
     num_chains: int = 4,
     seed: Any = 0,
@@ -75,6 +79,8 @@ def sample_exact(
     ----------
     x, n_components, covariance_type, prior, reference, dtype, progress_bar
         As for `sample_gibbs`. The prior must be conjugate (`NormalInverseWishart`, `NormalInverseGamma`).
+    weights, labels, errors
+        Rows of which more is known than values are refused.
     num_samples, num_chains
         Independent draws, in the shape (chain, draw) of the samplers.
     seed
@@ -89,6 +95,7 @@ def sample_exact(
     DataError, PriorError, ArgumentError
         Before the run, if an input cannot be used, or there are more than 2²¹ labellings.
     """
+    x = described(x, weights, labels, errors)
     arguments = Arguments(
         x, n_components, covariance_type, prior, num_samples, num_chains, seed, reference, dtype, progress_bar
     )

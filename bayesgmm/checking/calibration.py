@@ -19,6 +19,7 @@ from bayesgmm.data.kinds import LABELS, check_rows
 from bayesgmm.data.table import Table, as_table
 from bayesgmm.engines.checks import MOST_CHAINS, check_sampled
 from bayesgmm.errors import (
+    ArgumentError,
     PriorError,
 )
 from bayesgmm.numerics.uniformity import direction, holm, uniformity

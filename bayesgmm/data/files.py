@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bayesgmm.data.convert import as_doubles
 from bayesgmm.data.datasets import SOURCES, load_dataset
 from bayesgmm.data.delimited import Delimited, read_delimited
+from bayesgmm.data.described import rows
 from bayesgmm.data.marks import to_numbers
 from bayesgmm.data.packing import contents
 from bayesgmm.data.paths import printable, short
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 
 def read_file(
-    path: str | Path, columns: list[str] | str | None = None, say: Callable[[str], object] | None = None
-) -> Table:
+    path: str | Path, columns: list[str] | str | None = None, say: Callable[[str], object] | None = None,
+    weights: str | None = None,
+) -> Table:  # fmt: skip
     """Read text with separators (.csv, .tsv, .txt, …), a Parquet file, or a built-in data set by name.
 
     Parameters
@@ -36,6 +38,8 @@ def read_file(
     say
         Called with one line about what was read. Without it, text with decimal commas, with thousands marks or without
         a header is refused, since nobody would see that these were inferred.
+    weights
+        The column that says how often each row counts; it is no feature.
 
     Raises
     ------
@@ -44,6 +48,8 @@ def read_file(
         The message has the line, and the call that reads such a file.
     """
     text, wanted = None, _wanted(columns)
+    if wanted is not None and weights is not None and weights not in wanted:
+        wanted = [*wanted, weights]
     if not str(path).strip():
         raise DataError(f"The path of the data is blank. Give a file, or a built-in data set: {', '.join(SOURCES)}.")
     if str(path) in SOURCES:
@@ -60,14 +66,15 @@ def read_file(
                 _refuse_inferred(text)
     if wanted is not None:
         frame = frame.rename(columns=lambda name: str(name).strip())
-        frame = _chosen(frame, [columns] if columns in list(frame.columns) else wanted)
+        single = weights is None and columns in list(frame.columns)
+        frame = _chosen(frame, [columns] if single else wanted)
     if frame.empty:
         raise DataError(f"{short(path)} has no rows. Check the file and its separator.")
     twice = frame.columns[frame.columns.duplicated()]
     if len(twice):
         raise DataError(f"Two columns are called {_quoted(twice)} in {short(path)}. Give each a different name.")
     frame = _without_empty(_checked(frame, path) if text is None else _numbers(frame, text), notes)
-    table = as_table(frame)
+    table = as_table(frame) if weights is None else rows(frame, weights=weights)
     if say is not None:
         names = _quoted(table.features[:8]) + (", …" if table.dim > 8 else "")
         about = [

@@ -118,8 +118,7 @@ class MixtureFit(HasMixture):
 
         Smaller is better; mclust prints the negative.
         """
-        blocks = per_row.responsibilities(self._as_draws(), self.table, self.model.frame)
-        certainty = np.concatenate([np.log(block[0].max(axis=0)) for block in blocks])
+        certainty = np.log(self.predict_proba().max(axis=1))
         return self.bic() - 2.0 * float((self.table.counted * certainty).sum())
 
     def predict(self, x=None) -> np.ndarray:
@@ -282,7 +281,8 @@ class MixtureFit(HasMixture):
         kind = f"{self.family.label(self.table.dim)} covariances{self.table.aside}"
         return (
             f"{self.algorithm.upper()}, {target}: {self.n_components} components, {kind}, "
-            f"log-likelihood {self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, BIC {self.bic():.1f}"
+            f"log-likelihood {self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, "
+            f"BIC {self.bic():.1f}"
         )
 
     def _table(self) -> "pd.DataFrame":

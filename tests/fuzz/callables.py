@@ -46,15 +46,26 @@ KIND_OF = {
     "truths": "truths", "n_features": "components", "overlap": "share", "imbalance": "number", "test_rows": "count",
     "given": "given", "update_draws": "flag", "target": "target", "on": "given_features", "y": "places",
     "num_draws": "region_draws",
+    "errors": "row_errors",
     "client": "client", "executor": "executor", "n_jobs": "n_jobs", "first": "column", "second": "column", "role": "role",
 }  # fmt: skip
 """The kind of a parameter by its name."""
 
 POSTERIORS = ("Posterior", "VariationalPosterior", "StochasticPosterior", "LaplacePosterior", "ExactPosterior")
 
-OVERRIDES = {
+ENGINES = (
+    "fit_em", "fit_mcem", "fit_same", "fit_cavi", "fit_svi", "fit_laplace", "sample_gibbs", "sample_nuts", "sample_exact",
+    "walk", "compare", "fit_table", "rows",
+)  # fmt: skip
+KNOWN = {"weights": "row_weights", "labels": "row_labels"}
+"""What is known of the rows, where engines take it; `errors` has one meaning everywhere."""
+_OWN = {
     "fit_em": {"init": "init_em"}, "fit_mcem": {"init": "init_em", "copies": "count"},
     "fit_same": {"init": "init_em", "copies": "count"}, "fit_svi": {"init": "init_svi"}, "fit_table": {"n_components": "ks"},
+    "walk": {"engine": "walk_engine"}, "compare": {"reference": "truth"},
+}  # fmt: skip
+OVERRIDES = {
+    **{name: {**KNOWN, **_OWN.get(name, {})} for name in ENGINES},
     "load_dataset": {"labels": "flag"}, "predictive_checks": {"num": "few"}, "calibrate": {"num_samples": "few"},
     "partition": {"labels": "drawn_labels"}, "Prior": {"weights": "prior_weights"}, "gaussian_mixture": {"prior": "belief"},
     "log_joint": {"x": "array_rows"}, "log_density": {"x": "array_rows"}, "log_likelihood": {"x": "array_rows"},
@@ -68,7 +79,6 @@ OVERRIDES = {
     "HighestDensityRegion.contains": {"x": "rows"},
     **{f"{name}.marginal": {"features": "feature_list"} for name in ("MixtureFit", *POSTERIORS)},
     **{f"{name}.regress": {"x": "given_rows"} for name in ("MixtureFit", *POSTERIORS)},
-    "walk": {"engine": "walk_engine"}, "compare": {"reference": "truth"},
     "random_mixture": {"covariance_type": "random_family"},
     "overlap": {"params": "params"}, "study": {"n": "rows_counts", "n_components": "study_size", "n_features": "study_size",
     "overlap": "study_share", "imbalance": "study_share", "num_replicates": "few", "engines": "study_engines"},

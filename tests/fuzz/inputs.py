@@ -288,6 +288,24 @@ KINDS: dict[str, Kind] = {
         np.stack([np.eye(2)] * 2).astype(object) ;; np.stack([np.eye(2)] * 2) + 1j ;; lambda: 1
         np.full((2, 2, 2), np.inf) ;; [np.eye(2)] * 2 + ['a']
     """),
+    "row_weights": kind("None ;; np.ones(40) ;; np.arange(40) % 3", """
+        np.full(40, 0.5) ;; np.zeros(40) ;; -np.ones(40) ;; np.full(40, np.nan) ;; np.full(40, np.inf) ;; np.ones(39)
+        np.ones((40, 1)) ;; np.ones((40, 2)) ;; np.full(40, 1e308) ;; np.full(40, 1e-320) ;; np.r_[1.0, np.zeros(39)]
+        'x0' ;; 'w' ;; '' ;; pd.Series(np.ones(40)) ;; [1] * 40 ;; ['a'] * 40 ;; np.ones(40, bool) ;; np.full(40, 1e12)
+        np.full(40, 10**6)
+    """, "1 ;; object() ;; 1.5 ;; lambda: 1"),
+    "row_labels": kind("None ;; Z ;; np.full(40, -1) ;; np.where(np.arange(40) % 2, -1, Z)", """
+        np.full((40, 2), 0.5) ;; np.eye(2)[Z] ;; np.zeros((40, 2)) ;; np.full((40, 2), np.nan) ;; -np.ones((40, 2))
+        np.ones((40, 3)) ;; Z + 5 ;; Z - 2 ;; Z + 0.5 ;; np.zeros(40, int) ;; Z[:39] ;; ['a', 'b'] * 20 ;; [None] * 40
+        pd.Series(Z) ;; np.full(40, np.nan) ;; np.full((40, 2), np.inf) ;; np.full((40, 2), 1e-320) ;; Z.astype(float)
+    """, "1 ;; object() ;; 1.5 ;; lambda: 1"),
+    "row_errors": kind("None ;; np.zeros((40, 2)) ;; np.full((40, 2), 0.3)", """
+        np.full((40, 2), 1e9) ;; np.full((40, 2), 1e-9) ;; np.full((40, 2), np.inf) ;; np.full((40, 2), np.nan)
+        -np.ones((40, 2)) ;; np.tile(np.eye(2), (40, 1, 1)) ;; np.tile([[1, 2], [2, 1]], (40, 1, 1)) ;; np.ones((40, 3))
+        np.zeros((40, 2, 2)) ;; np.tile(np.ones((2, 2)), (40, 1, 1)) ;; np.tile([[1, 0], [3, 1]], (40, 1, 1)) ;; np.ones(40)
+        np.full((40, 2), 1e200) ;; np.full((40, 2), 1e-200) ;; pd.DataFrame(np.ones((40, 2))) ;; [[1, 2]] * 40
+        np.where(np.arange(80).reshape(40, 2) % 3, 0.1, np.inf) ;; np.full((40, 2, 2), np.nan) ;; 'x' ;; [['a', 'b']] * 40
+    """, "1 ;; object() ;; 1.5 ;; lambda: 1"),
     "labels": kind("Z", _LABELS_ODD, "None\n1\nobject()\n1.5\nlambda: 1"),
     "optional_labels": kind("Z\nNone", _LABELS_ODD, "1\nobject()\n1.5\nlambda: 1"),
     "drawn_labels": kind("None\nL2", _DRAWN_LABELS_ODD, "1\nobject()\n1.5\nlambda: 1"),

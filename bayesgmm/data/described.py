@@ -170,6 +170,41 @@ def _refuse_indefinite(covariances: np.ndarray) -> None:
         )
 
 
+def same_for_labels(table: Table, num_components: int) -> np.ndarray:
+    """Which pairs of components the labels do not tell apart, (K, K)."""
+    labels = table.labels
+    if labels is None:
+        return np.ones((num_components, num_components), bool)
+    if labels.ndim == 1:
+        free = np.bincount(labels[labels >= 0], minlength=num_components) == 0
+        return (free[:, None] & free) | np.eye(num_components, dtype=bool)
+    columns = labels.T
+    return np.array([[np.array_equal(one, other) for other in columns] for one in columns])
+
+
+def check_occupied(table: Table, num_components: int) -> None:
+    """Refuse components to which the labels leave no row: without a prior nothing is known of them.
+
+    Raises
+    ------
+    ArgumentError
+        If there is such a component.
+    """
+    labels = table.labels
+    if labels is None:
+        return
+    labels = labels if table.weights is None else labels[table.weights > 0]
+    if labels.ndim == 2:
+        possible = (labels > 0).any(axis=0)
+    else:
+        possible = (np.bincount(labels[labels >= 0], minlength=num_components) > 0) | (labels < 0).any()
+    if not possible.all():
+        empty = ", ".join(map(str, np.flatnonzero(~possible)))
+        raise ArgumentError(
+            f"The labels leave no row to component {empty}. Use as many components as there are classes, or a prior."
+        )
+
+
 def check_classes(table: Table, num_components: int) -> None:
     """Refuse known classes that are not those of K components.
 

@@ -32,6 +32,10 @@ def make_starts(key: PRNGKeyArray, problem: Problem, num_starts: int, init: str 
     - ``"auto"``: the five, then by turns k-means++ and nearest-of-random-rows, at either scale.
 
     Under a prior that tells the components apart, each start has the numbering of highest prior density.
+
+    With known classes the groups of each division are numbered as agrees best with the labels, and each row of known
+    class is in its class. If there are such rows of every class, two starts from these alone come before all others of
+    ``"auto"`` and ``"hierarchical"``. If the classes of all rows are known, there is one start, whatever `num_starts`.
     """
     divisions = Divisions(key, problem)
     stats, local = divisions.stats(problem.num_components, num_starts, init)

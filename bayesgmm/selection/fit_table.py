@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.data.described import described
+from bayesgmm.data.described import check_classes, described
 from bayesgmm.data.table import as_table, check_table
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.em.ascent_state import STATUS, usable
@@ -94,11 +94,13 @@ def fit_table(
     n_init, max_iter = check_count("n_init", n_init, most=MOST_CHAINS), check_count("max_iter", max_iter)
     tol = check_number("tol", tol, low=0.0, open_low=True)
     check_table(table, max(sizes))
+    check_classes(table, min(sizes))
     singular = [name for name in names if not well_posed(table, FAMILIES[name], prior)]
     if len(singular) == len(names):
         check_well_posed(table, FAMILIES[names[0]], prior)
     with scope(dtype) as dtype, stopwatch() as clock, interruptible() as stop, listening(progress_bar) as listener:
-        problem = prepare(table, 1, None, dtype, "spherical" if singular else "full")
+        widest = 1 if table.labels is None else max(sizes)
+        problem = prepare(table, widest, None, dtype, "spherical" if singular else "full")
         check_conjugacy("fit_table", Conjugacy.JOINT, prior)
         check_has_mode(prior)
         tried = [name for name in names if name not in singular]

@@ -17,6 +17,7 @@ from bayesgmm.engines.em.outcome import raise_failure, warn_of, warn_of_merger
 from bayesgmm.engines.em.schedules import anneal_and_ascend
 from bayesgmm.engines.em.to_fit import to_fit
 from bayesgmm.engines.engine import check_conjugacy, find_engine
+from bayesgmm.engines.known_classes import all_known
 from bayesgmm.errors import (
     ArgumentError,
     PriorError,
@@ -152,7 +153,7 @@ def fit_em(
         given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
         given_start = labels_init is not None or any(part is not None for part in given.values())
         given_start |= not isinstance(init, str)
-        if accelerate and algorithm == "em" and not given_start:
+        if accelerate and algorithm == "em" and not given_start and not all_known(problem.table):
             prepare_search(init, n_init, problem, tol, max_iter)
         starts = starts_of(key_start, problem, n_init, init, labels_init, given)
         quick = accelerate and algorithm == "em"

@@ -105,7 +105,15 @@ def _checked_weights(weights: Any, num_rows: int) -> np.ndarray:
 
 
 def _checked_labels(labels: Any, num_rows: int) -> np.ndarray:
-    labels = _numbers("labels", labels)
+    try:
+        labels = as_doubles(labels)[0]
+    except DataError as error:
+        raise ArgumentError(
+            f"labels must be numbers: {error} For classes by name: names, labels = numpy.unique(classes, "
+            "return_inverse=True)."
+        ) from None
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
     if labels.ndim not in (1, 2) or len(labels) != num_rows:
         raise ArgumentError(
             f"labels must have shape ({num_rows},) or ({num_rows}, K), one for each row, got {labels.shape}."

@@ -285,10 +285,10 @@ def relabel(source: Source, method: str = "stephens", **options: Any) -> Relabel
     """
     if told_apart(source):
         known = numbering_of(source) == "labels"
-        by, whose = ("Known classes tell", "class k") if known else ("The prior tells", "the prior's")
+        by, whose = ("A known class of some rows", "class k") if known else ("The prior of these draws", "the prior's")
         raise ArgumentError(
-            f"{by} the components of these draws apart: component k is {whose} in every draw. A relabelling would mix "
-            "them. Read the draws as they are."
+            f"{by} tells the components apart: component k is {whose} in every draw. A relabelling would mix them. "
+            "Read the draws as they are."
         )
     chosen = METHODS[check_choice("method", method, METHODS)]
     own = set(inspect.signature(chosen).parameters) | set(inspect.signature(as_draws).parameters)

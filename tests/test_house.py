@@ -177,6 +177,7 @@ def test_only_the_sweep_scores_rows():
     # The equations themselves are for users; inside, they simulate, draw curves on a grid, and explain.
     importers = {module for module, targets in GRAPH.items() if "bayesgmm.model.mixture" in targets} - allowed
     assert importers == {
+        "bayesgmm.sweep.completion", "bayesgmm.sweep.incomplete",
         "bayesgmm.results.fit", "bayesgmm.engines.mcmc.nuts_with_labels", "bayesgmm.engines.em.bootstrap",
         "bayesgmm.sweep.statistics",
     }  # fmt: skip

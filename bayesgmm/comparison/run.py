@@ -122,8 +122,7 @@ def compare(
     drawn = any(engine.draws for engine in chosen)
     check_chain_arguments(num_warmup, num_samples, num_chains, prior if drawn else "default")
     interval, em_intervals = _check_intervals(interval, em_intervals, chosen)
-    check_count("tempering", tempering, most=MOST_CHAINS)
-    check_count("n_init", n_init, most=MOST_CHAINS)
+    tempering, n_init = (check_count(*one, most=MOST_CHAINS) for one in (("tempering", tempering), ("n_init", n_init)))
     columns = check_given(also)
     if prior is None and (columns or reference is not None):
         raise PriorError(

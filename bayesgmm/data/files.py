@@ -2,9 +2,12 @@
 
 import csv
 import io
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bayesgmm.data.convert import as_doubles
 from bayesgmm.data.datasets import SOURCES, load_dataset
@@ -65,16 +68,29 @@ def read_file(
     twice = frame.columns[frame.columns.duplicated()]
     if len(twice):
         raise DataError(f"Two columns are called {_quoted(twice)} in {short(path)}. Give each a different name.")
-    table = as_table(_checked(frame, path) if text is None else _numbers(frame, text))
+    frame = _without_empty(_checked(frame, path) if text is None else _numbers(frame, text), notes)
+    table = as_table(frame)
     if say is not None:
         names = _quoted(table.features[:8]) + (", …" if table.dim > 8 else "")
         about = [
             f"{table.num_rows} rows",
             f"{table.dim} column{'s' * (table.dim > 1)} ({names})",
+            *([f"{table.gaps} gaps in {_rows_with_gaps(table)} rows"] if table.gaps else []),
             *dict.fromkeys(notes),
         ]
         say(printable(f"Read {short(path)}: {', '.join(about)}."))
     return table
+
+
+def _without_empty(frame: "pd.DataFrame", notes: list[str]) -> "pd.DataFrame":
+    """The frame without columns that hold no value, with a note of each."""
+    empty = [name for name in frame.columns if frame[name].isna().all()]
+    notes.extend(f"column {_quoted([name])} dropped: it holds no value" for name in empty)
+    return frame.drop(columns=empty) if 0 < len(empty) < frame.shape[1] else frame
+
+
+def _rows_with_gaps(table: Table) -> int:
+    return sum(int(np.isnan(block).any(axis=1).sum()) for block in table.chunks())
 
 
 def _parquet(raw: bytes, path: str | Path) -> "pd.DataFrame":
@@ -101,7 +117,8 @@ def _checked(frame: "pd.DataFrame", path: str | Path) -> "pd.DataFrame":
         except DataError:
             refused.append(name)
     if refused:
-        raise DataError(f"Not numeric: {_quoted(refused)} in {short(path)}. Choose other columns with --columns.")
+        advice = _others(frame, refused) or "Give columns of numbers"
+        raise DataError(f"Not numeric: {_quoted(refused)} in {short(path)}. {advice}.")
     return frame
 
 
@@ -133,9 +150,9 @@ def _wanted(columns: list[str] | str | None) -> list[str] | None:
     return names
 
 
-def _quoted(names: Iterable) -> str:
+def _quoted(names: Iterable, between: str = ", ") -> str:
     """Names as ``columns`` takes them: those with a comma in quotes."""
-    return ", ".join(f'"{name}"' if "," in str(name) else str(name) for name in names)
+    return between.join(f'"{name}"' if "," in str(name) else str(name) for name in names)
 
 
 def _chosen(frame: Any, names: list) -> Any:
@@ -161,6 +178,12 @@ def _numbers(frame: "pd.DataFrame", text: Delimited) -> "pd.DataFrame":
     return frame.assign(**converted)
 
 
+def _others(frame: "pd.DataFrame", refused: Iterable) -> str:
+    """The choice of the other columns, as advice; empty if there are none."""
+    others = [name for name in frame.columns if name not in set(refused)]
+    return f"Use --columns {shlex.quote(_quoted(others, ','))}" if others else ""
+
+
 def _not_numeric(frame: "pd.DataFrame", refused: dict[str, Any], text: Delimited) -> DataError:
     """The first value that is no number, its line, and the call that reads the rest."""
     header = "header" not in text.options
@@ -174,7 +197,7 @@ def _not_numeric(frame: "pd.DataFrame", refused: dict[str, Any], text: Delimited
     if frame.shape[1] < text.frame.shape[1]:  # the user chose columns
         more = more | {"usecols": list(frame.columns), "index_col": ""}
     read = repairs(text.source, columns, **more)
-    choose = "Choose other columns with --columns" if len(refused) < len(frame.columns) else ""
+    choose = _others(frame, refused)
     advice = f"{choose}, or r{read[1:]}" if choose and read else read or f"{choose or 'Correct them'}."
     also = f" Not numeric too: {_quoted(list(refused)[1:])}." if len(refused) > 1 else ""
     return DataError(

@@ -1,4 +1,4 @@
-"""Mean and covariance of a table: of complete rows in chunks; of rows with gaps by maximum likelihood of one Gaussian."""
+"""Mean and covariance of a table; with gaps, by maximum likelihood of one Gaussian."""
 
 import numpy as np
 

@@ -51,6 +51,8 @@ class Source:
                 warnings.simplefilter("ignore")
                 frame = pd.read_csv(io.BytesIO(self.raw), low_memory=False, **tried).drop(columns=drop)
                 as_table(frame.dropna() if dropna else frame)
+                if not dropna and (frame.isna().all(axis=0).any() or frame.isna().all(axis=1).any()):
+                    return None  # a row or column without a value is no part of the table
         except Exception:  # a wrong call ends in any way
             return None
         arguments = ", ".join(["path", *(f"{key}={value!r}" for key, value in options.items())])

@@ -52,6 +52,11 @@ class Table:
         """Σ of the weights: N if each row counts once."""
         return float(self.num_rows if self.weights is None else self.weights.sum())
 
+    @property
+    def counted(self) -> np.ndarray:
+        """How often each row counts, (N,)."""
+        return np.ones(self.num_rows) if self.weights is None else self.weights
+
     @cached_property
     def gaps(self) -> int:
         """Number of values that were not seen."""
@@ -213,8 +218,8 @@ def _refuse_infinite(table: Table) -> None:
     if rows:
         shown = ", ".join(map(str, rows[:8])) + (", …" if len(rows) > 8 else "")
         raise DataError(
-            f"Infinite values in {len(rows)} of {table.num_rows} rows (counting from 0: {shown}). Correct them, or make "
-            "them NaN: a gap, which is taken as not seen."
+            f"Infinite values in {len(rows)} of {table.num_rows} rows (counting from 0: {shown}). Correct them, or "
+            "make them NaN: a gap, which is taken as not seen."
         )
 
 

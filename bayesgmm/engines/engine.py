@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bayesgmm.engines.rows_taken import check_rows, kinds_of
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.runtime.checks import as_list, shown
@@ -114,6 +113,8 @@ class Engine:
             If it is.
         """
         if not problem.table.plain:
+            from bayesgmm.engines.rows_taken import check_rows, kinds_of
+
             kinds = kinds_of(problem.table)
             engines = map(find_engine, engine_names())
             taking = [one.name for one in engines if not set(kinds) & set(one.refuses) and one.draws == self.draws]

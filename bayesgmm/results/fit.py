@@ -108,10 +108,7 @@ class MixtureFit:
         return -2.0 * self.log_likelihood + 2.0 * self.n_parameters
 
     def bic(self) -> float:
-        """``-2 log L + p log N``: smaller is better, as in scikit-learn; mclust prints the negative (Schwarz 1978).
-
-        N is the sum of the weights, if rows have any.
-        """
+        """``-2 log L + p log N`` (Schwarz 1978), N the sum of weights: smaller is better; mclust has the negative."""
         return -2.0 * self.log_likelihood + self.n_parameters * np.log(self.table.total)
 
     def icl(self) -> float:
@@ -121,8 +118,7 @@ class MixtureFit:
         """
         blocks = per_row.responsibilities(self._as_draws(), self.table, self.model.frame)
         certainty = np.concatenate([np.log(block[0].max(axis=0)) for block in blocks])
-        weights = self.table.weights
-        return self.bic() - 2.0 * float(certainty.sum() if weights is None else weights @ certainty)
+        return self.bic() - 2.0 * float((self.table.counted * certainty).sum())
 
     def predict(self, x=None) -> np.ndarray:
         """Most probable component of each row of x (default: the data), (N,). Raises as `predict_proba`."""

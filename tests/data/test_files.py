@@ -3,6 +3,7 @@
 import lzma
 import os
 import re
+import shlex
 import zipfile
 
 import numpy as np
@@ -68,7 +69,6 @@ REFUSED = {
     "whole numbers": ("1,2\n3,4\n", "not names.*--columns.*header=None"),
     "numbers beside text": ("name,2019\nx,1.5\ny,2\n", r"numbers \(2019\), not names"),
     "first row NA": ("NA,2\n3,4\n", "not names"),
-    "a value is missing": ("a,b\n1,\n3,4\n", "1 of 2 rows"),
     "no rows": ("a,b\n", "no rows"),
     "nothing": (" \n \n", "is empty"),
     "binary": ("a,b\n1,2\n\0,4\n", "line 3: a zero byte"),
@@ -101,6 +101,25 @@ def test_text_that_is_not_certain_is_refused(tmp_path, kind):
     path.write_text(text, newline="")
     with pytest.raises(DataError, match=words):
         read_file(path, say=lambda line: None)
+
+
+@pytest.mark.parametrize("spelling", ["", "NA", "nan", "NULL", "n/a"])
+def test_gaps_in_files_are_kept_and_told(tmp_path, spelling):
+    path, lines = tmp_path / "d.csv", []
+    path.write_text(f"a,b,none\n1,{spelling},{spelling}\n3,4,{spelling}\n5,6,{spelling}\n")
+    table = read_file(path, say=lines.append)
+    np.testing.assert_array_equal(table.values, [[1.0, np.nan], [3.0, 4.0], [5.0, 6.0]])
+    assert "1 gaps in 1 rows" in lines[0]
+    assert "column none dropped: it holds no value" in lines[0]
+
+
+def test_text_columns_are_named_with_the_choice_that_works(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text('kind,"a, b",c,day\nx,1,2,2020-01-01\ny,3,4.25,2020-01-02\n')
+    with pytest.raises(DataError, match="Not numeric: kind") as caught:
+        read_file(path)
+    chosen = shlex.split(re.search(r"--columns (.*?), or", str(caught.value)).group(1))
+    np.testing.assert_array_equal(read_file(path, chosen[0]).values, [[1.0, 2.0], [3.0, 4.25]])
 
 
 def test_thousands_marks_are_read_where_they_are_certain(tmp_path):

@@ -142,8 +142,7 @@ def fit_em(
     settings = {
         "n_init": n_init, "init": getattr(init, "params", init), "algorithm": algorithm, "beta_start": beta_start,
         "max_iter": max_iter, "tol": tol, "accelerate": accelerate, "weights_init": weights_init,
-        "means_init": means_init,
-        "covariances_init": covariances_init, "labels_init": labels_init,
+        "means_init": means_init, "covariances_init": covariances_init, "labels_init": labels_init,
     }  # fmt: skip
     with scope(dtype) as dtype, stopwatch() as clock:
         problem = prepare(x, n_components, prior, dtype, covariance_type)
@@ -151,8 +150,7 @@ def fit_em(
         find_engine(algorithm).check_problem(problem)
         key_start, key_ascent = split_key(as_key(seed))
         given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
-        given_start = labels_init is not None or any(part is not None for part in given.values())
-        given_start |= not isinstance(init, str)
+        given_start = any(part is not None for part in (labels_init, *given.values())) or not isinstance(init, str)
         if accelerate and algorithm == "em" and not given_start and not all_known(problem.table):
             prepare_search(init, n_init, problem, tol, max_iter)
         starts = starts_of(key_start, problem, n_init, init, labels_init, given)
@@ -168,8 +166,7 @@ def fit_em(
             if given_start and algorithm == "em" and tol > 0 and not interrupted:
                 ascents, interrupted, gain = higher_by(key_ascent, ascents, problem, tol, max_iter, accelerate)
             best = best_of(ascents, problem, interrupted)
-            steps = int(ascents.iteration[best])
-            listener(algorithm, steps, steps, STATUS[int(ascents.status[best])])
+            listener(algorithm, steps := int(ascents.iteration[best]), steps, STATUS[int(ascents.status[best])])
         fit = to_fit(ascents, best, problem, algorithm, interrupted, clock, seed, settings | {"dtype": dtype})
     warn_of(fit, np.asarray(ascents.counts[best]), tol_used, gain)
     if first_beta is not None:

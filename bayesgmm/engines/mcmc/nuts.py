@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, Int, Key
 
 from bayesgmm.data.described import described
@@ -20,6 +19,7 @@ from bayesgmm.engines.chain_starts import Init
 from bayesgmm.engines.coordinates import constrain, log_jacobian, unconstrain
 from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine
 from bayesgmm.engines.mcmc.chain_loop import collect
+from bayesgmm.engines.mcmc.mass_matrix import posterior_variances
 from bayesgmm.engines.mcmc.sampler import Sampler, run_sampler
 from bayesgmm.engines.rows_taken import WORDS
 from bayesgmm.errors import ArgumentError, PriorError
@@ -34,12 +34,9 @@ from bayesgmm.runtime.arguments import check_choice, check_count, check_flag, ch
 from bayesgmm.runtime.programs import Program, compile_ahead
 from bayesgmm.runtime.progress import Progress
 from bayesgmm.sweep.incomplete import Rows
-from bayesgmm.sweep.likelihood import complete_data
 
 MANY_ROWS = 2000
 """From this number of rows, the mass matrix starts from the EM information. Below, its compilation does not pay off."""
-
-
 DEEPEST = 20
 """Largest tree depth."""
 
@@ -92,11 +89,9 @@ def sample_nuts(
 
     Parameters
     ----------
-    x, n_components, covariance_type, prior, num_warmup, num_samples, num_chains, seed, init, reference
+    x, n_components, covariance_type, prior, weights, labels, errors, num_warmup, num_samples, num_chains, seed
         As for `sample_gibbs`.
-    weights, labels, errors
-        What else is known of the rows; see `rows`.
-    checkpoint, dtype, progress_bar
+    init, reference, checkpoint, dtype, progress_bar
         As for `sample_gibbs`.
     likelihood
         ``"marginal"``: log-likelihood and gradient from one pass over the data (Fisher's identity). ``"enumerated"``:
@@ -218,34 +213,10 @@ def _starts(keys: Key[Array, "C"], starts: Params, prior: Belief, data, recipe: 
         place = unconstrain(params, prior)
         if not isinstance(data, Rows) or data.capacity < MANY_ROWS:
             return _without_types(start(place, rng_key=key))
-        variances = _information(params, prior, data, recipe.dense_mass)
+        variances = posterior_variances(params, prior, data, recipe.dense_mass)
         return _without_types(start(place, rng_key=key, inverse_mass_matrix=variances))
 
     return jax.vmap(one)(keys, starts)
-
-
-def _information(params: Params, prior: Belief, rows: Rows, dense: bool) -> Float[Array, "..."]:
-    """Initial posterior variances for warm-up: the inverse of the complete-data information of EM.
-
-    The information is the curvature of ``E[log p(x, z, θ)]``, with z averaged at the start (Dempster, Laird & Rubin
-    1977). It is a function of K × D × D numbers. Far from a mode it may not be positive; then a coordinate has
-    variance 1.
-    """
-    complete, _ = complete_data(params, rows)
-    flat, rebuild = ravel_pytree(unconstrain(params, prior))
-
-    def minus_log_joint(flat: Any) -> Float[Array, ""]:
-        place = rebuild(flat)
-        theta = constrain(place, prior)
-        return -complete.log_kernel(theta) - prior.log_kernel(theta) - log_jacobian(place)
-
-    inverse = jnp.linalg.inv(jax.hessian(minus_log_joint)(flat))
-    variances = jnp.diagonal(inverse)
-    usable = jnp.isfinite(variances) & (variances > 0)
-    if not dense:
-        return jnp.where(usable, variances, 1.0)
-    positive = jnp.all(usable) & jnp.all(jnp.linalg.eigvalsh(jnp.where(jnp.isfinite(inverse), inverse, 0.0)) > 0)
-    return jnp.where(positive, 0.5 * (inverse + inverse.T), jnp.diag(jnp.where(usable, variances, 1.0)))
 
 
 def _block(states, count: Int[Array, ""], prior: Belief, data, recipe: Recipe):

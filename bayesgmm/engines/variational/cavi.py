@@ -5,7 +5,6 @@ moves the statistics of q a share of the way towards those of the batch, weighte
 """
 
 import warnings
-from dataclasses import dataclass
 from functools import partial
 from threading import Event
 from typing import Any, NamedTuple
@@ -25,13 +24,13 @@ from bayesgmm.engines.step import KERNELS, step
 from bayesgmm.engines.stopping import aitken_settled, rounding
 from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
 from bayesgmm.engines.variational.cavi_batches import BATCHES, FIRST, FIRST_BATCH
+from bayesgmm.engines.variational.variational_posterior import VariationalPosterior as VariationalPosterior
 from bayesgmm.errors import FitError, NotConvergedWarning, SamplingInterrupted
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.prior import Belief
-from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.arguments import check_count, check_number, derived_key, key_array
 from bayesgmm.runtime.dtypes import to_numpy
@@ -45,32 +44,6 @@ TRACED = 1024
 """Bounds of its trace that a compiled run holds. The host takes them before it goes on."""
 BLOCK = 100
 """Stochastic steps between two progress reports (and checks for Ctrl-C)."""
-
-
-@dataclass(frozen=True, repr=False)
-class VariationalPosterior(ApproximatePosterior):
-    """Independent draws from the best q(θ) of the family ``Dirichlet × Π normal-inverse-Wishart``, and q."""
-
-    q: Belief
-    """The approximation, in the user's units. Its components keep the labelling in which it was found."""
-    elbo: float
-    """``E_q[log p(x, z, θ) - log q(z, θ)]``, with all constants: a lower bound on ``log p(x)``. It covers one of the
-    K! labellings of the components. If the others are far from it, add ``log K!`` to count them all."""
-    trace: np.ndarray
-    """ELBO at each iteration of the best start."""
-    converged: bool
-
-    @property
-    def n_iter(self) -> int:
-        """Iterations of the best start."""
-        return len(self.trace)
-
-    def _title(self) -> str:
-        end = "converged" if self.converged else "interrupted" if self.interrupted else "stopped at max_iter"
-        return (
-            f"Variational Bayes (CAVI): {self.n_components} components, ELBO {self.elbo:.3f}, "
-            f"{end} after {self.n_iter} iterations; {self._khat_words()}"
-        )
 
 
 class CaviState(NamedTuple):
@@ -121,10 +94,8 @@ def fit_cavi(
 
     Parameters
     ----------
-    x, n_components, covariance_type, prior, reference, dtype, progress_bar
+    x, n_components, covariance_type, prior, weights, labels, errors, reference, dtype, progress_bar
         As for `sample_gibbs`.
-    weights, labels, errors
-        What else is known of the rows; see `rows`.
     n_init
         Number of starts.
     batch_size, num_steps

@@ -73,10 +73,8 @@ def fit_laplace(
 
     Parameters
     ----------
-    x, n_components, covariance_type, prior, reference, dtype, progress_bar
+    x, n_components, covariance_type, prior, weights, labels, errors, reference, dtype, progress_bar
         As for `sample_gibbs`.
-    weights, labels, errors
-        What else is known of the rows; see `rows`.
     num_samples, num_chains
         Independent draws, in the shape (chain, draw) of the samplers.
     seed

@@ -92,10 +92,8 @@ def fit_svi(
 
     Parameters
     ----------
-    x, n_components, covariance_type, prior, reference, dtype, progress_bar
+    x, n_components, covariance_type, prior, weights, labels, errors, reference, dtype, progress_bar
         As for `sample_nuts`.
-    weights, labels, errors
-        What else is known of the rows; see `rows`.
     guide
         ``"normal"``, ``"low_rank"``, ``"dense"``, ``"flow"`` (`GUIDES`), or a callable that makes a guide from a model,
         as the ``AutoContinuous`` classes of NumPyro do. It must take ``init_loc_fn``. Its posterior must allow draws

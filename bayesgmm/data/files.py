@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm.data.class_column import number_classes
 from bayesgmm.data.convert import as_doubles
 from bayesgmm.data.datasets import SOURCES, load_dataset
 from bayesgmm.data.delimited import Delimited, read_delimited
+from bayesgmm.data.described import rows
 from bayesgmm.data.marks import to_numbers
 from bayesgmm.data.packing import contents
 from bayesgmm.data.paths import printable, short
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
 
 
 def read_file(
-    path: str | Path, columns: list[str] | str | None = None, say: Callable[[str], object] | None = None
-) -> Table:
+    path: str | Path, columns: list[str] | str | None = None, say: Callable[[str], object] | None = None,
+    labels: str | None = None,
+) -> Table:  # fmt: skip
     """Read text with separators (.csv, .tsv, .txt, …), a Parquet file, or a built-in data set by name.
 
     Parameters
@@ -38,6 +41,8 @@ def read_file(
     say
         Called with one line about what was read. Without it, text with decimal commas, with thousands marks or without
         a header is refused, since nobody would see that these were inferred.
+    labels
+        A column of known classes, which is then no feature: words or numbers, blank where unknown (`number_classes`).
 
     Raises
     ------
@@ -49,7 +54,7 @@ def read_file(
     if not str(path).strip():
         raise DataError(f"The path of the data is blank. Give a file, or a built-in data set: {', '.join(SOURCES)}.")
     if str(path) in SOURCES:
-        frame, notes = load_dataset(str(path)), []
+        frame, notes = load_dataset(str(path), labels=labels is not None and labels == SOURCES[str(path)].label), []
     else:
         raw, suffix, packing = contents(Path(path))
         if suffix in (".parquet", ".pq"):
@@ -60,6 +65,7 @@ def read_file(
             frame, notes = text.frame, text.notes
             if text.options and say is None:
                 _refuse_inferred(text)
+    frame, classes = (frame, None) if labels is None else _without_classes(frame, labels.strip(), wanted, notes)
     if wanted is not None:
         frame = frame.rename(columns=lambda name: str(name).strip())
         frame = _chosen(frame, [columns] if columns in list(frame.columns) else wanted)
@@ -69,7 +75,7 @@ def read_file(
     if len(twice):
         raise DataError(f"Two columns are called {_quoted(twice)} in {short(path)}. Give each a different name.")
     frame = _without_empty(_checked(frame, path) if text is None else _numbers(frame, text), notes)
-    table = as_table(frame)
+    table = as_table(frame) if classes is None else rows(frame, labels=classes)
     if say is not None:
         names = _quoted(table.features[:8]) + (", …" if table.dim > 8 else "")
         about = [
@@ -80,6 +86,19 @@ def read_file(
         ]
         say(printable(f"Read {short(path)}: {', '.join(about)}."))
     return table
+
+
+def _without_classes(frame: "pd.DataFrame", labels: str, wanted: list[str] | None, notes: list[str]) -> tuple[Any, Any]:
+    """The other columns, and the classes in this column, with a note of their numbers."""
+    frame = frame.rename(columns=lambda name: str(name).strip())
+    column = _chosen(frame, [labels]).iloc[:, 0]
+    if labels in (wanted or []):
+        raise DataError(f"{labels} is the column of classes (--labels), so that it is no feature. Leave it out.")
+    if frame.shape[1] == 1:
+        raise DataError(f"{labels} is the only column. Nothing would be left to fit.")
+    classes, note = number_classes(column)
+    notes.append(note)
+    return frame.drop(columns=labels), classes
 
 
 def _without_empty(frame: "pd.DataFrame", notes: list[str]) -> "pd.DataFrame":

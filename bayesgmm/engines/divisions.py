@@ -148,7 +148,7 @@ def _by_labels(known: np.ndarray) -> list[Division]:
 
 
 def _some_rows(rng: np.random.Generator, rows: np.ndarray, table: Table) -> np.ndarray:
-    """`SUBSAMPLE` of these rows at random; but half of them are labelled, as many of each class, if there are as many."""
+    """`SUBSAMPLE` of these rows at random; half of them labelled, as many of each class, if there are so many."""
     order = rng.permutation(rows)
     if table.labels is None:
         return order[:SUBSAMPLE]

@@ -32,7 +32,11 @@ def certain(known: np.ndarray) -> np.ndarray:
 
 
 def all_known(table: Table) -> bool:
-    """Whether the class of each row that counts is known, so that there is nothing to search for."""
+    """Whether the class of each row that counts is known.
+
+    Then there is nothing to search for, and the first M-step is the maximum in most families: an extrapolation would
+    only move off.
+    """
     if table.labels is None:
         return False
     counts = slice(None) if table.weights is None else table.weights > 0

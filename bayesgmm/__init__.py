@@ -45,9 +45,13 @@ if TYPE_CHECKING:
     from bayesgmm.priors.semiconjugate import NormalTimesInverseWishart
     from bayesgmm.relabelling.methods import relabel
     from bayesgmm.relabelling.result import Relabelling
+    from bayesgmm.results.density_region import HighestDensityRegion
     from bayesgmm.results.fit import MixtureFit
+    from bayesgmm.results.mixture import Mixture
     from bayesgmm.results.posterior import Posterior
     from bayesgmm.results.profile import Profile
+    from bayesgmm.results.regression import Regression
+    from bayesgmm.results.to_mixture import from_parameters
     from bayesgmm.runtime.program_folder import CacheInfo, cache_info, clear_cache
     from bayesgmm.selection.cells import FitTable
     from bayesgmm.selection.fit_table import fit_table
@@ -89,6 +93,10 @@ _HOME = {
     "checking.loo_pit": ("loo_pit",),
     "results.posterior": ("Posterior",),
     "results.profile": ("Profile",),
+    "results.density_region": ("HighestDensityRegion",),
+    "results.mixture": ("Mixture",),
+    "results.regression": ("Regression",),
+    "results.to_mixture": ("from_parameters",),
     "relabelling.result": ("Relabelling",),
     "relabelling.methods": ("relabel",),
     "checking.predictive": ("PredictiveChecks", "predictive_checks"),
@@ -116,7 +124,8 @@ __all__ = [  # noqa: RUF022 - in the order of the workflow
     "Walk", "calibrate", "Calibration", "check", "ModelCheck", "loo", "kfold", "loo_pit", "predictive_checks",
     "PredictiveChecks", "prior_sensitivity", "study", "Study", "random_mixture", "overlap", "relabel",
 "Relabelling", "diagnose", "Diagnosis",
-    "label_invariant_view", "MixtureFit", "Profile", "Posterior", "VariationalPosterior", "StochasticPosterior",
+    "label_invariant_view", "from_parameters", "Mixture", "Regression", "HighestDensityRegion",
+    "MixtureFit", "Profile", "Posterior", "VariationalPosterior", "StochasticPosterior",
     "LaplacePosterior", "ExactPosterior", "Prior", "Dirichlet", "NormalInverseWishart", "NormalInverseGamma",
     "NormalTimesInverseWishart", "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal",
     "default_prior", "gaussian_mixture", "Params", "log_joint", "log_density", "log_likelihood",

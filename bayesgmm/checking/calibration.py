@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.checking.simulations import Simulations, check_options, run_identity, target_of
-from bayesgmm.data.table import as_table
+from bayesgmm.data.kinds import LABELS, check_rows
+from bayesgmm.data.table import Table, as_table
 from bayesgmm.engines.checks import MOST_CHAINS, check_sampled
 from bayesgmm.errors import (
     PriorError,
@@ -152,7 +153,8 @@ def calibrate(
     Parameters
     ----------
     x
-        Data (N, D). Only their shape and feature names are used, and the default prior, which depends on them.
+        Data (N, D). Only their shape and feature names are used, and the default prior, which depends on them. What is
+        known of their rows (`rows`) is simulated too: the same gaps, errors of the same size, weights of 0 and 1.
     n_components, covariance_type, prior
         The model, as for `sample_gibbs`.
     engine
@@ -196,6 +198,7 @@ def calibrate(
     check_options(target, options)
     with scope("float64"):
         model = prepare(as_table(x), n_components, prior, "float64", covariance_type).model
+    _check_known(model.table)
     if target.engine is not None:
         target.engine.check(model.prior, model.family, model.table.dim)
     check_drawn(model.family)
@@ -220,6 +223,16 @@ def calibrate(
             failed = sum("failure" in line for line in lines)
             listener(f"calibrate {target.name}", number + 1, n_sims, f"{failed} failed" if failed else "")
     return _to_calibration(target.name, lines[:n_sims], n_sims)
+
+
+def _check_known(table: Table) -> None:
+    """Refuse what is known of rows and cannot be simulated."""
+    check_rows("calibrate", (LABELS,), table, "Leave labels out.")
+    if table.weights is not None and not np.isin(table.weights, (0.0, 1.0)).all():
+        raise ArgumentError(
+            "calibrate simulates rows that count once or not at all: rows that a model draws do not repeat. Use "
+            "weights of 0 and 1."
+        )
 
 
 def _to_calibration(name: str, lines: list[Any], n_sims: int) -> Calibration:

@@ -17,6 +17,7 @@ from scipy.special import logsumexp  # pyright: ignore[reportAttributeAccessIssu
 from bayesgmm.checking.moment_matching import Matched, match, to_cloud
 from bayesgmm.checking.refits import STUCK, Folds, Refit, as_one_draw, refitter, without
 from bayesgmm.checking.row_sample import density_tree, extrapolate
+from bayesgmm.data.kinds import WEIGHTS, check_rows
 from bayesgmm.errors import ArgumentError, LooWarning, SamplingInterrupted
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.importance import bridge
@@ -27,6 +28,8 @@ from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.progress import Listener, Progress, listening
 from bayesgmm.sweep.per_row import log_densities
 
+NOTHING = 1e-12
+"""Log densities of a row that vary by less than this say nothing: nothing was seen of the row."""
 FEWEST_DRAWS = 100
 """Fewest draws to estimate the tail of the weights."""
 
@@ -151,8 +154,8 @@ def kfold(posterior: Posterior, *, k: int = 10, seed: Any = 0, progress_bar: Pro
     return elpd
 
 
-def check_posterior(posterior: Any) -> None:
-    """Raise an error if there are no draws, or too few."""
+def check_posterior(posterior: Any, what: str = "loo", refused: tuple[str, ...] = (WEIGHTS,)) -> None:
+    """Raise an error if there are no draws, or too few, or the rows are of a kind that the check does not take."""
     if not isinstance(posterior, Posterior):
         raise ArgumentError(
             f"This is a {type(posterior).__name__}, not a posterior. A model check needs draws. Use sample_gibbs, "
@@ -161,6 +164,10 @@ def check_posterior(posterior: Any) -> None:
     draws = posterior.num_chains * posterior.num_samples
     if draws < FEWEST_DRAWS:
         raise ArgumentError(f"{draws} draws are too few for a check. It needs at least {FEWEST_DRAWS}. Draw more.")
+    advice = "az.loo(posterior.datatree) leaves out each row with all its copies."
+    if refused != (WEIGHTS,):
+        advice = "It compares rows with simulated ones. bg.loo takes rows with gaps and errors."
+    check_rows(what, refused, posterior.table, advice)
 
 
 def leave_one_out(
@@ -182,6 +189,7 @@ def leave_one_out(
     except ValueError as error:
         raise ArgumentError(f"Leave-one-out fails because the draws vary too little ({error}). Draw more.") from None
     elpd = cast(ELPDDataLOO, found)
+    elpd.pareto_k[np.ptp(density, axis=0) < NOTHING] = 0.0  # rows of which nothing was seen
     elpd.influence_pareto_k = elpd.pareto_k.copy()
     elpd.p_loo_i = (logsumexp(density, axis=0) - np.log(len(density))) - elpd.elpd_i
     matched = {}

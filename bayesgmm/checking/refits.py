@@ -67,7 +67,7 @@ def refitter(posterior: Posterior) -> Refit:
 
 def without(table: Table, rows: np.ndarray) -> Table:
     """The table without these rows."""
-    return Table(np.delete(table.values, rows, axis=0), table.features)
+    return table.take(np.delete(np.arange(table.num_rows), rows))
 
 
 class Folds(SamplingWrapper):

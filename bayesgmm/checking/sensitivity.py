@@ -40,7 +40,7 @@ def prior_sensitivity(posterior: Posterior, *, part: str | None = None) -> "pd.D
     ArgumentError
         If `posterior` is no posterior or has fewer than 100 draws, or if there is no such `part`.
     """
-    check_posterior(posterior)
+    check_posterior(posterior, "prior_sensitivity", ())
     if part is not None:
         check_choice("part", part, PARTS, ", or None")
     tree = scaling_tree(posterior)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from bayesgmm.data.fingerprint import fingerprint_of_table
 from bayesgmm.data.table import Table
 from bayesgmm.engines.engine import Engine, engine_names, find_engine
 from bayesgmm.errors import (
@@ -23,7 +24,7 @@ from bayesgmm.model.types import Frame, Params
 from bayesgmm.problem import Model
 from bayesgmm.results.datatree import label_invariant
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.results.simulate import predictive, sample_prior
+from bayesgmm.results.simulate import sample_prior, simulated
 from bayesgmm.runtime.arguments import check_names, derived_key, host_generator, shown
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.fingerprint import fingerprint, fingerprint_of_seed
@@ -99,9 +100,17 @@ def run_identity(target: Target, model: Model, seed: Any, options: dict[str, Any
     return {
         "calibrate": target.identity, "bayesgmm": __version__, "jax": jax.__version__,
         "n_components": model.num_components, "covariance_type": model.family.name, "rows": model.table.num_rows,
+        **_known(model.table),
         "features": list(model.table.features), "prior": fingerprint(model.prior), "seed": fingerprint_of_seed(seed),
         **target.settings, **{option: _option_identity(value) for option, value in options.items()},
     }  # fmt: skip
+
+
+def _known(table: Table) -> dict[str, Any]:
+    """What is simulated of a table besides its number of rows, in short form."""
+    if table.plain:
+        return {}
+    return {"known": fingerprint_of_table(replace(table, values=np.where(np.isnan(table.values), np.nan, 0.0)))}
 
 
 def _option_identity(value: Any) -> str:
@@ -125,7 +134,9 @@ class Simulations(NamedTuple):
         """Draw θ and data, run the engine, and rank θ among its draws."""
         model, table = self.model, self.model.table
         drawn = sample_prior(derived_key(self.key_prior, number), model.family_prior, 1)
-        values = predictive(derived_key(self.key_data, number), drawn, table.num_rows)[0, 0]
+        values = simulated(derived_key(self.key_data, number), drawn, table)[0, 0]
+        if table.gaps:
+            values[np.isnan(table.values)] = np.nan
         truth, data = Params(*(np.asarray(part)[0, 0] for part in drawn)), replace(table, values=values)
         arguments = {
             "prior": model.prior, "covariance_type": self.covariance_type, "seed": derived_key(self.key_run, number),
@@ -167,7 +178,7 @@ def _ranks(posterior: Posterior, truth: Params, data: Table, model: Model, rng: 
 def _quantities_of(truth: Params, data: Table, frame: Frame, model: Model) -> "xr.Dataset":
     """The label-invariant quantities of one θ, in the shape of one draw of one chain."""
     one = Params(*(part[None, None] for part in truth))
-    log_likelihood = log_densities(one, data, frame).sum(axis=-1)
+    log_likelihood = log_densities(one, data, frame) @ data.counted
     with scope("float64"):
         log_prior = np.asarray(model.log_prior(truth)).reshape(1, 1)
     return label_invariant(one, data, frame, log_likelihood, log_prior)

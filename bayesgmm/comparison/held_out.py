@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from bayesgmm.checking.refits import STUCK, without
+from bayesgmm.data.kinds import WEIGHTS, check_rows
 from bayesgmm.data.table import Table
 from bayesgmm.engines.engine import Engine, find_engine
 from bayesgmm.errors import (
@@ -85,6 +86,7 @@ def held_out(comparison: Any, folds: int, seed: Any, progress_bar: Progress) -> 
     count = check_folds(folds, model.table, model.num_components)
     key_folds, key_runs = split_key(key)
     parts = host_generator(key_folds).permutation(model.table.num_rows)
+    check_rows("held_out", (WEIGHTS,), model.table, "Score new rows by score_samples.")
     places = [np.sort(part) for part in np.array_split(parts, count)]
     models = [_model_without(model, rows, number) for number, rows in enumerate(places)]
     run = _Refits(comparison, key_runs)

@@ -103,7 +103,7 @@ def _without_classes(frame: "pd.DataFrame", labels: str, wanted: list[str] | Non
 
 def _without_empty(frame: "pd.DataFrame", notes: list[str]) -> "pd.DataFrame":
     """The frame without columns that hold no value, with a note of each."""
-    empty = [name for name in frame.columns if frame[name].isna().all()]
+    empty = [name for name in frame.columns if bool(frame[name].isna().to_numpy().all())]
     notes.extend(f"column {_quoted([name])} dropped: it holds no value" for name in empty)
     return frame.drop(columns=empty) if 0 < len(empty) < frame.shape[1] else frame
 

@@ -274,7 +274,7 @@ def _relabelled(draws: Draws) -> Relabelling:
     few = draws
     if draws.table is not None and draws.table.num_rows > MOST_ROWS:
         rows = np.linspace(0, draws.table.num_rows - 1, MOST_ROWS).astype(int)
-        order = np.argsort(draws.table.values[:, 0], kind="stable")[rows]
+        order = np.argsort(draws.table.filled[:, 0], kind="stable")[rows]
         some = {
             name: None if (held := getattr(draws, name)) is None else held[:, :, order]
             for name in ("labels", "probabilities")

@@ -56,7 +56,7 @@ class Engine:
     proper: bool = False
     """Whether it needs a proper prior although it returns no draws."""
     refuses: tuple[str, ...] = ()
-    """Kinds of rows that it does not take (`bayesgmm.engines.rows_taken`)."""
+    """Kinds of rows that it does not take (`bayesgmm.data.kinds`)."""
     caveat: str = ""
     """What a reader must know of its estimates, in a sentence."""
 
@@ -113,12 +113,12 @@ class Engine:
             If it is.
         """
         if not problem.table.plain:
-            from bayesgmm.engines.rows_taken import check_rows, kinds_of
+            from bayesgmm.data.kinds import check_rows, kinds_of
 
             kinds = kinds_of(problem.table)
             engines = map(find_engine, engine_names())
             taking = [one.name for one in engines if not set(kinds) & set(one.refuses) and one.draws == self.draws]
-            check_rows(self.name, self.refuses, problem.table, taking)
+            check_rows(self.name, self.refuses, problem.table, f"{', '.join(taking)} do.")
         if self.check_size is not None:
             self.check_size(problem)
 

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayesgmm.data.kinds import WORDS
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
-from bayesgmm.engines.rows_taken import WORDS
 from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import CONJUGATE

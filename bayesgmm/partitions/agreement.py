@@ -118,7 +118,7 @@ def _partition_of(result: Any, loss: str, key: Any) -> tuple[np.ndarray, np.ndar
         result = partition(result, loss=loss, seed=key)
     if isinstance(result, Partition):
         return result.labels, result.draws
-    labels = result.predict(result.table.values) if isinstance(result, MixtureFit) else as_array("A result", result)
+    labels = result.predict() if isinstance(result, MixtureFit) else as_array("A result", result)
     if labels.ndim != 1 or labels.dtype.kind not in "biuUSO":
         raise ArgumentError(
             f"A result must be a fit, a posterior, a Partition or one class per row, got {type(result).__name__}."

@@ -148,7 +148,7 @@ def numbered(labels: np.ndarray, table: Table | None) -> np.ndarray:
     first_rows = np.unique(labels, return_index=True)[1]
     labels = np.argsort(np.argsort(first_rows))[labels]
     sizes = np.bincount(labels)
-    by = -sizes if table is None else np.bincount(labels, table.values[:, 0]) / sizes
+    by = -sizes if table is None else np.bincount(labels, table.filled[:, 0]) / sizes
     return np.argsort(np.argsort(by, kind="stable"))[labels]
 
 

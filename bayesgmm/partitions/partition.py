@@ -138,7 +138,7 @@ class Partition:
         columns = {"rows": sizes, "uncertainty": np.bincount(self.labels, self.uncertainty) / sizes}
         for d, name in enumerate(self.table.features if self.table is not None else ()):
             assert self.table is not None
-            columns[f"mean[{name}]"] = np.bincount(self.labels, self.table.values[:, d]) / sizes
+            columns[f"mean[{name}]"] = _means(self.labels, self.table.values[:, d])
         return pd.DataFrame(columns, index=pd.RangeIndex(self.num_clusters, name="cluster"))
 
     def plot(self, ax: Any = None, kind: str = "similarity", features: Any = None) -> Any:
@@ -253,3 +253,10 @@ def partition(
 
 def _within(rows: np.ndarray, num_rows: int) -> bool:
     return bool(rows.min() >= 0 and rows.max() < num_rows)
+
+
+def _means(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Mean in each cluster of the values that were seen; NaN where none was."""
+    seen = ~np.isnan(values)
+    counts = np.bincount(labels, seen)
+    return np.where(counts > 0, np.bincount(labels, np.where(seen, values, 0.0)), np.nan) / np.maximum(counts, 1.0)

@@ -11,6 +11,7 @@ from bayesgmm.plots.paths import plot_paths
 from bayesgmm.plots.point_process import plot_point_process
 from bayesgmm.plots.profile import plot_profile
 from bayesgmm.plots.ranks import plot_ranks
+from bayesgmm.plots.regression import plot_regression
 from bayesgmm.plots.selection import plot_table
 from bayesgmm.plots.studies import plot_cost, plot_coverage, plot_parting
 from bayesgmm.plots.traces import plot_ascent, plot_traces
@@ -18,6 +19,6 @@ from bayesgmm.plots.traces import plot_ascent, plot_traces
 __all__ = [
     "animate", "plot_ascent", "plot_calibration", "plot_check", "plot_components", "plot_cost", "plot_coverage",
     "plot_errors", "plot_khat", "plot_means", "plot_parting", "plot_paths", "plot_pit", "plot_point_process",
-    "plot_predictive_checks", "plot_profile", "plot_ranks", "plot_sensitivity", "plot_similarity", "plot_table",
-    "plot_traces", "plot_uncertainty",
+    "plot_predictive_checks", "plot_profile", "plot_ranks", "plot_regression", "plot_sensitivity",
+    "plot_similarity", "plot_table", "plot_traces", "plot_uncertainty",
 ]  # fmt: skip

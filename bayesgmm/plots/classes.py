@@ -13,7 +13,7 @@ MOST_DRAWS = 100
 
 
 def rows_shown(table: Table, most: int = MOST_POINTS) -> tuple[np.ndarray, int]:
-    """At most so many rows at equal steps, and the step."""
+    """At most so many rows at equal steps, and the step. Gaps are NaN: a point with a gap is not drawn."""
     step = max(1, -(-table.num_rows // most))
     return np.asarray(table.values[::step], float), step
 
@@ -39,6 +39,6 @@ def class_of_rows(result: Any, rows: np.ndarray) -> np.ndarray:
 
 
 def _log_joint(rows: np.ndarray, weight: Any, mean: Any, tril: Any) -> np.ndarray:
-    whitened = solve_triangular(tril, (rows - mean).T, lower=True)
+    whitened = solve_triangular(tril, np.nan_to_num(rows - mean).T, lower=True)  # for colours: a gap is at the mean
     log_weight = np.log(max(weight, np.finfo(float).tiny))
     return log_weight - np.log(np.diagonal(tril)).sum() - 0.5 * np.square(whitened).sum(axis=0)

@@ -104,6 +104,7 @@ def _scatter(results: Results, values: np.ndarray, classes: np.ndarray, pair: tu
 
 
 def _densities(results: Results, table: np.ndarray, feature: int, ax: Axes) -> None:
+    table = table[~np.isnan(table[:, feature])]
     values = np.asarray(table[:, feature])
     margin = 0.08 * np.ptp(values)
     grid = np.linspace(values.min() - margin, values.max() + margin, 500)

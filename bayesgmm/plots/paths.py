@@ -134,8 +134,8 @@ def _surface(walk: Any, places: list[tuple[int, int]], grid: list[np.ndarray]) -
     weights, trils = (np.repeat(leaf[None], count, axis=0) for leaf in (last.weights, last.scale_trils))
     params, model = Params(weights, means, trils), walk.model
     size = max(1, VALUES // count)
-    parts = (Table(block, model.table.features) for block in model.table.chunks(size))
-    total = sum((log_densities(params, part, model.frame).sum(axis=-1) for part in parts), np.zeros(count))
+    parts = model.table.parts(size)
+    total = sum((log_densities(params, part, model.frame) @ part.counted for part in parts), np.zeros(count))
     if model.prior is not None:
         with scope("float64"):
             total = total + np.asarray(jax.vmap(model.family_prior.log_kernel)(params))

@@ -71,7 +71,7 @@ def divergence(allocations: Allocations, permutations: np.ndarray, own: np.ndarr
 def sums_by_class(allocations: Allocations, draws: Draws) -> np.ndarray:
     """Count, sums and sums of squares of the standardised features of each class, (draw, component, 1 + 2 D)."""
     assert draws.table is not None
-    x = draws.frame.rows(draws.table.values)
+    x = draws.frame.rows(draws.table.filled)
     features = np.concatenate([np.ones((len(x), 1)), x, x**2], axis=1)
     sums = np.zeros((draws.size, draws.num_components, features.shape[1]))
     for rows, labels in allocations.labels():

@@ -7,7 +7,7 @@ group                       variables
                             ``covariances[component, feature, feature_bis]``
 ``sample_stats``            ``lp`` (log posterior density, constants included), ``permutation[component]``, and
                             statistics of the sampler
-``log_likelihood``          ``x[obs]``: the **marginal** log density of each row, z integrated out
+``log_likelihood``          ``x[obs]``: the **marginal** log density of each row, z integrated out, times its weight
 ``log_prior``               ``weights`` and ``components``: the two factors of ``log p(θ)``, constants included
 ``posterior_predictive``    ``x[obs, feature]``: a new data set per draw, one z per row
 ``prior``                   as ``posterior``, drawn from the prior
@@ -30,7 +30,7 @@ from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.dirichlet import Dirichlet
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
-from bayesgmm.results.simulate import predictive, sample_prior
+from bayesgmm.results.simulate import sample_prior, simulated
 from bayesgmm.runtime.arguments import split_key
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.programs import Program
@@ -85,11 +85,11 @@ def posterior_tree(
         "observed_data": {"x": table.values.copy()},
     }
     if step:
-        groups["log_likelihood"] = {"x": log_densities(_every(params, step), table, frame)}
+        groups["log_likelihood"] = {"x": log_densities(_every(params, step), table, frame) * table.counted}
     if wide:
-        groups["posterior_predictive"] = {"x": predictive(key_predict, _every(params, wide), table.num_rows)}
+        groups["posterior_predictive"] = {"x": simulated(key_predict, _every(params, wide), table)}
     if rows:
-        groups["prior_predictive"] = {"x": predictive(key_prior_predict, _every(prior_draws, rows), table.num_rows)}
+        groups["prior_predictive"] = {"x": simulated(key_prior_predict, _every(prior_draws, rows), table)}
     thinning = {"log_likelihood": step, "posterior_predictive": wide, "prior_predictive": rows}
     omitted = [name for name, thin in thinning.items() if thin == 0]
     if omitted:
@@ -131,7 +131,7 @@ def fit_tree(params: Params, table: Table, frame: Frame, objective: float, attrs
         "observed_data": {"x": table.values.copy()},
     }
     if table.num_rows <= MOST_VALUES:
-        groups["log_likelihood"] = {"x": log_densities(one, table, frame)}
+        groups["log_likelihood"] = {"x": log_densities(one, table, frame) * table.counted}
     return _tree(groups, table, params.weights.shape[-1], attrs)
 
 
@@ -141,7 +141,7 @@ def prior_tree(keys: Any, prior: Belief, table: Table, num: int) -> "xr.DataTree
     step = _thinning(1, num, table.num_rows * table.dim)
     groups = {"prior": _theta(draws), "observed_data": {"x": table.values.copy()}}
     if step:
-        groups["prior_predictive"] = {"x": predictive(keys[1], _every(draws, step), table.num_rows)}
+        groups["prior_predictive"] = {"x": simulated(keys[1], _every(draws, step), table)}
     tree = _tree(groups, table, draws.weights.shape[-1], {"inference_library": "bayesgmm"})
     if step > 1:
         kept = tree["prior_predictive"].to_dataset()

@@ -95,8 +95,8 @@ class Draws:
         if self.recorded is not None or self.params is None or self.table is None:
             return self.recorded
         size = max(1, 2**24 // self.size)
-        parts = (Table(block, self.table.features) for block in self.table.chunks(size))
-        return sum((log_densities(self.params, part, self.frame).sum(axis=2) for part in parts), np.zeros(self.shape))
+        parts = [log_densities(self.params, part, self.frame) @ part.counted for part in self.table.parts(size)]
+        return np.sum(parts, axis=0)
 
     def flat(self, name: str) -> np.ndarray:
         """A variable as an array (draw, component, value)."""

@@ -17,6 +17,7 @@ from bayesgmm.model.types import Frame, Params
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
 from bayesgmm.results.datatree import fit_tree
+from bayesgmm.results.to_mixture import HasMixture
 from bayesgmm.runtime.arguments import as_key, check_choice, check_count
 from bayesgmm.runtime.checks import check_level
 from bayesgmm.runtime.dtypes import scope
@@ -46,7 +47,7 @@ class Basin:
 
 
 @dataclass(frozen=True, repr=False)
-class MixtureFit:
+class MixtureFit(HasMixture):
     """A point estimate of θ, in the user's units; components are ordered by the mean of the first feature."""
 
     params: Params

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from bayesgmm.data.table import Table
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
@@ -78,8 +77,8 @@ def _log_likelihood(params: Params, model: Model) -> np.ndarray:
     """``Σ_n log p(x_n | θ)`` of each draw, in blocks of rows."""
     size, table = max(1, BLOCK_VALUES // params.weights[..., 0].size), model.table
     total = np.zeros(params.weights.shape[:2])
-    for block in table.chunks(size):
-        total += log_densities(params, Table(block, table.features), model.frame).sum(axis=-1)
+    for part in table.parts(size):
+        total += log_densities(params, part, model.frame) @ part.counted
     return total
 
 

@@ -104,9 +104,14 @@ def of_draws(params: Params, model: Model, method: str, level: float) -> Interva
     return _intervals(rows, model, method, level, (), np.atleast_2d(np.cov(draws.T)))
 
 
+def least_for(level: float) -> int:
+    """Fewest replicates or draws that have one beyond each end of an interval."""
+    return int(np.ceil(2 / (1 - level) - 1e-9))
+
+
 def check_enough(what: str, num: int, level: float) -> None:
     """Refuse too few replicates or draws for the ends of an interval."""
-    least = int(np.ceil(2 / (1 - level) - 1e-9))
+    least = least_for(level)
     if num < least:
         raise ArgumentError(
             f"{num} {what} cannot tell where the outer {1 - level:.2g} begin. Use at least {least}, or a lower level."

@@ -17,7 +17,8 @@ from bayesgmm.problem import Model
 from bayesgmm.results.convergence import convergence_table, smallest_bfmi, state_of, worst_of
 from bayesgmm.results.datatree import label_invariant, posterior_tree
 from bayesgmm.results.kept_settings import picklable
-from bayesgmm.runtime.arguments import as_key, check_choice, check_count, host_generator, split_seed
+from bayesgmm.results.to_mixture import HasMixture
+from bayesgmm.runtime.arguments import as_key, check_choice, check_count, split_seed
 from bayesgmm.runtime.checks import check_level
 from bayesgmm.runtime.formatting import as_html, as_text, plus_minus
 from bayesgmm.runtime.programs import Stopwatch
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Posterior:
+class Posterior(HasMixture):
     """Draws of θ, in the user's units and in one common labelling; leading axes are (chain, draw)."""
 
     params: Params
@@ -175,14 +176,7 @@ class Posterior:
 
     def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:
         """Draw `n` rows from the posterior predictive, each under a new draw of θ: components (n,), rows (n, D)."""
-        n = check_count("n", n)
-        rng = host_generator(as_key(seed))
-        chosen = rng.integers(self.num_chains * self.num_samples, size=n)
-        weights, means, trils = (part.reshape(-1, *part.shape[2:])[chosen] for part in self.params)
-        z = (rng.random((n, 1)) * weights.sum(axis=1, keepdims=True) > np.cumsum(weights, axis=1)).sum(axis=1)
-        rows = np.arange(n)
-        noise = rng.standard_normal((n, self.table.dim))
-        return z, means[rows, z] + np.einsum("ndf,nf->nd", trils[rows, z], noise)
+        return self.mixture.sample(n, seed)
 
     def _averages(self, x) -> tuple[np.ndarray, np.ndarray]:
         """Responsibilities and log densities of the rows of x, or of the data for None."""

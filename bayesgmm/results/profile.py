@@ -164,7 +164,7 @@ class _Tracer:
         self.scalar, self.params, self.model, self.drop = scalar, params, model, drop
         self.problem: Problem = to_problem(model, "float64")
         self.start = self.to_scale(scalar.of(params))
-        spread = float(np.ptp(model.table.values[:, scalar.feature]))
+        spread = float(np.ptp(model.table.filled[:, scalar.feature]))
         self.farthest = RANGES * spread if scalar.part == "means" else FARTHEST
         slope = 1e-6 * max(abs(self.start), 1.0)
         self.sd = sd * abs(slope / (self.from_scale(self.start + slope) - self.from_scale(self.start)))

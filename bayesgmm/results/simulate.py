@@ -6,11 +6,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Key, PRNGKeyArray
 
+from bayesgmm.data.table import Table
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.boundary import refuse_overflow
 from bayesgmm.priors.prior import Belief
-from bayesgmm.runtime.arguments import key_array
+from bayesgmm.runtime.arguments import derived_key, host_generator, key_array
 from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import Program
 
@@ -28,6 +29,17 @@ def predictive(key: PRNGKeyArray, params: Params, num_rows: int) -> np.ndarray:
         image = np.einsum("cdef,cdnf->cdne", trils[:, :, k], noise) + means[:, :, None, k]
         np.copyto(x, image, where=(z == k)[..., None])
     return x
+
+
+def simulated(key: PRNGKeyArray, params: Params, table: Table) -> np.ndarray:
+    """As `predictive`, for the rows of a table: with their errors of measurement, if they have any; without gaps."""
+    x = predictive(key, params, table.num_rows)
+    if table.errors is None:
+        return x
+    values, vectors = np.linalg.eigh(table.errors)
+    roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+    noise = host_generator(derived_key(key, 1)).standard_normal(x.shape)
+    return x + np.einsum("nde,stne->stnd", roots, noise)
 
 
 def sample_prior(key: PRNGKeyArray, prior: Belief, num: int) -> Params:

@@ -44,6 +44,8 @@ KIND_OF = {
     "also": "also", "folds": "few",
     "num_replicates": "replicates", "em_intervals": "em_intervals", "intervals": "fit_intervals",
     "truths": "truths", "n_features": "components", "overlap": "share", "imbalance": "number", "test_rows": "count",
+    "given": "given", "update_draws": "flag", "target": "target", "on": "given_features", "y": "places",
+    "num_draws": "region_draws",
     "client": "client", "executor": "executor", "n_jobs": "n_jobs", "first": "column", "second": "column", "role": "role",
 }  # fmt: skip
 """The kind of a parameter by its name."""
@@ -59,6 +61,13 @@ OVERRIDES = {
     "responsibilities": {"x": "array_rows"}, "sample": {"num": "rows_count"},
     "plots.plot_point_process": {"features": "feature_pair"}, "plots.plot_traces": {"features": "feature"},
     "Dirichlet.occupied": {"num_rows": "rows_count"},
+    "from_parameters": {"features": "given_names"}, "Mixture.marginal": {"features": "feature_list"},
+    "Mixture.quantile": {"probabilities": "shares"}, "Mixture.regress": {"x": "given_rows"},
+    "Regression.quantiles": {"probabilities": "shares"}, "Regression.log_density": {"y": "target_rows"},
+    "Regression.cdf": {"y": "target_rows"}, "Mixture.score_samples": {"x": "rows"},
+    "HighestDensityRegion.contains": {"x": "rows"},
+    **{f"{name}.marginal": {"features": "feature_list"} for name in ("MixtureFit", *POSTERIORS)},
+    **{f"{name}.regress": {"x": "given_rows"} for name in ("MixtureFit", *POSTERIORS)},
     "walk": {"engine": "walk_engine"}, "compare": {"reference": "truth"},
     "random_mixture": {"covariance_type": "random_family"},
     "overlap": {"params": "params"}, "study": {"n": "rows_counts", "n_components": "study_size", "n_features": "study_size",
@@ -99,6 +108,18 @@ BASE = {
 """Arguments of the cheap valid call, for the parameters that are in the signature."""
 
 BASES = {
+    "from_parameters": {"weights": "[0.5, 0.5]", "means": "X2[:2]", "covariances": "[np.eye(2)] * 2"},
+    **{
+        f"{name}.{method}": base
+        for name in ("Mixture", "MixtureFit", *POSTERIORS)
+        for method, base in {
+            "marginal": {"features": "['x1', 'x0']"}, "conditional": {"given": "{'x0': 0.5}"},
+            "regress": {"target": "'x1'", "x": "X2[:, 0]"},
+        }.items()
+    },
+    "Mixture.cdf": {"y": "0.5"}, "Mixture.quantile": {"probabilities": "[0.1, 0.9]"},
+    "Mixture.highest_density_region": {"num_draws": "200"}, "Regression.quantiles": {"probabilities": "[0.1, 0.9]"},
+    "Regression.log_density": {"y": "X2[:, 1]"}, "Regression.cdf": {"y": "X2[:, 1]"},
     "walk": {"num_steps": "3"}, "MixtureFit.profile": {"parameter": "'means[0, x0]'"},
     "study": {"truths": "P2", "n": "40", "n_components": None, "num_replicates": "2"},
     "random_mixture": {"n_features": "2"},
@@ -123,7 +144,8 @@ PLOTTED = {
     "plot_components": "{'a': fit(), 'b': gibbs()}", "plot_errors": "comparison()",
     "plot_khat": "elpd()", "plot_means": "{'a': fit(), 'b': gibbs()}",
     "plot_pit": "pits()", "plot_point_process": "relabelling()", "plot_predictive_checks": "predictive()",
-    "plot_ranks": "view()", "plot_sensitivity": "sensitivity()", "plot_similarity": "part()", "plot_table": "table()",
+    "plot_ranks": "view()", "plot_regression": "{'a': fit(), 'b': gibbs()}",
+    "plot_sensitivity": "sensitivity()", "plot_similarity": "part()", "plot_table": "table()",
     "plot_coverage": "study()", "plot_cost": "study()", "plot_parting": "study()",
     "animate": "{'a': walked()}", "plot_profile": "profiled()",
     "plot_traces": "{'a': gibbs()}", "plot_paths": "{'a': walked()}", "plot_uncertainty": "part()",
@@ -135,6 +157,7 @@ OBJECTS = {
     "PredictiveChecks": "predictive()", "Relabelling": "relabelling()", "Diagnosis": "diagnosis()", "MixtureFit": "fit()",
     "Posterior": "gibbs()", "VariationalPosterior": "cavi()", "StochasticPosterior": "svi()", "LaplacePosterior": "laplace()",
     "ExactPosterior": "exact()", "Walk": "walked()", "Study": "study()", "Profile": "profiled()",
+    "Mixture": "gibbs().mixture", "Regression": "regression()", "HighestDensityRegion": "region()",
     "Partition": "part()", "CredibleBall": "ball()", "PartitionDistances": "distances()", "Prior": "PRIOR",
     "Dirichlet": "PRIOR.weights", "Params": "bg.Params", "CacheInfo": "bg.cache_info()",
 }  # fmt: skip
@@ -147,6 +170,7 @@ CONSTRUCTED = (
 """Classes that users make. The others are made by functions."""
 
 INSIDE = {
+    "Mixture": {"given_rows", "blocks"},
     "Prior": {"standardise", "padded", "taken_by", "log_kernel", "log_normaliser", "as_written", "describe", "update"},
     "Dirichlet": {"log_kernel", "log_normaliser", "expected_log", "update"},
 }
@@ -175,6 +199,10 @@ RETURNS = {
     "fit_laplace": "LaplacePosterior", "sample_exact": "ExactPosterior", "walk": "Walk", "study": "Study",
     "partition": "Partition", "relabel": "Relabelling", "diagnose": "Diagnosis",
     "compare": "Comparison", "calibrate": "Calibration", "Posterior.extend": "Posterior",
+    "from_parameters": "Mixture", "Mixture.marginal": "Mixture", "Mixture.conditional": "Mixture",
+    "Mixture.regress": "Regression",
+    "MixtureFit.conditional": "Mixture", "Posterior.marginal": "Mixture", "Posterior.regress": "Regression",
+    "Mixture.highest_density_region": "HighestDensityRegion",
     "Partition.credible_ball": "CredibleBall", "partition_distances": "PartitionDistances",
 }  # fmt: skip
 """Class of what a callable returns, of which one property or method is then tried."""
@@ -253,6 +281,15 @@ def table() -> dict[str, Call]:
 
 
 VARIANTS = {
+    "cdf of one feature": Call("fit().marginal(0).cdf", {"y": "places"}, {"y": "0.5"}),
+    "quantile of one feature": Call(
+        "gibbs().marginal(0).quantile", {"probabilities": "shares"}, {"probabilities": "[0.1, 0.9]"}
+    ),
+    "region of one feature": Call("gibbs().marginal(0).highest_density_region", {"level": "level"}, {}),
+    "mixture of odd parameters": Call(
+        "mixture_use", {"weights": "weights", "means": "means", "covariances": "covariances", "given": "given"},
+        {"weights": "[0.5, 0.5]", "means": "X2[:2]", "covariances": "[np.eye(2)] * 2", "given": "{'x0': 0.5}"},
+    ),
     "relabel ecr": Call("bg.relabel", {"source": "draws", "pivot": "pivot"}, {"source": "gibbs()", "method": "'ecr'"}),
     "relabel pra": Call("bg.relabel", {"source": "draws", "pivot": "pivot"}, {"source": "gibbs()", "method": "'pra'"}),
     "relabel ordering": Call(

@@ -481,6 +481,50 @@ KINDS: dict[str, Kind] = {
         'covariances[0, x0, x1]' ;; 'means[2, x0]' ;; 'means' ;; '' ;; None ;; 0 ;; ['weights[0]'] ;; {} ;; np.nan
         b'weights[0]' ;; object() ;; X2 ;; ('means', 0) ;; 'log_likelihood'
     """),
+    "given": kind("""
+        {'x0': 0.5} ;; {'x1': -1} ;; {0: 0.5} ;; {'x0': np.float32(1)} ;; pd.Series({'x1': 2.0}) ;; {'x1': np.array(2.0)}
+    """, """
+        {'x0': 1e100} ;; {'x0': 1e149} ;; {'x0': -1e150} ;; {'x1': 5e-324} ;; {np.int8(1): 0} ;; {'x0': 10**30}
+        {'x0': {number}} ;; pd.Series([1.0]) ;; {'x0': 1e9}
+    """, """
+        None ;; {} ;; {'x0': 0.5, 'x1': 0.5} ;; {'x0': 0.5, 0: 0.5} ;; {'nope': 1.0} ;; {2: 1.0} ;; {-1: 1.0} ;; {True: 1.0}
+        {None: 1.0} ;; {'x0': np.nan} ;; {'x0': np.inf} ;; {'x0': 1e200} ;; {'x0': '1'} ;; {'x0': None} ;; {'x0': [1.0]}
+        {'x0': [1.0, 2.0]} ;; {'x0': X2[:, 0]} ;; {'x0': 2j} ;; {'x0': True} ;; {'x0': object()} ;; {('x0',): 1.0} ;; 'x0'
+        1.0 ;; lambda: 1
+        [0.5] ;; [('x0', 0.5)] ;; X2 ;; X2[0] ;; object() ;; pd.DataFrame(X2) ;; {'X0': 1.0} ;; {'x0': 10**400} ;; dict
+        {'': 1.0} ;; pd.Series({'x0': np.nan}) ;; {'x0': np.array([[1.0]])} ;; {1.0: 1.0} ;; {np.nan: 1.0}
+    """),
+    "target": kind("'x1' ;; 1 ;; ['x1'] ;; np.int64(1) ;; (1,)", "{'x1'} ;; iter([1]) ;; 0 ;; 'x0'",
+                   _NO_FEATURES + " ;; ['x0', 'x1']"),
+    "given_features": kind("None ;; 'x0' ;; 0 ;; ['x0']", "{'x0'} ;; iter([0])", _NO_FEATURES + " ;; 'x1' ;; ['x0', 'x1']"),
+    "feature_list": kind("0 ;; 'x1' ;; ['x1', 'x0'] ;; range(2) ;; np.array([1]) ;; (0, 1)",
+                         "{'x0', 'x1'} ;; iter([1]) ;; {0: 1}", _NO_FEATURES),
+    "given_names": kind("None ;; ['a', 'b'] ;; ('x1', 'x0') ;; np.array(['a', 'b']) ;; pd.Index(['a', 'b'])", """
+        ['$a', '[red]'] ;; ['', ' '] ;; {'a': 1, 'b': 2} ;; ['a\\0', 'b'] ;; 'ab' ;; ['x' * 5000, 'y'] ;; ['\\x1b[1m', 'b']
+    """, """
+        ['a'] ;; ['a', 'a'] ;; [1, 2] ;; ['a', None] ;; 1 ;; 'a' ;; ['a', 'b', 'c'] ;; [] ;; object() ;; np.nan ;; X2
+    """),
+    "places": kind("0.5 ;; [0.5, 1.0] ;; X2 ;; np.inf ;; [-np.inf] ;; 3", "[] ;; 1e300 ;; -1e308 ;; 5e-324", """
+        None ;; 'x' ;; np.nan ;; [np.nan, 1.0] ;; 2j ;; object() ;; {} ;; [[1], [2, 3]] ;; lambda: 1 ;; [None]
+    """),
+    "shares": kind("[0.1, 0.9] ;; 0.5 ;; np.array([0.25]) ;; (0.9, 0.1) ;; np.float32(0.3)", """
+        1e-320 ;; 1 - 1e-16 ;; [] ;; [1e-300, 0.5] ;; [[0.1], [0.2]] ;; True ;; [0.5] * 3
+    """, """
+        0 ;; 1 ;; -0.1 ;; 1.1 ;; [0.0, 0.5] ;; [0.5, 1.0] ;; np.nan ;; [0.5, np.nan] ;; np.inf ;; None ;; 'x' ;; 2j ;; object()
+        {} ;; [[0.1], [0.2, 0.3]] ;; lambda: 1 ;; ['0.5'] ;; 10**30
+    """),
+    "region_draws": kind("100 ;; 200 ;; np.int64(300)", "99 ;; 1 ;; 2.0 ;; np.array(200)", """
+        None ;; 0 ;; -1 ;; True ;; 200.5 ;; '200' ;; np.nan ;; [200] ;; 10**8 ;; 10**30 ;; object() ;; {}
+    """),
+    "given_rows": kind("""
+        X2[:, 0] ;; X2[:, :1] ;; X2[:5, 0].tolist() ;; pd.DataFrame({'x0': X2[:, 0]}) ;; pd.Series(X2[:, 0], name='x0') ;; [0.5]
+    """, _ROWS_ODD + """
+        pd.DataFrame({'z': X2[:, 0]}) ;; X2[:, 0] * 1e140 ;; X2[:, 0] * 1e149 ;; X2[:, 0] + 1e15 ;; np.zeros(3)
+        pd.DataFrame({'x1': X2[:, 0]}) ;; X2[:, 0] * 10.0**{exponent}
+    """, _ROWS_BAD.replace("1.0 ;; np.full", "np.full") + " ;; X2"),
+    "target_rows": kind("X2[:, 1] ;; X2[:, 1:] ;; X2[:, 1].tolist() ;; pd.DataFrame({'x1': X2[:, 1]})", """
+        X2[:, 1] * 1e140 ;; X2[:, 1] * 10.0**{exponent} ;; pd.DataFrame({'z': X2[:, 1]}) ;; np.zeros(40) ;; X2[:, 1] > 0
+    """, _ROWS_BAD.replace("1.0 ;; np.full", "np.full") + " ;; X2 ;; X2[:5, 1] ;; [0.5] ;; np.zeros(41)"),
     "fit_interval": kind("""
         'information' ;; 'sandwich' ;; 'bootstrap' ;; 'parametric' ;; 'weighted'
     """, "'INFORMATION'", """

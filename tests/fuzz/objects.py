@@ -98,6 +98,8 @@ laplace = quiet(lambda: bg.fit_laplace(X2, 2, **_FEW))
 exact = quiet(lambda: bg.sample_exact(X2[:6], 2, **_FEW))
 walked = quiet(lambda: bg.walk(X2, 2, num_steps=3))
 profiled = quiet(lambda: fit().profile("means[0, x0]"))
+regression = quiet(lambda: gibbs().regress("x1", X2[:, 0]))
+region = quiet(lambda: gibbs().mixture.highest_density_region(0.5, num_draws=200))
 study = quiet(lambda: bg.study(P2, n=40, num_replicates=2, engines=("em", "gibbs"), test_rows=20, **CHEAP))
 comparison = quiet(lambda: bg.compare(X2, 2, engines=("em", "gibbs"), n_init=2, reference=gibbs(), **CHEAP))
 table = quiet(lambda: bg.fit_table(X2, [1, 2], ["VVV", "EII"], n_init=2, progress_bar=False))
@@ -131,6 +133,14 @@ def used(part):
         return bg.sample_prior(X2, 2, prior=made, num_samples=60)["prior"].to_dataset()
 
     return make
+
+
+def mixture_use(weights, means, covariances, given):
+    """Every figure of a conditional of given parameters."""
+    found = bg.from_parameters(weights, means, covariances).conditional(given)
+    region = found.highest_density_region(0.5, num_draws=200)
+    ends = found.quantile([0.01, 0.99]) if len(found.features) == 1 else found.mean
+    return [found.mean, found.covariance, ends, region.to_frame(), repr(found), found.sample(3, 0)]
 
 
 def axes():

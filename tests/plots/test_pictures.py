@@ -156,7 +156,7 @@ def test_a_wrong_first_argument_is_refused_with_what_it_takes(name, wrong):
 def test_a_result_of_another_kind_is_refused(made):
     fit, gibbs = made[2].values()
     for name in plots.__all__:
-        if name not in ("plot_components", "plot_means", "plot_ascent"):
+        if name not in ("plot_components", "plot_means", "plot_ascent", "plot_regression"):
             with pytest.raises(ArgumentError, match=f"{name} takes"):
                 getattr(plots, name)(fit)
     with pytest.raises(
@@ -206,3 +206,24 @@ def test_a_legend_of_many_components_ends_with_their_number():
     handles = [Line2D([], [], label=str(k)) for k in range(60)]
     assert [handle.get_label() for handle in listed(handles)[-2:]] == ["9", "and 50 more"]
     assert listed(handles[:10]) == handles[:10]
+
+
+def test_a_regression_has_its_bands_and_a_legend(made):
+    results = made[2]
+    ax = plots.plot_regression(results["gibbs"])
+    labels = legend_of(ax)
+    assert labels == ["rows", "gibbs: mean", "gibbs: 0.9 interval of the mean", "gibbs: 0.9 interval of a row"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("column 0", "column 1")
+    line = next(line for line in ax.lines if len(line.get_xdata()) > 100)
+    expected = results["gibbs"].regress("column 1", np.asarray(line.get_xdata()), on="column 0").mean
+    np.testing.assert_allclose(np.asarray(line.get_ydata(), float), expected)
+    ax = plots.plot_regression(made[8], features=("column 5", 2), level=0.5)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("column 5", "column 2")
+    assert ax.get_title(loc="left") == "column 5, column 2: 2 of 8 features"
+    assert "em: 0.5 interval of a row" in legend_of(ax)
+    with pytest.raises(ArgumentError, match="2 different names"):
+        plots.plot_regression(results["em"], features=[0])
+    with pytest.raises(ArgumentError, match="level"):
+        plots.plot_regression(results["em"], level=1.0)
+    with pytest.raises(ArgumentError, match="needs two features"):
+        plots.plot_regression(made[1]["em"])

@@ -77,16 +77,6 @@ KINDS = [
     "gaps grouped", "gaps weights classes grouped", "gaps", "errors", "gaps errors", "weights", "gaps weights",
     "gaps errors weights classes", "classes",
 ]  # fmt: skip
-    "gaps grouped",
-    "gaps weights classes grouped",
-    "gaps",
-    "errors",
-    "gaps errors",
-    "weights",
-    "gaps weights",
-    "gaps errors weights classes",
-    "classes",
-]
 
 
 @pytest.mark.parametrize("kind", KINDS)

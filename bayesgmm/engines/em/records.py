@@ -4,10 +4,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from bayesgmm.data.kinds import CLASSES_DRAWN, COPIES_DRAWN
 from bayesgmm.engines.em.copies import fit_mcem, fit_same
 from bayesgmm.engines.em.fit_em import fit_em
 from bayesgmm.engines.engine import Engine
-from bayesgmm.engines.rows_taken import CLASSES_DRAWN, COPIES_DRAWN
 from bayesgmm.model.alignment import align, permute
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.priors.conjugacy import Conjugacy

@@ -11,13 +11,13 @@ import numpy as np
 from jaxtyping import Int, PRNGKeyArray
 
 from bayesgmm.data.described import described
+from bayesgmm.data.kinds import CLASSES_DRAWN, ERRORS, GAPS
 from bayesgmm.engines.chain_starts import Init
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine
 from bayesgmm.engines.mcmc.chain_loop import collect
 from bayesgmm.engines.mcmc.sampler import Sampler, run_sampler
 from bayesgmm.engines.mcmc.tempering import Replicas, replicate, tempered_sweep
-from bayesgmm.engines.rows_taken import CLASSES_DRAWN, ERRORS, GAPS
 from bayesgmm.engines.step import KERNELS, step
 from bayesgmm.errors import MixingWarning
 from bayesgmm.model.families import CONJUGATE

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int, Key
 
 from bayesgmm.data.described import described
+from bayesgmm.data.kinds import WORDS
 from bayesgmm.engines import coordinates
 from bayesgmm.engines.chain_starts import Init
 from bayesgmm.engines.coordinates import constrain, log_jacobian, unconstrain
@@ -21,7 +22,6 @@ from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine
 from bayesgmm.engines.mcmc.chain_loop import collect
 from bayesgmm.engines.mcmc.mass_matrix import posterior_variances
 from bayesgmm.engines.mcmc.sampler import Sampler, run_sampler
-from bayesgmm.engines.rows_taken import WORDS
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Params

@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Int
 
 from bayesgmm.data.fingerprint import fingerprint_of_table
+from bayesgmm.data.kinds import check_rows
 from bayesgmm.engines.chain_starts import Init, chain_starts
 from bayesgmm.engines.checks import check_chain_arguments, check_reference, check_sampled
 from bayesgmm.engines.engine import find_engine
 from bayesgmm.engines.mcmc.chain_loop import Report, run_chains
-from bayesgmm.engines.rows_taken import check_rows
 from bayesgmm.engines.to_posterior import Origin, prepare_reference, to_posterior
 from bayesgmm.errors import SamplingInterrupted
 from bayesgmm.model.types import Params
@@ -51,7 +51,7 @@ class Sampler(NamedTuple):
     settings: tuple[tuple[str, Any], ...] = ()
     """Other settings that determine the draws."""
     refuses: tuple[str, ...] = ()
-    """Kinds of rows that it does not take with these settings (`bayesgmm.engines.rows_taken`)."""
+    """Kinds of rows that it does not take with these settings (`bayesgmm.data.kinds`)."""
     called: str = ""
     """These settings, in a message about such rows."""
     note: Callable[[Any], str] = _no_note
@@ -84,7 +84,7 @@ def run_sampler(
         engine = find_engine(sampler.name)
         engine.check(problem.prior, problem.family, problem.table.dim)
         engine.check_problem(problem)
-        check_rows(sampler.called, sampler.refuses, problem.table, ("The default settings",))
+        check_rows(sampler.called, sampler.refuses, problem.table, "The default settings do.")
         check_sampled(problem.model, num_chains, num_samples)
         check_reference(reference, problem.model)
         keys = split_seed(seed)

@@ -1,4 +1,4 @@
-"""Which kinds of rows an engine takes, beside complete rows that count once."""
+"""Kinds of rows beside complete rows that count once, and their refusal where they are not taken."""
 
 from collections.abc import Collection
 
@@ -41,8 +41,8 @@ def kinds_of(table: Table) -> list[str]:
     return [kind for kind, is_there in found.items() if is_there]
 
 
-def check_rows(name: str, refused: Collection[str], table: Table, others: Collection[str]) -> None:
-    """Refuse rows of a kind that an engine does not take, and name engines that do.
+def check_rows(name: str, refused: Collection[str], table: Table, advice: str) -> None:
+    """Refuse rows of a kind that an engine or a check does not take, and say what to use instead.
 
     Raises
     ------
@@ -51,4 +51,4 @@ def check_rows(name: str, refused: Collection[str], table: Table, others: Collec
     """
     wrong = [kind for kind in kinds_of(table) if kind in refused]
     if wrong:
-        raise ArgumentError(f"{name} does not take {WORDS[wrong[0]]}. {', '.join(others)} do.")
+        raise ArgumentError(f"{name} does not take {WORDS[wrong[0]]}. {advice}")

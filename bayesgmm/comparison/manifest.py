@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesgmm.data.fingerprint import fingerprint_of_table
 from bayesgmm.data.table import Table
 from bayesgmm.priors.prior import Belief
 from bayesgmm.runtime.fingerprint import fingerprint_of_seed

@@ -22,7 +22,7 @@ for (name in names(sets)) {
   for (case in list(list("EEE", 2), list("VVV", 1), list("VVI", 2), list("VII", 3))) {
     fit <- MclustDA(x, class, G = case[[2]], modelNames = case[[1]], modelType = "MclustDA", control = control, verbose = FALSE)
     da[[length(da) + 1]] <- list(model = case[[1]], G = case[[2]], loglik = fit$loglik, bic = fit$bic, df = fit$df,
-      classes = lapply(fit$models, function(m) list(loglik = m$loglik, df = m$df)), prop = as.list(fit$prop))
+      classes = lapply(fit$models, function(m) list(loglik = m$loglik)), prop = as.list(fit$prop))
   }
   out[[name]] <- list(levels = levels(class), edda = edda, mixtures = da)
 }

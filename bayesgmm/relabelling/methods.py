@@ -281,7 +281,7 @@ def relabel(source: Source, method: str = "stephens", **options: Any) -> Relabel
     Raises
     ------
     DrawsError, ArgumentError
-        If the draws cannot be read, or lack what the method uses, or their prior or known classes number the components.
+        If the draws cannot be read, or lack what the method uses, or prior or known classes number the components.
     """
     if told_apart(source):
         known = numbering_of(source) == "labels"

@@ -90,7 +90,7 @@ def fit_table(
     """
     x = described(x, weights, labels, errors)
     table = as_table(x)
-    sizes, names = _check(n_components, families, criterion, table.dim)
+    sizes, names = checked_table(n_components, families, criterion, table.dim)
     n_init, max_iter = check_count("n_init", n_init, most=MOST_CHAINS), check_count("max_iter", max_iter)
     tol = check_number("tol", tol, low=0.0, open_low=True)
     check_table(table, max(sizes))
@@ -133,7 +133,8 @@ def _cell(row: Row, clock: Stopwatch, seed: Any, interrupted: bool, settings: di
     return Cell(label, size, fit, fit.status, spurious)
 
 
-def _check(n_components, families, criterion: str, dim: int) -> tuple[list[int], list[str]]:
+def checked_table(n_components: Any, families: Any, criterion: str, dim: int) -> tuple[list[int], list[str]]:
+    """Numbers of components in ascending order and names of families, or an `ArgumentError`."""
     one = isinstance(n_components, (int, float, str, np.generic)) or n_components is None
     sizes = [n_components] if one else as_list("n_components", _at_most(n_components))
     if not sizes:

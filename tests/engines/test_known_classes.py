@@ -196,6 +196,22 @@ def test_gibbs_draws_the_enumerated_posterior():
         agrees_with_the_enumeration(bg.sample_gibbs(LITTLE, 2, prior=PRIOR, num_warmup=100, num_samples=500))
 
 
+def test_the_exact_engine_enumerates_what_the_labels_allow():
+    exact = bg.sample_exact(LITTLE, 2, prior=PRIOR, labels=SOME, num_samples=1000, num_chains=4)
+    assert exact.log_evidence == pytest.approx(enumerated()[0], abs=1e-8)
+    assert exact.num_labellings == 2**4
+    agrees_with_the_enumeration(exact)
+    odds = np.where(SOME < 0, 1.0, 0.0)[:, None] + (SOME[:, None] == np.arange(2))
+    odds[1] = [1.0, 3.0]  # a soft label
+    logs = [enumerated(np.where(np.arange(8) == 1, k, SOME))[0] for k in (0, 1)]
+    soft = bg.sample_exact(LITTLE, 2, prior=PRIOR, labels=odds, num_samples=2000, num_chains=4)
+    expected = np.logaddexp(logs[0] - np.log(3.0), logs[1])
+    assert soft.log_evidence == pytest.approx(expected, abs=1e-8)
+    assert soft.predict_proba()[1, 0] == pytest.approx(np.exp(logs[0] - np.log(3.0) - expected), abs=0.02)
+    many = bg.rows(X, labels=np.where(np.arange(60) < 55, Z, -1))
+    assert bg.sample_exact(many, 3, num_samples=2, num_chains=2).num_labellings == 3**5
+
+
 @pytest.mark.slow
 def test_nuts_draws_the_enumerated_posterior():
     agrees_with_the_enumeration(

@@ -289,6 +289,30 @@ KINDS: dict[str, Kind] = {
         np.full((2, 2, 2), np.inf) ;; [np.eye(2)] * 2 + ['a']
     """),
     "labels": kind("Z", _LABELS_ODD, "None\n1\nobject()\n1.5\nlambda: 1"),
+    "row_labels": kind("""
+        None ;; Z ;; np.where(Z > 0, Z, -1) ;; np.where(np.arange(40) % 3, -1, Z) ;; np.ones((40, 2))
+        np.where(np.arange(40)[:, None] % 2, 1.0, Z[:, None] == [0, 1]) ;; 0.1 + 0.8 * (Z[:, None] == [0, 1])
+    """, _LABELS_ODD + """
+        Z * 0 ;; 1 - Z ;; Z + 1 ;; np.zeros((40, 2)) ;; np.full((40, 2), np.inf) ;; np.full((40, 2), 5e-324)
+        np.where(np.arange(40)[:, None] == 0, 1e-300, np.ones((40, 2))) ;; np.ones((40, 3)) ;; np.ones((40, 1))
+        np.tile([1.0, 0.0], (40, 1)) ;; np.full(40, -1) ;; np.full(40, -2) ;; Z[::-1] ;; np.eye(2)[Z] * 1e300
+    """, "1\nobject()\n1.5\nlambda: 1"),
+    "exact_labels": kind("None ;; Z[:6] ;; np.full(6, -1) ;; np.ones((6, 2))", _LABELS_ODD, "1\nobject()\n1.5\nlambda: 1"),
+    "class_names": kind("Z ;; Z.astype(str) ;; ['b', 'a'] * 20 ;; np.where(np.arange(40) % 5, Z, -1)", _LABELS_ODD + """
+        ['a'] * 40 ;; [None, 'a'] * 20 ;; [float('nan'), 1] * 20 ;; np.arange(40) ;; ['$x$', '[red]'] * 20
+        ['a\\0b', '<b>'] * 20 ;; [True, False] * 20 ;; [10**400, 1] * 20 ;; [float('inf'), 1.0] * 20
+    """, "None\n1\nobject()\n1.5\nlambda: 1"),
+    "class_name": kind("0 ;; 1", "True ;; 1.0 ;; np.int64(1) ;; '0'", "None ;; 2 ;; 'nope' ;; object() ;; [] ;; X2 ;; np.nan"),
+    "row_weights": kind("None ;; np.ones(40) ;; np.arange(40) ;; np.where(np.arange(40) < 20, 2, 1)", """
+        np.full(40, 0.5) ;; np.zeros(40) ;; -np.ones(40) ;; np.full(40, np.nan) ;; np.full(40, np.inf) ;; np.ones(39)
+        np.ones((40, 1)) ;; np.ones((40, 2)) ;; np.full(40, 1e300) ;; np.full(40, 1e-300) ;; 'x0' ;; 'nope' ;; [1] * 40
+        np.r_[np.ones(3), np.zeros(37)] ;; np.ones(40, bool) ;; pd.Series(np.ones(40)) ;; np.full(40, 10.0**9)
+    """, "1\nobject()\nlambda: 1"),
+    "row_errors": kind("None ;; np.full((40, 2), 0.1) ;; np.tile(0.01 * np.eye(2), (40, 1, 1)) ;; np.zeros((40, 2))", """
+        -np.ones((40, 2)) ;; np.full((40, 2), np.nan) ;; np.full((40, 2), np.inf) ;; np.ones(40) ;; np.ones((39, 2))
+        np.ones((40, 2, 2)) ;; -np.tile(np.eye(2), (40, 1, 1)) ;; np.full((40, 2), 1e200) ;; np.full((40, 2), 1e-200)
+        np.where(np.arange(40)[:, None] % 2, 0.1, [[0.1, np.inf]]) ;; 'x0' ;; [[0.1, 0.1]] * 40
+    """, "object()\nlambda: 1"),
     "optional_labels": kind("Z\nNone", _LABELS_ODD, "1\nobject()\n1.5\nlambda: 1"),
     "drawn_labels": kind("None\nL2", _DRAWN_LABELS_ODD, "1\nobject()\n1.5\nlambda: 1"),
     "probabilities": kind("None", """
@@ -717,6 +741,7 @@ KINDS: dict[str, Kind] = {
     """, """
         'nope' ;; 'a,nope' ;; '[red]' ;; 'a\\0b' ;; 'A' ;; '$b_'
     """),
+    "cli_labels": kind("", "'a' ;; 'b' ;; ' b '", "'nope' ;; '[red]' ;; 'a\\0b' ;; 'a,b' ;; '' ;; 'A'"),
     "cli_family": kind("""
         'full' ;; 'EEI' ;; 'tied'
     """, """

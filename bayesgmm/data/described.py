@@ -134,7 +134,10 @@ def _checked_labels(labels: Any, num_rows: int) -> np.ndarray:
 def _with_errors(table: Table, errors: Any) -> Table:
     """The table with covariances of errors; infinite ones become gaps."""
     num, dim = table.values.shape
-    given = np.asarray(errors, float) if np.ndim(errors) == 3 else _numbers("errors", errors)
+    try:
+        given = np.asarray(errors, float) if np.ndim(errors) == 3 else _numbers("errors", errors)
+    except (TypeError, ValueError):
+        raise ArgumentError("errors must be numbers: standard deviations (N, D) or covariances (N, D, D).") from None
     if given.shape == (num,) and dim == 1:
         given = given[:, None]
     if given.shape not in ((num, dim), (num, dim, dim)):

@@ -159,6 +159,8 @@ def named_classes(labels: Any, num_rows: int) -> tuple[tuple[Any, ...], np.ndarr
         raise ArgumentError("labels hold no class: all are -1 or missing.")
     if not all(isinstance(name, str | int | float) for name in names) or len({isinstance(n, str) for n in names}) > 1:
         raise ArgumentError("labels must be names (text) or numbers of classes, and not both.")
+    if any(isinstance(name, float) and not np.isfinite(name) for name in names):
+        raise ArgumentError("labels hold an infinite number, which names no class.")
     names = sorted(names)
     places = {name: place for place, name in enumerate(names)}
     return tuple(names), np.array([places[name] if k else -1 for name, k in zip(column, known, strict=True)])

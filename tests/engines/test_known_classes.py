@@ -219,6 +219,17 @@ def test_nuts_draws_the_enumerated_posterior():
     )
 
 
+@pytest.mark.filterwarnings("ignore::bayesgmm.errors.MixingWarning")
+def test_columns_of_a_comparison_have_the_numbering_of_the_classes():
+    found = bg.compare(LITTLE, 2, prior=PRIOR, labels=SOME, engines=["em", "exact", "gibbs"], reference="exact",
+                       num_warmup=100, num_samples=200, num_chains=2)  # fmt: skip
+    _, _, centres = enumerated()
+    for result in found.results.values():
+        means = np.asarray(result.params.means).reshape(-1, 2, 2).mean(axis=0)
+        np.testing.assert_allclose(means, centres, atol=0.6)  # in the other numbering: about 3
+    assert "switch" not in " ".join(found.verdict())
+
+
 def test_chains_start_in_the_numbering_of_the_classes():
     for init in ("dispersed", "em", "basins"):
         draws = bg.sample_gibbs(X, 3, labels=HALF, init=init, num_warmup=0, num_samples=4, num_chains=2)

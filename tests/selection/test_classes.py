@@ -99,6 +99,7 @@ def test_probabilities_are_bayes_rule_and_unknown_rows_are_left_out(iris):
         ([-1] * 150, ArgumentError, "no class"),
         (["a"] * 149 + [1], ArgumentError, "not both"),
         ([None] * 149 + ["b"], DataError, "Class b has 1 row"),
+        ([1.0, float("inf")] * 75, ArgumentError, "infinite"),
         ([object()] * 150, ArgumentError, "names"),
     ],
 )

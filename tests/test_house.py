@@ -168,7 +168,7 @@ def test_nothing_compares_engine_names():
 
 def test_only_the_sweep_scores_rows():
     """Only `sweep` computes scores of rows, so a new kind of row (weights, missing values) needs one change."""
-    allowed = {"bayesgmm.sweep.block", "bayesgmm.sweep.likelihood", "bayesgmm.engines.step"}
+    allowed = {"bayesgmm.sweep.block", "bayesgmm.sweep.impute", "bayesgmm.sweep.likelihood", "bayesgmm.engines.step"}
     allowed |= {"bayesgmm.engines.mcmc.tempering", "bayesgmm.engines.variational.cavi_batches"}  # rows of the table
     allowed |= {"bayesgmm.model.mixture", "bayesgmm.diagnosis.density_modes"}  # the equations; modes of one density
     for path in FILES:

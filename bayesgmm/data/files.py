@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bayesgmm.data.class_column import number_classes
 from bayesgmm.data.convert import as_doubles
 from bayesgmm.data.datasets import SOURCES, load_dataset
@@ -81,7 +79,7 @@ def read_file(
         about = [
             f"{table.num_rows} rows",
             f"{table.dim} column{'s' * (table.dim > 1)} ({names})",
-            *([f"{table.gaps} gaps in {_rows_with_gaps(table)} rows"] if table.gaps else []),
+            *([table.about] if table.about else []),
             *dict.fromkeys(notes),
         ]
         say(printable(f"Read {short(path)}: {', '.join(about)}."))
@@ -106,10 +104,6 @@ def _without_empty(frame: "pd.DataFrame", notes: list[str]) -> "pd.DataFrame":
     empty = [name for name in frame.columns if bool(frame[name].isna().to_numpy().all())]
     notes.extend(f"column {_quoted([name])} dropped: it holds no value" for name in empty)
     return frame.drop(columns=empty) if 0 < len(empty) < frame.shape[1] else frame
-
-
-def _rows_with_gaps(table: Table) -> int:
-    return sum(int(np.isnan(block).any(axis=1).sum()) for block in table.chunks())
 
 
 def _parquet(raw: bytes, path: str | Path) -> "pd.DataFrame":

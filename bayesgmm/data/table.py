@@ -1,12 +1,11 @@
 """Convert the data of a user (DataFrame, array, xarray) to checked rows and named features."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from bayesgmm.data.advice import refuse_other_columns
 from bayesgmm.data.convert import as_doubles
 from bayesgmm.data.dependence import dependence, far_rows
 from bayesgmm.data.moments import filled, gaussian_moments, weighted_moments
@@ -71,6 +70,26 @@ class Table:
     def plain(self) -> bool:
         """Whether nothing but the values is known, and all of them are."""
         return self.complete and self.weights is None and self.labels is None
+
+    @property
+    def about(self) -> str:
+        """What is known of the rows beside their values, or is missing, in words; empty for complete rows."""
+        parts = []
+        if self.gaps:
+            rows = sum(int(np.isnan(block).any(axis=1).sum()) for block in self.chunks())
+            parts.append(f"{self.gaps} gap{'s' * (self.gaps > 1)} in {rows} row{'s' * (rows > 1)}")
+        if self.errors is not None:
+            parts.append("errors of measurement")
+        if self.weights is not None:
+            parts.append(f"weights with sum {self.total:g}")
+        if self.labels is not None:
+            parts.append("known classes")
+        return ", ".join(parts)
+
+    @property
+    def aside(self) -> str:
+        """`about` after a comma, for titles."""
+        return self.about and f", {self.about}"
 
     def take(self, rows: np.ndarray | slice) -> "Table":
         """These rows."""
@@ -240,55 +259,3 @@ def _refuse_huge(table: Table) -> None:
             f"{table.features[d]} has a value of size {largest[d]:.3g}, whose square exceeds double precision. "
             f"Divide the column by {10.0 ** np.floor(np.log10(largest[d])):.0e}, or drop that row."
         )
-
-
-def same_features(x, table: Table) -> Table:
-    """New rows as a table, with the features of the fitted table in the same order; None stands for the fitted rows.
-
-    Columns are put in order by name. Arrays carry no names: their columns are in the order of the fit, and a fit of
-    an array takes a frame of any names in its order.
-
-    Raises
-    ------
-    DataError
-        If the features differ.
-    """
-    if x is None:
-        return table
-    if table.named and not isinstance(x, Table):
-        refuse_other_columns(x, table.features)
-    new = as_table(x)
-    if new.dim != table.dim:
-        single = isinstance(x, Table) or np.ndim(x) != 1 or new.num_rows != table.dim
-        row = "" if single else " If x is one row, pass np.asarray(x)[None, :]."
-        raise DataError(
-            f"The fit has {table.dim} features ({', '.join(table.features)}); the new data have {new.dim}. "
-            f"Give a column for each feature, in this order.{row}"
-        )
-    return in_order(new, table.features, table.named, "fit")
-
-
-def in_order(table: Table, features: tuple[str, ...], named: bool, whose: str) -> Table:
-    """A table of as many features as `features`, with its columns in that order if both have names.
-
-    Raises
-    ------
-    DataError
-        If both have names (`named`: not those that arrays get), and they differ.
-    """
-    if table.named and set(table.features) == set(features):
-        order = [table.features.index(name) for name in features]
-        return table if order == sorted(order) else _reordered(table, order)
-    if table.named and named:
-        raise DataError(
-            f"The {whose} has features {', '.join(features)}; the data have {', '.join(table.features)}. "
-            f"Rename the columns, or pass a plain array with the columns in the order of the {whose}."
-        )
-    return table
-
-
-def _reordered(table: Table, order: list[int]) -> Table:
-    """The same table with its columns in this order."""
-    features = tuple(table.features[i] for i in order)
-    errors = None if table.errors is None else table.errors[:, order][:, :, order]
-    return replace(table, values=table.values[:, order], features=features, errors=errors)

@@ -64,7 +64,9 @@ def sample_exact(
     *,
     covariance_type: str = "full",
     prior: Belief | str | None = "default",
+    weights: Any = None,
     labels: Any = None,
+    errors: Any = None,
     num_samples: int = 1000,
     num_chains: int = 4,
     seed: Any = 0,
@@ -78,8 +80,8 @@ def sample_exact(
     ----------
     x, n_components, covariance_type, prior, reference, dtype, progress_bar
         As for `sample_gibbs`. The prior must be conjugate (`NormalInverseWishart`, `NormalInverseGamma`).
-    labels
-        Known classes; see `rows`. Only labellings that they allow are enumerated.
+    weights, labels, errors
+        Rows of which more is known than values are refused.
     num_samples, num_chains
         Independent draws, in the shape (chain, draw) of the samplers.
     seed
@@ -94,7 +96,7 @@ def sample_exact(
     DataError, PriorError, ArgumentError
         Before the run, if an input cannot be used, or there are more than 2²¹ labellings.
     """
-    x = described(x, None, labels, None)
+    x = described(x, weights, labels, errors)
     arguments = Arguments(
         x, n_components, covariance_type, prior, num_samples, num_chains, seed, reference, dtype, progress_bar
     )

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesgmm.data.table import Table, same_features
+from bayesgmm.data.order import same_features
+from bayesgmm.data.table import Table
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model import mixture
 from bayesgmm.model.families import Family
@@ -278,11 +279,10 @@ class MixtureFit(HasMixture):
 
     def _title(self) -> str:
         target = "maximum likelihood" if self.prior is None else "maximum a posteriori"
-        family = self.family.label(self.table.dim)
+        kind = f"{self.family.label(self.table.dim)} covariances{self.table.aside}"
         return (
-            f"{self.algorithm.upper()}, {target}: {self.n_components} components, {family} covariances, "
-            f"log-likelihood {self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, "
-            f"BIC {self.bic():.1f}"
+            f"{self.algorithm.upper()}, {target}: {self.n_components} components, {kind}, "
+            f"log-likelihood {self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, BIC {self.bic():.1f}"
         )
 
     def _table(self) -> "pd.DataFrame":

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bayesgmm.data.table import as_table, in_order
+from bayesgmm.data.order import in_order
+from bayesgmm.data.table import as_table
 from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.numerics.arrays import LARGEST
 from bayesgmm.runtime.arguments import as_floats, as_list

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.data.table import Table, same_features
+from bayesgmm.data.order import same_features
+from bayesgmm.data.table import Table
 from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.checks import shown

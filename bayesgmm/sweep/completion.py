@@ -2,9 +2,9 @@
 
 A true row x* of component k is Gaussian with mean m and covariance L Lᵀ. Seen is ``x = M x* + e`` with the mask M and
 an error e of known covariance ``S = R Rᵀ`` (Bovy, Hogg & Roweis 2011, eqs. 9-16). A gap is an infinite error, and an
-error of 0 is no error. With ``T = M L Lᵀ Mᵀ + S = C Cᵀ``, ``u = C⁻¹ (x - M m)`` and ``G = C⁻¹ M L``, the true row in whitened
-coordinates, ``y = L⁻¹ (x* - m)``, has mean ``Gᵀ u`` and covariance ``I - Gᵀ G``. Every engine's score is a constant less
-half the square of y (`Scorer`), so that this holds for all engines, with that constant.
+error of 0 is no error. With ``T = M L Lᵀ Mᵀ + S = C Cᵀ``, ``u = C⁻¹ (x - M m)`` and ``G = C⁻¹ M L``, the true row in
+whitened coordinates, ``y = L⁻¹ (x* - m)``, has mean ``Gᵀ u`` and covariance ``I - Gᵀ G``. Every engine's score is a
+constant less half the square of y (`Scorer`), so that this holds for all engines, with that constant.
 """
 
 import math

@@ -135,7 +135,9 @@ BASES = {
     "study": {"truths": "P2", "n": "40", "n_components": None, "num_replicates": "2"},
     "random_mixture": {"n_features": "2"},
     "sample_exact": {"x": "X2[:6]"},
-    "fit_table": {"n_components": "2"}, "fit_classes": {"n_components": "1", "labels": "Z"}, "ClassMixtures.fit": {"name": "1"}, "predictive_checks": {"num": "20"}, "sample": {"num": "5"},
+    "fit_table": {"n_components": "2"}, 
+    "fit_classes": {"n_components": "1", "labels": "Z"}, "ClassMixtures.fit": {"name": "1"},
+    "predictive_checks": {"num": "20"}, "sample": {"num": "5"},
     "Params.of": {"weights": "[0.5, 0.5]", "means": "X2[:2]", "covariances": "[np.eye(2)] * 2"},
     "Prior": {"weights": "bg.Dirichlet(1.0)", "components": "bg.NormalInverseWishart(0.0, 0.1, 5.0, np.eye(2))"},
     "NormalInverseGamma": {"scale": "1.0"}, "NormalTimesLKJ": {"scales": "bg.HalfNormal(1.0)"},
@@ -164,7 +166,8 @@ PLOTTED = {
 """What each function of `bayesgmm.plots` draws in its valid call: its first argument."""
 
 OBJECTS = {
-    "ClassMixtures": "by_class()", "Comparison": "comparison()", "FitTable": "table()", "Calibration": "calibration()", "ModelCheck": "model_check()",
+    "ClassMixtures": "by_class()",
+    "Comparison": "comparison()", "FitTable": "table()", "Calibration": "calibration()", "ModelCheck": "model_check()",
     "PredictiveChecks": "predictive()", "Relabelling": "relabelling()", "Diagnosis": "diagnosis()", "MixtureFit": "fit()",
     "Posterior": "gibbs()", "VariationalPosterior": "cavi()", "StochasticPosterior": "svi()", "LaplacePosterior": "laplace()",
     "ExactPosterior": "exact()", "Walk": "walked()", "Study": "study()", "Profile": "profiled()",
@@ -205,7 +208,8 @@ WEIGHTS = {
 
 RETURNS = {
     "fit_em": "MixtureFit", "fit_mcem": "MixtureFit", "fit_same": "MixtureFit", "MixtureFit.profile": "Profile",
-    "FitTable.fit": "MixtureFit", "fit_table": "FitTable", "fit_classes": "ClassMixtures", "ClassMixtures.fit": "MixtureFit", "sample_gibbs": "Posterior",
+    "FitTable.fit": "MixtureFit", "fit_table": "FitTable", "fit_classes": "ClassMixtures",
+    "ClassMixtures.fit": "MixtureFit", "sample_gibbs": "Posterior",
     "sample_nuts": "Posterior", "fit_cavi": "VariationalPosterior", "fit_svi": "StochasticPosterior",
     "fit_laplace": "LaplacePosterior", "sample_exact": "ExactPosterior", "walk": "Walk", "study": "Study",
     "partition": "Partition", "relabel": "Relabelling", "diagnose": "Diagnosis",
@@ -337,7 +341,8 @@ VARIANTS = {
 CLI = {
     "cli compare": Call(
         "cli",
-        {"data": "cli_data", "-k": "cli_count", "--engines": "cli_engines", "--out": "cli_path", "--columns": "cli_columns", "--labels": "cli_labels",
+        {"data": "cli_data", "-k": "cli_count", "--engines": "cli_engines", "--out": "cli_path",
+         "--columns": "cli_columns", "--labels": "cli_labels",
          "--family": "cli_family", "--chains": "cli_count", "--warmup": "cli_count", "--samples": "cli_count",
          "--tempering": "cli_count", "--starts": "cli_count", "--seed": "cli_count", "--interval": "cli_word",
          "--em-intervals": "cli_word"},
@@ -353,7 +358,8 @@ CLI = {
     "cli fit": Call(
         "cli",
         {"data": "cli_data", "-k": "cli_ks", "--families": "cli_families", "--criterion": "cli_word", "--prior": "cli_word",
-         "--out": "cli_path", "--columns": "cli_columns", "--labels": "cli_labels", "--starts": "cli_count", "--seed": "cli_count"},
+         "--out": "cli_path", "--columns": "cli_columns", "--labels": "cli_labels", "--starts": "cli_count",
+         "--seed": "cli_count"},
         {"command": "'fit'", "data": "'data.csv'", "-k": "'2'", "--families": "'EII'", "--starts": "'2'", "--quiet": ""}, 0.2,
     ),
     "cli diagnose": Call(

@@ -109,10 +109,13 @@ class Patterns(NamedTuple):
         """Precision of the pass."""
         return self.blocks.dtype
 
+    def seen_in(self, index) -> Float[Array, "D"]:
+        """1 for the features that were seen in block `index`."""
+        return jnp.asarray(self.seen)[jnp.asarray(self.which)[index]]
+
     def completed(self, index, scorer: Scorer, key: PRNGKeyArray | None) -> Completed:
         """Scores and true rows of block `index`; see `bayesgmm.sweep.completion`."""
-        seen = jnp.asarray(self.seen)[jnp.asarray(self.which)[index]]
-        return complete_pattern(scorer, self.blocks.block(index)[1:], seen, key)
+        return complete_pattern(scorer, self.blocks.block(index)[1:], self.seen_in(index), key)
 
     def take(self, rows: Int[Array, "B"]) -> Incomplete:
         """These rows only, as one block."""

@@ -28,6 +28,7 @@ from bayesgmm.model.mixture import Scorer
 from bayesgmm.model.types import Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import matmul, matvec, outer, transposed
+from bayesgmm.sweep.completion import of_pattern
 from bayesgmm.sweep.e_step import DRAWN, Assign
 from bayesgmm.sweep.incomplete import Incomplete, Patterns, Rows
 from bayesgmm.sweep.rows import Complete
@@ -46,9 +47,9 @@ def sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, assign: Assign) -> Stat
 
 @partial(jax.jit, static_argnames="assign")
 def _sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, Any], assign: Callable) -> Stats:
-    if isinstance(rows, Incomplete | Patterns):
-        return _by_completion(key, scorer, rows, dial, assign=assign)
-    routes = partial(_by_moments, assign=assign), partial(_by_residuals, assign=assign)
+    routes = _routes(rows, assign)
+    if len(routes) == 1:
+        return routes[0](key, scorer, rows, dial)
 
     @custom_vmap
     def route(key, scorer, rows, dial):
@@ -76,6 +77,15 @@ def _sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, Any], 
     return differentiable(key, scorer, rows, dial)
 
 
+def _routes(rows: Rows, assign: Callable) -> tuple[Callable, ...]:
+    """The fast route and the accurate one; or the only one."""
+    if isinstance(rows, Incomplete) or (isinstance(rows, Patterns) and assign in DRAWN):
+        return (partial(_by_completion, assign=assign),)
+    if isinstance(rows, Patterns):
+        return partial(_by_moments_of_patterns, assign=assign), partial(_by_completion, assign=assign)
+    return partial(_by_moments, assign=assign), partial(_by_residuals, assign=assign)
+
+
 def conditioning(scorer: Scorer) -> Float[Array, ""]:
     """Size of the terms that cancel in a score of the moments route, relative to the score, on average over the rows.
 
@@ -99,26 +109,63 @@ def _total(block_sums: Callable, num_blocks: int | Array):
 
 
 def _by_moments(key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[str, Any], *, assign: Callable) -> Stats:
-    left, right = np.triu_indices(scorer.locs.shape[1] + 1)
-    coefficients = scorer.quadratic()[:, left, right] * np.where(left == right, 1.0, 2.0).astype(rows.dtype)
+    coefficients = _coefficients(scorer)
 
     def block_sums(index):
-        x = rows.block(index)
-        products = x[left] * x[right]
-        scores = jnp.matmul(coefficients, products, precision=lax.Precision.HIGHEST)
-        z, value, counted = _assigned(assign, jr.fold_in(key, index), scores, rows, (index, x), dial)
-        if rows.weights is not None:
-            z = z * counted
-        # Keep this order: the long, thin product is twice as fast with the feature products on the left.
-        return jnp.matmul(products, z.T, precision=lax.Precision.HIGHEST), jnp.vdot(value, counted)
+        return _moments(jr.fold_in(key, index), coefficients, rows, index, dial, assign)
 
     moments, value = _total(block_sums, rows.num_blocks)
-    position = np.zeros((left.max() + 1,) * 2, int)
+    counts, means, second = _central(moments, scorer.locs.shape[1])
+    return Stats(counts, means, second - counts[:, None, None] * outer(means), value)
+
+
+def _coefficients(scorer: Scorer) -> Float[Array, "K M"]:
+    """Coefficients of the products x̃_i x̃_j, i ≤ j, in the scores."""
+    left, right = np.triu_indices(scorer.locs.shape[1] + 1)
+    return scorer.quadratic()[:, left, right] * np.where(left == right, 1.0, 2.0).astype(scorer.locs.dtype)
+
+
+def _moments(key, coefficients: Array, rows: Complete, index, dial: dict[str, Any], assign: Callable):
+    """Sums of the products x̃_i x̃_j over the rows of a block, (M, K), and the objective of the block."""
+    x = rows.block(index)
+    left, right = np.triu_indices(x.shape[0])
+    products = x[left] * x[right]
+    scores = jnp.matmul(coefficients, products, precision=lax.Precision.HIGHEST)
+    z, value, counted = _assigned(assign, key, scores, rows, (index, x), dial)
+    if rows.weights is not None:
+        z = z * counted
+    # Keep this order: the long, thin product is twice as fast with the feature products on the left.
+    return jnp.matmul(products, z.T, precision=lax.Precision.HIGHEST), jnp.vdot(value, counted)
+
+
+def _central(moments: Float[Array, "M K"], dim: int) -> tuple[Array, Array, Array]:
+    """Counts, means and second moments (about 0) of each component."""
+    left, right = np.triu_indices(dim + 1)
+    position = np.zeros((dim + 1,) * 2, int)
     position[left, right] = position[right, left] = np.arange(len(left))
     square = jnp.moveaxis(moments[position], -1, 0)
-    counts, first, second = square[:, 0, 0], square[:, 0, 1:], square[:, 1:, 1:]
-    means = first / jnp.where(counts > 0, counts, 1.0)[:, None]
-    return Stats(counts, means, second - counts[:, None, None] * outer(means), value)
+    counts, first = square[:, 0, 0], square[:, 0, 1:]
+    return counts, first / jnp.where(counts > 0, counts, 1.0)[:, None], square[:, 1:, 1:]
+
+
+def _by_moments_of_patterns(
+    key: PRNGKeyArray, scorer: Scorer, rows: Patterns, dial: dict[str, Any], *, assign: Callable
+) -> Stats:
+    """As `_by_moments` for each block, whose rows share what was seen; then the moments of the true rows follow."""
+
+    def block_sums(index):
+        part, gain, rest = of_pattern(scorer, rows.seen_in(index))
+        own = jr.split(jr.fold_in(key, index))[0]
+        moments, value = _moments(own, _coefficients(part), rows.blocks, index, dial, assign)
+        counts, means, second = _central(moments, part.locs.shape[1])
+        shift = means - part.locs
+        about = second - counts[:, None, None] * (outer(means) - outer(shift))  # about the means of the components
+        u, uu = matvec(part.whiteners, shift), matmul(matmul(part.whiteners, about), transposed(part.whiteners))
+        back = transposed(gain)
+        inner = matmul(matmul(back, uu), gain) + counts[:, None, None] * rest
+        return counts, counts[:, None] * matvec(back, u), inner, value
+
+    return _restored(scorer, *_total(block_sums, rows.num_blocks))
 
 
 def _by_residuals(

@@ -282,7 +282,8 @@ class MixtureFit(HasMixture):
         kind = f"{self.family.label(self.table.dim)} covariances{self.table.aside}"
         return (
             f"{self.algorithm.upper()}, {target}: {self.n_components} components, {kind}, "
-            f"log-likelihood {self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, BIC {self.bic():.1f}"
+            f"log-likelihood {self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, "
+            f"BIC {self.bic():.1f}"
         )
 
     def _table(self) -> "pd.DataFrame":

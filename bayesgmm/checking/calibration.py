@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.checking.simulations import Simulations, check_options, run_identity, target_of
-from bayesgmm.data.kinds import LABELS, check_rows
 from bayesgmm.data.table import Table, as_table
 from bayesgmm.engines.checks import MOST_CHAINS, check_sampled
 from bayesgmm.errors import (
@@ -228,7 +227,8 @@ def calibrate(
 
 def _check_known(table: Table) -> None:
     """Refuse what is known of rows and cannot be simulated."""
-    check_rows("calibrate", (LABELS,), table, "Leave labels out.")
+    if table.labels is not None and table.labels.ndim == 2:
+        raise ArgumentError("calibrate simulates known classes, not probabilities of classes. Give labels (N,).")
     if table.weights is not None and not np.isin(table.weights, (0.0, 1.0)).all():
         raise ArgumentError(
             "calibrate simulates rows that count once or not at all: rows that a model draws do not repeat. Use "

@@ -105,7 +105,15 @@ def _checked_weights(weights: Any, num_rows: int) -> np.ndarray:
 
 
 def _checked_labels(labels: Any, num_rows: int) -> np.ndarray:
-    labels = _numbers("labels", labels)
+    try:
+        labels = as_doubles(labels)[0]
+    except DataError as error:
+        raise ArgumentError(
+            f"labels must be numbers: {error} For classes by name: names, labels = numpy.unique(classes, "
+            "return_inverse=True)."
+        ) from None
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
     if labels.ndim not in (1, 2) or len(labels) != num_rows:
         raise ArgumentError(
             f"labels must have shape ({num_rows},) or ({num_rows}, K), one for each row, got {labels.shape}."
@@ -126,7 +134,10 @@ def _checked_labels(labels: Any, num_rows: int) -> np.ndarray:
 def _with_errors(table: Table, errors: Any) -> Table:
     """The table with covariances of errors; infinite ones become gaps."""
     num, dim = table.values.shape
-    given = np.asarray(errors, float) if np.ndim(errors) == 3 else _numbers("errors", errors)
+    try:
+        given = np.asarray(errors, float) if np.ndim(errors) == 3 else _numbers("errors", errors)
+    except (TypeError, ValueError):
+        raise ArgumentError("errors must be numbers: standard deviations (N, D) or covariances (N, D, D).") from None
     if given.shape == (num,) and dim == 1:
         given = given[:, None]
     if given.shape not in ((num, dim), (num, dim, dim)):
@@ -167,6 +178,41 @@ def _refuse_indefinite(covariances: np.ndarray) -> None:
         row, why = int(np.flatnonzero(bad)[0]), "symmetric" if lopsided.any() else "positive semi-definite"
         raise ArgumentError(
             f"{bad.sum()} covariances of errors are not {why} (the first: row {row}). Check their units and order."
+        )
+
+
+def same_for_labels(table: Table, num_components: int) -> np.ndarray:
+    """Which pairs of components the labels do not tell apart, (K, K)."""
+    labels = table.labels
+    if labels is None:
+        return np.ones((num_components, num_components), bool)
+    if labels.ndim == 1:
+        free = np.bincount(labels[labels >= 0], minlength=num_components) == 0
+        return (free[:, None] & free) | np.eye(num_components, dtype=bool)
+    columns = labels.T
+    return np.array([[np.array_equal(one, other) for other in columns] for one in columns])
+
+
+def check_occupied(table: Table, num_components: int) -> None:
+    """Refuse components to which the labels leave no row: without a prior nothing is known of them.
+
+    Raises
+    ------
+    ArgumentError
+        If there is such a component.
+    """
+    labels = table.labels
+    if labels is None:
+        return
+    labels = labels if table.weights is None else labels[table.weights > 0]
+    if labels.ndim == 2:
+        possible = (labels > 0).any(axis=0)
+    else:
+        possible = (np.bincount(labels[labels >= 0], minlength=num_components) > 0) | (labels < 0).any()
+    if not possible.all():
+        empty = ", ".join(map(str, np.flatnonzero(~possible)))
+        raise ArgumentError(
+            f"The labels leave no row to component {empty}. Use as many components as there are classes, or a prior."
         )
 
 

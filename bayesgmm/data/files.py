@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayesgmm.data.class_column import number_classes
 from bayesgmm.data.convert import as_doubles
 from bayesgmm.data.datasets import SOURCES, load_dataset
 from bayesgmm.data.delimited import Delimited, read_delimited
@@ -15,7 +16,7 @@ from bayesgmm.data.marks import to_numbers
 from bayesgmm.data.packing import contents
 from bayesgmm.data.paths import printable, short
 from bayesgmm.data.read_call import Source, repairs
-from bayesgmm.data.table import Table, as_table
+from bayesgmm.data.table import Table
 from bayesgmm.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 def read_file(
     path: str | Path, columns: list[str] | str | None = None, say: Callable[[str], object] | None = None,
     weights: str | None = None,
+    labels: str | None = None,
 ) -> Table:  # fmt: skip
     """Read text with separators (.csv, .tsv, .txt, …), a Parquet file, or a built-in data set by name.
 
@@ -40,6 +42,8 @@ def read_file(
         a header is refused, since nobody would see that these were inferred.
     weights
         The column that says how often each row counts; it is no feature.
+    labels
+        A column of known classes, which is then no feature: words or numbers, blank where unknown (`number_classes`).
 
     Raises
     ------
@@ -53,7 +57,7 @@ def read_file(
     if not str(path).strip():
         raise DataError(f"The path of the data is blank. Give a file, or a built-in data set: {', '.join(SOURCES)}.")
     if str(path) in SOURCES:
-        frame, notes = load_dataset(str(path)), []
+        frame, notes = load_dataset(str(path), labels=labels is not None and labels == SOURCES[str(path)].label), []
     else:
         raw, suffix, packing = contents(Path(path))
         if suffix in (".parquet", ".pq"):
@@ -64,6 +68,7 @@ def read_file(
             frame, notes = text.frame, text.notes
             if text.options and say is None:
                 _refuse_inferred(text)
+    frame, classes = (frame, None) if labels is None else _without_classes(frame, labels.strip(), wanted, notes)
     if wanted is not None:
         frame = frame.rename(columns=lambda name: str(name).strip())
         single = weights is None and columns in list(frame.columns)
@@ -74,7 +79,7 @@ def read_file(
     if len(twice):
         raise DataError(f"Two columns are called {_quoted(twice)} in {short(path)}. Give each a different name.")
     frame = _without_empty(_checked(frame, path) if text is None else _numbers(frame, text), notes)
-    table = as_table(frame) if weights is None else rows(frame, weights=weights)
+    table = rows(frame, weights=weights, labels=classes)
     if say is not None:
         names = _quoted(table.features[:8]) + (", …" if table.dim > 8 else "")
         about = [
@@ -85,6 +90,19 @@ def read_file(
         ]
         say(printable(f"Read {short(path)}: {', '.join(about)}."))
     return table
+
+
+def _without_classes(frame: "pd.DataFrame", labels: str, wanted: list[str] | None, notes: list[str]) -> tuple[Any, Any]:
+    """The other columns, and the classes in this column, with a note of their numbers."""
+    frame = frame.rename(columns=lambda name: str(name).strip())
+    column = _chosen(frame, [labels]).iloc[:, 0]
+    if labels in (wanted or []):
+        raise DataError(f"{labels} is the column of classes (--labels), so that it is no feature. Leave it out.")
+    if frame.shape[1] == 1:
+        raise DataError(f"{labels} is the only column. Nothing would be left to fit.")
+    classes, note = number_classes(column)
+    notes.append(note)
+    return frame.drop(columns=labels), classes
 
 
 def _without_empty(frame: "pd.DataFrame", notes: list[str]) -> "pd.DataFrame":

@@ -280,9 +280,8 @@ class MixtureFit(HasMixture):
         target = "maximum likelihood" if self.prior is None else "maximum a posteriori"
         kind = f"{self.family.label(self.table.dim)} covariances{self.table.aside}"
         return (
-            f"{self.algorithm.upper()}, {target}: {self.n_components} components, {kind}, "
-            f"log-likelihood {self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, "
-            f"BIC {self.bic():.1f}"
+            f"{self.algorithm.upper()}, {target}: {self.n_components} components, {kind}, log-likelihood "
+            f"{self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, BIC {self.bic():.1f}"
         )
 
     def _table(self) -> "pd.DataFrame":

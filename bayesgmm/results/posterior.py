@@ -132,7 +132,7 @@ class Posterior(HasMixture):
         return {
             "engine": self.algorithm, "n_components": self.n_components, "num_warmup": self.num_warmup,
             "interrupted": int(self.interrupted), "sampling_time": self.clock.run_seconds,
-            "inference_library": "bayesgmm", "numbering": "means" if self.model.exchangeable else "prior",
+            "inference_library": "bayesgmm", "numbering": self.model.numbering,
         }  # fmt: skip
 
     def to_datatree(self) -> "xr.DataTree":

@@ -18,6 +18,15 @@ from bayesgmm.runtime.programs import Program
 
 def predictive(key: PRNGKeyArray, params: Params, num_rows: int) -> np.ndarray:
     """A data set of `num_rows` rows for each draw, (chain, draw, obs, feature): one z per row."""
+    return _with_classes(key, params, num_rows)[1]
+
+
+def classes_of_simulated(key: PRNGKeyArray, params: Params, table: Table) -> np.ndarray:
+    """The classes z (chain, draw, obs) of the rows that `simulated` draws with this key."""
+    return _with_classes(key, params, table.num_rows)[0]
+
+
+def _with_classes(key: PRNGKeyArray, params: Params, num_rows: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(np.asarray(jr.key_data(key)))
     weights, means, trils = (np.asarray(part) for part in params)
     upper = np.cumsum(weights, axis=-1)
@@ -28,7 +37,7 @@ def predictive(key: PRNGKeyArray, params: Params, num_rows: int) -> np.ndarray:
     for k in range(weights.shape[-1]):
         image = np.einsum("cdef,cdnf->cdne", trils[:, :, k], noise) + means[:, :, None, k]
         np.copyto(x, image, where=(z == k)[..., None])
-    return x
+    return z, x
 
 
 def simulated(key: PRNGKeyArray, params: Params, table: Table) -> np.ndarray:

@@ -69,6 +69,8 @@ class GridSearch:
         key_rows, key_starts, self.key = split_key(key, 3)
         self.problem, self.sizes, self.prior, self.tol, self.max_iter = problem, sizes, prior, tol, max_iter
         self.widest = max(sizes)
+        labels = problem.table.labels
+        self.num_classes = 0 if labels is None else int(labels.max()) + 1 if labels.ndim == 1 else self.widest
         self.families = tuple(FAMILIES[name] for name in names)
         self.extra = max(sum(inner in names for inner in CONTAINS[name]) for name in names)
         divisions = Divisions(key_starts, problem)
@@ -131,7 +133,7 @@ class GridSearch:
         """
         before = self.before[name]
         others = [self._best(found) for other, found in self.before.items() if other != name]
-        after, interrupted = self._search(name, [*resized(self._best(before), self.sizes), *others])
+        after, interrupted = self._search(name, [*resized(self._best(before), self.sizes, self.num_classes), *others])
         higher = ~np.asarray(usable(before)) | (after.objective > before.objective)
         better = np.flatnonzero(usable(after) & higher)
         self.found[name] = _put_back(before, better, jax.tree.map(lambda leaf: leaf[better], after))

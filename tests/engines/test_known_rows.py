@@ -282,3 +282,19 @@ def test_calibration_with_what_is_known_of_rows(engine, kind):
         bg.rows(x, **known), 2, engine=engine, prior=PRIOR, n_sims=150, num_warmup=300, num_samples=300, seed=11
     )
     assert found.summary()["adjusted"].min() > 0.01
+
+
+def test_deconvolution_is_that_of_astroml(truth):
+    """Log-likelihoods along the path of another implementation (astroML's `XDGMM`), and its end."""
+    stored = truth("astroml")
+    x = np.asarray(bg.load_dataset("faithful"), float)
+    i = np.arange(len(x))
+    table = bg.rows(x, errors=np.stack([0.1 + 0.05 * (i % 5), 2.0 + 0.5 * (i % 7)], axis=1))
+    start = {f"{part}_init": stored[part] for part in ("weights", "means", "covariances")}
+    for steps, value in stored["log_likelihood"].items():
+        if steps != "start":
+            fit = bg.fit_em(table, 2, **start, max_iter=int(steps), tol=0, accelerate=False)
+            np.testing.assert_allclose(fit.log_likelihood, value, rtol=1e-11)
+    np.testing.assert_allclose(fit.trace[0], stored["log_likelihood"]["start"], rtol=1e-11)
+    for part, values in stored["end"].items():
+        np.testing.assert_allclose(getattr(fit.params, part), values, rtol=1e-6)

@@ -26,8 +26,8 @@ MAY_BE_MISSING = re.compile(
 
 TABLES = ("Comparison.costs", "Comparison.estimates", "Comparison.summary", "Comparison.to_frame",
           "Diagnosis.summary", "FitTable.frame",
-          "Study.replicates", "Study.to_frame", "Study.parameters", "Study.parting")  # fmt: skip
-"""Tables with gaps where an engine has no such figure."""
+          "rows", "Study.replicates", "Study.to_frame", "Study.parameters", "Study.parting")  # fmt: skip
+"""Tables with gaps where an engine has no such figure, and rows with gaps."""
 
 
 class Outcome(NamedTuple):

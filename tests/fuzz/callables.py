@@ -342,7 +342,7 @@ CLI = {
     "cli compare": Call(
         "cli",
         {"data": "cli_data", "-k": "cli_count", "--engines": "cli_engines", "--out": "cli_path",
-         "--columns": "cli_columns", "--labels": "cli_labels",
+         "--columns": "cli_columns", "--labels": "cli_labels", "--weights": "cli_labels",
          "--family": "cli_family", "--chains": "cli_count", "--warmup": "cli_count", "--samples": "cli_count",
          "--tempering": "cli_count", "--starts": "cli_count", "--seed": "cli_count", "--interval": "cli_word",
          "--em-intervals": "cli_word"},
@@ -358,8 +358,8 @@ CLI = {
     "cli fit": Call(
         "cli",
         {"data": "cli_data", "-k": "cli_ks", "--families": "cli_families", "--criterion": "cli_word", "--prior": "cli_word",
-         "--out": "cli_path", "--columns": "cli_columns", "--labels": "cli_labels", "--starts": "cli_count",
-         "--seed": "cli_count"},
+         "--out": "cli_path", "--columns": "cli_columns", "--labels": "cli_labels", "--weights": "cli_labels",
+         "--starts": "cli_count", "--seed": "cli_count"},
         {"command": "'fit'", "data": "'data.csv'", "-k": "'2'", "--families": "'EII'", "--starts": "'2'", "--quiet": ""}, 0.2,
     ),
     "cli diagnose": Call(

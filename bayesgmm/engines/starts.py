@@ -10,6 +10,7 @@ from bayesgmm.engines.roles import in_roles
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.types import Params, Stats, check_params
 from bayesgmm.priors.prior import Belief, data_scaled_prior
+from bayesgmm.priors.shrinkage import proper_covariance
 from bayesgmm.problem import Model, Problem
 from bayesgmm.runtime.arguments import as_array, as_floats
 
@@ -42,7 +43,7 @@ def make_starts(key: PRNGKeyArray, problem: Problem, num_starts: int, init: str 
     stats, local = divisions.stats(problem.num_components, num_starts, init)
     if len(local) == 1 and all_known(problem.table) and (np.asarray(stats.counts) > 0).all():
         return _on_leading_axis(class_params(first_of(stats), shrink=False), problem)
-    return in_roles(starts_from(stats, local, divisions.covariance, problem.dtype), problem)
+    return in_roles(starts_from(stats, local, divisions.target, problem.dtype), problem)
 
 
 def label_start(labels, problem: Problem) -> Params:
@@ -138,7 +139,7 @@ def _on_leading_axis(params: Params, problem: Problem) -> Params:
 def weak_prior(model: Model, num_components: int | None = None) -> Belief:
     """The data-scaled default prior, in standardised coordinates, under which no start is singular."""
     num = num_components or model.num_components
-    covariance = model.table.moments()[1] / np.outer(model.frame.scale, model.frame.scale)
+    covariance = proper_covariance(model.table) / np.outer(model.frame.scale, model.frame.scale)
     covariance = covariance + 1e-9 * np.diag(np.diagonal(covariance))
     prior = data_scaled_prior(np.zeros(model.table.dim), covariance, num).expand(num, model.table.dim)
     # Concentration one above flat: a component without rows at the start still gets a positive weight.

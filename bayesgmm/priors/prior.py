@@ -27,6 +27,7 @@ from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.dirichlet import Dirichlet, total_constant
 from bayesgmm.priors.hyperparameters import in_full
 from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart, flat_components
+from bayesgmm.priors.shrinkage import proper_covariance
 from bayesgmm.priors.within_family import restrict_flat
 from bayesgmm.runtime.arguments import as_array, as_key, check_count, shown
 from bayesgmm.runtime.formatting import array_words
@@ -227,12 +228,16 @@ def default_prior(x, n_components: int) -> Belief:
     """The prior of ``prior="default"``, in the user's units (Fraley & Raftery 2007, section 4).
 
     ``weights ~ Dirichlet(1)``, ``Σ_k ~ IW(D + 2, S / K^(2/D))`` and ``μ_k | Σ_k ~ N(x̄, Σ_k / 0.01)``. The data
-    have mean x̄ and covariance S.
+    have mean x̄ and covariance S; where S is singular, its correlations are shrunk (`bayesgmm.priors.shrinkage`).
     """
     n_components = check_count("n_components", n_components)
     table = as_table(x)
     check_table(table, n_components)
-    return data_scaled_prior(*table.moments(), n_components).expand(n_components, table.dim)
+    return _of_data(table, n_components).expand(n_components, table.dim)
+
+
+def _of_data(table: Table, num_components: int) -> Belief:
+    return data_scaled_prior(table.moments()[0], proper_covariance(table), num_components)
 
 
 def resolve_prior(prior: Belief | str | None, table: Table, num_components: int) -> Belief | None:
@@ -248,7 +253,7 @@ def resolve_prior(prior: Belief | str | None, table: Table, num_components: int)
             raise PriorError(
                 f"Unknown prior {shown(prior)}. Use 'default', None (maximum likelihood) or a bayesgmm.Prior."
             )
-        prior = data_scaled_prior(*table.moments(), num_components)
+        prior = _of_data(table, num_components)
     if not isinstance(prior, Belief):
         raise PriorError(f"The prior must be 'default', None or a bayesgmm.Prior, got {shown(prior)}.")
     return prior.expand(num_components, table.dim)

@@ -165,7 +165,7 @@ def check_posterior(posterior: Any, what: str = "loo", refused: tuple[str, ...] 
     if draws < FEWEST_DRAWS:
         raise ArgumentError(f"{draws} draws are too few for a check. It needs at least {FEWEST_DRAWS}. Draw more.")
     advice = "az.loo(posterior.datatree) leaves out each row with all its copies."
-    if refused != (WEIGHTS,):
+    if refused != (WEIGHTS,) and posterior.table.weights is None:
         advice = "It compares rows with simulated ones. bg.loo takes rows with gaps and errors."
     check_rows(what, refused, posterior.table, advice)
 

@@ -50,7 +50,7 @@ def rows(x: Any, *, weights: Any = None, labels: Any = None, errors: Any = None)
     if weights is not None:
         table = replace(table, weights=_checked_weights(weights, table.num_rows))
     if labels is not None:
-        table = replace(table, labels=_checked_labels(labels, table.num_rows))
+        table = replace(table, labels=_checked_labels(labels, table))
     return table if errors is None else _with_errors(table, errors)
 
 
@@ -104,9 +104,18 @@ def _checked_weights(weights: Any, num_rows: int) -> np.ndarray:
     return weights
 
 
-def _checked_labels(labels: Any, num_rows: int) -> np.ndarray:
+def _checked_labels(labels: Any, table: Table) -> np.ndarray:
+    num_rows = table.num_rows
+    if isinstance(labels, str):
+        raise ArgumentError(
+            f"labels must hold a class for each row, got {labels!r}. Take the column: labels=x[{labels!r}]."
+        )
     try:
         labels = as_doubles(labels)[0]
+    except AttributeError:  # pandas.Categorical
+        raise ArgumentError(
+            "labels must be numbers, such as the codes of a pandas.Categorical (labels.codes)."
+        ) from None
     except DataError as error:
         raise ArgumentError(
             f"labels must be numbers: {error} For classes by name: names, labels = numpy.unique(classes, "
@@ -125,6 +134,7 @@ def _checked_labels(labels: Any, num_rows: int) -> np.ndarray:
         return labels.astype(int)
     if not np.isfinite(labels).all() or (labels < 0).any():
         raise ArgumentError("labels (N, K) must be probabilities of the classes: finite and not negative.")
+    labels = np.where(table.counted[:, None] > 0, labels, np.maximum(labels, (labels.max(axis=1) <= 0)[:, None]))
     if not (labels.max(axis=1) > 0).all():
         row = int(np.flatnonzero(labels.max(axis=1) <= 0)[0])
         raise ArgumentError(f"labels exclude every class of row {row}. Allow one, or leave the row out (weight 0).")
@@ -135,9 +145,10 @@ def _with_errors(table: Table, errors: Any) -> Table:
     """The table with covariances of errors; infinite ones become gaps."""
     num, dim = table.values.shape
     try:
-        given = np.asarray(errors, float) if np.ndim(errors) == 3 else _numbers("errors", errors)
+        given = np.asarray(errors, float) if np.ndim(errors) == 3 else None
     except (TypeError, ValueError):
         raise ArgumentError("errors must be numbers: standard deviations (N, D) or covariances (N, D, D).") from None
+    given = _by_name(errors, table) if given is None else given
     if given.shape == (num,) and dim == 1:
         given = given[:, None]
     if given.shape not in ((num, dim), (num, dim, dim)):
@@ -165,6 +176,22 @@ def _with_errors(table: Table, errors: Any) -> Table:
     if not covariances.any():
         return replace(table, values=np.where(seen, table.values, np.nan))
     return replace(table, values=np.where(seen, table.values, np.nan), errors=covariances)
+
+
+def _by_name(errors: Any, table: Table) -> np.ndarray:
+    """Standard deviations with their columns in the order of the data, if both have names."""
+    try:
+        given, names = as_doubles(errors)
+    except DataError as error:
+        raise ArgumentError(f"errors: {error}") from None
+    if names is None or not table.named or given.ndim != 2 or tuple(names) == table.features:
+        return given
+    if set(names) != set(table.features) or len(names) != table.dim:
+        raise ArgumentError(
+            f"errors has columns {', '.join(names)}; the data have {', '.join(table.features)}. Rename the columns, or "
+            "pass a plain array in the order of the data."
+        )
+    return given[:, [names.index(name) for name in table.features]]
 
 
 def _refuse_indefinite(covariances: np.ndarray) -> None:

@@ -20,7 +20,7 @@ COPY_BYTES = 2**26
 """Data up to this size are copied, so that results do not change if the user's array does. Larger data are not."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Table:
     """Checked data: doubles of shape (N, D), the names of the features, and what else is known of the rows."""
 
@@ -35,6 +35,9 @@ class Table:
     """Known classes, (N,) integers with -1 for unknown, or the probability of each class, (N, K); None: unknown."""
     errors: np.ndarray | None = None
     """Covariances of the errors of measurement, (N, D, D); None: none."""
+
+    def __repr__(self) -> str:
+        return f"Table of {self.num_rows} rows × {self.dim} features ({', '.join(self.features)}){self.aside}"
 
     @property
     def num_rows(self) -> int:
@@ -135,7 +138,8 @@ class Table:
         else:
             mean, covariance = weighted_moments(lambda: ((p.values, p.weights) for p in self.parts()), self.total)
         for d in np.flatnonzero(np.diagonal(covariance) < SMALLEST**2):
-            spread = float(np.nanmax(self.values[:, d]) - np.nanmin(self.values[:, d]))
+            own = self.values[self.counted > 0, d]
+            spread = float(np.nanmax(own) - np.nanmin(own)) if not np.isnan(own).all() else 0.0
             if spread > 0.0:
                 raise DataError(
                     f"{self.features[d]} varies by only {spread:.3g}, whose square is below double precision. "
@@ -244,7 +248,7 @@ def _refuse_infinite(table: Table) -> None:
 
 def _refuse_unseen(table: Table) -> None:
     """Refuse a column without values."""
-    seen = np.any([~np.isnan(block).all(axis=0) for block in table.chunks()], axis=0)
+    seen = np.any([~np.isnan(part.values[part.counted > 0]).all(axis=0) for part in table.parts()], axis=0)
     empty = [name for name, any_ in zip(table.features, seen, strict=True) if not any_]
     if empty:
         raise DataError(f"No value of {', '.join(empty)} was seen: the column holds only NaN. Drop it.")

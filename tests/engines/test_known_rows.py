@@ -1,12 +1,15 @@
 """Weights, gaps and errors of rows in every engine."""
 
+import warnings
+
 import arviz as az
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import multivariate_normal
 
 import bayesgmm as bg
-from bayesgmm.errors import ArgumentError
+from bayesgmm.errors import ArgumentError, DataError, NotConvergedWarning, SpuriousComponentWarning
 from bayesgmm.model.families import FAMILIES
 
 PRIOR = bg.Prior(bg.Dirichlet(2.0), bg.NormalInverseWishart([0.0, 0.0], 0.2, 6.0, np.eye(2)))
@@ -298,3 +301,34 @@ def test_deconvolution_is_that_of_astroml(truth):
     np.testing.assert_allclose(fit.trace[0], stored["log_likelihood"]["start"], rtol=1e-11)
     for part, values in stored["end"].items():
         np.testing.assert_allclose(getattr(fit.params, part), values, rtol=1e-6)
+
+
+def test_what_fresh_eyes_found(rows):
+    """Names of errors, rows of weight 0, gaps where they are not taken, and a feature seen twice."""
+    frame = pd.DataFrame(rows, columns=["a", "b"])
+    sds = pd.DataFrame(np.full(rows.shape, [0.1, 0.5]), columns=["a", "b"])
+    one, other = (bg.rows(frame, errors=given).errors for given in (sds, sds[["b", "a"]]))
+    np.testing.assert_array_equal(one, other)
+    with pytest.raises(ArgumentError, match="errors has columns a, zz"):
+        bg.rows(frame, errors=sds.set_axis(["a", "zz"], axis=1))
+    left_out = np.append(np.zeros(10), np.ones(len(rows) - 10))
+    with pytest.raises(DataError, match="No value of x2 was seen"):
+        bg.fit_em(np.c_[rows, np.where(left_out == 0, 1.0, np.nan)], 2, weights=left_out)
+    with pytest.raises(DataError, match="Constant feature: x2"):
+        bg.fit_em(np.c_[rows, np.where(left_out == 0, np.arange(len(rows)), 7.0)], 2, weights=left_out)
+    excluded = np.where(left_out[:, None] == 0, 0.0, [1.0, 1.0])
+    assert bg.rows(rows, weights=left_out, labels=excluded).labels.max(axis=1).min() == 1.0
+    fit = bg.fit_em(rows, 2)
+    with pytest.raises(DataError, match="gaps"):
+        fit.mixture.score_samples([[1.0, np.nan]])
+    with pytest.raises(DataError, match="errors of measurement"):
+        fit.regress("x1", bg.rows(rows[:2, :1], errors=np.ones((2, 1))))
+    with pytest.raises(ArgumentError, match="codes"):
+        bg.fit_em(rows, 2, labels=pd.Categorical(["u", "v"] * 136))
+    third = np.full(len(rows), np.nan)
+    third[:2] = 1.0, 2.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotConvergedWarning)
+        with pytest.warns(SpuriousComponentWarning, match="rests on 2.0 rows in a feature"):
+            bg.fit_em(np.c_[rows, third], 1)
+    assert repr(bg.rows(frame, weights=left_out)) == "Table of 272 rows × 2 features (a, b), weights with sum 262"

@@ -225,7 +225,8 @@ def check_well_posed(table: Table, family: Family, prior: Belief | str | None) -
     if well_posed(table, family, prior):
         return
     own = "a prior of your own with a positive definite scale (bayesgmm.NormalInverseWishart)"
-    model, remedy = "maximum likelihood", f"use prior='default', or {own}"
+    far = table.dependence == table.far_rows
+    model, remedy = "maximum likelihood", f"use {own}" if far else f"use prior='default', or {own}"
     if prior is not None:
         model, remedy = "prior='default', whose scale is the covariance of the data,", f"use {own}"
     raise DataError(

@@ -32,22 +32,22 @@ def test_a_column_of_classes_is_no_feature(tmp_path):
     path = tmp_path / "trees.csv"
     path.write_text("height,kind,girth\n1.5,oak,2\n2.5,,3\n3.5,ash,5\n4.5,oak,4\n")
     said = []
-    table = read_file(path, None, said.append, "kind")
+    table = read_file(path, None, said.append, labels="kind")
     assert table.features == ("height", "girth")
     np.testing.assert_array_equal(table.labels, [1, -1, 0, 1])
     assert said[0].endswith("classes kind: ash is 0, oak is 1; 1 rows unknown.")
-    assert read_file(path, "girth", None, "kind").features == ("girth",)
-    iris = read_file("iris", None, None, "Species")
+    assert read_file(path, "girth", None, labels="kind").features == ("girth",)
+    iris = read_file("iris", None, None, labels="Species")
     np.testing.assert_array_equal(iris.labels, np.repeat([0, 1, 2], 50))
     for columns, label, words in (
         (None, "nope", "No column nope. Choose from height, kind, girth"),
         ("height,kind", "kind", "kind is the column of classes"),
     ):
         with pytest.raises(DataError, match=words):
-            read_file(path, columns, None, label)
+            read_file(path, columns, None, labels=label)
     path.write_text("kind\na\nb\n")
     with pytest.raises(DataError, match="only column"):
-        read_file(path, None, None, "kind")
+        read_file(path, None, None, labels="kind")
     path.write_text("height,kind\n1,\n2,\n")
     with pytest.raises(DataError, match="holds no class"):
-        read_file(path, None, None, "kind")
+        read_file(path, None, None, labels="kind")

@@ -27,6 +27,8 @@ def raise_failure(ascents: Ascent, problem: Problem) -> None:
         if problem.prior is None
         else "Use fewer components, or a prior with a larger scale."
     )
+    if problem.prior is None and problem.table.labels is not None:
+        advice = "Use prior='default' (MAP), under which the density is bounded: a known class may have too few rows."
     in_single = " float32 resolves less than float64: try float64 first." if problem.dtype == "float32" else ""
     if np.isin(ascents.status, (COLLAPSED, EMPTY)).any():
         label, far = problem.family.label(problem.table.dim), problem.table.far_rows

@@ -77,15 +77,16 @@ def _without_column(x: Any, name: str) -> tuple[Table, np.ndarray]:
     return left, table.values[:, place]
 
 
-def _numbers(name: str, values: Any) -> np.ndarray:
+def _numbers(name: str, values: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Values, and the names of their columns if they have names."""
     try:
-        return as_doubles(values)[0]
+        return as_doubles(values)
     except DataError as error:
         raise ArgumentError(f"{name}: {error}") from None
 
 
 def _checked_weights(weights: Any, num_rows: int) -> np.ndarray:
-    weights = _numbers("weights", weights)
+    weights, _ = _numbers("weights", weights)
     if weights.ndim == 2 and weights.shape[1] == 1:
         weights = weights[:, 0]
     if weights.shape != (num_rows,):
@@ -180,10 +181,7 @@ def _with_errors(table: Table, errors: Any) -> Table:
 
 def _by_name(errors: Any, table: Table) -> np.ndarray:
     """Standard deviations with their columns in the order of the data, if both have names."""
-    try:
-        given, names = as_doubles(errors)
-    except DataError as error:
-        raise ArgumentError(f"errors: {error}") from None
+    given, names = _numbers("errors", errors)
     if names is None or not table.named or given.ndim != 2 or tuple(names) == table.features:
         return given
     if set(names) != set(table.features) or len(names) != table.dim:

@@ -39,12 +39,12 @@ class Divisions:
     def __init__(self, key: PRNGKeyArray, problem: Problem):
         self.rng = host_generator(key)
         table = problem.table
-        rows = np.arange(table.num_rows) if table.weights is None else np.flatnonzero(table.weights > 0)
+        rows = np.flatnonzero(table.counted > 0)
         if len(rows) > SUBSAMPLE:
             rows = np.sort(_some_rows(self.rng, rows, table))
         self.table = table.take(rows)
         self.x, self.problem = problem.frame.rows(table.filled[rows]), problem
-        self.counted = np.ones(len(rows)) if table.weights is None else table.weights[rows]
+        self.counted = table.counted[rows]
         self.num_distinct = len(np.unique(self.x, axis=0))
         self.chosen = np.arange(len(self.x))
         if len(self.x) > AGGLOMERATED:

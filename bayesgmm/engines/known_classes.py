@@ -66,12 +66,12 @@ def numbered_by_labels(starts: Params, problem: Problem) -> np.ndarray:
     known = class_shares(table, num)
     if known is None:
         return np.zeros((len(starts.weights), num, num))
-    rows = informative(known) if table.weights is None else informative(known) & (table.weights > 0)
+    rows = informative(known) & (table.counted > 0)
     chosen = np.flatnonzero(rows)
     step = max(1, len(chosen) // MOST_ROWS)
     chosen = chosen[::step]
     x, known = problem.frame.rows(table.filled[chosen]), known[:, chosen]
-    counted = step * (np.ones(len(chosen)) if table.weights is None else table.weights[chosen])
+    counted = step * table.counted[chosen]
     return np.stack([_one(Params(*(np.asarray(part[i], float) for part in starts)), x, known, counted)
                      for i in range(len(starts.weights))])  # fmt: skip
 

@@ -9,6 +9,7 @@ from jaxtyping import Key, PRNGKeyArray
 from bayesgmm.data.table import Table
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.linalg import root_of
 from bayesgmm.priors.boundary import refuse_overflow
 from bayesgmm.priors.prior import Belief
 from bayesgmm.runtime.arguments import derived_key, host_generator, key_array
@@ -45,10 +46,8 @@ def simulated(key: PRNGKeyArray, params: Params, table: Table) -> np.ndarray:
     x = predictive(key, params, table.num_rows)
     if table.errors is None:
         return x
-    values, vectors = np.linalg.eigh(table.errors)
-    roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
     noise = host_generator(derived_key(key, 1)).standard_normal(x.shape)
-    return x + np.einsum("nde,stne->stnd", roots, noise)
+    return x + np.einsum("nde,stne->stnd", root_of(table.errors), noise)
 
 
 def sample_prior(key: PRNGKeyArray, prior: Belief, num: int) -> Params:

@@ -16,6 +16,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.model.mixture import Scorer
 from bayesgmm.model.types import Frame
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.linalg import root_of
 from bayesgmm.sweep.completion import Completed, complete_pattern, complete_rows
 from bayesgmm.sweep.rows import EXACT, FEWEST, Blocks, Complete, chunk_rows, log_labels, padded_size, to_rows
 
@@ -191,8 +192,7 @@ def error_roots(table: Table, frame: Frame) -> np.ndarray:
     assert table.errors is not None
     seen = ~np.isnan(table.values)
     inner = table.errors / (frame.scale[:, None] * frame.scale) * (seen[:, :, None] & seen[:, None, :])
-    values, vectors = np.linalg.eigh(0.5 * (inner + inner.swapaxes(1, 2)))
-    return vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+    return root_of(inner)
 
 
 def in_blocks(rows: np.ndarray, places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -175,11 +175,7 @@ def _by_residuals(
         x = rows.block(index)
         y = scorer.residuals(x[1:])
         z, value, counted = _assigned(assign, jr.fold_in(key, index), scorer.scores(y), rows, (index, x), dial)
-        z = jnp.where(counted > 0, z * counted, 0.0)  # not a product only: scores of padding may overflow
-        weighted = z[:, None, :] * y
-        second = jnp.einsum("kdn,ken->kde", weighted, y, precision=lax.Precision.HIGHEST)
-        # Use where, not a product: the objective of a padded row may be -inf.
-        return z.sum(1), weighted.sum(2), second, jnp.sum(jnp.where(counted > 0, value * counted, 0.0))
+        return _whitened_sums(*_counting(z, value, counted), y)
 
     return _restored(scorer, *_total(block_sums, rows.num_blocks))
 
@@ -194,14 +190,13 @@ def _by_completion(
         x = rows.blocks.block(index)
         scores, y, rest = rows.completed(index, scorer, key_x if assign in DRAWN else None)
         z, value, counted = _assigned(assign, key_z, scores, rows.blocks, (index, x), dial)
-        z = jnp.where(counted > 0, z * counted, 0.0)
-        weighted = z[:, None, :] * y
-        second = jnp.einsum("kdn,ken->kde", weighted, y, precision=lax.Precision.HIGHEST)
+        z, value = _counting(z, value, counted)
+        counts, first, second, value = _whitened_sums(z, value, y)
         if rest is not None and rest.shape[-1] == 1:
-            second += z.sum(1)[:, None, None] * rest[..., 0]
+            second += counts[:, None, None] * rest[..., 0]
         elif rest is not None:
             second += jnp.einsum("kn,kden->kde", z, rest, precision=lax.Precision.HIGHEST)
-        return z.sum(1), weighted.sum(2), second, jnp.sum(jnp.where(counted > 0, value * counted, 0.0))
+        return counts, first, second, value
 
     return _restored(scorer, *_total(block_sums, rows.num_blocks))
 
@@ -213,6 +208,18 @@ def _assigned(assign: Callable, key: PRNGKeyArray, scores: Array, rows: Complete
         scores = scores + jnp.asarray(rows.labels)[index]
     counted = rows.counted(index, x)
     return *assign(key, scores, None if rows.weights is None else counted, **dial), counted
+
+
+def _counting(z: Array, value: Array, counted: Array) -> tuple[Array, Array]:
+    """Z and value of each row as often as it counts. Not products only: scores of padding may overflow or be -inf."""
+    return jnp.where(counted > 0, z * counted, 0.0), jnp.where(counted > 0, value * counted, 0.0)
+
+
+def _whitened_sums(z: Array, value: Array, y: Float[Array, "K D n"]) -> tuple[Array, Array, Array, Array]:
+    """Counts, first and second moments of whitened rows y in each component, and the objective, of a block."""
+    weighted = z[:, None, :] * y
+    second = jnp.einsum("kdn,ken->kde", weighted, y, precision=lax.Precision.HIGHEST)
+    return z.sum(1), weighted.sum(2), second, jnp.sum(value)
 
 
 def _restored(scorer: Scorer, counts: Array, first: Array, second: Array, value: Array) -> Stats:

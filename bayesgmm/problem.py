@@ -12,6 +12,7 @@ from bayesgmm.data.described import check_classes, check_occupied, same_for_labe
 from bayesgmm.data.table import Table, as_table, check_table
 from bayesgmm.errors import DataError
 from bayesgmm.model.families import Family, resolve_family
+from bayesgmm.model.fixed import NOTHING, Fixed, Held, resolve_fixed
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.priors.prior import Belief, log_kernel, resolve_prior, within_family
 from bayesgmm.runtime.arguments import check_count
@@ -35,6 +36,8 @@ class Model:
     """The prior within the covariance family; the flat prior if there is none."""
     prior_constant: float
     """Log normalising constant of ``family_prior``; 0 for the flat prior."""
+    fixed: Fixed | None = None
+    """Parameters that are held, and not inferred; None if there are none."""
 
     @cached_property
     def log_volume(self) -> float:
@@ -46,13 +49,24 @@ class Model:
 
     @property
     def num_parameters(self) -> int:
-        """Free parameters: K - 1 weights, K D means, and those of the covariance family."""
+        """Free parameters: K - 1 weights, K D means, and those of the covariance family, less those that are held."""
         k, d = self.num_components, self.table.dim
-        return k - 1 + k * d + self.family.num_parameters(k, d)
+        held = 0 if self.fixed is None else self.fixed.num_held(self.family)
+        return k - 1 + k * d + self.family.num_parameters(k, d) - held
+
+    @property
+    def aside(self) -> str:
+        """What is known of rows and parameters, after a comma, for titles."""
+        return self.table.aside + (f", held: {self.fixed.words()}" if self.fixed is not None else "")
+
+    @property
+    def held(self) -> Held:
+        """Which components hold what."""
+        return NOTHING if self.fixed is None else self.fixed.held
 
     @property
     def exchangeable(self) -> bool:
-        """Whether the numbering means nothing: no prior, or one that is the same for all, and no known classes."""
+        """Whether the numbering means nothing: nothing that is known of the components tells them apart."""
         return bool(self.interchangeable.all())
 
     @cached_property
@@ -60,14 +74,17 @@ class Model:
         """Which pairs of components could exchange their numbers without any change of the posterior, (K, K)."""
         if self.prior is not None and not self.prior.exchangeable:
             return np.eye(self.num_components, dtype=bool)
-        return same_for_labels(self.table, self.num_components)
+        alike = same_for_labels(self.table, self.num_components)
+        return alike if self.fixed is None else alike & self.fixed.alike
 
     @property
     def numbering(self) -> str:
-        """What the numbers of the components are by: ``"means"``, ``"labels"`` or ``"prior"``."""
+        """What the numbers of the components are by: ``"means"``, ``"labels"``, ``"fixed"`` or ``"prior"``."""
         if self.exchangeable:
             return "means"
-        return "labels" if self.prior is None or self.prior.exchangeable else "prior"
+        if self.prior is not None and not self.prior.exchangeable:
+            return "prior"
+        return "labels" if self.fixed is None or self.fixed.alike.all() else "fixed"
 
     def log_prior(self, params: Params) -> float:
         """``log p(θ)`` in the user's units, constants included; 0 without a prior. Call inside ``dtypes.scope``."""
@@ -91,7 +108,14 @@ class Model:
         """The same model for the same rows, with another prior."""
         if prior is self.prior:
             return self
-        return build_model(self.table, self.num_components, prior, self.family)
+        return build_model(self.table, self.num_components, prior, self.family, self.fixed)
+
+    def holding(self, fixed: Any) -> "Model":
+        """The same model with other parameters held; unchanged if ``fixed`` is None."""
+        if fixed is None:
+            return self
+        held = resolve_fixed(fixed, self.num_components, self.table.dim, self.family)
+        return build_model(self.table, self.num_components, self.prior, self.family, held)
 
 
 class Problem(NamedTuple):
@@ -153,7 +177,12 @@ class Problem(NamedTuple):
 
 
 def prepare(
-    x: Any, num_components: int, prior: Belief | str | None, dtype: str = "float64", covariance_type: str = "full"
+    x: Any,
+    num_components: int,
+    prior: Belief | str | None,
+    dtype: str = "float64",
+    covariance_type: str = "full",
+    fixed: Any = None,
 ) -> Problem:
     """Check data, number of components and prior, and build the `Problem`. Call inside ``dtypes.scope(dtype)``.
 
@@ -170,13 +199,14 @@ def prepare(
         model = x.model if isinstance(x, Problem) else x
         family = resolve_family(covariance_type, model.table.dim)
         if (num_components, family) == (model.num_components, model.family):
-            return _prepared(x, model.under(prior), dtype)
+            return _prepared(x, model.under(prior).holding(fixed), dtype)
         x = model.table
     table = as_table(x)
     check_table(table, num_components)
     check_classes(table, num_components)
     family = resolve_family(covariance_type, table.dim)
-    return to_problem(build_model(table, num_components, prior, family), dtype)
+    held = resolve_fixed(fixed, num_components, table.dim, family)
+    return to_problem(build_model(table, num_components, prior, family, held), dtype)
 
 
 def _prepared(x: "Problem | Model", model: Model, dtype: str) -> Problem:
@@ -186,8 +216,10 @@ def _prepared(x: "Problem | Model", model: Model, dtype: str) -> Problem:
     return x if model is x.model else x._replace(model=model, standard_prior=standard_prior(model, dtype))
 
 
-def build_model(table: Table, num_components: int, prior: Belief | str | None, family: Family) -> Model:
-    """The `Model` of checked data.
+def build_model(
+    table: Table, num_components: int, prior: Belief | str | None, family: Family, fixed: Fixed | None = None
+) -> Model:
+    """The `Model` of checked data, and of parameters that are held.
 
     Raises
     ------
@@ -199,8 +231,8 @@ def build_model(table: Table, num_components: int, prior: Belief | str | None, f
         check_occupied(table, num_components)
     given = resolve_prior(prior, table, num_components)
     given = None if given is None else given.taken_by(family)
-    family_prior, constant = within_family(given, family, num_components, table.dim)
-    return Model(table, num_components, family, _frame_of(table), given, family_prior, constant)
+    family_prior, constant = within_family(given, family, num_components, table.dim, fixed)
+    return Model(table, num_components, family, _frame_of(table), given, family_prior, constant, fixed)
 
 
 def well_posed(table: Table, family: Family, prior: Belief | str | None) -> bool:

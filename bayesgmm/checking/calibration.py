@@ -139,6 +139,7 @@ def calibrate(
     engine: str | Callable[..., Posterior] = "gibbs",
     covariance_type: str = "full",
     prior: Belief | str | None = "default",
+    fixed: Any = None,
     n_sims: int = 200,
     num_warmup: int = 500,
     num_samples: int = 500,
@@ -155,7 +156,7 @@ def calibrate(
     x
         Data (N, D). Only their shape and feature names are used, and the default prior, which depends on them. What is
         known of their rows (`rows`) is simulated too: the same gaps, errors of the same size, weights of 0 and 1.
-    n_components, covariance_type, prior
+    n_components, covariance_type, prior, fixed
         The model, as for `sample_gibbs`.
     engine
         Name of an engine that draws (``"gibbs"``, ``"nuts"``, ``"cavi"``, ``"svi"``, ``"laplace"``), or a callable with
@@ -197,12 +198,14 @@ def calibrate(
     target = target_of(engine, settings)
     check_options(target, options)
     with scope("float64"):
-        model = prepare(as_table(x), n_components, prior, "float64", covariance_type).model
+        model = prepare(as_table(x), n_components, prior, "float64", covariance_type, fixed).model
     _check_known(model.table)
     if target.engine is not None:
         target.engine.check(model.prior, model.family, model.table.dim)
     check_drawn(model.family)
     check_sampled(model, num_chains, num_samples)
+    if target.engine is None and fixed is not None:
+        options = options | {"fixed": fixed}
     key_prior, key_data, key_run, key_rank = split_key(as_key(seed), 4)
     simulation = Simulations(target, model, covariance_type, key_prior, key_data, key_run, key_rank, options)
     path, lines = None, []

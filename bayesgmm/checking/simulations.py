@@ -101,7 +101,8 @@ def run_identity(target: Target, model: Model, seed: Any, options: dict[str, Any
         "calibrate": target.identity, "bayesgmm": __version__, "jax": jax.__version__,
         "n_components": model.num_components, "covariance_type": model.family.name, "rows": model.table.num_rows,
         **_known(model.table),
-        "features": list(model.table.features), "prior": fingerprint(model.prior), "seed": fingerprint_of_seed(seed),
+        "features": list(model.table.features), "prior": fingerprint(model.prior),
+        **({} if model.fixed is None else {"fixed": fingerprint(model.fixed.parts)}), "seed": fingerprint_of_seed(seed),
         **target.settings, **{option: _option_identity(value) for option, value in options.items()},
     }  # fmt: skip
 

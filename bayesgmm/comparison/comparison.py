@@ -273,7 +273,7 @@ class Comparison:
     def title(self) -> str:
         """Components, covariances, rows and features, in a few words."""
         covariances = "" if self.family.name == "VVV" else f", {self.family.label(self.table.dim)} covariances"
-        size = f"{self.table.num_rows} rows × {self.table.dim} features{self.table.aside}"
+        size = f"{self.table.num_rows} rows × {self.table.dim} features{self.model.aside}"
         return f"{self.n_components} components{covariances}, {size}"
 
     def __repr__(self) -> str:

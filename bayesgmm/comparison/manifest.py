@@ -24,6 +24,8 @@ def call_of(comparison: Any) -> str:
     if comparison.family.name != "VVV":
         parts.append(f"covariance_type={comparison.family.name!r}")
     parts.append(f"prior={_prior_code(comparison)}")
+    if comparison.model.fixed is not None:
+        parts.append(f"fixed={comparison.model.fixed.code()}")
     parts += [f"{name}={value!r}" for name, value in comparison.settings.items()]
     if comparison.interval is not None:
         parts.append(f"interval={comparison.interval:g}")
@@ -43,6 +45,7 @@ def manifest(comparison: Any) -> bytes:
         "call": call_of(comparison),
         "data": data_words(comparison.table),
         "prior": None if comparison.prior is None else comparison.prior.describe(comparison.family),
+        **({} if comparison.model.fixed is None else {"fixed": comparison.model.fixed.code()}),
         "prior as code": None if comparison.prior is None else code_of(comparison.prior),
         "held-out folds": None if comparison.scores is None else int(comparison.scores.folds.max()) + 1,
         "covariance_type": comparison.family.name,

@@ -90,7 +90,8 @@ def _context(comparison: Any) -> dict[str, Any]:
         "basins": {name: _rows(_basin_strings(fit.basin_table())) for name, fit in comparison.fits.items()},
         "convergence": {name: _rows(_strings(post.convergence)) for name, post in comparison.samplers.items()},
         "convergence_columns": ["mean", "sd", "mcse", "ESS bulk", "ESS tail", "R-hat"],
-        "prior": comparison.prior.describe(comparison.family) if comparison.prior else ["Flat: maximum likelihood."],
+        "prior": (comparison.prior.describe(comparison.family) if comparison.prior else ["Flat: maximum likelihood."])
+        + ([] if comparison.model.fixed is None else [f"Held: {comparison.model.fixed.words()}"]),
         "call": call_of(comparison),
         "settings": _settings(comparison),
         "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),

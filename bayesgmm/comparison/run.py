@@ -46,6 +46,7 @@ def compare(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    fixed: Any = None,
     num_warmup: int = 1000,
     num_samples: int = 1000,
     num_chains: int = 4,
@@ -76,6 +77,8 @@ def compare(
         ``"mcem"`` and ``"daem"`` can run.
     weights, labels, errors
         What else is known of the rows; see `rows`.
+    fixed
+        Parameters that are known and held; see `sample_gibbs`.
     num_warmup, num_samples, num_chains
         For the samplers. Approximations return the same number of draws.
     tempering
@@ -131,7 +134,7 @@ def compare(
         )
     used = prior if columns or reference is not None or any(engine.uses_prior for engine in chosen) else None
     with scope("float64"):
-        problem = prepare(x, n_components, used, "float64", covariance_type)
+        problem = prepare(x, n_components, used, "float64", covariance_type, fixed)
     for engine in chosen:
         engine.check(problem.prior, problem.family, problem.table.dim)
         engine.check_problem(problem)

@@ -16,6 +16,7 @@ import numpy as np
 from bayesgmm.curvature.local_coordinates import Base, base_of, names, params_at
 from bayesgmm.errors import FitError
 from bayesgmm.model.families import Family
+from bayesgmm.model.fixed import Held
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
@@ -52,11 +53,12 @@ def curvature(params: Params, model: Model) -> Curvature:
         problem = to_problem(model, "float64")
         frame = problem.frame
         place = np.zeros(model.num_parameters), base, frame.scale, frame.center
-        found = _CURVATURE(*place, problem.standard_prior, problem.rows, family=model.family)
+        found = _CURVATURE(*place, problem.standard_prior, problem.rows, family=model.family, held=model.held)
         gradient, hessian, jacobian = map(np.asarray, found)
     return Curvature(
-        gradient, -0.5 * (hessian + hessian.T), jacobian, names(model.family, features, model.num_components)
-    )
+        gradient, -0.5 * (hessian + hessian.T), jacobian,
+        names(model.family, features, model.num_components, model.held),
+    )  # fmt: skip
 
 
 class Estimated(NamedTuple):
@@ -136,18 +138,20 @@ def _meat(params: Params, model: Model) -> np.ndarray:
     with scope("float64"):
         for block, first, count in blocks_of(model.table, frame, model.num_components, most):
             arguments = np.zeros(size), base, frame.scale, frame.center, block
-            scores = np.asarray(_SCORES(*arguments, family=model.family))[:count]
+            scores = np.asarray(_SCORES(*arguments, family=model.family, held=model.held))[:count]
             counted = weights[first : first + count]
             total, sums = total + (counted * scores.T) @ scores, sums + counted @ scores
     return total - np.outer(sums, sums) / model.table.total
 
 
-def _curvature(zero: Array, base: Base, scale: Array, center: Array, prior: Belief, rows: Rows, family: Family):
+def _curvature(
+    zero: Array, base: Base, scale: Array, center: Array, prior: Belief, rows: Rows, family: Family, held: Held
+):
     def objective(coordinates: Array) -> Array:
-        return log_posterior(params_at(coordinates, base, scale, center, family), prior, rows)
+        return log_posterior(params_at(coordinates, base, scale, center, family, held), prior, rows)
 
     def parameters(coordinates: Array) -> Array:
-        params, upper = params_at(coordinates, base, scale, center, family), np.triu_indices(len(center))
+        params, upper = params_at(coordinates, base, scale, center, family, held), np.triu_indices(len(center))
         covariances = (params.covariances * (scale[:, None] * scale))[:, *upper]
         return jnp.concatenate([params.weights, (params.means * scale).ravel(), covariances.ravel()])
 
@@ -155,12 +159,12 @@ def _curvature(zero: Array, base: Base, scale: Array, center: Array, prior: Beli
     return gradient(zero), jax.jacfwd(gradient)(zero), jax.jacfwd(parameters)(zero)
 
 
-def _scores(zero: Array, base: Base, scale: Array, center: Array, block: Block, family: Family):
+def _scores(zero: Array, base: Base, scale: Array, center: Array, block: Block, family: Family, held: Held):
     def densities(coordinates: Array) -> Array:
-        return log_density_of_block(params_at(coordinates, base, scale, center, family), block)
+        return log_density_of_block(params_at(coordinates, base, scale, center, family, held), block)
 
     return jax.jacfwd(densities)(zero)
 
 
-_CURVATURE = Program(_curvature, static=("family",))
-_SCORES = Program(_scores, static=("family",))
+_CURVATURE = Program(_curvature, static=("family", "held"))
+_SCORES = Program(_scores, static=("family", "held"))

@@ -11,12 +11,14 @@ Weights move as ``softmax(log π + B u)``, means in standard deviations of their
   ``exp(S)``.
 
 B is an orthonormal basis of the vectors that sum to 0. A part is one for all components (E), or one for each (V).
+Parameters that are held have no coordinates: the weights that are free share what the held ones leave.
 """
 
 import jax.numpy as jnp
 import numpy as np
 
 from bayesgmm.model.families import Family
+from bayesgmm.model.fixed import NOTHING, Held
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import safe_cholesky
@@ -25,21 +27,25 @@ Base = tuple[Array, Array, Array, Array, Array]
 """Log weights, means, axes C_k, lengths (K, D), and Cholesky factors: the point at which the coordinates are 0."""
 
 
-def sizes(family: Family, num: int, dim: int) -> dict[str, tuple[int, int]]:
+def sizes(family: Family, num: int, dim: int, held: Held = NOTHING) -> dict[str, tuple[int, int]]:
     """Shape of each part: (copies, numbers)."""
-    times = {"E": 1, "V": num, "I": 0}
+    times = {"E": 1, "V": num - len(held.covariances), "I": 0}
     return {
-        "weights": (1, num - 1), "means": (num, dim), "volume": (times[family.volume], 1),
-        "shape": (times[family.shape], dim - 1), "orientation": (times[family.orientation], dim * (dim - 1) // 2),
+        "weights": (1, max(num - len(held.weights) - 1, 0)), "means": (num - len(held.means), dim),
+        "volume": (times[family.volume], 1), "shape": (times[family.shape], dim - 1),
+        "orientation": (times[family.orientation], dim * (dim - 1) // 2),
     }  # fmt: skip
 
 
-def names(family: Family, features: tuple[str, ...], num: int) -> list[str]:
+def names(family: Family, features: tuple[str, ...], num: int, held: Held = NOTHING) -> list[str]:
     """What each coordinate moves, in words."""
     found = []
-    for part, (copies, numbers) in sizes(family, num, len(features)).items():
+    letters = {"volume": family.volume, "shape": family.shape, "orientation": family.orientation}
+    for part, (copies, numbers) in sizes(family, num, len(features), held).items():
+        free = held.free("means" if part == "means" else "covariances", num)
         for copy in range(copies):
-            whose = f"of component {copy}" if copies > 1 else "of all components" if num > 1 else "of the component"
+            one = num > 1 and (part == "means" or letters.get(part) == "V")
+            whose = f"of component {free[copy]}" if one else "of all components" if num > 1 else "of the component"
             found += [
                 f"the mean of {features[i]} {whose}" if part == "means" else f"the {part} {whose}"
                 for i in range(numbers)
@@ -75,20 +81,45 @@ def zero_sum_basis(size: int) -> np.ndarray:
     return basis / np.linalg.norm(basis, axis=0)
 
 
-def params_at(coordinates: Array, base: Base, scale: Array, center: Array, family: Family) -> Params:
+def params_at(
+    coordinates: Array, base: Base, scale: Array, center: Array, family: Family, held: Held = NOTHING
+) -> Params:
     """θ at the coordinates, in the standardised coordinates ``(x - center) / scale`` of the engines."""
     logs, means = jnp.asarray(base[0]), jnp.asarray(base[1])
     num, dim = means.shape
     parts, start = {}, 0
-    for part, (copies, numbers) in sizes(family, num, dim).items():
-        parts[part] = coordinates[start : start + copies * numbers].reshape(copies, numbers)
+    for part, (copies, numbers) in sizes(family, num, dim, held).items():
+        values = coordinates[start : start + copies * numbers].reshape(copies, numbers)
+        parts[part] = values if part == "weights" else _for_all(values, part, num, held)
         start += copies * numbers
-    shift = logs + (parts["weights"] @ zero_sum_basis(num).T)[0] if num > 1 else logs
-    weights = jnp.exp(shift - jnp.max(shift))
     factors = _factors(parts, base, family) / scale[:, None]
     trils = safe_cholesky(factors @ jnp.swapaxes(factors, -1, -2))
     sds = jnp.sqrt(jnp.sum(jnp.square(base[4]), axis=-1))
-    return Params(weights / jnp.sum(weights), (means + sds * parts["means"] - center) / scale, trils)
+    return Params(_weights(parts["weights"], logs, held), (means + sds * parts["means"] - center) / scale, trils)
+
+
+def _for_all(values: Array, part: str, num: int, held: Held) -> Array:
+    """Coordinates of the free components, with those of the held ones at 0; unchanged if nothing is held."""
+    name = "means" if part == "means" else "covariances"
+    free = held.free(name, num)
+    if not getattr(held, name) or len(values) != len(free):  # nothing is held, or the family has no such part
+        return values
+    return jnp.zeros((num, values.shape[1]), values.dtype).at[free].set(values)
+
+
+def _weights(moved: Array, logs: Array, held: Held) -> Array:
+    """Weights at their coordinates."""
+    num = len(logs)
+    free = held.free("weights", num)
+    if len(free) < 2:
+        return jnp.exp(logs) / jnp.sum(jnp.exp(logs))
+    some = logs[free] + (moved @ zero_sum_basis(len(free)).T)[0]
+    own = jnp.exp(some - jnp.max(some))
+    own = own / jnp.sum(own)
+    if not held.weights:
+        return own
+    weights = jnp.exp(logs)
+    return weights.at[free].set(own * jnp.sum(weights[free]))
 
 
 def _factors(parts: dict[str, Array], base: Base, family: Family) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 
 from bayesgmm.curvature.local_coordinates import Base, base_of, params_at
 from bayesgmm.model.families import Family
+from bayesgmm.model.fixed import Held
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
@@ -49,7 +50,7 @@ class Scalar(NamedTuple):
         return float(parts[self.part])
 
 
-class Held(NamedTuple):
+class Constrained(NamedTuple):
     """θ of highest objective with the scalar held."""
 
     params: Params
@@ -59,7 +60,7 @@ class Held(NamedTuple):
     settled: bool
 
 
-def highest_with(scalar: Scalar, value: float, start: Params, problem: Problem) -> Held:
+def highest_with(scalar: Scalar, value: float, start: Params, problem: Problem) -> Constrained:
     """Ascend from `start` (user's units) with the scalar held at a value. A local maximum near the start."""
     at = np.asarray(scalar.component), np.asarray(scalar.feature), np.asarray(scalar.standardised(value, problem))
     base, zero = base_of(start, problem.family), np.zeros(problem.model.num_parameters)
@@ -93,7 +94,7 @@ def newton_step(gradient: np.ndarray, normal: np.ndarray, hessian: np.ndarray) -
     return step * min(1.0, LONGEST / max(np.abs(step).max(), 1e-300)), float(0.5 * (slopes**2 / sizes).sum())
 
 
-def _search(step, gain, base: Base, here: Held, problem: Problem, scalar: Scalar, at: Any) -> Held | None:
+def _search(step, gain, base: Base, here: Constrained, problem: Problem, scalar: Scalar, at: Any) -> Constrained | None:
     length = 1.0
     for _ in range(MOST_HALVINGS):
         there = _held(length * step, base, problem, scalar, at)
@@ -103,29 +104,32 @@ def _search(step, gain, base: Base, here: Held, problem: Problem, scalar: Scalar
     return None
 
 
-def _held(move: np.ndarray, base: Base, problem: Problem, scalar: Scalar, at: Any) -> Held:
+def _held(move: np.ndarray, base: Base, problem: Problem, scalar: Scalar, at: Any) -> Constrained:
     frame = problem.frame
     place = move, base, frame.scale, frame.center, problem.standard_prior, problem.rows, *at
-    params, objective = _HELD(*place, family=problem.family, part=scalar.part)
+    params, objective = _HELD(*place, family=problem.family, held=problem.model.held, part=scalar.part)
     restored = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), frame.restore(params))
-    return Held(restored, float(objective), False)
+    return Constrained(restored, float(objective), False)
 
 
 def _derivatives(base: Base, problem: Problem, scalar: Scalar, at: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     frame, zero = problem.frame, np.zeros(problem.model.num_parameters)
     place = zero, base, frame.scale, frame.center, problem.standard_prior, problem.rows, *at[:2]
-    gradient, normal, hessian = map(np.asarray, _DERIVATIVES(*place, family=problem.family, part=scalar.part))
+    static = {"family": problem.family, "held": problem.model.held, "part": scalar.part}
+    gradient, normal, hessian = map(np.asarray, _DERIVATIVES(*place, **static))
     return gradient, normal, 0.5 * (hessian + hessian.T)
 
 
 def _held_at(
     move: Array, base: Base, scale: Array, center: Array, prior: Belief, rows: Rows, k: Array, d: Array, value: Array,
-    family: Family, part: str,
+    family: Family, held: Held, part: str,
 ) -> tuple[Params, Array]:  # fmt: skip
     """θ at the coordinates with the scalar set to the value, and its objective."""
-    params = params_at(move, base, scale, center, family)
+    params = params_at(move, base, scale, center, family, held)
     if part == "weights":
-        rest = params.weights * (1.0 - value) / (1.0 - params.weights[k])
+        others = jnp.ones_like(params.weights).at[np.asarray(held.weights, int)].set(0.0).at[k].set(0.0)
+        total = jnp.sum(others * params.weights)
+        rest = params.weights * (1.0 + others * (params.weights[k] - value) / total)
         params = params._replace(weights=jnp.asarray(rest).at[k].set(value))
     elif part == "means":
         params = params._replace(means=jnp.asarray(params.means).at[k, d].set(value))
@@ -139,15 +143,15 @@ def _held_at(
 
 def _derivatives_at(
     zero: Array, base: Base, scale: Array, center: Array, prior: Belief, rows: Rows, k: Array, d: Array, family: Family,
-    part: str,
+    held: Held, part: str,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """Gradients of the objective and of the scalar, and the Hessian of the Lagrangian."""
 
     def objective(coordinates: Array) -> Array:
-        return log_posterior(params_at(coordinates, base, scale, center, family), prior, rows)
+        return log_posterior(params_at(coordinates, base, scale, center, family, held), prior, rows)
 
     def scalar(coordinates: Array) -> Array:
-        params = params_at(coordinates, base, scale, center, family)
+        params = params_at(coordinates, base, scale, center, family, held)
         if part == "weights":
             return params.weights[k]
         return params.means[k, d] if part == "means" else jnp.sum(jnp.square(params.scale_trils[k, d]))
@@ -158,5 +162,5 @@ def _derivatives_at(
     return gradient, normal, hessian
 
 
-_HELD = Program(_held_at, static=("family", "part"))
-_DERIVATIVES = Program(_derivatives_at, static=("family", "part"))
+_HELD = Program(_held_at, static=("family", "held", "part"))
+_DERIVATIVES = Program(_derivatives_at, static=("family", "held", "part"))

@@ -143,9 +143,14 @@ def _labels(found: Any) -> str:
     if found.pareto_k is not None:
         return ""
     if told_apart(found.relabelling.draws.source):
-        known = numbering_of(found.relabelling.draws.source) == "labels"
-        by, whose = ("Known classes tell", "class k") if known else ("The prior tells", "the prior's")
-        return f"{by} the components apart: component k is {whose} in every draw, and is not relabelled."
+        by = {
+            "labels": "Known classes tell the components apart: component k is class k",
+            "fixed": "Held parameters tell the components apart: component k is the one that holds them",
+        }.get(
+            str(numbering_of(found.relabelling.draws.source)),
+            "The prior tells the components apart: component k is the prior's",
+        )
+        return f"{by} in every draw, and is not relabelled."
     if found.num_permutations == 1:
         return "Labels did not switch."
     how = f"switched {found.num_switches} times within" if found.num_switches else "differed between"

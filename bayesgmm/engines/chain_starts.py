@@ -37,13 +37,13 @@ def chain_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Ini
     if problem.prior is not None and not problem.prior.has_mode:
         weak = on_device(weak_prior(problem.model), problem.dtype)
         searched = problem._replace(standard_prior=weak)
-    starts = _in_family(_any_starts(key, searched, num_chains, init), problem.standard_prior)
-    return in_roles(starts, problem) if isinstance(init, str) else starts
+    starts = _any_starts(key, searched, num_chains, init)
+    return _in_family(in_roles(starts, problem) if isinstance(init, str) else starts, problem.standard_prior)
 
 
 @Program
 def _in_family(starts: Params, prior: Belief) -> Params:
-    return jax.vmap(prior.components.project)(starts)
+    return jax.vmap(prior.project)(starts)
 
 
 def _any_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Init) -> Params:

@@ -2,7 +2,8 @@
 
 Weights use stick-breaking; means are unchanged. A covariance uses the lower triangle of its Cholesky factor, with a log
 diagonal. Diagonal and spherical covariances use log standard deviations in the user's units, in which a spherical
-covariance is spherical. A covariance that all components share appears once.
+covariance is spherical. A covariance that all components share appears once. Parameters that are held have no
+coordinates; the weights that are free appear as their shares of what the held ones leave.
 
 A prior is a density over weights, means and the free parameters of the covariances. So the change of variables adds
 ``log |dΣ/dL| = D log 2 + Σ_i (D - i + 1) log L_ii`` (i from 1) for a free matrix, ``log dσ²/du = log 2 + 2u`` for a
@@ -19,6 +20,7 @@ from jaxtyping import Float
 
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import CONJUGATE
+from bayesgmm.model.fixed import Held
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
@@ -59,8 +61,11 @@ def unconstrain(params: Params, prior: Belief) -> Position:
             f"There are no unconstrained coordinates of covariances of the family {family.name}. Use one of "
             f"{', '.join(CONJUGATE)}. An engine that moves in these coordinates has families=CONJUGATE in its record."
         )
-    trils = params.scale_trils
-    position = {"weights": _simplex().inv(params.weights), "means": params.means}
+    held, num = held_of(prior), len(params.weights)
+    weights = params.weights if held is None else params.weights[held.free("weights", num)]
+    means = params.means if held is None else params.means[held.free("means", num)]
+    trils = params.scale_trils if held is None else params.scale_trils[held.free("covariances", num)]
+    position = {"weights": _simplex().inv(weights / jnp.sum(weights)) if len(weights) else weights, "means": means}
     if family.pooled:
         trils = trils[:1]
     if family.orientation != "I":
@@ -69,16 +74,35 @@ def unconstrain(params: Params, prior: Belief) -> Position:
     return position | {"log_scales": logs[:, :1] if family.shape == "I" else logs}
 
 
+def held_of(prior: Belief) -> Held | None:
+    """Which components hold what under this prior (of a model); None if nothing is held."""
+    return getattr(prior.components, "held", None)
+
+
 def constrain(position: Position, prior: Belief) -> Params:
     """Unconstrained coordinates → θ."""
-    metric = jnp.asarray(prior.components.metric)
-    means = position["means"]
-    num, dim = means.shape
+    metric, held = jnp.asarray(prior.components.metric), held_of(prior)
+    num, dim = jnp.shape(prior.components.loc)
+    means, dtype = position["means"], position["means"].dtype
     if "scale_trils" in position:
         trils = _factor()(position["scale_trils"])
     else:
-        trils = (jnp.exp(position["log_scales"]) / metric)[:, :, None] * jnp.eye(dim, dtype=means.dtype)
-    return Params(_simplex()(position["weights"]), means, jnp.broadcast_to(trils, (num, dim, dim)))
+        trils = (jnp.exp(position["log_scales"]) / metric)[:, :, None] * jnp.eye(dim, dtype=dtype)
+    if held is None:
+        return Params(_simplex()(position["weights"]), means, jnp.broadcast_to(trils, (num, dim, dim)))
+    free = {part: held.free(part, num) for part in held._fields}
+    weights, means, trils = (
+        jnp.ones(num, dtype).at[free["weights"]].set(_shares(position["weights"], len(free["weights"]))),
+        jnp.zeros((num, dim), dtype).at[free["means"]].set(means),
+        jnp.broadcast_to(jnp.eye(dim, dtype=dtype), (num, dim, dim)).at[free["covariances"]].set(trils),
+    )
+    parts = prior.components
+    return Params(prior.weights.put(weights), parts.put_means(means), parts.put_trils(trils))
+
+
+def _shares(position: Array, num: int) -> Array:
+    """Shares of the free weights, which add up to 1."""
+    return _simplex()(position) if num > 1 else jnp.ones(num, position.dtype)
 
 
 def log_jacobian(position: Position) -> Float[Array, ""]:

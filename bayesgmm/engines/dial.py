@@ -23,7 +23,6 @@ from jax.tree_util import Partial
 from bayesgmm.engines.step import KERNELS, Kernel, mode, sample
 from bayesgmm.errors import ArgumentError
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.priors.dirichlet import Dirichlet
 from bayesgmm.priors.prior import Belief
 from bayesgmm.runtime.checks import check_number
 from bayesgmm.sweep.e_step import Assign, anneal, average, draw, draw_copies
@@ -95,7 +94,11 @@ def _estimate(sharpness: Any) -> Any:
 
 def sharpened(belief: Belief, power: Any) -> Belief:
     """The conjugate distribution whose density is that of `belief` to this power, normalised."""
-    weights = Dirichlet(power * (jnp.asarray(belief.weights.concentration) - 1.0) + 1.0)
+    concentration = power * (jnp.asarray(belief.weights.concentration) - 1.0) + 1.0
+    weights = belief.weights._replace(concentration=concentration)
+    if hasattr(belief.components, "inner"):  # some parameters are held: the rest is sharpened
+        rest = sharpened(Belief(weights, belief.components.inner), power).components
+        return Belief(weights, dataclasses.replace(belief.components, inner=rest))
     inner: Any = getattr(belief.components, "belief", belief.components)
     dim = inner.loc.shape[-1]
     df = power * inner.counts - (dim + 2.0)

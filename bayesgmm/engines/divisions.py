@@ -69,11 +69,21 @@ class Divisions:
 
         No more rows than features are all equally far apart when whitened. They stay standardised.
         """
+        return self._whitened(self.x)
+
+    def _whitened(self, x: np.ndarray) -> np.ndarray:
         if len(self.x) <= self.x.shape[1]:
-            return self.x
+            return x
         values, vectors = np.linalg.eigh(self.covariance)
         kept = values > values[-1] * len(values) * np.finfo(float).eps
-        return self.x @ vectors[:, kept] / np.sqrt(values[kept])
+        return x @ vectors[:, kept] / np.sqrt(values[kept])
+
+    @property
+    def _held_centers(self) -> np.ndarray:
+        """Whitened means that the model holds, (M, d): they are centres of every division by nearest centres."""
+        fixed = self.problem.model.fixed
+        means = np.zeros((0, self.x.shape[1])) if fixed is None else fixed.standardise(self.problem.frame).means
+        return self._whitened(means[~np.isnan(means[:, 0])])
 
     @cached_property
     def trees(self) -> list[np.ndarray]:
@@ -110,7 +120,7 @@ class Divisions:
         if init in ("auto", "k-means++") and count > 0:
             turns = np.arange(count)
             greedy = turns % 2 == 0 if init == "auto" else np.ones(count, bool)
-            labels = _nearest_of_drawn(self.rng, self.white, num_components, greedy)
+            labels = _nearest_of_drawn(self.rng, self.white, num_components, greedy, self._held_centers)
             local = turns // 2 % 2 == 1 if init == "auto" else np.ones(count, bool)
             found += [Division(one_hot(one, num_components), bool(own)) for one, own in zip(labels, local, strict=True)]
         chosen = found if init == "hierarchical" else found[:num_starts]
@@ -176,8 +186,10 @@ def _some_rows(rng: np.random.Generator, rows: np.ndarray, table: Table) -> np.n
     return np.concatenate([first, others[: SUBSAMPLE - len(first)]])
 
 
-def _nearest_of_drawn(rng: np.random.Generator, x: np.ndarray, num_centers: int, greedy: np.ndarray) -> np.ndarray:
-    """Labels (starts, rows): the nearest of the drawn centres.
+def _nearest_of_drawn(
+    rng: np.random.Generator, x: np.ndarray, num_centers: int, greedy: np.ndarray, given: np.ndarray
+) -> np.ndarray:
+    """Labels (starts, rows): the nearest of the given centres (M, D) and those that are drawn.
 
     Greedy starts draw a centre with probability ∝ squared distance; the others draw it uniformly.
     """
@@ -188,9 +200,13 @@ def _nearest_of_drawn(rng: np.random.Generator, x: np.ndarray, num_centers: int,
         flat = rows.reshape(-1)
         return np.maximum(squares - 2.0 * x[flat] @ x.T + squares[flat, None], 0.0).reshape(*rows.shape, len(x))
 
-    found = distances(rng.integers(len(x), size=num_starts))[:, None]
-    nearest = found[:, 0]
-    for _ in range(num_centers - 1):
+    if len(given):
+        first = np.square(given[:, None] - x).sum(axis=2)
+        found = np.broadcast_to(first, (num_starts, *first.shape))
+    else:
+        found = distances(rng.integers(len(x), size=num_starts))[:, None]
+    nearest = found.min(axis=1)
+    for _ in range(num_centers - found.shape[1]):
         odds = np.where(greedy[:, None], nearest, nearest > 1e-12 * squares.mean())
         upper = np.cumsum(odds, axis=1)
         draws = rng.random((num_starts, trials)) * upper[:, -1:]

@@ -67,6 +67,7 @@ def sample_exact(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    fixed: Any = None,
     num_samples: int = 1000,
     num_chains: int = 4,
     seed: Any = 0,
@@ -78,7 +79,7 @@ def sample_exact(
 
     Parameters
     ----------
-    x, n_components, covariance_type, prior, reference, dtype, progress_bar
+    x, n_components, covariance_type, prior, fixed, reference, dtype, progress_bar
         As for `sample_gibbs`. The prior must be conjugate (`NormalInverseWishart`, `NormalInverseGamma`).
     weights, labels, errors
         Rows of which more is known than values are refused.
@@ -98,7 +99,7 @@ def sample_exact(
     """
     x = described(x, weights, labels, errors)
     arguments = Arguments(
-        x, n_components, covariance_type, prior, num_samples, num_chains, seed, reference, dtype, progress_bar
+        x, n_components, covariance_type, prior, fixed, num_samples, num_chains, seed, reference, dtype, progress_bar
     )
     return run_approximation("exact", ExactPosterior, _approximate, arguments, {})
 

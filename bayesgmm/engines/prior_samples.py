@@ -19,6 +19,7 @@ def sample_prior(
     *,
     covariance_type: str = "full",
     prior: Belief | str | None = "default",
+    fixed: Any = None,
     num_samples: int = 500,
     seed: Any = 0,
 ) -> "xr.DataTree":
@@ -26,7 +27,7 @@ def sample_prior(
 
     Parameters
     ----------
-    x, n_components, covariance_type, prior
+    x, n_components, covariance_type, prior, fixed
         As for `sample_gibbs`. The data set the number of rows, the features and the default prior.
     num_samples
         Number of draws of θ.
@@ -46,6 +47,6 @@ def sample_prior(
     check_chain_arguments(0, num_samples, 1, prior)
     num_samples = int(num_samples)
     with scope("float64"):
-        problem = prepare(x, n_components, prior, covariance_type=covariance_type)
+        problem = prepare(x, n_components, prior, covariance_type=covariance_type, fixed=fixed)
     check_sampled(problem.model, 1, num_samples)
     return prior_tree(split_key(as_key(seed)), problem.model.family_prior, problem.table, num_samples)

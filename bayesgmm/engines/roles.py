@@ -1,4 +1,4 @@
-"""Numbering of components that prior or known classes tell apart: component k is the prior's, or class k."""
+"""Numbering of components that something known tells apart: a prior, known classes, or parameters that are held."""
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from bayesgmm.engines.known_classes import numbered_by_labels
 from bayesgmm.model.alignment import permute
+from bayesgmm.model.fixed import Fixed
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.assignment import assign
@@ -17,17 +18,49 @@ from bayesgmm.runtime.programs import Program
 
 
 def in_roles(starts: Params, problem: Problem) -> Params:
-    """Standardised θ on a leading axis, each numbered as prior and labels say: with the highest posterior density.
+    """Standardised θ on a leading axis, each numbered as prior, labels and held parameters say.
+
+    By prior and labels it is the numbering of highest posterior density; by held parameters, the one that loses least
+    likelihood when they take their places.
 
     Where the numbering means nothing, θ is returned as it is.
     """
     if problem.model.exchangeable:
         return starts
-    logs = numbered_by_labels(starts, problem)
+    logs = numbered_by_labels(starts, problem) + numbered_by_fixed(starts, problem)
     if problem.prior is not None and not problem.prior.exchangeable:
         starts = jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype), starts)
         logs = logs + np.asarray(_ROLES(starts, problem.standard_prior))
     return permute(to_numpy(starts), assign(-logs))
+
+
+def numbered_by_fixed(starts: Params, problem: Problem) -> np.ndarray:
+    """What the likelihood of component j's rows loses if it takes the role k and what is held there, (start, k, j)."""
+    num, fixed = problem.num_components, problem.model.fixed
+    if fixed is None:
+        return np.zeros((len(starts.weights), num, num))
+    held = fixed.standardise(problem.frame)
+    weights, means, trils = (np.asarray(part, float) for part in starts)
+    theta: Params = Params(weights, means, trils)  # pyright: ignore[reportArgumentType]
+    return problem.table.total * np.stack([_loss(theta, held, k) for k in range(num)], axis=1)
+
+
+def _loss(starts: Params, held: Fixed, k: int) -> np.ndarray:
+    """Log-likelihood per row that each component (start, j) loses in the role k: 0 at most."""
+    weights, means, trils = (np.asarray(part) for part in starts)
+    known = [not np.isnan(part[k]).any() for part in (held.weights, held.means, held.scale_trils)]
+    share = held.weights[k] if known[0] else weights
+    # Poisson: Σ w log(share / w) - share + w is the log-likelihood ratio of a weight.
+    loss = weights * np.log(share / weights) - share + weights
+    white = np.linalg.inv(held.scale_trils[k] if known[2] else trils)
+    shift = (held.means[k] - means if known[1] else np.zeros_like(means))[..., None]
+    apart = np.square(white @ shift).sum(axis=(-2, -1))
+    if not known[2]:
+        return loss - 0.5 * weights * np.log1p(apart)
+    spread = white @ trils
+    logs = np.log(np.abs(np.diagonal(spread, axis1=-2, axis2=-1))).sum(axis=-1)
+    excess = np.square(spread).sum(axis=(-2, -1)) - means.shape[-1] - 2.0 * logs
+    return loss - 0.5 * weights * (apart + excess)
 
 
 def _roles(starts: Params, prior: Belief) -> Float[Array, "S K K"]:

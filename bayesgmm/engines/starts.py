@@ -9,7 +9,7 @@ from bayesgmm.engines.known_classes import all_known
 from bayesgmm.engines.roles import in_roles
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.types import Params, Stats, check_params
-from bayesgmm.priors.prior import Belief, data_scaled_prior
+from bayesgmm.priors.prior import Belief, data_scaled_prior, within_family
 from bayesgmm.priors.shrinkage import proper_covariance
 from bayesgmm.problem import Model, Problem
 from bayesgmm.runtime.arguments import as_array, as_floats
@@ -143,7 +143,10 @@ def weak_prior(model: Model, num_components: int | None = None) -> Belief:
     covariance = covariance + 1e-9 * np.diag(np.diagonal(covariance))
     prior = data_scaled_prior(np.zeros(model.table.dim), covariance, num).expand(num, model.table.dim)
     # Concentration one above flat: a component without rows at the start still gets a positive weight.
-    return prior._replace(weights=prior.weights._replace(concentration=prior.weights.concentration + 1.0))
+    prior = prior._replace(weights=prior.weights._replace(concentration=prior.weights.concentration + 1.0))
+    if model.fixed is None or num != model.num_components:
+        return prior
+    return within_family(prior, model.family, num, model.table.dim, model.fixed.standardise(model.frame))[0]
 
 
 def starts_from(stats: Stats, local: np.ndarray, covariance: np.ndarray, dtype: str) -> Params:

@@ -108,9 +108,10 @@ def prior_constant(problem: Problem, params: Params) -> float:
 
     It is the same for every θ at which it is computed.
     """
-    num, dim = problem.num_components, problem.table.dim
-    matrices = 0 if problem.family.orientation == "I" else 1 if problem.family.pooled else num
-    volume = (num + matrices * (dim + 1)) * float(problem.frame.log_volume)
+    num, dim, held = problem.num_components, problem.table.dim, problem.model.held
+    own = num - len(held.covariances)
+    matrices = 0 if problem.family.orientation == "I" else 1 if problem.family.pooled else own
+    volume = (num - len(held.means) + matrices * (dim + 1)) * float(problem.frame.log_volume)
     return problem.prior_shift(params) + volume
 
 

@@ -114,6 +114,7 @@ def walk(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    fixed: Any = None,
     start: Init = "dispersed",
     num_steps: int = 100,
     seed: Any = 0,
@@ -124,7 +125,7 @@ def walk(
     ----------
     x, n_components, covariance_type, prior
         As for `sample_gibbs`; ``prior=None`` (maximum likelihood) for engines that maximise.
-    weights, labels, errors
+    weights, labels, errors, fixed
         What else is known of the rows; see `rows`.
     engine
         ``"em"``, ``"cem"``, ``"daem"``, ``"sem"``, ``"mcem"``, ``"same"`` or ``"gibbs"``.
@@ -157,7 +158,7 @@ def walk(
     if sharpness < math.inf and prior is None:
         raise PriorError(f"{engine} draws θ, so it needs a proper prior: without one the posterior is improper.")
     with scope("float64"):
-        problem = prepare(x, n_components, prior, "float64", covariance_type)
+        problem = prepare(x, n_components, prior, "float64", covariance_type, fixed)
         check_conjugacy(engine, Conjugacy.JOINT, problem.prior)
         if problem.prior is not None and problem.prior.unbounded_at_zero and sharpness != 1:
             check_has_mode(problem.prior)

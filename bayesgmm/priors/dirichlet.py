@@ -49,6 +49,10 @@ class Dirichlet(NamedTuple):
         excess = jnp.where(equal, 1.0, excess)
         return excess / jnp.sum(excess)
 
+    def put(self, weights: Float[Array, "K"]) -> Float[Array, "K"]:
+        """The weights themselves: none is known."""
+        return weights
+
     def sample(self, key: PRNGKeyArray) -> Float[Array, "K"]:
         """Draw weights. A weight that underflows is set to the smallest positive normal number: its log is finite.
 
@@ -142,16 +146,20 @@ def _urn(chances: Any, num: Any, inverse: Any, num_rows: Any) -> Any:
     return jax.lax.fori_loop(1, num_rows, add_row, chances)
 
 
-def total_constant(of_components: float, weights: Dirichlet) -> float:
-    """The log of the whole prior's constant: that of the components and `Dirichlet.log_normaliser`, on the host.
+def total_constant(of_components: float, weights: Any) -> float:
+    """The log of the whole prior's constant: that of the components and that of the weights, on the host.
 
     Raises
     ------
     PriorError
         If it is so large that a log posterior in double precision cannot hold the data beside it.
     """
-    alpha = np.asarray(weights.concentration, float)
-    total = of_components + float(special.gammaln(alpha.sum()) - special.gammaln(alpha).sum())  # pyright: ignore
+    if isinstance(weights, Dirichlet):  # without a program, which each process would compile again
+        alpha = np.asarray(weights.concentration, float)
+        total = of_components + float(special.gammaln(alpha.sum()) - special.gammaln(alpha).sum())  # pyright: ignore
+    else:
+        with scope("float64"):
+            total = of_components + float(weights.log_normaliser())
     if not abs(total) * np.finfo(float).eps < DIGITS:
         raise PriorError(
             f"The log density of this prior is of size {abs(total):.0e}. In double precision a log posterior of that "

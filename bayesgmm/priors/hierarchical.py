@@ -185,4 +185,5 @@ class HierarchicalInverseWishart(NamedTuple):
         hyper = jnp.asarray(self.hyper_df)
         if precisions is None:
             return hyper, inverse
-        return hyper + share * jnp.sum(jnp.asarray(self.df)), inverse + share * precisions.sum(axis=0)
+        df = jnp.sum(jnp.asarray(self.df)[: len(precisions)])  # all share one df, and some may be unknown yet
+        return hyper + share * df, inverse + share * precisions.sum(axis=0)

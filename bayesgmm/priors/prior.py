@@ -19,12 +19,14 @@ from jaxtyping import Float, PRNGKeyArray
 from bayesgmm.data.table import Table, as_table, check_table
 from bayesgmm.errors import PriorError
 from bayesgmm.model.families import Family
+from bayesgmm.model.fixed import Fixed
 from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import inverse_tril, log_diagonal_sum
 from bayesgmm.priors.boundary import for_users, refuse_improper
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.dirichlet import Dirichlet, total_constant
+from bayesgmm.priors.held import HeldDirichlet, hold
 from bayesgmm.priors.hyperparameters import in_full
 from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart, flat_components
 from bayesgmm.priors.shrinkage import proper_covariance
@@ -37,7 +39,8 @@ from bayesgmm.runtime.programs import Program
 class Belief(NamedTuple):
     """A prior or a posterior of θ, with independent weights and components."""
 
-    weights: Dirichlet
+    weights: Any
+    """`Dirichlet`; the `HeldDirichlet` of a model that knows some of the weights."""
     components: Any
     """`NormalInverseWishart`, or another prior of `bayesgmm.priors` with the same methods."""
 
@@ -112,6 +115,10 @@ class Belief(NamedTuple):
         """
         key_weights, key_components = jr.split(as_key(key))
         return Params(self.weights.sample(key_weights), *self.components.sample(key_components, present))
+
+    def project(self, params: Params) -> Params:
+        """The θ nearest to θ that the model has: in the covariance family, with what is known in its place."""
+        return self.components.project(params._replace(weights=self.weights.put(params.weights)))
 
     @for_users
     def log_kernel(self, params: Params) -> Float[Array, ""]:
@@ -259,8 +266,10 @@ def resolve_prior(prior: Belief | str | None, table: Table, num_components: int)
     return prior.expand(num_components, table.dim)
 
 
-def within_family(prior: Belief | None, family: Family, num_components: int, dim: int) -> tuple[Belief, float]:
-    """A (full) prior within a covariance family, and the log of its constant.
+def within_family(
+    prior: Belief | None, family: Family, num_components: int, dim: int, fixed: Fixed | None = None
+) -> tuple[Belief, float]:
+    """A (full) prior within a covariance family, given what is held, and the log of its constant.
 
     Without a prior, the flat prior with constant 0.
 
@@ -271,10 +280,19 @@ def within_family(prior: Belief | None, family: Family, num_components: int, dim
     """
     if prior is None:
         flat = flat_prior(num_components, dim)
+        if fixed is not None:
+            components, _ = hold(None, (flat.components, 0.0), family, fixed)
+            return Belief(_held_weights(flat.weights, fixed), components), 0.0
         return (flat if family.name == "VVV" else restricted(flat, family)), 0.0
     prior = prior.taken_by(family)
-    components, constant = prior.components.within(family)
-    return Belief(prior.weights, components), total_constant(constant, prior.weights)
+    within, weights = prior.components.within(family), prior.weights
+    if fixed is not None:
+        within, weights = hold(prior.components, within, family, fixed), _held_weights(weights, fixed)
+    return Belief(weights, within[0]), total_constant(within[1], weights)
+
+
+def _held_weights(weights: Dirichlet, fixed: Fixed) -> Any:
+    return HeldDirichlet(weights.concentration, fixed.weights) if fixed.held.weights else weights
 
 
 def restricted(belief: Belief, family: Family) -> Belief:

@@ -88,9 +88,17 @@ class Independent:
 
     def mode(self, present: Params) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
         """One ECM iteration: means given the current covariances, then covariances given those means."""
-        means, _ = self._means_given(present.scale_trils)
-        powers, scatters = self._scatters_given(means, None, present.scale_trils)
-        return means, self._for_all(cholesky(scatters / powers[:, None, None]))
+        means = self.mode_of_means(present.scale_trils)
+        return means, self.mode_of_trils(means, present.scale_trils)
+
+    def mode_of_means(self, trils: Float[Array, "K D D"]) -> Float[Array, "K D"]:
+        """Mode of the means given the covariances."""
+        return self._means_given(trils)[0]
+
+    def mode_of_trils(self, means: Float[Array, "K D"], present: Float[Array, "K D D"]) -> Float[Array, "K D D"]:
+        """Mode of the covariances given the means; an unknown scale is averaged given the ``present`` ones."""
+        powers, scatters = self._scatters_given(means, None, present)
+        return self._for_all(cholesky(scatters / powers[:, None, None]))
 
     def sample(
         self, key: PRNGKeyArray, present: Params | None = None
@@ -100,14 +108,24 @@ class Independent:
         Without a current θ, a draw from the prior.
         """
         key_means, key_scale = jr.split(key)
-        dim = jnp.shape(self.own.loc)[-1]
         means, trils = (self.own.loc, None) if present is None else present[1:]
-        powers, scatters = self._scatters_given(means, jr.fold_in(key, 2), trils)
-        trils = self._for_all(sample_inverse_wishart(key_scale, powers - (dim + 1.0), scatters))
+        trils = self.sample_trils(key_scale, jr.fold_in(key, 2), means, trils)
+        return self.sample_means(key_means, trils), trils
+
+    def sample_trils(
+        self, key: PRNGKeyArray, key_scale: PRNGKeyArray, means: Array, present: Array | None
+    ) -> Float[Array, "K D D"]:
+        """Draw the covariances given the means; an unknown scale is drawn first, given those that are known."""
+        powers, scatters = self._scatters_given(means, key_scale, present)
+        dim = jnp.shape(self.own.loc)[-1]
+        return self._for_all(sample_inverse_wishart(key, powers - (dim + 1.0), scatters))
+
+    def sample_means(self, key: PRNGKeyArray, trils: Float[Array, "K D D"]) -> Float[Array, "K D"]:
+        """Draw the means given the covariances."""
         means, factors = self._means_given(trils)
-        noise = jr.normal(key_means, means.shape, means.dtype)
+        noise = jr.normal(key, means.shape, means.dtype)
         # The precision is F Fᵀ, so F⁻ᵀ times noise has covariance (F Fᵀ)⁻¹.
-        return means + matvec(transposed(inverse_tril(factors)), noise), trils
+        return means + matvec(transposed(inverse_tril(factors)), noise)
 
     def project(self, params: Params) -> Params:
         """θ itself; if ``pooled``, with the weighted mean of the covariances for all."""

@@ -92,15 +92,17 @@ class Restricted:
         covariances. A pooled family has one Σ for all components.
         """
         del present
-        check_drawn(self.family)
         key_mean, key_scale = jr.split(key)
+        trils = self.sample_trils(key_scale)
+        return sample_means(key_mean, self.loc, self.strength, trils), trils
+
+    def sample_trils(self, key: PRNGKeyArray) -> Float[Array, "K D D"]:
+        """Draw Cholesky factors of the covariances, with the means integrated out."""
+        check_drawn(self.family)
         powers, scatters = self._apart_from_means()
         if self.family.orientation == "I":
-            variances = scatters / jr.gamma(key_scale, powers, dtype=scatters.dtype)
-            trils = self._from_variances(variances)
-        else:
-            trils = self._for_all(sample_inverse_wishart(key_scale, powers, scatters))
-        return sample_means(key_mean, self.loc, self.strength, trils), trils
+            return self._from_variances(scatters / jr.gamma(key, powers, dtype=scatters.dtype))
+        return self._for_all(sample_inverse_wishart(key, powers, scatters))
 
     def _apart_from_means(self) -> tuple[Array, Array]:
         """Parameters of the distribution of Σ with the means integrated out, in the user's units.
@@ -154,15 +156,20 @@ class Restricted:
 
     def log_normaliser(self) -> Float[Array, ""]:
         """Minus the log integral of ``exp(log_kernel)`` over means and free covariance parameters (user's units)."""
+        dim = self.loc.shape[-1]
+        return 0.5 * dim * jnp.sum(jnp.log(self.strength / (2.0 * math.pi))) - jnp.sum(self.log_integrals())
+
+    def log_integrals(self) -> Float[Array, "c"]:
+        """Log integral over each free covariance, with the means integrated out but for their own factors, (K,) or (1,)."""
         powers, scatters = self._apart_from_means()
         dim = self.loc.shape[-1]
         if self.family.orientation == "I":
-            integral = jnp.sum(jsp.gammaln(powers) - powers * jnp.log(scatters))
+            integrals = jnp.sum(jsp.gammaln(powers) - powers * jnp.log(scatters), axis=-1)
         else:
             logs = jsp.multigammaln(0.5 * powers, dim) - powers * log_diagonal_sum(cholesky(scatters))
-            integral = jnp.sum(0.5 * dim * math.log(2.0) * powers + logs)
-        integral += jnp.sum(self.counts - 1.0) * jnp.sum(jnp.log(self.metric))
-        return 0.5 * dim * jnp.sum(jnp.log(self.strength / (2.0 * math.pi))) - integral
+            integrals = 0.5 * dim * math.log(2.0) * powers + logs
+        total = jnp.sum(self.counts - 1.0, keepdims=True) if self.family.pooled else self.counts - 1.0
+        return integrals + total * jnp.sum(jnp.log(self.metric))
 
     def project(self, params: Params) -> Params:
         """The member of the family nearest to θ in Kullback-Leibler divergence; θ itself if it is in the family."""

@@ -281,15 +281,16 @@ def relabel(source: Source, method: str = "stephens", **options: Any) -> Relabel
     Raises
     ------
     DrawsError, ArgumentError
-        If the draws cannot be read, or lack what the method uses, or prior or known classes number the components.
+        If the draws cannot be read, or lack what the method uses, or prior, known classes or held parameters number them.
     """
     if told_apart(source):
-        known = numbering_of(source) == "labels"
-        by, whose = ("A known class of some rows", "class k") if known else ("The prior of these draws", "the prior's")
-        raise ArgumentError(
-            f"{by} tells the components apart: component k is {whose} in every draw. A relabelling would mix them. "
-            "Read the draws as they are."
+        by = {
+            "labels": "A known class of some rows tells the components apart: component k is class k",
+            "fixed": "Held parameters tell the components apart: component k is the one that holds them",
+        }.get(
+            str(numbering_of(source)), "The prior of these draws tells the components apart: component k is the prior's"
         )
+        raise ArgumentError(f"{by} in every draw. A relabelling would mix them. Read the draws as they are.")
     chosen = METHODS[check_choice("method", method, METHODS)]
     own = set(inspect.signature(chosen).parameters) | set(inspect.signature(as_draws).parameters)
     check_names(options, own - {"source", "about", "fewest_components"}, f"relabel(method={method!r})")

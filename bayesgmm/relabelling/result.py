@@ -199,8 +199,8 @@ def iterate(
 
 
 def told_apart(source: Any) -> bool:
-    """Whether prior or labels of a posterior, or of the tree made of it, number the components; others do not say."""
-    return numbering_of(source) in ("prior", "labels")
+    """Whether something known of a posterior, or of the tree made of it, numbers the components; others do not say."""
+    return numbering_of(source) in ("prior", "labels", "fixed")
 
 
 def numbering_of(source: Any) -> str | None:

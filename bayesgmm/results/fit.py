@@ -278,7 +278,7 @@ class MixtureFit(HasMixture):
 
     def _title(self) -> str:
         target = "maximum likelihood" if self.prior is None else "maximum a posteriori"
-        kind = f"{self.family.label(self.table.dim)} covariances{self.table.aside}"
+        kind = f"{self.family.label(self.table.dim)} covariances{self.model.aside}"
         return (
             f"{self.algorithm.upper()}, {target}: {self.n_components} components, {kind}, log-likelihood "
             f"{self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, BIC {self.bic():.1f}"

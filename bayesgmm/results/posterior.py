@@ -267,7 +267,7 @@ class Posterior(HasMixture):
 
     def _title(self) -> str:
         cut = ", interrupted" if self.interrupted else ""
-        kind = f"{self.family.label(self.table.dim)} covariances{self.table.aside}"
+        kind = f"{self.family.label(self.table.dim)} covariances{self.model.aside}"
         diagnosis = f"{self.mixing}: {figures(self.worst_rhat, self.smallest_ess)}"
         if self.mixing == UNKNOWN:
             diagnosis = "mixing cannot be assessed"

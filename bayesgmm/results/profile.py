@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from bayesgmm.curvature.information import Curvature, by_information
-from bayesgmm.curvature.profile import Held, Scalar, highest_with
+from bayesgmm.curvature.profile import Constrained, Scalar, highest_with
 from bayesgmm.errors import ArgumentError, FitError
 from bayesgmm.model.alignment import align
 from bayesgmm.model.types import Params
@@ -89,6 +89,7 @@ def profile_of(
     """The profile of a scalar about a point estimate, given the `curvature` there. See `MixtureFit.profile`."""
     parameter = known_name(parameter, model)
     scalar = scalar_of(parameter, model)
+    refuse_held(parameter, scalar, model)
     gain = by_information(fit_params, model, found).gain
     if gain > MOST_GAIN:
         raise FitError(
@@ -157,6 +158,14 @@ def scalar_of(parameter: Any, model: Model) -> Scalar:
     return Scalar("variances", k, int(rows[pair]))
 
 
+def refuse_held(parameter: str, scalar: Scalar, model: Model) -> None:
+    """Refuse to profile what the model holds."""
+    part = {"variances": "covariances"}.get(scalar.part, scalar.part)
+    free = model.held.free(part, model.num_components)
+    if scalar.component not in free or (part == "weights" and len(free) == 1):
+        raise ArgumentError(f"{parameter} is held at a known value (fixed=), so it has no profile.")
+
+
 class _Tracer:
     """Follows the profile outwards from the fit, on a scale where it is nearly a parabola."""
 
@@ -169,7 +178,7 @@ class _Tracer:
         slope = 1e-6 * max(abs(self.start), 1.0)
         self.sd = sd * abs(slope / (self.from_scale(self.start + slope) - self.from_scale(self.start)))
         fit = highest_with(scalar, scalar.of(params), params, self.problem)
-        self.seen: dict[float, Held] = {self.start: fit}
+        self.seen: dict[float, Constrained] = {self.start: fit}
 
     def to_scale(self, value: float) -> float:
         """The logit of a weight, the log of a variance, a mean itself."""

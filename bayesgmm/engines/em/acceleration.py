@@ -95,7 +95,7 @@ def propose(memory: Memory, prior: Belief) -> tuple[Params, Bool[Array, ""]]:
     params = Params(
         jnp.where(sensible, weights, 1.0), means, jnp.where(sensible, trils, jnp.eye(dim, dtype=trils.dtype))
     )
-    params = prior.components.project(params._replace(weights=params.weights / params.weights.sum()))
+    params = prior.project(params._replace(weights=params.weights / params.weights.sum()))
     return params, sensible & jnp.isfinite(params.scale_trils).all()
 
 
@@ -133,9 +133,10 @@ class _Metric(NamedTuple):
     def at(cls, params: Params, posterior: Belief) -> "_Metric":
         least = 1e-8
         total = jnp.sum(jnp.maximum(posterior.weights.concentration - 1.0, 0.0))
+        strength = posterior.components.strength
         return cls(
             jnp.sqrt(total / jnp.maximum(params.weights, least)),
-            jnp.sqrt(jnp.maximum(posterior.components.strength, least)),
+            jnp.sqrt(jnp.where(jnp.isinf(strength), 1.0, jnp.maximum(strength, least))),  # a known mean does not move
             jnp.sqrt(0.5 * jnp.maximum(posterior.components.counts, least)),
             inverse_tril(params.scale_trils),
             params.scale_trils,

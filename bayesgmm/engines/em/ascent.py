@@ -194,7 +194,7 @@ def start_ascents(starts: Params, prior: Belief, size: int, accelerate: bool) ->
     dtype = starts.means.dtype
 
     def one(start, prior):
-        start = prior.components.project(start)
+        start = prior.project(start)
         lowest, zero, no = jnp.asarray(-jnp.inf, dtype), jnp.zeros((), int), jnp.asarray(False)
         best = Best(start, lowest, lowest, jnp.zeros_like(start.weights), start)
         memory = no_memory(start, DEPTH if accelerate else 0)

@@ -36,6 +36,7 @@ def fit_mcem(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    fixed: Any = None,
     copies: int = 100,
     num_steps: int = 200,
     n_init: int = 10,
@@ -54,8 +55,8 @@ def fit_mcem(
     ----------
     x, n_components, covariance_type, prior, seed, dtype, progress_bar
         As for `fit_em`.
-    weights, labels, errors
-        What else is known of the rows; see `rows`.
+    weights, labels, errors, fixed
+        What else is known of the rows and of θ; see `rows` and `fit_em`.
     copies
         Draws of z for each row in each step.
     num_steps
@@ -80,8 +81,9 @@ def fit_mcem(
     num, length, settings = _checked(copies, num_steps, n_init, init)
     schedule = np.full(length, float(num))
     return _fit(
-        "mcem", x, n_components, prior, covariance_type, schedule, _average, settings, init, seed, dtype, progress_bar
-    )
+        "mcem", x, n_components, prior, covariance_type, fixed, schedule, _average, settings, init, seed, dtype,
+        progress_bar,
+    )  # fmt: skip
 
 
 def fit_same(
@@ -93,6 +95,7 @@ def fit_same(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    fixed: Any = None,
     copies: int = 1000,
     num_steps: int = 300,
     n_init: int = 10,
@@ -110,8 +113,8 @@ def fit_same(
     ----------
     x, n_components, covariance_type, prior, seed, dtype, progress_bar
         As for `sample_gibbs`; the prior must be a conjugate one (`NormalInverseWishart`, `NormalInverseGamma`).
-    weights, labels, errors
-        What else is known of the rows; see `rows`.
+    weights, labels, errors, fixed
+        What else is known of the rows and of θ; see `rows` and `fit_em`.
     copies
         Copies of z in the last step.
     num_steps
@@ -134,8 +137,9 @@ def fit_same(
     num, length, settings = _checked(copies, num_steps, n_init, init)
     schedule = np.round(np.geomspace(1.0, num, length))
     return _fit(
-        "same", x, n_components, prior, covariance_type, schedule, _last, settings, init, seed, dtype, progress_bar
-    )
+        "same", x, n_components, prior, covariance_type, fixed, schedule, _last, settings, init, seed, dtype,
+        progress_bar,
+    )  # fmt: skip
 
 
 def _checked(copies: Any, num_steps: Any, n_init: Any, init: Any) -> tuple[int, int, dict[str, Any]]:
@@ -147,15 +151,15 @@ def _checked(copies: Any, num_steps: Any, n_init: Any, init: Any) -> tuple[int, 
 
 
 def _fit(
-    name: str, x: Any, n_components: int, prior: Belief | str | None, covariance_type: str, schedule: np.ndarray,
-    estimate: Callable[[Followed, Params, Problem], Params], settings: dict[str, Any], init: Any, seed: Any, dtype: str,
-    progress_bar: Progress,
+    name: str, x: Any, n_components: int, prior: Belief | str | None, covariance_type: str, fixed: Any,
+    schedule: np.ndarray, estimate: Callable[[Followed, Params, Problem], Params], settings: dict[str, Any], init: Any,
+    seed: Any, dtype: str, progress_bar: Progress,
 ) -> MixtureFit:  # fmt: skip
     """One run of either: paths from all starts, an estimate of each, and the highest of them as a fit."""
     n_init = check_count("n_init", settings["n_init"], most=MOST_CHAINS)
     check_progress(progress_bar)
     with scope(dtype) as dtype, stopwatch() as clock:
-        problem = prepare(x, n_components, prior, dtype, covariance_type)
+        problem = prepare(x, n_components, prior, dtype, covariance_type, fixed)
         engine = find_engine(name)
         engine.check(problem.prior, problem.family, problem.table.dim)
         engine.check_problem(problem)

@@ -45,6 +45,7 @@ def fit_em(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    fixed: Any = None,
     n_init: int = 16,
     init: Any = "auto",
     seed: Any = 0,
@@ -80,6 +81,10 @@ def fit_em(
         None (maximum likelihood), ``"default"`` (`default_prior`) or a `Prior`, in the user's units.
     weights, labels, errors
         What else is known of the rows: how often each counts, its class, its errors of measurement; see `rows`.
+    fixed
+        Parameters that are known and held while the rest is inferred, such as ``{"means": {0: [1.0, 2.0]}}``: by
+        ``"weights"``, ``"means"``, ``"covariances"``, a mapping from components to values, or an array for all
+        components with NaN where they are free. In the user's units; see `bayesgmm.model.fixed.resolve_fixed`.
     n_init
         Number of starts. Each gets a short run, and the best quarter (at least four) continue. A given start replaces
         them.
@@ -145,7 +150,7 @@ def fit_em(
         "means_init": means_init, "covariances_init": covariances_init, "labels_init": labels_init,
     }  # fmt: skip
     with scope(dtype) as dtype, stopwatch() as clock:
-        problem = prepare(x, n_components, prior, dtype, covariance_type)
+        problem = prepare(x, n_components, prior, dtype, covariance_type, fixed)
         check_has_mode(problem.prior)
         find_engine(algorithm).check_problem(problem)
         key_start, key_ascent = split_key(as_key(seed))

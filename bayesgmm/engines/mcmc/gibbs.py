@@ -51,6 +51,7 @@ def sample_gibbs(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    fixed: Any = None,
     num_warmup: int = 1000,
     num_samples: int = 1000,
     num_chains: int = 4,
@@ -75,6 +76,10 @@ def sample_gibbs(
         ``"default"`` (`default_prior`) or a proper conjugate `Prior`, in the user's units; None (flat) is refused.
     weights, labels, errors
         What else is known of the rows; see `rows`.
+    fixed
+        Parameters that are known and held while the rest is inferred, such as ``{"means": {0: [1.0, 2.0]}}``: by
+        ``"weights"``, ``"means"``, ``"covariances"``, a mapping from components to values, or an array for all
+        components with NaN where they are free. In the user's units; see `bayesgmm.model.fixed.resolve_fixed`.
     num_warmup, num_samples, num_chains
         Warm-up sweeps (dropped), sweeps kept, and chains (run in parallel).
     seed
@@ -115,7 +120,7 @@ def sample_gibbs(
     tempering = check_count("tempering", tempering, most=MOST_CHAINS)
     num_warmup = check_count("num_warmup", num_warmup, least=0)
     posterior = run_sampler(
-        gibbs(tempering, num_warmup), x, n_components, covariance_type=covariance_type, prior=prior,
+        gibbs(tempering, num_warmup), x, n_components, covariance_type=covariance_type, prior=prior, fixed=fixed,
         num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains, seed=seed, init=init,
         reference=reference, checkpoint=checkpoint, dtype=dtype, progress_bar=progress_bar,
     )  # fmt: skip

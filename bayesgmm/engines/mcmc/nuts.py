@@ -71,6 +71,7 @@ def sample_nuts(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    fixed: Any = None,
     num_warmup: int = 1000,
     num_samples: int = 1000,
     num_chains: int = 4,
@@ -89,9 +90,9 @@ def sample_nuts(
 
     Parameters
     ----------
-    x, n_components, covariance_type, prior, weights, labels, errors, num_warmup, num_samples, num_chains, seed
+    x, n_components, covariance_type, prior, weights, labels, errors, fixed, num_warmup, num_samples, num_chains
         As for `sample_gibbs`.
-    init, reference, checkpoint, dtype, progress_bar
+    seed, init, reference, checkpoint, dtype, progress_bar
         As for `sample_gibbs`.
     likelihood
         ``"marginal"``: log-likelihood and gradient from one pass over the data (Fisher's identity). ``"enumerated"``:
@@ -122,6 +123,8 @@ def sample_nuts(
     recipe = Recipe(num_warmup, target_accept_prob, max_tree_depth, dense_mass, likelihood)
     if likelihood != "marginal" and str(covariance_type) not in ("full", "VVV", "V"):
         raise ArgumentError(f"likelihood={likelihood!r} allows only free covariances. Use likelihood='marginal'.")
+    if likelihood != "marginal" and fixed is not None:
+        raise ArgumentError(f"likelihood={likelihood!r} takes no fixed parameters. Use likelihood='marginal'.")
     if (
         likelihood != "marginal"
         and isinstance(prior, Belief)
@@ -132,7 +135,8 @@ def sample_nuts(
             "Use 'marginal', which has the same density, or the NUTS of NumPyro on bayesgmm.gaussian_mixture."
         )
     return run_sampler(
-        nuts(recipe), x, n_components, covariance_type=covariance_type, prior=prior, num_warmup=num_warmup,
+        nuts(recipe), x, n_components, covariance_type=covariance_type, prior=prior, fixed=fixed,
+        num_warmup=num_warmup,
         num_samples=num_samples, num_chains=num_chains, seed=seed, init=init, reference=reference,
         checkpoint=checkpoint, dtype=dtype, progress_bar=progress_bar,
     )  # fmt: skip

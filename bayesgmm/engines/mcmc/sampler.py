@@ -65,6 +65,7 @@ def run_sampler(
     *,
     covariance_type: str,
     prior: Belief | str | None,
+    fixed: Any,
     num_warmup: int,
     num_samples: int,
     num_chains: int,
@@ -80,7 +81,7 @@ def run_sampler(
     num_warmup, num_samples, num_chains = int(num_warmup), int(num_samples), int(num_chains)
     folder = None if checkpoint is None else as_path("checkpoint", checkpoint)
     with scope(dtype) as dtype, stopwatch() as clock, listening(progress_bar) as listener, ExitStack() as held:
-        problem = prepare(x, n_components, prior, dtype, covariance_type)
+        problem = prepare(x, n_components, prior, dtype, covariance_type, fixed)
         engine = find_engine(sampler.name)
         engine.check(problem.prior, problem.family, problem.table.dim)
         engine.check_problem(problem)
@@ -170,4 +171,4 @@ def _run_identity(
         "init": start if isinstance(start, str) else fingerprint(start),
         "data": fingerprint_of_table(problem.table),
         "prior": fingerprint(problem.prior),
-    }
+    } | ({} if problem.model.fixed is None else {"fixed": fingerprint(problem.model.fixed.parts)})

@@ -57,6 +57,7 @@ class Arguments(NamedTuple):
     n_components: int
     covariance_type: str
     prior: Belief | str | None
+    fixed: Any
     num_samples: int
     num_chains: int
     seed: Any
@@ -77,7 +78,7 @@ def run_approximation[Result: ApproximatePosterior](
     check_chain_arguments(0, given.num_samples, given.num_chains, given.prior)
     shape = int(given.num_chains), int(given.num_samples)
     with scope(given.dtype) as dtype, stopwatch() as clock, listening(given.progress_bar) as listener:
-        problem = prepare(given.x, given.n_components, given.prior, dtype, given.covariance_type)
+        problem = prepare(given.x, given.n_components, given.prior, dtype, given.covariance_type, given.fixed)
         engine = find_engine(name)
         engine.check(problem.prior, problem.family, problem.table.dim)
         engine.check_problem(problem)

@@ -74,6 +74,7 @@ def fit_cavi(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    fixed: Any = None,
     n_init: int = 8,
     batch_size: int | None = None,
     num_steps: int = 300,
@@ -94,7 +95,7 @@ def fit_cavi(
 
     Parameters
     ----------
-    x, n_components, covariance_type, prior, weights, labels, errors, reference, dtype, progress_bar
+    x, n_components, covariance_type, prior, weights, labels, errors, fixed, reference, dtype
         As for `sample_gibbs`.
     n_init
         Number of starts.
@@ -134,7 +135,7 @@ def fit_cavi(
     tol, num_steps = check_number("tol", tol, low=0.0, open_low=True), check_count("num_steps", num_steps)
     batch_size = None if batch_size is None else check_count("batch_size", batch_size)
     arguments = Arguments(
-        x, n_components, covariance_type, prior, num_samples, num_chains, seed, reference, dtype, progress_bar
+        x, n_components, covariance_type, prior, fixed, num_samples, num_chains, seed, reference, dtype, progress_bar
     )
     settings = {
         "n_init": n_init, "batch_size": batch_size, "num_steps": num_steps, "max_iter": max_iter, "tol": tol,

@@ -56,6 +56,7 @@ def fit_laplace(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    fixed: Any = None,
     num_samples: int = 1000,
     num_chains: int = 4,
     seed: Any = 0,
@@ -73,7 +74,7 @@ def fit_laplace(
 
     Parameters
     ----------
-    x, n_components, covariance_type, prior, weights, labels, errors, reference, dtype, progress_bar
+    x, n_components, covariance_type, prior, weights, labels, errors, fixed, reference, dtype
         As for `sample_gibbs`.
     num_samples, num_chains
         Independent draws, in the shape (chain, draw) of the samplers.
@@ -93,7 +94,7 @@ def fit_laplace(
     """
     x = described(x, weights, labels, errors)
     arguments = Arguments(
-        x, n_components, covariance_type, prior, num_samples, num_chains, seed, reference, dtype, progress_bar
+        x, n_components, covariance_type, prior, fixed, num_samples, num_chains, seed, reference, dtype, progress_bar
     )
     return run_approximation("laplace", LaplacePosterior, _approximate, arguments, {})
 

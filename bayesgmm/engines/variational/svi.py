@@ -73,6 +73,7 @@ def fit_svi(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    fixed: Any = None,
     batch_size: int | None = None,
     num_steps: int = 4000,
     learning_rate: float = 0.05,
@@ -92,7 +93,7 @@ def fit_svi(
 
     Parameters
     ----------
-    x, n_components, covariance_type, prior, weights, labels, errors, reference, dtype, progress_bar
+    x, n_components, covariance_type, prior, weights, labels, errors, fixed, reference, dtype
         As for `sample_nuts`.
     guide
         ``"normal"``, ``"low_rank"``, ``"dense"``, ``"flow"`` (`GUIDES`), or a callable that makes a guide from a model,
@@ -125,7 +126,7 @@ def fit_svi(
     _check_arguments(guide, num_steps, num_particles, batch_size, learning_rate)
     num_steps, num_particles, learning_rate = int(num_steps), int(num_particles), float(learning_rate)
     arguments = Arguments(
-        x, n_components, covariance_type, prior, num_samples, num_chains, seed, reference, dtype, progress_bar
+        x, n_components, covariance_type, prior, fixed, num_samples, num_chains, seed, reference, dtype, progress_bar
     )
     settings = {
         "guide": guide, "batch_size": batch_size, "num_steps": num_steps, "learning_rate": learning_rate,

@@ -67,6 +67,11 @@ class Fixed:
         means, units = (self.means - frame.center) / frame.scale, np.asarray(frame.scale)[:, None]
         return Fixed(self.weights, means, self.scale_trils / units)
 
+    def filled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The held parameters, with 0 for free weights and means, and the identity for free covariances."""
+        trils = np.where(np.isnan(self.scale_trils), np.eye(self.means.shape[1]), self.scale_trils)
+        return np.nan_to_num(self.weights), np.nan_to_num(self.means), trils
+
     def num_held(self, family: Family) -> int:
         """Free parameters of the mixture that are held."""
         num, dim = self.means.shape
@@ -96,9 +101,12 @@ class Fixed:
 
 
 def with_held_weights(weights: Any, values: Any, xp: Any) -> Any:
-    """Weights (last axis) in which the held ones have their values, and the others share the rest as they stand."""
-    free = xp.isnan(values)
-    rest = 1.0 - xp.sum(xp.where(free, 0.0, values))
+    """Weights (last axis) in which the held ones have their values, and the others share the rest as they stand.
+
+    ``values`` are 0 where a weight is free.
+    """
+    free = values == 0.0
+    rest = 1.0 - xp.sum(values)
     own = xp.where(free, weights, 0.0)
     total = xp.sum(own, axis=-1, keepdims=True)
     equal = free / xp.maximum(xp.sum(free), 1)

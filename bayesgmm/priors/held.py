@@ -39,7 +39,7 @@ class HeldDirichlet(NamedTuple):
     concentration: Any
     """(K,)"""
     values: Any
-    """(K,): the known weights; NaN where they are free."""
+    """(K,): the known weights; 0 where they are free."""
 
     def update(self, counts: Float[Array, "K"]) -> "HeldDirichlet":
         """The posterior given the number of rows in each component."""
@@ -77,12 +77,11 @@ class HeldDirichlet(NamedTuple):
 
     @property
     def _free(self) -> Array:
-        return jnp.isnan(jnp.asarray(self.values))
+        return jnp.asarray(self.values) == 0.0
 
     @property
     def _rest(self) -> Array:
-        rest = 1.0 - jnp.sum(jnp.where(self._free, 0.0, self.values))
-        return jnp.where(self._free.any(), rest, 1.0)
+        return jnp.where(self._free.any(), 1.0 - jnp.sum(jnp.asarray(self.values)), 1.0)
 
     @property
     def _total(self) -> Array:
@@ -98,9 +97,9 @@ class HeldComponents:
     inner: Any
     """The prior without anything held."""
     means: Any
-    """(K, D): the known means; NaN where they are free."""
+    """(K, D): the known means; no meaning where they are free."""
     trils: Any
-    """(K, D, D): Cholesky factors of the known covariances; NaN where they are free."""
+    """(K, D, D): Cholesky factors of the known covariances; no meaning where they are free."""
     held: Held
 
     conjugacy: ClassVar[Conjugacy] = Conjugacy.NONE
@@ -125,13 +124,21 @@ class HeldComponents:
         """Location of the means: the known ones themselves, (K, D)."""
         return self.put_means(jnp.asarray(self.inner.loc))
 
+    @property
+    def _known_means(self) -> np.ndarray:
+        return np.isin(np.arange(jnp.shape(self.means)[0]), self.held.means)
+
+    @property
+    def _known_trils(self) -> np.ndarray:
+        return np.isin(np.arange(jnp.shape(self.means)[0]), self.held.covariances)
+
     def put_means(self, means: Array) -> Array:
         """Means with the known ones in their places."""
-        return jnp.where(jnp.isnan(jnp.asarray(self.means)), means, self.means)
+        return jnp.where(self._known_means[:, None], self.means, means)
 
     def put_trils(self, trils: Array) -> Array:
         """Cholesky factors with the known ones in their places."""
-        return jnp.where(jnp.isnan(jnp.asarray(self.trils)), trils, self.trils)
+        return jnp.where(self._known_trils[:, None, None], self.trils, trils)
 
     def project(self, params: Params) -> Params:
         """The member of the family nearest to θ, with the known parameters in their places."""
@@ -257,14 +264,6 @@ class HeldConjugate(HeldComponents):
         return jnp.shape(self.means)[-1]
 
     @property
-    def _known_means(self) -> Array:
-        return ~jnp.isnan(jnp.asarray(self.means)[:, 0])
-
-    @property
-    def _known_trils(self) -> Array:
-        return ~jnp.isnan(jnp.asarray(self.trils)[:, 0, 0])
-
-    @property
     def _given_means(self) -> Restricted:
         """The distribution of the covariances, where the known means are not integrated out."""
         return self._about_means(1.0)
@@ -290,7 +289,7 @@ def hold(prior: Any, within: tuple[Any, float], family: Family, fixed: Fixed) ->
         The covariance family, and what is held.
     """
     inner, constant = within
-    parts: Any = fixed.means, fixed.scale_trils, fixed.held
+    parts: Any = *fixed.filled()[1:], fixed.held
     if inner.conjugacy == Conjugacy.JOINT:
         if not isinstance(inner, Restricted):
             inner = restrict_flat(inner, family) if prior is None else restrict(prior, family)[0]

@@ -292,7 +292,7 @@ def within_family(
 
 
 def _held_weights(weights: Dirichlet, fixed: Fixed) -> Any:
-    return HeldDirichlet(weights.concentration, fixed.weights) if fixed.held.weights else weights
+    return HeldDirichlet(weights.concentration, fixed.filled()[0]) if fixed.held.weights else weights
 
 
 def restricted(belief: Belief, family: Family) -> Belief:

@@ -302,6 +302,18 @@ KINDS: dict[str, Kind] = {
         np.full((40, 2), 1e200) ;; np.full((40, 2), 1e-200) ;; pd.DataFrame(np.ones((40, 2))) ;; [[1, 2]] * 40
         np.where(np.arange(80).reshape(40, 2) % 3, 0.1, np.inf) ;; np.full((40, 2, 2), np.nan) ;; 'x' ;; [['a', 'b']] * 40
     """, "1 ;; object() ;; 1.5 ;; lambda: 1"),
+    "fixed": kind("None ;; {'means': {0: [0.0, 0.5]}} ;; {'weights': {1: 0.4}} ;; {}", """
+        {'covariances': {1: np.eye(2)}} ;; {'weights': [0.5, 0.5]} ;; {'means': np.full((2, 2), np.nan)} ;; {'means': X2[:2]}
+        {'means': {0: [1e300, 0.0]}} ;; {'covariances': {0: 1e-300 * np.eye(2)}} ;; {'covariances': {0: 1e300 * np.eye(2)}}
+        {'covariances': [np.eye(2)] * 2, 'means': X2[:2]} ;; {'weights': {0: 1e-300}} ;; {'weights': {0: 1 - 1e-16}}
+        {'means': {np.int64(1): X2[0]}} ;; {'means': pd.DataFrame(X2[:2])} ;; {'covariances': {0: np.ones((2, 2))}}
+        {'means': {0: [1e9, -1e9]}, 'covariances': {0: 1e-6 * np.eye(2)}, 'weights': {0: 0.01}} ;; {'means': None}
+    """, """
+        1 ;; object() ;; 'means' ;; [] ;; X2 ;; {'mean': 1} ;; {0: 1} ;; {'means': {2: [0, 0]}} ;; {'means': {0: [0]}}
+        {'means': {0: 'a'}} ;; {'means': {True: [0, 0]}} ;; {'means': {'0': [0, 0]}} ;; {'means': {-1: [0, 0]}}
+        {'weights': {0: 2}} ;; {'weights': {0: -1}} ;; {'weights': {0: np.nan}} ;; {'weights': [1.0, np.nan]} ;; {'means': 1}
+        {'covariances': {0: [[1, 2], [2, 1]]}} ;; {'means': {0: [np.inf, 0]}} ;; {'means': {0: [1, np.nan]}} ;; lambda: 1
+    """),
     "labels": kind("Z", _LABELS_ODD, "None\n1\nobject()\n1.5\nlambda: 1"),
     "row_labels": kind("""
         None ;; Z ;; np.where(Z > 0, Z, -1) ;; np.where(np.arange(40) % 3, -1, Z) ;; np.ones((40, 2))

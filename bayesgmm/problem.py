@@ -190,10 +190,12 @@ def build_model(table: Table, num_components: int, prior: Belief | str | None, f
 def well_posed(table: Table, family: Family, prior: Belief | str | None) -> bool:
     """Whether the covariances of the components are not singular because the covariance of the data is.
 
-    Diagonal and spherical covariances need no more than a variance in each feature, and a prior of the user's own has a
-    positive definite scale of its own.
+    Diagonal and spherical covariances need no more than a variance in each feature, and priors have a positive definite
+    scale. The default prior takes its scale from the data, which far rows make meaningless.
     """
-    return family.orientation == "I" or isinstance(prior, Belief) or table.dependence is None
+    if family.orientation == "I" or isinstance(prior, Belief) or table.dependence is None:
+        return True
+    return prior is not None and table.dependence != table.far_rows
 
 
 def check_well_posed(table: Table, family: Family, prior: Belief | str | None) -> None:
@@ -202,14 +204,16 @@ def check_well_posed(table: Table, family: Family, prior: Belief | str | None) -
     Raises
     ------
     DataError
-        If the family has correlations, and there is no prior, or the default one.
+        If the family has correlations, and there is no prior, or the default one whose scale is that of far rows.
     """
     if well_posed(table, family, prior):
         return
-    model = "maximum likelihood" if prior is None else "prior='default', whose scale is the covariance of the data,"
+    own = "a prior of your own with a positive definite scale (bayesgmm.NormalInverseWishart)"
+    model, remedy = "maximum likelihood", f"use prior='default', or {own}"
+    if prior is not None:
+        model, remedy = "prior='default', whose scale is the covariance of the data,", f"use {own}"
     raise DataError(
-        f"{table.dependence}; or use a prior of your own with a positive definite scale "
-        f"(bayesgmm.NormalInverseWishart). Under {model} {family.label(table.dim)} covariances of these data are "
+        f"{table.dependence}; or {remedy}. Under {model} {family.label(table.dim)} covariances of these data are "
         "singular."
     )
 

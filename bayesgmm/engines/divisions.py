@@ -10,6 +10,7 @@ from bayesgmm.engines.agglomeration import Agglomeration, scaled_components
 from bayesgmm.engines.cuts import cut_in_order
 from bayesgmm.errors import DataError
 from bayesgmm.model.types import Stats
+from bayesgmm.priors.shrinkage import proper_covariance
 from bayesgmm.problem import Problem
 from bayesgmm.runtime.arguments import host_generator
 
@@ -39,7 +40,7 @@ class Divisions:
         rows = np.arange(table.num_rows) if table.weights is None else np.flatnonzero(table.weights > 0)
         if len(rows) > SUBSAMPLE:
             rows = rows[np.sort(self.rng.choice(len(rows), SUBSAMPLE, replace=False))]
-        self.x = problem.frame.rows(table.filled[rows])
+        self.x, self.problem = problem.frame.rows(table.filled[rows]), problem
         self.counted = np.ones(len(rows)) if table.weights is None else table.weights[rows]
         self.num_distinct = len(np.unique(self.x, axis=0))
         self.chosen = np.arange(len(self.x))
@@ -52,8 +53,21 @@ class Divisions:
         return np.cov(self.x.T, bias=True, aweights=self.counted).reshape(self.x.shape[1], -1)
 
     @cached_property
+    def target(self) -> np.ndarray:
+        """Covariance (D, D) to which starts are shrunk: positive definite also where the data are singular."""
+        if self.problem.table.dependence is None:
+            return self.covariance
+        scale = self.problem.frame.scale
+        return proper_covariance(self.problem.table) / np.outer(scale, scale)
+
+    @cached_property
     def white(self) -> np.ndarray:
-        """Whitened rows, so that an elongated cloud of data does not dominate; without directions of no variance."""
+        """Whitened rows, so that an elongated cloud of data does not dominate; without directions of no variance.
+
+        No more rows than features are all equally far apart when whitened. They stay standardised.
+        """
+        if len(self.x) <= self.x.shape[1]:
+            return self.x
         values, vectors = np.linalg.eigh(self.covariance)
         kept = values > values[-1] * len(values) * np.finfo(float).eps
         return self.x @ vectors[:, kept] / np.sqrt(values[kept])

@@ -9,6 +9,7 @@ from bayesgmm.engines.roles import in_roles
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.types import Params, Stats, check_params
 from bayesgmm.priors.prior import Belief, data_scaled_prior
+from bayesgmm.priors.shrinkage import proper_covariance
 from bayesgmm.problem import Model, Problem
 from bayesgmm.runtime.arguments import as_array, as_floats
 
@@ -35,7 +36,7 @@ def make_starts(key: PRNGKeyArray, problem: Problem, num_starts: int, init: str 
     """
     divisions = Divisions(key, problem)
     stats, local = divisions.stats(problem.num_components, num_starts, init)
-    return in_roles(starts_from(stats, local, divisions.covariance, problem.dtype), problem)
+    return in_roles(starts_from(stats, local, divisions.target, problem.dtype), problem)
 
 
 def label_start(labels, problem: Problem) -> Params:
@@ -127,7 +128,7 @@ def warm_start(params: Params, problem: Problem) -> Params:
 def weak_prior(model: Model, num_components: int | None = None) -> Belief:
     """The data-scaled default prior, in standardised coordinates, under which no start is singular."""
     num = num_components or model.num_components
-    covariance = model.table.moments()[1] / np.outer(model.frame.scale, model.frame.scale)
+    covariance = proper_covariance(model.table) / np.outer(model.frame.scale, model.frame.scale)
     covariance = covariance + 1e-9 * np.diag(np.diagonal(covariance))
     prior = data_scaled_prior(np.zeros(model.table.dim), covariance, num).expand(num, model.table.dim)
     # Concentration one above flat: a component without rows at the start still gets a positive weight.

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from bayesgmm.errors import ArgumentError
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import fault_of_matrix, gram
+from bayesgmm.numerics.linalg import column, fault_of_matrix, gram
 from bayesgmm.runtime.arguments import as_floats, shown
 
 
@@ -25,6 +25,11 @@ class Params(NamedTuple):
         """Σ_k = L_k L_kᵀ."""
         trils = self.scale_trils
         return trils @ trils.swapaxes(-1, -2) if isinstance(trils, np.ndarray) else gram(trils)
+
+    @property
+    def diagonal(self) -> "Params":
+        """The same θ, whose covariances are diagonal, with each factor as a column (D, 1): for passes over the rows."""
+        return self._replace(scale_trils=column(self.scale_trils))
 
     @classmethod
     def of(cls, weights, means, covariances) -> "Params":

@@ -23,7 +23,9 @@ def matmul(a: Float[Array, "*b D E"], b: Float[Array, "*b E F"]) -> Float[Array,
 
 
 def matvec(a: Float[Array, "*b D E"], v: Float[Array, "*b E"]) -> Float[Array, "*b D"]:
-    """``A v`` for each pair of the batch."""
+    """``A v`` for each pair of the batch; A may be a column."""
+    if is_column(a):
+        return a[..., 0] * v
     return jnp.sum(a * v[..., None, :], axis=-1)
 
 
@@ -68,6 +70,8 @@ def inverse_tril(tril: Float[Array, "*b D D"]) -> Float[Array, "*b D D"]:
     M - M C M inverts the blocks of size 2b. (After a LAPACK solve, the threads of OpenBLAS spin for 25 ms and slow the
     threads of XLA. At D = 64, K = 16, N = 20,000 this doubled the time of a sweep.)
     """
+    if is_column(tril):
+        return 1.0 / tril
     dim = tril.shape[-1]
     if dim <= SMALL:
         return _substituted(tril)
@@ -98,7 +102,35 @@ def _lower(rows: list[list[Array]]) -> Float[Array, "*b D D"]:
 
 def log_diagonal_sum(tril: Float[Array, "*b D D"]) -> Float[Array, "*b"]:
     """``log |L|`` of a lower-triangular L with positive diagonal: half of ``log |L Lᵀ|``."""
+    if is_column(tril):
+        return jnp.sum(jnp.log(tril[..., 0]), axis=-1)
     return jnp.sum(jnp.log(jnp.diagonal(tril, axis1=-2, axis2=-1)), axis=-1)
+
+
+def is_column(matrix: Float[Array, "*b D E"]) -> bool:
+    """Whether a matrix is held as its diagonal, a column (D, 1): so a diagonal matrix needs no D² numbers.
+
+    `inverse_tril`, `log_diagonal_sum` and `congruence` take such columns. With one feature both are the same.
+    """
+    return matrix.shape[-1] == 1
+
+
+def column(matrix: Float[Array, "*b D D"]) -> Float[Array, "*b D 1"]:
+    """The diagonal as a column."""
+    return matrix if is_column(matrix) else jnp.diagonal(matrix, axis1=-2, axis2=-1)[..., None]
+
+
+def full(matrix: Float[Array, "*b D E"]) -> Float[Array, "*b D D"]:
+    """The matrix itself, also of one that is held as a column."""
+    dim = matrix.shape[-2]
+    return matrix * jnp.eye(dim, dtype=matrix.dtype) if is_column(matrix) and dim > 1 else matrix
+
+
+def congruence(factor: Float[Array, "*b D E"], matrix: Float[Array, "*b D E"]) -> Float[Array, "*b D E"]:
+    """``F M Fᵀ`` for each pair of the batch; both may be columns."""
+    if is_column(factor):
+        return jnp.square(factor) * matrix
+    return matmul(matmul(factor, matrix), transposed(factor))
 
 
 def outer(vector: Float[Array, "*b D"]) -> Float[Array, "*b D D"]:

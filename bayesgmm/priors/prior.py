@@ -27,6 +27,7 @@ from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.dirichlet import Dirichlet, total_constant
 from bayesgmm.priors.hyperparameters import in_full
 from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart, flat_components
+from bayesgmm.priors.shrinkage import proper_covariance
 from bayesgmm.priors.within_family import restrict_flat
 from bayesgmm.runtime.arguments import as_array, as_key, check_count, shown
 from bayesgmm.runtime.formatting import array_words
@@ -39,6 +40,11 @@ class Belief(NamedTuple):
     weights: Dirichlet
     components: Any
     """`NormalInverseWishart`, or another prior of `bayesgmm.priors` with the same methods."""
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether all covariances are known to be diagonal (known when compiled)."""
+        return getattr(self.components, "diagonal", False)
 
     @property
     def has_mode(self) -> bool:
@@ -115,8 +121,8 @@ class Belief(NamedTuple):
     @for_users
     def log_kernel(self, params: Params) -> Float[Array, ""]:
         """``log p(θ)`` without its constant; for ``flat_prior.update(stats)``, the complete-data log-likelihood."""
-        whiteners = inverse_tril(params.scale_trils)
-        log_diagonals = log_diagonal_sum(params.scale_trils)
+        trils = params.diagonal.scale_trils if self.diagonal else params.scale_trils
+        whiteners, log_diagonals = inverse_tril(trils), log_diagonal_sum(trils)
         gaussian = self.components.log_kernel(params.means, whiteners, log_diagonals)
         return jnp.asarray(self.weights.log_kernel(jnp.log(params.weights)) + gaussian)
 
@@ -227,12 +233,18 @@ def default_prior(x, n_components: int) -> Belief:
     """The prior of ``prior="default"``, in the user's units (Fraley & Raftery 2007, section 4).
 
     ``weights ~ Dirichlet(1)``, ``Σ_k ~ IW(D + 2, S / K^(2/D))`` and ``μ_k | Σ_k ~ N(x̄, Σ_k / 0.01)``. The data
-    have mean x̄ and covariance S.
+    have mean x̄ and covariance S. If S is singular (no more rows than features, dependent features), its correlations
+    are shrunk (Schäfer & Strimmer 2005; `bayesgmm.priors.shrinkage`).
     """
     n_components = check_count("n_components", n_components)
     table = as_table(x)
     check_table(table, n_components)
-    return data_scaled_prior(*table.moments(), n_components).expand(n_components, table.dim)
+    return prior_of_data(table, n_components).expand(n_components, table.dim)
+
+
+def prior_of_data(table: Table, num_components: int) -> Belief:
+    """`data_scaled_prior` for a table, with a covariance that is not singular."""
+    return data_scaled_prior(table.moments()[0], proper_covariance(table), num_components)
 
 
 def resolve_prior(prior: Belief | str | None, table: Table, num_components: int) -> Belief | None:
@@ -248,7 +260,7 @@ def resolve_prior(prior: Belief | str | None, table: Table, num_components: int)
             raise PriorError(
                 f"Unknown prior {shown(prior)}. Use 'default', None (maximum likelihood) or a bayesgmm.Prior."
             )
-        prior = data_scaled_prior(*table.moments(), num_components)
+        prior = prior_of_data(table, num_components)
     if not isinstance(prior, Belief):
         raise PriorError(f"The prior must be 'default', None or a bayesgmm.Prior, got {shown(prior)}.")
     return prior.expand(num_components, table.dim)

@@ -98,7 +98,7 @@ def fit_table(
     if len(singular) == len(names):
         check_well_posed(table, FAMILIES[names[0]], prior)
     with scope(dtype) as dtype, stopwatch() as clock, interruptible() as stop, listening(progress_bar) as listener:
-        problem = prepare(table, 1, None, dtype, "spherical" if singular else "full")
+        problem = prepare(table, 1, None, dtype, "spherical" if table.dependence else "full")
         check_conjugacy("fit_table", Conjugacy.JOINT, prior)
         check_has_mode(prior)
         tried = [name for name in names if name not in singular]

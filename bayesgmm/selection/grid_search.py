@@ -84,7 +84,7 @@ class GridSearch:
     def _starts(self, divisions: Divisions, num_starts: int) -> Params:
         """Padded θ with leading axes (starts, sizes), on the host."""
         made = [
-            self._padded(starts_from(*divisions.stats(size, num_starts), divisions.covariance, self.problem.dtype))
+            self._padded(starts_from(*divisions.stats(size, num_starts), divisions.target, self.problem.dtype))
             for size in self.sizes
         ]
         return jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *made)

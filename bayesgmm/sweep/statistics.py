@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float, PRNGKeyArray
 from bayesgmm.model.mixture import Scorer
 from bayesgmm.model.types import Stats
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import matmul, matvec, outer, transposed
+from bayesgmm.numerics.linalg import congruence, full, is_column, matvec, outer
 from bayesgmm.sweep.e_step import DRAWN, Assign
 from bayesgmm.sweep.incomplete import Incomplete, Patterns, Rows
 from bayesgmm.sweep.rows import Complete
@@ -47,8 +47,9 @@ def sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, assign: Assign) -> Stat
 @partial(jax.jit, static_argnames="assign")
 def _sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, Any], assign: Callable) -> Stats:
     if isinstance(rows, Incomplete | Patterns):
-        return _by_completion(key, scorer, rows, dial, assign=assign)
-    routes = partial(_by_moments, assign=assign), partial(_by_residuals, assign=assign)
+        return _by_completion(key, scorer.full, rows, dial, assign=assign)
+    moments = _by_squares if is_column(scorer.whiteners) else _by_moments
+    routes = partial(moments, assign=assign), partial(_by_residuals, assign=assign)
 
     @custom_vmap
     def route(key, scorer, rows, dial):
@@ -82,7 +83,8 @@ def conditioning(scorer: Scorer) -> Float[Array, ""]:
     Rows are standardised, so the second moment of a feature is 1. Then Σ_d P_dd (1 + μ_d²) / D is the size of the
     terms of (x - μ)ᵀ P (x - μ).
     """
-    precisions = jnp.sum(scorer.whiteners**2, axis=-2)
+    squares = scorer.whiteners**2
+    precisions = squares[..., 0] if is_column(squares) else jnp.sum(squares, axis=-2)
     return jnp.max(jnp.mean(precisions * (1.0 + scorer.locs**2), axis=-1))
 
 
@@ -121,6 +123,25 @@ def _by_moments(key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[st
     return Stats(counts, means, second - counts[:, None, None] * outer(means), value)
 
 
+def _by_squares(key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[str, Any], *, assign: Callable) -> Stats:
+    """As `_by_moments`, with the products (1, x, x²): all that diagonal covariances need."""
+    coefficients, dim = scorer.separate(), scorer.locs.shape[1]
+
+    def block_sums(index):
+        x = rows.block(index)
+        products = jnp.concatenate([x, jnp.square(x[1:])])
+        scores = jnp.matmul(coefficients, products, precision=lax.Precision.HIGHEST)
+        z, value, counted = _assigned(assign, jr.fold_in(key, index), scores, rows, (index, x), dial)
+        if rows.weights is not None:
+            z = z * counted
+        return jnp.matmul(products, z.T, precision=lax.Precision.HIGHEST), jnp.vdot(value, counted)
+
+    moments, value = _total(block_sums, rows.num_blocks)
+    counts, first, second = moments[0], moments[1 : dim + 1].T, moments[dim + 1 :].T
+    means = first / jnp.where(counts > 0, counts, 1.0)[:, None]
+    return Stats(counts, means, full((second - counts[:, None] * jnp.square(means))[..., None]), value)
+
+
 def _by_residuals(
     key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[str, Any], *, assign: Callable
 ) -> Stats:
@@ -130,7 +151,7 @@ def _by_residuals(
         z, value, counted = _assigned(assign, jr.fold_in(key, index), scorer.scores(y), rows, (index, x), dial)
         z = jnp.where(counted > 0, z * counted, 0.0)  # not a product only: scores of padding may overflow
         weighted = z[:, None, :] * y
-        second = jnp.einsum("kdn,ken->kde", weighted, y, precision=lax.Precision.HIGHEST)
+        second = _second(scorer, weighted, y)
         # Use where, not a product: the objective of a padded row may be -inf.
         return z.sum(1), weighted.sum(2), second, jnp.sum(jnp.where(counted > 0, value * counted, 0.0))
 
@@ -168,10 +189,17 @@ def _assigned(assign: Callable, key: PRNGKeyArray, scores: Array, rows: Complete
     return *assign(key, scores, None if rows.weights is None else counted, **dial), counted
 
 
+def _second(scorer: Scorer, weighted: Float[Array, "K D n"], y: Float[Array, "K D n"]) -> Float[Array, "K D E"]:
+    """``Σ_n z_n y_n y_nᵀ``; its diagonal as a column if the whiteners are diagonal."""
+    if is_column(scorer.whiteners):
+        return jnp.sum(weighted * y, axis=2)[..., None]
+    return jnp.einsum("kdn,ken->kde", weighted, y, precision=lax.Precision.HIGHEST)
+
+
 def _restored(scorer: Scorer, counts: Array, first: Array, second: Array, value: Array) -> Stats:
     """Statistics in the coordinates of the data, from sums of whitened residuals."""
     mean = first / jnp.where(counts > 0, counts, 1.0)[:, None]
-    centred = second - counts[:, None, None] * outer(mean)
+    squares = jnp.square(mean)[..., None] if is_column(second) else outer(mean)
+    centred = second - counts[:, None, None] * squares
     means = scorer.locs + matvec(scorer.trils, mean)
-    scatters = matmul(matmul(scorer.trils, centred), transposed(scorer.trils))
-    return Stats(counts, means, scatters, value)
+    return Stats(counts, means, full(congruence(scorer.trils, centred)), value)

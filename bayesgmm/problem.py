@@ -181,7 +181,7 @@ def build_model(table: Table, num_components: int, prior: Belief | str | None, f
         If the prior does not fit the data or the family, or is improper.
     """
     check_well_posed(table, family, prior)
-    given = resolve_prior(prior, table, num_components)
+    given = resolve_prior(prior, table, num_components, family)
     given = None if given is None else given.taken_by(family)
     family_prior, constant = within_family(given, family, num_components, table.dim)
     return Model(table, num_components, family, _frame_of(table), given, family_prior, constant)

@@ -33,7 +33,7 @@ def best_cut(x: np.ndarray, shares: np.ndarray | None = None) -> Cut | None:
     if len(x) < 2 or total < 2.0:
         return None
     centred = x - shares @ x / total
-    axes = np.linalg.eigh((shares[:, None] * centred).T @ centred)[1]
+    axes = _principal_axes(centred, shares)
     values = np.concatenate([centred, centred @ axes], axis=1)
     order = np.argsort(values, axis=0, kind="stable")
     values = np.take_along_axis(values, order, axis=0)
@@ -53,6 +53,13 @@ def best_cut(x: np.ndarray, shares: np.ndarray | None = None) -> Cut | None:
     below = np.zeros(len(x), bool)
     below[order[: place + 1, axis]] = True
     return Cut(float(gains[place, axis] - np.log(total)), below)
+
+
+def _principal_axes(centred: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Orthonormal principal axes of weighted rows, in columns; of fewer rows than features, as many axes as rows."""
+    if len(centred) < centred.shape[1]:
+        return np.linalg.svd(np.sqrt(shares)[:, None] * centred, full_matrices=False)[2].T
+    return np.linalg.eigh((shares[:, None] * centred).T @ centred)[1]
 
 
 def _part(counts: np.ndarray, sums: np.ndarray, squares: np.ndarray, total: float, spread: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 
 from bayesgmm.errors import ArgumentError
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, log_diagonal_sum, matmul, safe_cholesky, transposed
+from bayesgmm.numerics.linalg import cholesky, inverse_tril, log_diagonal_sum, matmul, safe_cholesky, transposed
 from bayesgmm.runtime.arguments import shown
 
 

@@ -22,7 +22,7 @@ def matmul(a: Float[Array, "*b D E"], b: Float[Array, "*b E F"]) -> Float[Array,
     )
 
 
-def matvec(a: Float[Array, "*b D E"], v: Float[Array, "*b E"]) -> Float[Array, "*b D"]:
+def matvec(a: Float[Array, "*b D E"], v: Float[Array, "*b F"]) -> Float[Array, "*b D"]:
     """``A v`` for each pair of the batch; A may be a column."""
     if is_column(a):
         return a[..., 0] * v
@@ -63,7 +63,7 @@ def _eliminated(matrix: Array, least: Array | None = None) -> Array:
     return _lower(rows)
 
 
-def inverse_tril(tril: Float[Array, "*b D D"]) -> Float[Array, "*b D D"]:
+def inverse_tril(tril: Float[Array, "*b D E"]) -> Float[Array, "*b D E"]:
     """Inverse of a lower-triangular matrix, also lower triangular: by substitution, or by log2(D) pairs of products.
 
     Let M invert the diagonal blocks of size b, and let C hold the entries that join them into blocks of size 2b. Then
@@ -100,7 +100,7 @@ def _lower(rows: list[list[Array]]) -> Float[Array, "*b D D"]:
     return jnp.stack([jnp.stack(row + [zero] * (len(rows) - len(row)), axis=-1) for row in rows], axis=-2)
 
 
-def log_diagonal_sum(tril: Float[Array, "*b D D"]) -> Float[Array, "*b"]:
+def log_diagonal_sum(tril: Float[Array, "*b D E"]) -> Float[Array, "*b"]:
     """``log |L|`` of a lower-triangular L with positive diagonal: half of ``log |L Lᵀ|``."""
     if is_column(tril):
         return jnp.sum(jnp.log(tril[..., 0]), axis=-1)
@@ -115,7 +115,7 @@ def is_column(matrix: Float[Array, "*b D E"]) -> bool:
     return matrix.shape[-1] == 1
 
 
-def column(matrix: Float[Array, "*b D D"]) -> Float[Array, "*b D 1"]:
+def column(matrix: Float[Array, "*b D E"]) -> Float[Array, "*b D 1"]:
     """The diagonal as a column."""
     return matrix if is_column(matrix) else jnp.diagonal(matrix, axis1=-2, axis2=-1)[..., None]
 

@@ -140,7 +140,7 @@ class NormalInverseWishart(NamedTuple):
 
     @double_on_host
     def log_kernel(
-        self, means: Float[Array, "K D"], whiteners: Float[Array, "K D D"], log_diagonals: Float[Array, "K"]
+        self, means: Float[Array, "K D"], whiteners: Float[Array, "K D E"], log_diagonals: Float[Array, "K"]
     ) -> Float[Array, ""]:
         """Log density without its constant; ``whiteners`` are L⁻¹ and ``log_diagonals`` are log |L|."""
         shift = matvec(whiteners, means - self.loc)

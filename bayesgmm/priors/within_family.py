@@ -132,7 +132,7 @@ class Restricted:
         """Convert Cholesky factors (one per component, or one for all) from the user's units to these coordinates."""
         return jnp.broadcast_to(trils / self.metric[:, None], (*self.loc.shape, self.loc.shape[-1]))
 
-    def harmonic_trils(self) -> Float[Array, "K D D"]:
+    def harmonic_trils(self) -> Float[Array, "K D E"]:
         """Cholesky factors of ``E[Σ_k⁻¹]⁻¹``; columns if they are diagonal."""
         powers, scatters = self._apart_from_means()
         if self.diagonal:  # as columns

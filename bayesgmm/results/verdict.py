@@ -205,7 +205,7 @@ def prior_line(name: str, result: MixtureFit | Posterior) -> str | None:
         return None
     more = int((shares > HALF).sum()) - 1
     others = f" (and more than half of {more} other variance{'s' if more > 1 else ''})" if more else ""
-    default = prior_of_data(table, len(weights)).expand(*variances.shape).components
+    default = prior_of_data(table, len(weights), result.family).expand(*variances.shape).components
     why = (
         "The default prior takes its scale from all rows, gaps and far rows included, and is not weak on these data. "
         if type(default) is type(components) and np.allclose(default.scale, components.scale)

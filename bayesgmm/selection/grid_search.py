@@ -264,7 +264,7 @@ def _restricted_model(model: Model, family: Family, size: int, prior: Belief | s
     if prior is None:
         flat = restricted(flat_prior(size, dim), family)
         return replace(model, num_components=size, family=family, prior=None, family_prior=flat, prior_constant=0.0)
-    given = resolve_prior(prior, model.table, size)
+    given = resolve_prior(prior, model.table, size, family)
     assert given is not None
     given = given.taken_by(family)
     components, constant = restrict(given.components, family)

@@ -17,7 +17,17 @@ from jaxtyping import Bool, Float
 
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import cholesky, congruence, full, gram, inverse_tril, is_column, matmul, matvec, transposed
+from bayesgmm.numerics.linalg import (
+    cholesky,
+    congruence,
+    full,
+    gram,
+    inverse_tril,
+    is_column,
+    matmul,
+    matvec,
+    transposed,
+)
 from bayesgmm.priors.prior import Belief
 
 DEPTH = 6

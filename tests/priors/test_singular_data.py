@@ -1,0 +1,115 @@
+"""The default prior where the covariance of the data is singular: no more rows than features, dependent features."""
+
+import numpy as np
+import pytest
+
+import bayesgmm as bg
+from bayesgmm.data.described import described
+from bayesgmm.data.table import as_table
+from bayesgmm.priors.shrinkage import proper_covariance, shrinkage
+from tests.oracles import twins
+
+FEW = np.random.default_rng(3).normal(size=(4, 5)) + np.repeat([[0.0], [6.0]], 2, axis=0) * np.array([1, 1, 1, 0, 0.0])
+WIDE = np.random.default_rng(0).normal(size=(18, 20)) + 5.0 * (np.arange(18) >= 10)[:, None]
+
+
+def published(x):
+    """Share of the target D of Schäfer & Strimmer (2005, eq. 9 and section 2.4), correlation by correlation."""
+    n, dim = x.shape
+    z = (x - x.mean(axis=0)) / x.std(axis=0, ddof=1)
+    errors = sizes = 0.0
+    for i in range(dim):
+        for j in range(dim):
+            if i != j:
+                w = z[:, i] * z[:, j]
+                errors += n / (n - 1) ** 3 * ((w - w.mean()) ** 2).sum()
+                sizes += (n / (n - 1) * w.mean()) ** 2
+    return min(1.0, errors / sizes)
+
+
+@pytest.mark.parametrize("x", [FEW, WIDE, WIDE * np.logspace(-3, 3, 20) + 7.0], ids=["few", "wide", "units"])
+def test_the_share_is_the_published_one(x):
+    assert shrinkage(as_table(x)) == pytest.approx(published(x), rel=1e-9)
+    found = proper_covariance(as_table(x))
+    singular = np.cov(x.T, bias=True)
+    np.testing.assert_array_equal(np.diagonal(found), np.diagonal(as_table(x).moments()[1]))
+    scale = np.sqrt(np.diagonal(singular))
+    assert np.linalg.eigvalsh(found / np.outer(scale, scale))[0] > 1e-3
+    assert np.linalg.eigvalsh(singular / np.outer(scale, scale))[0] < 1e-12  # what the prior had before
+
+
+def test_a_weight_counts_as_that_many_rows():
+    weights = np.array([3.0, 1.0, 2.0, 1.0])
+    often = np.repeat(FEW, weights.astype(int), axis=0)
+    one, other = as_table(described(FEW, weights)), as_table(often)
+    assert one.dependence is not None
+    assert shrinkage(one) == pytest.approx(shrinkage(other), rel=1e-9)
+
+
+def test_equal_columns_leave_a_proper_prior(rng):
+    """Correlations of ±1 without error: the share is 1 / N, not 0."""
+    x = np.repeat(np.where(np.arange(60) % 2, 1.0, -1.0)[:, None], 3, axis=1)
+    assert shrinkage(as_table(x)) == pytest.approx(1 / 60)
+    scale = bg.default_prior(x, 2).components.scale[0]
+    assert np.linalg.eigvalsh(scale)[0] > 1e-3
+
+
+def test_well_posed_data_keep_their_prior_bit_for_bit(rng):
+    x = rng.normal(size=(31, 3)) @ rng.normal(size=(3, 3))
+    table = as_table(x)
+    assert proper_covariance(table) is table.moments()[1]
+    for covariance_type in ("full", "diag"):
+        prior = bg.default_prior(x, 2, covariance_type).components
+        np.testing.assert_array_equal(prior.scale[0], table.moments()[1] / 2 ** (2 / 3))
+        assert (prior.df == 5.0).all()
+
+
+def pieces(prior):
+    loc, strength, df, scale = (np.asarray(part)[0] for part in prior.components)
+    return loc, strength, df, scale
+
+
+def test_one_component_has_the_closed_form():
+    """The mode of the conjugate posterior, with N = 4 rows of 5 features; and the evidence is finite."""
+    loc, strength, df, scale = pieces(bg.default_prior(FEW, 1))
+    fit = bg.fit_em(FEW, 1, prior="default")
+    apart = FEW - FEW.mean(axis=0)
+    shift = FEW.mean(axis=0) - loc
+    matrix = scale + apart.T @ apart + strength * 4 / (strength + 4) * np.outer(shift, shift)
+    np.testing.assert_allclose(fit.params.covariances[0], matrix / (df + 4 + 5 + 2), rtol=1e-9)
+    assert bg.fit_cavi(FEW, 1, num_samples=50).elbo == pytest.approx(
+        twins.log_evidence_niw(FEW, loc, strength, df, scale), abs=1e-8
+    )
+
+
+def test_fewer_rows_than_features_against_the_enumeration():
+    """All 2^4 labellings of 4 rows of 5 features: the evidence, and which rows belong together."""
+    loc, strength, df, scale = pieces(bg.default_prior(FEW, 2))
+    labels, probabilities, evidence = twins.enumerate_labelings(FEW, 2, np.ones(2), loc, strength, df, scale)
+    exact = bg.sample_exact(FEW, 2, seed=1, num_samples=50)
+    assert exact.log_evidence == pytest.approx(evidence, abs=1e-8)
+    together = probabilities @ (labels[:, 0] == labels[:, 1])
+    gibbs = bg.sample_gibbs(FEW, 2, seed=2, num_warmup=200, num_samples=4000, num_chains=4)
+    drawn = gibbs.draw_labels(None, seed=3)
+    share = (drawn[..., 0] == drawn[..., 1]).mean(axis=1)
+    assert share.mean() == pytest.approx(together, abs=4 * share.std(ddof=1) / 2 + 0.01)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag"])
+def test_clear_groups_are_found(covariance_type):
+    truth = np.arange(18) >= 10
+    fit = bg.fit_em(WIDE, 2, covariance_type=covariance_type, prior="default")
+    assert (fit.predict() == truth).all() or (fit.predict() == ~truth).all()
+
+
+def test_variances_of_many_features_are_not_those_of_the_prior():
+    """df = D + 2 would make every variance a mean of D + 2 rows of prior and 9 rows of data."""
+    prior = bg.default_prior(WIDE, 2, "diag").components
+    assert (prior.df == 3.0).all()
+    assert (bg.default_prior(WIDE, 2, "spherical").components.df == 22.0).all()
+    fit = bg.fit_em(WIDE, 2, covariance_type="diag", prior="default")
+    inside = np.diagonal(fit.params.covariances, axis1=1, axis2=2).mean()
+    heavy = bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(*prior._replace(df=22.0)))
+    outside = np.diagonal(bg.fit_em(WIDE, 2, covariance_type="diag", prior=heavy).params.covariances, axis1=1, axis2=2)
+    assert inside == pytest.approx(1.0, abs=0.45)
+    assert outside.mean() < 0.5 * inside

@@ -13,7 +13,8 @@ from bayesgmm.data.table import Table, as_table, check_table
 from bayesgmm.errors import DataError
 from bayesgmm.model.families import Family, resolve_family
 from bayesgmm.model.types import Frame, Params
-from bayesgmm.priors.prior import Belief, log_kernel, resolve_prior, within_family
+from bayesgmm.priors.default import resolve_prior
+from bayesgmm.priors.prior import Belief, log_kernel, within_family
 from bayesgmm.runtime.arguments import check_count
 from bayesgmm.runtime.dtypes import on_device
 from bayesgmm.sweep.incomplete import Rows, rows_of

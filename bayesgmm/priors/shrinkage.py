@@ -4,6 +4,9 @@ import numpy as np
 
 from bayesgmm.data.table import Table
 
+LEAST = 1e-3
+"""Smallest share: the matrix is positive definite also where correlations are estimated without error."""
+
 
 def proper_covariance(table: Table) -> np.ndarray:
     """The covariance (D, D) of the data; where it is singular, its correlations are shrunk (`shrinkage`).
@@ -19,11 +22,11 @@ def proper_covariance(table: Table) -> np.ndarray:
 
 
 def shrinkage(table: Table) -> float:
-    """The share λ by which correlations are shrunk towards 0, between 1 / N and 1.
+    """The share λ by which correlations are shrunk towards 0, between `LEAST` and 1.
 
     ``λ = Σ_{i≠j} Var(r_ij) / Σ_{i≠j} r_ij²`` minimises the expected squared error of the correlations (Ledoit & Wolf
     2003), with the variances estimated from the rows (Schäfer & Strimmer 2005, eq. 9 and table 2, target D). It does
-    not depend on units. At least 1 / N, so that the matrix is positive definite where every correlation is sure.
+    not depend on units.
     """
     total, counted = table.total, table.counted
     mean, covariance = table.moments()
@@ -34,4 +37,4 @@ def shrinkage(table: Table) -> float:
     # With means w of products, r = w N / (N - 1) and Var(r) = N² / (N - 1)³ times their variance: N - 1 remains.
     errors, sizes = variances[between].sum(), np.square(products[between]).sum()
     share = errors / sizes / max(total - 1.0, 1.0) if sizes > 0.0 else 1.0
-    return float(np.clip(share, min(1.0 / max(total, 1.0), 1.0), 1.0))
+    return float(np.clip(share, LEAST, 1.0))

@@ -24,8 +24,9 @@ from bayesgmm.engines.starts import starts_from
 from bayesgmm.model.families import FAMILIES, Family
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.priors.default import resolve_prior
 from bayesgmm.priors.dirichlet import total_constant
-from bayesgmm.priors.prior import Belief, flat_prior, resolve_prior, restricted
+from bayesgmm.priors.prior import Belief, flat_prior, restricted
 from bayesgmm.priors.within_family import restrict
 from bayesgmm.problem import Model, Problem
 from bayesgmm.runtime.arguments import split_key

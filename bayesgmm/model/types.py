@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from bayesgmm.errors import ArgumentError
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import column, fault_of_matrix, gram
+from bayesgmm.numerics.linalg import fault_of_matrix, gram
 from bayesgmm.runtime.arguments import as_floats, shown
 
 
@@ -28,8 +28,13 @@ class Params(NamedTuple):
 
     @property
     def diagonal(self) -> "Params":
-        """The same θ, whose covariances are diagonal, with each factor as a column (D, 1): for passes over the rows."""
-        return self._replace(scale_trils=column(self.scale_trils))
+        """The same θ without correlations, each factor as a column (D, 1): for passes over the rows.
+
+        The column has standard deviations, so that a start whose covariances are not diagonal keeps its variances.
+        """
+        trils = self.scale_trils
+        sds = trils if trils.shape[-1] == 1 else jnp.sqrt(jnp.sum(jnp.square(trils), axis=-1))[..., None]
+        return self._replace(scale_trils=sds)
 
     @classmethod
     def of(cls, weights, means, covariances) -> "Params":

@@ -181,7 +181,7 @@ def _naming_notes(params: Params, model: Model, covariance: np.ndarray) -> tuple
 
 
 def _intervals(rows: dict, model: Model, method: str, level: float, notes: Any, covariance: np.ndarray) -> Intervals:
-    names, table = parameter_names(model.table, model.num_components), model.table
+    names = parameter_names(model.table, model.num_components)
     kept = _kept(rows["estimate"], model)
     cells = {names[i]: {part: float(values[i]) for part, values in rows.items()} for i in kept}
     shown = SummaryTable.of(cells, "parameter")

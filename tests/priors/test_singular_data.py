@@ -97,7 +97,7 @@ def test_fewer_rows_than_features_against_the_enumeration():
 
 @pytest.mark.slow
 def test_gibbs_of_fewer_rows_than_features_against_the_enumeration():
-    """Rows seldom change their component (half of a chain's covariance is its own rows): the chains are long."""
+    """Rows seldom change their component: the chains are long."""
     labels, probabilities, _ = twins.enumerate_labelings(FEW, 2, np.ones(2), *pieces(bg.default_prior(FEW, 2)))
     gibbs = bg.sample_gibbs(FEW, 2, seed=2, num_warmup=2000, num_samples=40_000, num_chains=4)
     drawn = gibbs.draw_labels(None, seed=3)

@@ -35,13 +35,12 @@ if TYPE_CHECKING:
     from bayesgmm.partitions.credible_ball import CredibleBall
     from bayesgmm.partitions.distance import adjusted_rand, binder_distance, variation_of_information
     from bayesgmm.partitions.partition import Partition, partition
-    from bayesgmm.priors.default import default_prior
     from bayesgmm.priors.dirichlet import Dirichlet
     from bayesgmm.priors.hierarchical import HierarchicalInverseWishart
     from bayesgmm.priors.inverse_gamma import NormalInverseGamma
     from bayesgmm.priors.lkj import NormalTimesLKJ
     from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart
-    from bayesgmm.priors.prior import Prior
+    from bayesgmm.priors.prior import Prior, default_prior
     from bayesgmm.priors.scales import HalfNormal, LogNormal
     from bayesgmm.priors.semiconjugate import NormalTimesInverseWishart
     from bayesgmm.relabelling.methods import relabel
@@ -55,6 +54,8 @@ if TYPE_CHECKING:
     from bayesgmm.results.to_mixture import from_parameters
     from bayesgmm.runtime.program_folder import CacheInfo, cache_info, clear_cache
     from bayesgmm.selection.cells import FitTable
+    from bayesgmm.selection.class_mixtures import ClassMixtures
+    from bayesgmm.selection.fit_classes import fit_classes
     from bayesgmm.selection.fit_table import fit_table
     from bayesgmm.studies.random_mixtures import random_mixture
     from bayesgmm.studies.result import Study
@@ -71,8 +72,7 @@ _HOME = {
     "priors.dirichlet": ("Dirichlet",),
     "priors.inverse_gamma": ("NormalInverseGamma",),
     "priors.normal_inverse_wishart": ("NormalInverseWishart",),
-    "priors.default": ("default_prior",),
-    "priors.prior": ("Prior",),
+    "priors.prior": ("Prior", "default_prior"),
     "partitions.credible_ball": ("CredibleBall",),
     "checking.loo": ("kfold", "loo"),
     "data.datasets": ("load_dataset",),
@@ -105,6 +105,8 @@ _HOME = {
     "results.fit": ("MixtureFit",),
     "runtime.program_folder": ("CacheInfo", "cache_info", "clear_cache"),
     "selection.cells": ("FitTable",),
+    "selection.class_mixtures": ("ClassMixtures",),
+    "selection.fit_classes": ("fit_classes",),
     "selection.fit_table": ("fit_table",),
     "priors.hierarchical": ("HierarchicalInverseWishart",),
     "priors.lkj": ("NormalTimesLKJ",),
@@ -122,6 +124,7 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow
     "load_dataset", "rows", "compare", "Comparison", "fit_em", "fit_mcem", "fit_same", "fit_table", "FitTable",
+    "fit_classes", "ClassMixtures",
     "fit_cavi", "fit_svi", "fit_laplace", "sample_gibbs", "sample_nuts", "sample_exact", "sample_prior", "walk",
     "Walk", "calibrate", "Calibration", "check", "ModelCheck", "loo", "kfold", "loo_pit", "predictive_checks",
     "PredictiveChecks", "prior_sensitivity", "study", "Study", "random_mixture", "overlap", "relabel",

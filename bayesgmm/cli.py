@@ -39,6 +39,15 @@ Data = Annotated[
 Columns = Annotated[
     str | None, typer.Option(help="Comma-separated features to keep (default: all); quote names: '\"a, b\",c'.")
 ]
+Weights = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Column that says how often each row counts; it is no feature.")
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN", help="Column of known classes (words or numbers, blank: unknown); component k is class k."
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Random seed.")]
 Interval = Annotated[
     float | None,
@@ -76,6 +85,8 @@ def compare(
     engines: Annotated[str, typer.Option(help=f"Comma-separated: {', '.join(engine_names())}.")] = "em,gibbs,nuts",
     out: Annotated[str, typer.Option(help="Folder for the report, the summary and the draws.")] = "out",
     columns: Columns = None,
+    weights: Weights = None,
+    labels: Labels = None,
     family: Annotated[
         str, typer.Option(help="Covariances: full, tied, diag, spherical, or an mclust code such as EEI.")
     ] = "full",
@@ -96,7 +107,7 @@ def compare(
     """Fit one mixture by several engines under one prior; print the table and write the report."""
     from bayesgmm.data.files import read_file
 
-    table = read_file(data, columns, _say)
+    table = read_file(data, columns, _say, weights, labels)
     from bayesgmm.comparison.held_out import check_folds
     from bayesgmm.comparison.run import compare as run
 
@@ -140,6 +151,8 @@ def fit(
     prior: Annotated[str, typer.Option(help="none (maximum likelihood) or default (MAP).")] = "none",
     out: Annotated[str, typer.Option(help="Folder for the table, its figure and the best model.")] = "out",
     columns: Columns = None,
+    weights: Weights = None,
+    labels: Labels = None,
     starts: Annotated[int, typer.Option(help="Starts per model.")] = 16,
     seed: Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
@@ -150,7 +163,7 @@ def fit(
     numbers = sizes(k)
     if prior not in ("none", "default"):
         raise ArgumentError(f"--prior must be none or default, got {prior!r}.")
-    table = read_file(data, columns, _say)
+    table = read_file(data, columns, _say, weights, labels)
     output = Output(out, "--out")
     from bayesgmm.selection.fit_table import fit_table
 

@@ -8,13 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesgmm.data.described import check_classes
+from bayesgmm.data.described import check_classes, check_occupied, same_for_labels
 from bayesgmm.data.table import Table, as_table, check_table
 from bayesgmm.errors import DataError
 from bayesgmm.model.families import Family, resolve_family
 from bayesgmm.model.types import Frame, Params
-from bayesgmm.priors.default import resolve_prior
-from bayesgmm.priors.prior import Belief, log_kernel, within_family
+from bayesgmm.priors.prior import Belief, log_kernel, resolve_prior, within_family
 from bayesgmm.runtime.arguments import check_count
 from bayesgmm.runtime.dtypes import on_device
 from bayesgmm.sweep.incomplete import Rows, rows_of
@@ -54,7 +53,21 @@ class Model:
     @property
     def exchangeable(self) -> bool:
         """Whether the numbering means nothing: no prior, or one that is the same for all, and no known classes."""
-        return self.table.labels is None and (self.prior is None or self.prior.exchangeable)
+        return bool(self.interchangeable.all())
+
+    @cached_property
+    def interchangeable(self) -> np.ndarray:
+        """Which pairs of components could exchange their numbers without any change of the posterior, (K, K)."""
+        if self.prior is not None and not self.prior.exchangeable:
+            return np.eye(self.num_components, dtype=bool)
+        return same_for_labels(self.table, self.num_components)
+
+    @property
+    def numbering(self) -> str:
+        """What the numbers of the components are by: ``"means"``, ``"labels"`` or ``"prior"``."""
+        if self.exchangeable:
+            return "means"
+        return "labels" if self.prior is None or self.prior.exchangeable else "prior"
 
     def log_prior(self, params: Params) -> float:
         """``log p(θ)`` in the user's units, constants included; 0 without a prior. Call inside ``dtypes.scope``."""
@@ -182,6 +195,8 @@ def build_model(table: Table, num_components: int, prior: Belief | str | None, f
         If the prior does not fit the data or the family, or is improper.
     """
     check_well_posed(table, family, prior)
+    if prior is None:
+        check_occupied(table, num_components)
     given = resolve_prior(prior, table, num_components, family)
     given = None if given is None else given.taken_by(family)
     family_prior, constant = within_family(given, family, num_components, table.dim)
@@ -210,7 +225,8 @@ def check_well_posed(table: Table, family: Family, prior: Belief | str | None) -
     if well_posed(table, family, prior):
         return
     own = "a prior of your own with a positive definite scale (bayesgmm.NormalInverseWishart)"
-    model, remedy = "maximum likelihood", f"use prior='default', or {own}"
+    far = table.dependence == table.far_rows
+    model, remedy = "maximum likelihood", f"use {own}" if far else f"use prior='default', or {own}"
     if prior is not None:
         model, remedy = "prior='default', whose scale is the covariance of the data,", f"use {own}"
     raise DataError(

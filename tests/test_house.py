@@ -1,6 +1,7 @@
 """Structure of the package: imports point down, `step` alone composes the updates, small files, a light import."""
 
 import ast
+import builtins
 import json
 import re
 import statistics
@@ -168,7 +169,7 @@ def test_nothing_compares_engine_names():
 
 def test_only_the_sweep_scores_rows():
     """Only `sweep` computes scores of rows, so a new kind of row (weights, missing values) needs one change."""
-    allowed = {"bayesgmm.sweep.block", "bayesgmm.sweep.likelihood", "bayesgmm.engines.step"}
+    allowed = {"bayesgmm.sweep.block", "bayesgmm.sweep.impute", "bayesgmm.sweep.likelihood", "bayesgmm.engines.step"}
     allowed |= {"bayesgmm.engines.mcmc.tempering", "bayesgmm.engines.variational.cavi_batches"}  # rows of the table
     allowed |= {"bayesgmm.model.mixture", "bayesgmm.diagnosis.density_modes"}  # the equations; modes of one density
     for path in FILES:
@@ -203,6 +204,28 @@ def test_functions_stay_short():
     lengths = {f"{module_name(path)}.{node.name}": code_lines(node) for path in FILES for node in functions_of(path)}
     assert statistics.median(lengths.values()) < MEDIAN_FUNCTION
     assert {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION} == {}
+
+
+def test_every_name_is_defined():
+    """Ruff and pyright cannot look: the shapes of jaxtyping are names without a definition."""
+    for path in FILES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        bound = {*dir(builtins), "__file__", "__name__"}
+        used = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                if isinstance(node.ctx, ast.Load):
+                    used.setdefault(node.id, node.lineno)
+                else:
+                    bound.add(node.id)
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                bound |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.arg):
+                bound.add(node.arg)
+            elif isinstance(node, ast.ExceptHandler | ast.FunctionDef | ast.ClassDef | ast.TypeVar | ast.ParamSpec):
+                bound.add(node.name)
+        unknown = {name: line for name, line in used.items() if name not in bound}
+        assert not unknown, f"{path}: {unknown}"
 
 
 def test_lines_stay_short():

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.checking.simulations import Simulations, check_options, run_identity, target_of
-from bayesgmm.data.kinds import LABELS, check_rows
-from bayesgmm.data.table import as_table
+from bayesgmm.data.table import Table, as_table
 from bayesgmm.engines.checks import MOST_CHAINS, check_sampled
 from bayesgmm.errors import (
+    ArgumentError,
     PriorError,
 )
 from bayesgmm.numerics.uniformity import direction, holm, uniformity
@@ -198,12 +198,7 @@ def calibrate(
     check_options(target, options)
     with scope("float64"):
         model = prepare(as_table(x), n_components, prior, "float64", covariance_type).model
-    check_rows("calibrate", (LABELS,), model.table, "Leave labels out.")
-    if (model.table.counted > 1).any() or (model.table.counted % 1).any():
-        raise ArgumentError(
-            "calibrate simulates rows that count once or not at all: rows that a model draws do not repeat. Use weights "
-            "of 0 and 1."
-        )
+    _check_known(model.table)
     if target.engine is not None:
         target.engine.check(model.prior, model.family, model.table.dim)
     check_drawn(model.family)
@@ -228,6 +223,17 @@ def calibrate(
             failed = sum("failure" in line for line in lines)
             listener(f"calibrate {target.name}", number + 1, n_sims, f"{failed} failed" if failed else "")
     return _to_calibration(target.name, lines[:n_sims], n_sims)
+
+
+def _check_known(table: Table) -> None:
+    """Refuse what is known of rows and cannot be simulated."""
+    if table.labels is not None and table.labels.ndim == 2:
+        raise ArgumentError("calibrate simulates known classes, not probabilities of classes. Give labels (N,).")
+    if table.weights is not None and not np.isin(table.weights, (0.0, 1.0)).all():
+        raise ArgumentError(
+            "calibrate simulates rows that count once or not at all: rows that a model draws do not repeat. Use "
+            "weights of 0 and 1."
+        )
 
 
 def _to_calibration(name: str, lines: list[Any], n_sims: int) -> Calibration:

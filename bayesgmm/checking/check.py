@@ -12,7 +12,7 @@ from bayesgmm.checking.loo_pit import pit_tree
 from bayesgmm.checking.predictive import PredictiveChecks, predictive_checks
 from bayesgmm.checking.row_sample import subsampling_error
 from bayesgmm.checking.sensitivity import SENSITIVE, prior_sensitivity, sensitivity_of_noise
-from bayesgmm.data.kinds import ERRORS, GAPS, WEIGHTS
+from bayesgmm.data.kinds import UNLIKE_SIMULATED
 from bayesgmm.numerics.uniformity import direction, holm
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.posterior import Posterior
@@ -197,7 +197,7 @@ def check(
     ArgumentError
         If `posterior` is no posterior, has fewer than 100 draws, or `max_rows` is too small.
     """
-    check_posterior(posterior, "check", (WEIGHTS, GAPS, ERRORS))
+    check_posterior(posterior, "check", UNLIKE_SIMULATED)
     max_rows = check_count("max_rows", max_rows, least=FEWEST_ROWS)
     rows = choose_rows(posterior.table.num_rows, max_rows, as_key(seed))
     with listening(progress_bar) as listener:

@@ -17,7 +17,7 @@ from scipy.special import logsumexp  # pyright: ignore[reportAttributeAccessIssu
 from bayesgmm.checking.moment_matching import Matched, match, to_cloud
 from bayesgmm.checking.refits import STUCK, Folds, Refit, as_one_draw, refitter, without
 from bayesgmm.checking.row_sample import density_tree, extrapolate
-from bayesgmm.data.kinds import WEIGHTS, check_rows
+from bayesgmm.data.kinds import UNLIKE_SIMULATED, WEIGHTS, check_rows
 from bayesgmm.errors import ArgumentError, LooWarning, SamplingInterrupted
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.importance import bridge
@@ -165,7 +165,7 @@ def check_posterior(posterior: Any, what: str = "loo", refused: tuple[str, ...] 
     if draws < FEWEST_DRAWS:
         raise ArgumentError(f"{draws} draws are too few for a check. It needs at least {FEWEST_DRAWS}. Draw more.")
     advice = "az.loo(posterior.datatree) leaves out each row with all its copies."
-    if refused != (WEIGHTS,):
+    if refused == UNLIKE_SIMULATED and posterior.table.weights is None:
         advice = "It compares rows with simulated ones. bg.loo takes rows with gaps and errors."
     check_rows(what, refused, posterior.table, advice)
 

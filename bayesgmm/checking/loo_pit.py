@@ -6,7 +6,7 @@ from arviz_stats.utils import ELPDDataLOO
 
 from bayesgmm.checking.loo import check_posterior, draws_kept, leave_one_out, warn_unreliable_rows
 from bayesgmm.checking.moment_matching import Matched
-from bayesgmm.data.kinds import ERRORS, GAPS, WEIGHTS
+from bayesgmm.data.kinds import UNLIKE_SIMULATED
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import check_flag
 from bayesgmm.runtime.progress import Progress, listening
@@ -45,7 +45,7 @@ def loo_pit(posterior: Posterior, *, moment_match: bool = True, progress_bar: Pr
     LooWarning
         As `loo`.
     """
-    check_posterior(posterior, "loo_pit", (WEIGHTS, GAPS, ERRORS))
+    check_posterior(posterior, "loo_pit", UNLIKE_SIMULATED)
     check_flag("moment_match", moment_match)
     with listening(progress_bar) as listener:
         elpd, matched = leave_one_out(posterior, moment_match, listener)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayesgmm.checking.loo import check_posterior
-from bayesgmm.data.kinds import ERRORS, GAPS, WEIGHTS
+from bayesgmm.data.kinds import UNLIKE_SIMULATED
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.simulate import predictive
@@ -168,7 +168,7 @@ def predictive_checks(
     """
     import pandas as pd
 
-    check_posterior(posterior, "predictive_checks", (WEIGHTS, GAPS, ERRORS))
+    check_posterior(posterior, "predictive_checks", UNLIKE_SIMULATED)
     num = check_count("num", num, least=FEWEST, most=MOST, why="each is a data set")
     max_rows = check_count("max_rows", max_rows, least=FEWEST)
     key_draws, key_rows, key_data = split_key(as_key(seed), 3)

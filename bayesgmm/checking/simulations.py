@@ -24,7 +24,7 @@ from bayesgmm.model.types import Frame, Params
 from bayesgmm.problem import Model
 from bayesgmm.results.datatree import label_invariant
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.results.simulate import sample_prior, simulated
+from bayesgmm.results.simulate import classes_of_simulated, sample_prior, simulated
 from bayesgmm.runtime.arguments import check_names, derived_key, host_generator, shown
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.fingerprint import fingerprint, fingerprint_of_seed
@@ -134,10 +134,13 @@ class Simulations(NamedTuple):
         """Draw θ and data, run the engine, and rank θ among its draws."""
         model, table = self.model, self.model.table
         drawn = sample_prior(derived_key(self.key_prior, number), model.family_prior, 1)
-        values = simulated(derived_key(self.key_data, number), drawn, table)[0, 0]
+        key = derived_key(self.key_data, number)
+        values, labels = simulated(key, drawn, table)[0, 0], table.labels
+        if labels is not None:  # of the same rows the class is known
+            labels = np.where(labels < 0, -1, classes_of_simulated(key, drawn, table)[0, 0])
         if table.gaps:
             values[np.isnan(table.values)] = np.nan
-        truth, data = Params(*(np.asarray(part)[0, 0] for part in drawn)), replace(table, values=values)
+        truth, data = Params(*(np.asarray(part)[0, 0] for part in drawn)), replace(table, values=values, labels=labels)
         arguments = {
             "prior": model.prior, "covariance_type": self.covariance_type, "seed": derived_key(self.key_run, number),
             "reference": truth, **self.target.settings, **self.options,

@@ -273,7 +273,8 @@ class Comparison:
     def title(self) -> str:
         """Components, covariances, rows and features, in a few words."""
         covariances = "" if self.family.name == "VVV" else f", {self.family.label(self.table.dim)} covariances"
-        return f"{self.n_components} components{covariances}, {self.table.num_rows} rows × {self.table.dim} features"
+        size = f"{self.table.num_rows} rows × {self.table.dim} features{self.table.aside}"
+        return f"{self.n_components} components{covariances}, {size}"
 
     def __repr__(self) -> str:
         return "\n".join([as_text(self.title, self.summary()), *map(wrapped, self.notes())])

@@ -98,12 +98,10 @@ def read_given(what: str, name: str, value: Any, model: Model) -> MixtureFit | P
 
 
 def relabelled(result: MixtureFit | Posterior, reference: Params, model: Model) -> MixtureFit | Posterior:
-    """The result in the labelling of a reference; unchanged under a prior that tells the components apart."""
-    if not model.exchangeable:
-        return result
+    """The result in the labelling of a reference; components that prior or labels tell apart stay as they are."""
     here = Params(*map(np.asarray, model.frame.standardise(result.params)))
     there = Params(*map(np.asarray, model.frame.standardise(reference)))
-    permutations = align(here, there)
+    permutations = align(here, there, model.interchangeable)
     params = permute(result.params, permutations)
     if isinstance(result, MixtureFit):
         return replace(result, params=params)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesgmm.data.fingerprint import fingerprint_of_table
 from bayesgmm.data.table import Table
 from bayesgmm.priors.prior import Belief
 from bayesgmm.runtime.fingerprint import fingerprint_of_seed
@@ -16,7 +17,10 @@ PACKAGES = ("bayesgmm", "jax", "jaxlib", "numpyro", "arviz", "numpy", "scipy")
 
 def call_of(comparison: Any) -> str:
     """The call of `compare` that makes these results again, with every argument that is not its default."""
-    parts = [f"x, n_components={comparison.n_components}", f"engines={_engines(comparison)!r}"]
+    known = {"weights": comparison.table.weights, "labels": comparison.table.labels, "errors": comparison.table.errors}
+    told = ", ".join(f"{name}={name}" for name, value in known.items() if value is not None)
+    data = f"bg.rows(x, {told})" if told else "x"
+    parts = [f"{data}, n_components={comparison.n_components}", f"engines={_engines(comparison)!r}"]
     if comparison.family.name != "VVV":
         parts.append(f"covariance_type={comparison.family.name!r}")
     parts.append(f"prior={_prior_code(comparison)}")
@@ -52,7 +56,10 @@ def manifest(comparison: Any) -> bytes:
 
 def data_words(table: Table) -> dict[str, Any]:
     """Rows, features, and a fingerprint that changes with any value."""
-    return {"rows": table.num_rows, "features": list(table.features), "fingerprint": fingerprint_of_table(table)}
+    known = {"known": table.about} if table.about else {}
+    return {
+        "rows": table.num_rows, "features": list(table.features), **known, "fingerprint": fingerprint_of_table(table)
+    }  # fmt: skip
 
 
 def versions() -> dict[str, str]:

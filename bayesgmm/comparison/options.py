@@ -10,6 +10,7 @@ from typing import Any
 from bayesgmm.errors import ArgumentError, BayesGMMError, DrawsError
 
 _BOTH = {
+    "weights": "--weights",
     "n_components": "-k", "num_components": "-k", "n_init": "--starts", "save_to": "--out", "seed": "--seed",
 }  # fmt: skip
 OPTIONS = {

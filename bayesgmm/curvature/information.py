@@ -141,14 +141,14 @@ def inverse_information(found: Curvature) -> np.ndarray:
 def _meat(params: Params, model: Model) -> np.ndarray:
     """Sum of the outer products of the rows' scores about their mean, which is 0 at a maximum without a prior."""
     base, frame, size = base_of(params, model.family), model.frame, model.num_parameters
-    weights = model.table.weights
+    weights = model.table.counted
     most = max(FEWEST, min(padded_size(model.table.num_rows, FEWEST), BLOCK_SCORES // size))
     total, sums = np.zeros((size, size)), np.zeros(size)
     with scope("float64"):
         for block, first, count in blocks_of(model.table, frame, model.num_components, most):
             arguments = np.zeros(size), base, frame.scale, frame.center, block
             scores = np.asarray(_SCORES(*arguments, family=model.family))[:count]
-            counted = np.ones(count) if weights is None else weights[first : first + count]
+            counted = weights[first : first + count]
             total, sums = total + (counted * scores.T) @ scores, sums + counted @ scores
     return total - np.outer(sums, sums) / model.table.total
 

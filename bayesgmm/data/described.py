@@ -50,7 +50,7 @@ def rows(x: Any, *, weights: Any = None, labels: Any = None, errors: Any = None)
     if weights is not None:
         table = replace(table, weights=_checked_weights(weights, table.num_rows))
     if labels is not None:
-        table = replace(table, labels=_checked_labels(labels, table.num_rows))
+        table = replace(table, labels=_checked_labels(labels, table))
     return table if errors is None else _with_errors(table, errors)
 
 
@@ -77,15 +77,16 @@ def _without_column(x: Any, name: str) -> tuple[Table, np.ndarray]:
     return left, table.values[:, place]
 
 
-def _numbers(name: str, values: Any) -> np.ndarray:
+def _numbers(name: str, values: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Values, and the names of their columns if they have names."""
     try:
-        return as_doubles(values)[0]
+        return as_doubles(values)
     except DataError as error:
         raise ArgumentError(f"{name}: {error}") from None
 
 
 def _checked_weights(weights: Any, num_rows: int) -> np.ndarray:
-    weights = _numbers("weights", weights)
+    weights, _ = _numbers("weights", weights)
     if weights.ndim == 2 and weights.shape[1] == 1:
         weights = weights[:, 0]
     if weights.shape != (num_rows,):
@@ -104,8 +105,25 @@ def _checked_weights(weights: Any, num_rows: int) -> np.ndarray:
     return weights
 
 
-def _checked_labels(labels: Any, num_rows: int) -> np.ndarray:
-    labels = _numbers("labels", labels)
+def _checked_labels(labels: Any, table: Table) -> np.ndarray:
+    num_rows = table.num_rows
+    if isinstance(labels, str):
+        raise ArgumentError(
+            f"labels must hold a class for each row, got {labels!r}. Take the column: labels=x[{labels!r}]."
+        )
+    try:
+        labels = as_doubles(labels)[0]
+    except AttributeError:  # pandas.Categorical
+        raise ArgumentError(
+            "labels must be numbers, such as the codes of a pandas.Categorical (labels.codes)."
+        ) from None
+    except DataError as error:
+        raise ArgumentError(
+            f"labels must be numbers: {error} For classes by name: names, labels = numpy.unique(classes, "
+            "return_inverse=True)."
+        ) from None
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
     if labels.ndim not in (1, 2) or len(labels) != num_rows:
         raise ArgumentError(
             f"labels must have shape ({num_rows},) or ({num_rows}, K), one for each row, got {labels.shape}."
@@ -117,6 +135,7 @@ def _checked_labels(labels: Any, num_rows: int) -> np.ndarray:
         return labels.astype(int)
     if not np.isfinite(labels).all() or (labels < 0).any():
         raise ArgumentError("labels (N, K) must be probabilities of the classes: finite and not negative.")
+    labels = np.where(table.counted[:, None] > 0, labels, np.maximum(labels, (labels.max(axis=1) <= 0)[:, None]))
     if not (labels.max(axis=1) > 0).all():
         row = int(np.flatnonzero(labels.max(axis=1) <= 0)[0])
         raise ArgumentError(f"labels exclude every class of row {row}. Allow one, or leave the row out (weight 0).")
@@ -126,7 +145,11 @@ def _checked_labels(labels: Any, num_rows: int) -> np.ndarray:
 def _with_errors(table: Table, errors: Any) -> Table:
     """The table with covariances of errors; infinite ones become gaps."""
     num, dim = table.values.shape
-    given = np.asarray(errors, float) if np.ndim(errors) == 3 else _numbers("errors", errors)
+    try:
+        given = np.asarray(errors, float) if np.ndim(errors) == 3 else None
+    except (TypeError, ValueError):
+        raise ArgumentError("errors must be numbers: standard deviations (N, D) or covariances (N, D, D).") from None
+    given = _by_name(errors, table) if given is None else given
     if given.shape == (num,) and dim == 1:
         given = given[:, None]
     if given.shape not in ((num, dim), (num, dim, dim)):
@@ -156,6 +179,19 @@ def _with_errors(table: Table, errors: Any) -> Table:
     return replace(table, values=np.where(seen, table.values, np.nan), errors=covariances)
 
 
+def _by_name(errors: Any, table: Table) -> np.ndarray:
+    """Standard deviations with their columns in the order of the data, if both have names."""
+    given, names = _numbers("errors", errors)
+    if names is None or not table.named or given.ndim != 2 or tuple(names) == table.features:
+        return given
+    if set(names) != set(table.features) or len(names) != table.dim:
+        raise ArgumentError(
+            f"errors has columns {', '.join(names)}; the data have {', '.join(table.features)}. Rename the columns, or "
+            "pass a plain array in the order of the data."
+        )
+    return given[:, [names.index(name) for name in table.features]]
+
+
 def _refuse_indefinite(covariances: np.ndarray) -> None:
     variances = np.diagonal(covariances, axis1=1, axis2=2)
     size = np.sqrt(np.maximum(variances, 0.0))
@@ -167,6 +203,41 @@ def _refuse_indefinite(covariances: np.ndarray) -> None:
         row, why = int(np.flatnonzero(bad)[0]), "symmetric" if lopsided.any() else "positive semi-definite"
         raise ArgumentError(
             f"{bad.sum()} covariances of errors are not {why} (the first: row {row}). Check their units and order."
+        )
+
+
+def same_for_labels(table: Table, num_components: int) -> np.ndarray:
+    """Which pairs of components the labels do not tell apart, (K, K)."""
+    labels = table.labels
+    if labels is None:
+        return np.ones((num_components, num_components), bool)
+    if labels.ndim == 1:
+        free = np.bincount(labels[labels >= 0], minlength=num_components) == 0
+        return (free[:, None] & free) | np.eye(num_components, dtype=bool)
+    columns = labels.T
+    return np.array([[np.array_equal(one, other) for other in columns] for one in columns])
+
+
+def check_occupied(table: Table, num_components: int) -> None:
+    """Refuse components to which the labels leave no row: without a prior nothing is known of them.
+
+    Raises
+    ------
+    ArgumentError
+        If there is such a component.
+    """
+    labels = table.labels
+    if labels is None:
+        return
+    labels = labels if table.weights is None else labels[table.weights > 0]
+    if labels.ndim == 2:
+        possible = (labels > 0).any(axis=0)
+    else:
+        possible = (np.bincount(labels[labels >= 0], minlength=num_components) > 0) | (labels < 0).any()
+    if not possible.all():
+        empty = ", ".join(map(str, np.flatnonzero(~possible)))
+        raise ArgumentError(
+            f"The labels leave no row to component {empty}. Use as many components as there are classes, or a prior."
         )
 
 

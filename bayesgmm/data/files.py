@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from bayesgmm.data.class_column import number_classes
 from bayesgmm.data.convert import as_doubles
 from bayesgmm.data.datasets import SOURCES, load_dataset
 from bayesgmm.data.delimited import Delimited, read_delimited
+from bayesgmm.data.described import rows
 from bayesgmm.data.marks import to_numbers
 from bayesgmm.data.packing import contents
 from bayesgmm.data.paths import printable, short
 from bayesgmm.data.read_call import Source, repairs
-from bayesgmm.data.table import Table, as_table
+from bayesgmm.data.table import Table
 from bayesgmm.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 
 def read_file(
-    path: str | Path, columns: list[str] | str | None = None, say: Callable[[str], object] | None = None
-) -> Table:
+    path: str | Path, columns: list[str] | str | None = None, say: Callable[[str], object] | None = None,
+    weights: str | None = None,
+    labels: str | None = None,
+) -> Table:  # fmt: skip
     """Read text with separators (.csv, .tsv, .txt, …), a Parquet file, or a built-in data set by name.
 
     Parameters
@@ -38,6 +40,10 @@ def read_file(
     say
         Called with one line about what was read. Without it, text with decimal commas, with thousands marks or without
         a header is refused, since nobody would see that these were inferred.
+    weights
+        The column that says how often each row counts; it is no feature.
+    labels
+        A column of known classes, which is then no feature: words or numbers, blank where unknown (`number_classes`).
 
     Raises
     ------
@@ -46,10 +52,12 @@ def read_file(
         The message has the line, and the call that reads such a file.
     """
     text, wanted = None, _wanted(columns)
+    if wanted is not None and weights is not None and weights not in wanted:
+        wanted = [*wanted, weights]
     if not str(path).strip():
         raise DataError(f"The path of the data is blank. Give a file, or a built-in data set: {', '.join(SOURCES)}.")
     if str(path) in SOURCES:
-        frame, notes = load_dataset(str(path)), []
+        frame, notes = load_dataset(str(path), labels=labels is not None and labels == SOURCES[str(path)].label), []
     else:
         raw, suffix, packing = contents(Path(path))
         if suffix in (".parquet", ".pq"):
@@ -60,26 +68,41 @@ def read_file(
             frame, notes = text.frame, text.notes
             if text.options and say is None:
                 _refuse_inferred(text)
+    frame, classes = (frame, None) if labels is None else _without_classes(frame, labels.strip(), wanted, notes)
     if wanted is not None:
         frame = frame.rename(columns=lambda name: str(name).strip())
-        frame = _chosen(frame, [columns] if columns in list(frame.columns) else wanted)
+        single = weights is None and columns in list(frame.columns)
+        frame = _chosen(frame, [columns] if single else wanted)
     if frame.empty:
         raise DataError(f"{short(path)} has no rows. Check the file and its separator.")
     twice = frame.columns[frame.columns.duplicated()]
     if len(twice):
         raise DataError(f"Two columns are called {_quoted(twice)} in {short(path)}. Give each a different name.")
     frame = _without_empty(_checked(frame, path) if text is None else _numbers(frame, text), notes)
-    table = as_table(frame)
+    table = rows(frame, weights=weights, labels=classes)
     if say is not None:
         names = _quoted(table.features[:8]) + (", …" if table.dim > 8 else "")
         about = [
             f"{table.num_rows} rows",
             f"{table.dim} column{'s' * (table.dim > 1)} ({names})",
-            *([f"{table.gaps} gaps in {_rows_with_gaps(table)} rows"] if table.gaps else []),
+            *([table.about] if table.about else []),
             *dict.fromkeys(notes),
         ]
         say(printable(f"Read {short(path)}: {', '.join(about)}."))
     return table
+
+
+def _without_classes(frame: "pd.DataFrame", labels: str, wanted: list[str] | None, notes: list[str]) -> tuple[Any, Any]:
+    """The other columns, and the classes in this column, with a note of their numbers."""
+    frame = frame.rename(columns=lambda name: str(name).strip())
+    column = _chosen(frame, [labels]).iloc[:, 0]
+    if labels in (wanted or []):
+        raise DataError(f"{labels} is the column of classes (--labels), so that it is no feature. Leave it out.")
+    if frame.shape[1] == 1:
+        raise DataError(f"{labels} is the only column. Nothing would be left to fit.")
+    classes, note = number_classes(column)
+    notes.append(note)
+    return frame.drop(columns=labels), classes
 
 
 def _without_empty(frame: "pd.DataFrame", notes: list[str]) -> "pd.DataFrame":
@@ -87,10 +110,6 @@ def _without_empty(frame: "pd.DataFrame", notes: list[str]) -> "pd.DataFrame":
     empty = [name for name in frame.columns if bool(frame[name].isna().to_numpy().all())]
     notes.extend(f"column {_quoted([name])} dropped: it holds no value" for name in empty)
     return frame.drop(columns=empty) if 0 < len(empty) < frame.shape[1] else frame
-
-
-def _rows_with_gaps(table: Table) -> int:
-    return sum(int(np.isnan(block).any(axis=1).sum()) for block in table.chunks())
 
 
 def _parquet(raw: bytes, path: str | Path) -> "pd.DataFrame":

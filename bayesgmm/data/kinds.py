@@ -12,6 +12,8 @@ WEIGHTS, FRACTIONS, GAPS, ERRORS, LABELS, REPEATED = (
 )  # fmt: skip
 CLASSES_DRAWN = (FRACTIONS, REPEATED)
 """Not taken by engines that draw z: there is a z for each time that a row counts."""
+UNLIKE_SIMULATED = (WEIGHTS, GAPS, ERRORS)
+"""Not taken by checks that compare rows with simulated ones, which are complete and count once."""
 COPIES_DRAWN = (FRACTIONS, GAPS, ERRORS)
 """Not taken by engines that draw several z of each row: they do not draw a true row for each."""
 WORDS = {

@@ -40,7 +40,7 @@ def gaussian_moments(values: np.ndarray, weights: np.ndarray | None) -> tuple[np
     """
     count = np.ones(len(values)) if weights is None else weights
     seen = ~np.isnan(values)
-    share = count @ seen
+    share = np.maximum(count @ seen, np.finfo(float).tiny)  # the caller refuses a feature of which nothing was seen
     centre = count @ np.where(seen, values, 0.0) / share
     apart = np.where(seen, values - centre, 0.0)
     spread = np.sqrt(count @ apart**2 / share)

@@ -1,12 +1,11 @@
 """Convert the data of a user (DataFrame, array, xarray) to checked rows and named features."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from bayesgmm.data.advice import refuse_other_columns
 from bayesgmm.data.convert import as_doubles
 from bayesgmm.data.dependence import dependence, far_rows
 from bayesgmm.data.moments import filled, gaussian_moments, weighted_moments
@@ -21,7 +20,7 @@ COPY_BYTES = 2**26
 """Data up to this size are copied, so that results do not change if the user's array does. Larger data are not."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Table:
     """Checked data: doubles of shape (N, D), the names of the features, and what else is known of the rows."""
 
@@ -36,6 +35,9 @@ class Table:
     """Known classes, (N,) integers with -1 for unknown, or the probability of each class, (N, K); None: unknown."""
     errors: np.ndarray | None = None
     """Covariances of the errors of measurement, (N, D, D); None: none."""
+
+    def __repr__(self) -> str:
+        return f"Table of {self.num_rows} rows × {self.dim} features ({', '.join(self.features)}){self.aside}"
 
     @property
     def num_rows(self) -> int:
@@ -71,6 +73,26 @@ class Table:
     def plain(self) -> bool:
         """Whether nothing but the values is known, and all of them are."""
         return self.complete and self.weights is None and self.labels is None
+
+    @property
+    def about(self) -> str:
+        """What is known of the rows beside their values, or is missing, in words; empty for complete rows."""
+        parts = []
+        if self.gaps:
+            rows = sum(int(np.isnan(block).any(axis=1).sum()) for block in self.chunks())
+            parts.append(f"{self.gaps} gap{'s' * (self.gaps > 1)} in {rows} row{'s' * (rows > 1)}")
+        if self.errors is not None:
+            parts.append("errors of measurement")
+        if self.weights is not None:
+            parts.append(f"weights with sum {self.total:g}")
+        if self.labels is not None:
+            parts.append("known classes")
+        return ", ".join(parts)
+
+    @property
+    def aside(self) -> str:
+        """`about` after a comma, for titles."""
+        return self.about and f", {self.about}"
 
     def take(self, rows: np.ndarray | slice) -> "Table":
         """These rows."""
@@ -116,7 +138,8 @@ class Table:
         else:
             mean, covariance = weighted_moments(lambda: ((p.values, p.weights) for p in self.parts()), self.total)
         for d in np.flatnonzero(np.diagonal(covariance) < SMALLEST**2):
-            spread = float(np.nanmax(self.values[:, d]) - np.nanmin(self.values[:, d]))
+            own = self.values[self.counted > 0, d]
+            spread = float(np.nanmax(own) - np.nanmin(own)) if not np.isnan(own).all() else 0.0
             if spread > 0.0:
                 raise DataError(
                     f"{self.features[d]} varies by only {spread:.3g}, whose square is below double precision. "
@@ -225,7 +248,7 @@ def _refuse_infinite(table: Table) -> None:
 
 def _refuse_unseen(table: Table) -> None:
     """Refuse a column without values."""
-    seen = np.any([~np.isnan(block).all(axis=0) for block in table.chunks()], axis=0)
+    seen = np.any([~np.isnan(part.values[part.counted > 0]).all(axis=0) for part in table.parts()], axis=0)
     empty = [name for name, any_ in zip(table.features, seen, strict=True) if not any_]
     if empty:
         raise DataError(f"No value of {', '.join(empty)} was seen: the column holds only NaN. Drop it.")
@@ -240,55 +263,3 @@ def _refuse_huge(table: Table) -> None:
             f"{table.features[d]} has a value of size {largest[d]:.3g}, whose square exceeds double precision. "
             f"Divide the column by {10.0 ** np.floor(np.log10(largest[d])):.0e}, or drop that row."
         )
-
-
-def same_features(x, table: Table) -> Table:
-    """New rows as a table, with the features of the fitted table in the same order; None stands for the fitted rows.
-
-    Columns are put in order by name. Arrays carry no names: their columns are in the order of the fit, and a fit of
-    an array takes a frame of any names in its order.
-
-    Raises
-    ------
-    DataError
-        If the features differ.
-    """
-    if x is None:
-        return table
-    if table.named and not isinstance(x, Table):
-        refuse_other_columns(x, table.features)
-    new = as_table(x)
-    if new.dim != table.dim:
-        single = isinstance(x, Table) or np.ndim(x) != 1 or new.num_rows != table.dim
-        row = "" if single else " If x is one row, pass np.asarray(x)[None, :]."
-        raise DataError(
-            f"The fit has {table.dim} features ({', '.join(table.features)}); the new data have {new.dim}. "
-            f"Give a column for each feature, in this order.{row}"
-        )
-    return in_order(new, table.features, table.named, "fit")
-
-
-def in_order(table: Table, features: tuple[str, ...], named: bool, whose: str) -> Table:
-    """A table of as many features as `features`, with its columns in that order if both have names.
-
-    Raises
-    ------
-    DataError
-        If both have names (`named`: not those that arrays get), and they differ.
-    """
-    if table.named and set(table.features) == set(features):
-        order = [table.features.index(name) for name in features]
-        return table if order == sorted(order) else _reordered(table, order)
-    if table.named and named:
-        raise DataError(
-            f"The {whose} has features {', '.join(features)}; the data have {', '.join(table.features)}. "
-            f"Rename the columns, or pass a plain array with the columns in the order of the {whose}."
-        )
-    return table
-
-
-def _reordered(table: Table, order: list[int]) -> Table:
-    """The same table with its columns in this order."""
-    features = tuple(table.features[i] for i in order)
-    errors = None if table.errors is None else table.errors[:, order][:, :, order]
-    return replace(table, values=table.values[:, order], features=features, errors=errors)

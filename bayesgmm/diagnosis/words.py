@@ -7,7 +7,7 @@ import numpy as np
 from bayesgmm.diagnosis.missed_modes import MissedMode
 from bayesgmm.numerics.importance import GOOD_K
 from bayesgmm.numerics.mixing import SHORT, UNKNOWN, draws_to_add, figures
-from bayesgmm.relabelling.result import told_apart
+from bayesgmm.relabelling.result import numbering_of, told_apart
 from bayesgmm.results.convergence import GOOD_BFMI
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import (
@@ -143,7 +143,9 @@ def _labels(found: Any) -> str:
     if found.pareto_k is not None:
         return ""
     if told_apart(found.relabelling.draws.source):
-        return "The prior tells the components apart: component k is the prior's in every draw, and is not relabelled."
+        known = numbering_of(found.relabelling.draws.source) == "labels"
+        by, whose = ("Known classes tell", "class k") if known else ("The prior tells", "the prior's")
+        return f"{by} the components apart: component k is {whose} in every draw, and is not relabelled."
     if found.num_permutations == 1:
         return "Labels did not switch."
     how = f"switched {found.num_switches} times within" if found.num_switches else "differed between"

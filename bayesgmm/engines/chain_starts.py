@@ -50,7 +50,9 @@ def _any_starts(key: PRNGKeyArray, problem: Problem, num_chains: int, init: Init
     if not isinstance(init, str):
         return _given_starts(problem, num_chains, init)
     if init == "dispersed":
-        return make_starts(key, problem, num_chains, "k-means++")
+        made = make_starts(key, problem, num_chains, "k-means++")
+        lanes = np.arange(num_chains) % len(made.weights)  # one start, if all classes are known
+        return jax.tree.map(lambda leaf: leaf[lanes], made)
     if init == "em":
         return _best_mode(key, problem, num_chains)
     if init == "basins":

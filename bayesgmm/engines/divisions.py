@@ -6,8 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from bayesgmm.data.table import Table
 from bayesgmm.engines.agglomeration import Agglomeration, scaled_components
 from bayesgmm.engines.cuts import cut_in_order
+from bayesgmm.engines.known_classes import certain, class_shares, under_labels
 from bayesgmm.errors import DataError
 from bayesgmm.model.types import Stats
 from bayesgmm.priors.shrinkage import proper_covariance
@@ -37,11 +39,12 @@ class Divisions:
     def __init__(self, key: PRNGKeyArray, problem: Problem):
         self.rng = host_generator(key)
         table = problem.table
-        rows = np.arange(table.num_rows) if table.weights is None else np.flatnonzero(table.weights > 0)
+        rows = np.flatnonzero(table.counted > 0)
         if len(rows) > SUBSAMPLE:
-            rows = rows[np.sort(self.rng.choice(len(rows), SUBSAMPLE, replace=False))]
+            rows = np.sort(_some_rows(self.rng, rows, table))
+        self.table = table.take(rows)
         self.x, self.problem = problem.frame.rows(table.filled[rows]), problem
-        self.counted = np.ones(len(rows)) if table.weights is None else table.weights[rows]
+        self.counted = table.counted[rows]
         self.num_distinct = len(np.unique(self.x, axis=0))
         self.chosen = np.arange(len(self.x))
         if len(self.x) > AGGLOMERATED:
@@ -85,13 +88,19 @@ class Divisions:
         return Agglomeration(scaled_components(self.x[self.chosen]))
 
     def stats(self, num_components: int, num_starts: int, init: str = "auto") -> tuple[Stats, np.ndarray]:
-        """Statistics of each division, and whether its scale is local, on a leading axis; see `make_starts`."""
+        """Statistics of each division, and whether its scale is local, on a leading axis; see `make_starts`.
+
+        If the class of each row is known, there is one division.
+        """
         if self.num_distinct < num_components:
             raise DataError(
                 f"There are only {self.num_distinct} distinct rows for {num_components} components. "
                 "Use fewer components."
             )
-        found: list[Division] = []
+        known = class_shares(self.table, num_components)
+        if known is not None and certain(known).all():
+            return division_stats(self.x, known[None] * self.counted), np.array([True])
+        found: list[Division] = [] if known is None or init not in ("auto", "hierarchical") else _by_labels(known)
         if init in ("auto", "hierarchical"):
             found += self._hierarchical(num_components)
         if init == "random":
@@ -105,8 +114,10 @@ class Divisions:
             local = turns // 2 % 2 == 1 if init == "auto" else np.ones(count, bool)
             found += [Division(one_hot(one, num_components), bool(own)) for one, own in zip(labels, local, strict=True)]
         chosen = found if init == "hierarchical" else found[:num_starts]
-        shares = np.stack([one.shares for one in chosen]) * self.counted
-        return division_stats(self.x, shares), np.array([one.local for one in chosen])
+        shares = [one.shares for one in chosen]
+        if known is not None:
+            shares = [under_labels(one, known, self.counted) for one in shares]
+        return division_stats(self.x, np.stack(shares) * self.counted), np.array([one.local for one in chosen])
 
     def _hierarchical(self, num_components: int) -> list[Division]:
         """Divisions by agglomeration and by cuts at gaps; the most promising first."""
@@ -142,6 +153,27 @@ class Divisions:
             ranks[np.argsort(self.white[self.chosen, -1], kind="stable")] = np.arange(len(self.chosen))
             labels = ranks * num_components // len(self.chosen)
         return self._of_chosen(labels, num_components)
+
+
+def _by_labels(known: np.ndarray) -> list[Division]:
+    """The rows of known class alone, if there are some of each class."""
+    sure = known * certain(known)
+    return [Division(sure, local) for local in (False, True)] if (sure.sum(axis=1) > 0).all() else []
+
+
+def _some_rows(rng: np.random.Generator, rows: np.ndarray, table: Table) -> np.ndarray:
+    """`SUBSAMPLE` of these rows at random; half of them labelled, as many of each class, if there are so many."""
+    order = rng.permutation(rows)
+    if table.labels is None:
+        return order[:SUBSAMPLE]
+    labels = table.labels if table.labels.ndim == 1 else table.labels.argmax(axis=1)
+    sure = labels >= 0 if table.labels.ndim == 1 else (table.labels > 0).sum(axis=1) == 1
+    if labels.max() < 0:
+        return order[:SUBSAMPLE]
+    classes = [order[sure[order] & (labels[order] == k)] for k in range(labels.max() + 1)]
+    first = np.concatenate([rows[: SUBSAMPLE // (2 * len(classes))] for rows in classes])
+    others = order[~np.isin(order, first)]
+    return np.concatenate([first, others[: SUBSAMPLE - len(first)]])
 
 
 def _nearest_of_drawn(rng: np.random.Generator, x: np.ndarray, num_centers: int, greedy: np.ndarray) -> np.ndarray:

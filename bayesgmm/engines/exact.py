@@ -13,8 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesgmm.data.kinds import WORDS
+from bayesgmm.data.described import described
+from bayesgmm.data.kinds import LABELS, WORDS
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
+from bayesgmm.engines.known_classes import certain, class_shares
 from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import CONJUGATE
@@ -45,9 +47,9 @@ class ExactPosterior(ApproximatePosterior):
     """Independent draws from the exact posterior. ``pareto_k`` is -∞: there is nothing to correct."""
 
     log_evidence: float
-    """``log p(x)``, exact, with all constants."""
+    """``log p(x)``, exact, with all constants; with known classes ``log p(x, classes)``."""
     num_labellings: int
-    """K^N."""
+    """K^N, for the N rows whose class is not known."""
 
     def _title(self) -> str:
         return (
@@ -62,6 +64,9 @@ def sample_exact(
     *,
     covariance_type: str = "full",
     prior: Belief | str | None = "default",
+    weights: Any = None,
+    labels: Any = None,
+    errors: Any = None,
     num_samples: int = 1000,
     num_chains: int = 4,
     seed: Any = 0,
@@ -75,6 +80,8 @@ def sample_exact(
     ----------
     x, n_components, covariance_type, prior, reference, dtype, progress_bar
         As for `sample_gibbs`. The prior must be conjugate (`NormalInverseWishart`, `NormalInverseGamma`).
+    weights, labels, errors
+        Rows of which more is known than values are refused.
     num_samples, num_chains
         Independent draws, in the shape (chain, draw) of the samplers.
     seed
@@ -89,6 +96,7 @@ def sample_exact(
     DataError, PriorError, ArgumentError
         Before the run, if an input cannot be used, or there are more than 2²¹ labellings.
     """
+    x = described(x, weights, labels, errors)
     arguments = Arguments(
         x, n_components, covariance_type, prior, num_samples, num_chains, seed, reference, dtype, progress_bar
     )
@@ -117,11 +125,13 @@ def _approximate(task: Task) -> Approximated:
 def _number_of_labellings(problem: Problem) -> int:
     """K^N, or an `ArgumentError` if they are too many."""
     num, rows = problem.num_components, problem.table.num_rows
+    known = class_shares(problem.table, num)
+    rows -= 0 if known is None else int(certain(known).sum())
     most = int(math.log(MOST_LABELLINGS) / math.log(max(num, 2)) + 1e-9)
     if num > 1 and rows > most:
         raise ArgumentError(
             f"exact enumerates all labellings of the rows: {num}^{rows} = 1e{rows * math.log10(num):.0f} here, at most "
-            f"{MOST_LABELLINGS:,}. With {num} components use at most {most} rows, or sample_gibbs."
+            f"{MOST_LABELLINGS:,}. With {num} components use at most {most} rows of unknown class, or sample_gibbs."
         )
     return num**rows
 
@@ -132,29 +142,43 @@ def _constant(problem: Problem) -> float:
     return float(_NORMALISER(problem.standard_prior)) - 0.5 * rows * dim * math.log(2.0 * math.pi)
 
 
-def _posterior_given(index: Array, prior: Belief, rows: Complete) -> Belief:
-    """``p(θ | z, x)`` for the labelling with this number: its digits in base K are the labels."""
-    x = rows.take(jnp.arange(rows.capacity)).x[0]  # all rows: one component may have more than a block
-    num = prior.weights.concentration.shape[-1]
-    labels = (index // num ** jnp.arange(x.shape[1])) % num
+def _posterior_given(index: Array, prior: Belief, rows: Complete) -> tuple[Belief, Array]:
+    """``p(θ | z, x)`` for the labelling with this number, and the log probability of what is known of the classes.
+
+    The digits of the number in base K are the labels of the rows whose class is not known.
+    """
+    every = rows.take(jnp.arange(rows.capacity))  # all rows: one component may have more than a block
+    x, num = every.x[0], prior.weights.concentration.shape[-1]
+    places, labels, known = jnp.arange(x.shape[1]), 0, jnp.zeros((num, x.shape[1]), x.dtype)
+    if every.labels is not None:
+        known = jnp.asarray(every.labels)[0]
+        free = jnp.isfinite(known).sum(axis=0) > 1
+        places, labels = jnp.cumsum(free) - 1, jnp.where(free, 0, jnp.argmax(known, axis=0) + 1)
+    drawn = (index // num ** jnp.maximum(places, 0)) % num
+    labels = jnp.where(jnp.asarray(labels) > 0, labels - 1, drawn)
     held = (labels == jnp.arange(num)[:, None]) * x[0]  # padding belongs to no component
     counts = jnp.sum(held, axis=1)
     means = (held @ x[1:].T) / jnp.maximum(counts, 1.0)[:, None]
     apart = (x[1:] - means[:, :, None]) * held[:, None, :]
-    return prior.update(Stats(counts, means, gram(apart), jnp.zeros((), x.dtype)))
+    said = jnp.sum(x[0] * jnp.take_along_axis(known, labels[None], axis=0)[0])
+    return prior.update(Stats(counts, means, gram(apart), jnp.zeros((), x.dtype))), said
 
 
 def _weigh(first: Array, prior: Belief, rows: Complete, together: int) -> Array:
     """``log p(x, z)`` of labellings in a row, without the constants that they share."""
-    given = jax.vmap(lambda index: _posterior_given(index, prior, rows).log_normaliser())
-    return -given(first + jnp.arange(together))
+
+    def one(index: Array) -> Array:
+        posterior, said = _posterior_given(index, prior, rows)
+        return said - posterior.log_normaliser()
+
+    return jax.vmap(one)(first + jnp.arange(together))
 
 
 def _draw(keys: Array, chosen: Array, prior: Belief, rows: Complete) -> tuple[Params, Array]:
     """θ given each labelling, and the marginal log-likelihood there."""
 
     def one(key: Any, index: Array) -> tuple[Params, Array]:
-        params = _posterior_given(index, prior, rows).sample(key)
+        params = _posterior_given(index, prior, rows)[0].sample(key)
         return params, log_likelihood(params, rows)
 
     return jax.vmap(one)(keys, chosen)
@@ -167,5 +191,5 @@ _NORMALISER = Program(lambda prior: prior.log_normaliser())
 EXACT = Engine(
     "exact", "the exact posterior, by enumeration of all labellings", sample_exact, DRAW_SETTINGS,
     needs=Conjugacy.JOINT, families=CONJUGATE, exact=True, check_size=_number_of_labellings,
-    refuses=tuple(WORDS),
+    refuses=tuple(kind for kind in WORDS if kind != LABELS),
 )  # fmt: skip

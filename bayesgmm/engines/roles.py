@@ -1,10 +1,11 @@
-"""Numbering of components under a prior that tells them apart: component k is the prior's component k."""
+"""Numbering of components that prior or known classes tell apart: component k is the prior's, or class k."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from bayesgmm.engines.known_classes import numbered_by_labels
 from bayesgmm.model.alignment import permute
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
@@ -16,16 +17,17 @@ from bayesgmm.runtime.programs import Program
 
 
 def in_roles(starts: Params, problem: Problem) -> Params:
-    """Standardised θ on a leading axis, each numbered as has the highest prior density.
+    """Standardised θ on a leading axis, each numbered as prior and labels say: with the highest posterior density.
 
-    Under an exchangeable prior all numberings have the same density, and θ is returned as it is.
+    Where the numbering means nothing, θ is returned as it is.
     """
     if problem.model.exchangeable:
         return starts
-    kernels = np.asarray(
-        _ROLES(jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype), starts), problem.standard_prior)
-    )
-    return permute(to_numpy(starts), assign(-kernels))
+    logs = numbered_by_labels(starts, problem)
+    if problem.prior is not None and not problem.prior.exchangeable:
+        starts = jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype), starts)
+        logs = logs + np.asarray(_ROLES(starts, problem.standard_prior))
+    return permute(to_numpy(starts), assign(-logs))
 
 
 def _roles(starts: Params, prior: Belief) -> Float[Array, "S K K"]:

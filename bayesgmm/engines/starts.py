@@ -5,11 +5,11 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from bayesgmm.engines.divisions import Divisions, division_stats, one_hot
+from bayesgmm.engines.known_classes import all_known
 from bayesgmm.engines.roles import in_roles
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.types import Params, Stats, check_params
-from bayesgmm.priors.default import data_scaled_prior
-from bayesgmm.priors.prior import Belief
+from bayesgmm.priors.prior import Belief, data_scaled_prior
 from bayesgmm.priors.shrinkage import proper_covariance
 from bayesgmm.problem import Model, Problem
 from bayesgmm.runtime.arguments import as_array, as_floats
@@ -34,9 +34,15 @@ def make_starts(key: PRNGKeyArray, problem: Problem, num_starts: int, init: str 
     - ``"auto"``: the five, then by turns k-means++ and nearest-of-random-rows, at either scale.
 
     Under a prior that tells the components apart, each start has the numbering of highest prior density.
+
+    With known classes the groups of each division are numbered as agrees best with the labels, and each row of known
+    class is in its class. If there are such rows of every class, two starts from these alone come before all others of
+    ``"auto"`` and ``"hierarchical"``. If the classes of all rows are known, there is one start, whatever `num_starts`.
     """
     divisions = Divisions(key, problem)
     stats, local = divisions.stats(problem.num_components, num_starts, init)
+    if len(local) == 1 and all_known(problem.table) and (np.asarray(stats.counts) > 0).all():
+        return _on_leading_axis(class_params(first_of(stats), shrink=False), problem)
     return in_roles(starts_from(stats, local, divisions.target, problem.dtype), problem)
 
 
@@ -64,8 +70,7 @@ def label_start(labels, problem: Problem) -> Params:
         )
     x, weights = problem.frame.rows(problem.table.filled), problem.table.weights
     shares = one_hot(labels, k)[None] if weights is None else one_hot(labels, k)[None] * weights
-    params = class_params(first_of(division_stats(x, shares)), shrink=False)
-    return jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype)[None], params)
+    return _on_leading_axis(class_params(first_of(division_stats(x, shares)), shrink=False), problem)
 
 
 def given_start(problem: Problem, weights=None, means=None, covariances=None) -> Params:
@@ -101,7 +106,7 @@ def given_start(problem: Problem, weights=None, means=None, covariances=None) ->
         params = Params.of(weights / weights.sum(), means, covariances)
     except ArgumentError:
         raise ArgumentError("Each matrix of covariances_init must be symmetric and positive definite.") from None
-    return jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype)[None], problem.frame.standardise(params))
+    return _on_leading_axis(problem.frame.standardise(params), problem)
 
 
 def warm_start(params: Params, problem: Problem) -> Params:
@@ -123,7 +128,12 @@ def warm_start(params: Params, problem: Problem) -> Params:
     params = check_params(params)
     if (params.weights <= 0).any():
         raise ArgumentError("The start (init) has a component of weight 0, from which an engine cannot move.")
-    return jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype)[None], problem.frame.standardise(params))
+    return _on_leading_axis(problem.frame.standardise(params), problem)
+
+
+def _on_leading_axis(params: Params, problem: Problem) -> Params:
+    """One standardised θ as a start."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype)[None], params)
 
 
 def weak_prior(model: Model, num_components: int | None = None) -> Belief:

@@ -52,7 +52,8 @@ def prepare_reference(problem: Problem, reference: MixtureFit | Params | None) -
 def to_posterior(problem: Problem, run: Collected, clock: Stopwatch, origin: Origin) -> Posterior:
     """Transform draws from standardised coordinates to the user's units, and relabel them.
 
-    Under a prior that tells the components apart, component k stays the prior's component k.
+    Under a prior that tells the components apart, component k stays the prior's component k; with known classes, it
+    stays class k.
 
     Raises
     ------
@@ -66,11 +67,8 @@ def to_posterior(problem: Problem, run: Collected, clock: Stopwatch, origin: Ori
     draws, log_likelihood, sample_stats = run.outputs
     log_prior = np.asarray(_log_kernels(_merge(draws), problem.standard_prior)).reshape(log_likelihood.shape)
     mode = _reference_mode(problem, draws, log_likelihood + log_prior, origin.reference)
-    if problem.model.exchangeable:
-        permutations = align(draws, mode)
-        draws = permute(draws, permutations)
-    else:  # component k is the prior's component k
-        permutations = np.broadcast_to(np.arange(problem.num_components), np.shape(draws.weights))
+    permutations = align(draws, mode, problem.model.interchangeable)
+    draws = permute(draws, permutations)
     posterior = Posterior(
         params=_to_host(problem.frame.restore(draws)),
         log_likelihood=np.asarray(log_likelihood, np.float64) - problem.log_volume,
@@ -119,7 +117,8 @@ def prior_constant(problem: Problem, params: Params) -> float:
 def _reference_mode(
     problem: Problem, draws: Params, log_posterior: np.ndarray, reference: MixtureFit | Params | None
 ) -> Params:
-    if reference is not None and problem.model.exchangeable:
+    among = problem.model.interchangeable
+    if reference is not None and among.sum() > len(among):
         params = reference.params if isinstance(reference, MixtureFit) else reference
         return jax.tree.map(np.asarray, problem.frame.standardise(params))
     top = np.unravel_index(np.argmax(log_posterior), log_posterior.shape)
@@ -132,7 +131,7 @@ def _reference_mode(
             as_key(0), ascents, problem.standard_prior, problem.rows, 1e-3, REFERENCE_ITERATIONS, "em", True
         )
         mode = jax.tree.map(lambda leaf: np.asarray(leaf)[0], ascents.params)
-    return permute(mode, by_first_mean(mode)) if problem.model.exchangeable else mode
+    return permute(mode, by_first_mean(mode, among))
 
 
 def _first(draws: Params) -> Params:

@@ -11,7 +11,7 @@ FARTHEST = 1e200
 """Cost where the components are so far apart that it overflows."""
 
 
-def align(draws: Params, reference: Params) -> np.ndarray:
+def align(draws: Params, reference: Params, among: np.ndarray | None = None) -> np.ndarray:
     """Relabel the components of each draw to best match a reference.
 
     Giving the reference label k to component j of the draw costs ``-π_k E_k[log π_j + log N(x; μ_j, Σ_j)]``. The
@@ -26,6 +26,8 @@ def align(draws: Params, reference: Params) -> np.ndarray:
         θ with any leading axes.
     reference
         θ without leading axes, in the same coordinates.
+    among
+        Which pairs of components may exchange their labels, (K, K); None: all.
 
     Returns
     -------
@@ -37,6 +39,8 @@ def align(draws: Params, reference: Params) -> np.ndarray:
     size = max(1, BLOCK_VALUES // (num * num * flat.means.shape[-1]))
     blocks = (Params(*(part[i : i + size] for part in flat)) for i in range(0, len(flat.weights), size))
     costs = np.concatenate([relabelling_costs(block, reference) for block in blocks])
+    if among is not None:
+        costs = np.where(among, costs, np.inf)
     return assign(costs).reshape(*batch, num)
 
 
@@ -62,6 +66,12 @@ def permute(draws: Params, permutations: np.ndarray) -> Params:
     return Params(*(renumber(np.asarray(part), permutations, permutations.ndim - 1) for part in draws))
 
 
-def by_first_mean(params: Params) -> np.ndarray:
-    """The order of the components by the mean of the first feature. Point fits use this numbering."""
-    return np.argsort(np.asarray(params.means)[..., 0], axis=-1)
+def by_first_mean(params: Params, among: np.ndarray) -> np.ndarray:
+    """The order of one θ's components by the mean of the first feature, among those that may exchange their labels.
+
+    Point fits use this numbering.
+    """
+    firsts, order = np.asarray(params.means)[:, 0], np.arange(len(among))
+    for members in np.unique(among, axis=0):
+        order[members] = np.flatnonzero(members)[np.argsort(firsts[members], kind="stable")]
+    return order

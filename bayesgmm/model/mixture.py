@@ -51,7 +51,7 @@ class Scorer(NamedTuple):
     locs: Float[Array, "K D"]
     whiteners: Float[Array, "K D D"]
     trils: Float[Array, "K D D"]
-    """Inverses of the whiteners, to transform whitened statistics back. Both are columns (D, 1) if they are diagonal."""
+    """Inverses of the whiteners, to transform whitened statistics back. Both are columns (D, 1) if diagonal."""
 
     def residuals(self, x: Float[Array, "D n"]) -> Float[Array, "K D n"]:
         """``y_k = whitener_k (x - loc_k)`` of a feature-major block of rows.

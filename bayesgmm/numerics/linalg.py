@@ -143,6 +143,12 @@ def gram(matrix: Float[Array, "*b D E"]) -> Float[Array, "*b D D"]:
     return matmul(matrix, transposed(matrix))
 
 
+def root_of(matrices: np.ndarray) -> np.ndarray:
+    """R with ``R Rᵀ`` the given matrices (NumPy), symmetric and positive semi-definite, that may be singular."""
+    values, vectors = np.linalg.eigh(0.5 * (matrices + matrices.swapaxes(-1, -2)))
+    return vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+
+
 def fault_of_matrix(name: str, matrix: np.ndarray) -> str | None:
     """Why matrices (NumPy, finite) cannot be covariances; None if they can be. Units of the features do not matter."""
     variances = np.diagonal(matrix, axis1=-2, axis2=-1)

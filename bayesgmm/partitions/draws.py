@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from bayesgmm.data.table import Table, as_table, same_features
+from bayesgmm.data.order import same_features
+from bayesgmm.data.table import Table, as_table
 from bayesgmm.errors import ArgumentError, DataError, DrawsError
 from bayesgmm.model.types import Params
 from bayesgmm.partitions.distance import compact

@@ -60,11 +60,11 @@ def plot_components(results: Any, ax: Any = None, features: Any = None) -> Axes:
         ax.set_xlabel(for_figure(table.features[chosen[0]]))
         ax.set_ylabel("density")
         ax.legend(handles=_density_handles(results), loc="center left", bbox_to_anchor=(1.0, 0.5))
-        ax.set_title(left_out(chosen, table.features))
+        ax.set_title(_with_gaps(left_out(chosen, table.features), table.values[:, chosen]))
         return ax
     values, _ = rows_shown(table)
     classes = class_of_rows(next(iter(results.values())), values)
-    note = left_out(chosen, table.features, len(values), table.num_rows)
+    note = _with_gaps(left_out(chosen, table.features, len(values), table.num_rows), values[:, chosen])
     if len(chosen) > 2:
         return _triangle(results, values, classes, chosen, note)
     ax = axes_of(ax, 5.2)
@@ -72,6 +72,14 @@ def plot_components(results: Any, ax: Any = None, features: Any = None) -> Axes:
     ax.legend(handles=_handles(results), loc="center left", bbox_to_anchor=(1.0, 0.5))
     ax.set_title(note)
     return ax
+
+
+def _with_gaps(note: str, values: np.ndarray) -> str:
+    """A note of what is left out, with the number of rows that have a gap in these features."""
+    hidden = int(np.isnan(values).any(axis=1).sum())
+    if not hidden:
+        return note
+    return f"{note}{note and '; '}{hidden} row{'s' * (hidden > 1)} with gaps not drawn"
 
 
 def _triangle(results: Results, values: np.ndarray, classes: np.ndarray, chosen: list[int], note: str) -> Axes:

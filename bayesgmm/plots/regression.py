@@ -47,8 +47,9 @@ def plot_regression(results: Any, ax: Any = None, features: Any = None, level: f
     if table.dim < 2:
         raise ArgumentError(f"plot_regression needs two features, and the data have one ({table.features[0]}).")
     given, target = feature_indices(features, table.features, 2, exactly=2)
-    margin = 0.03 * np.ptp(table.values[:, given])
-    x = np.linspace(table.values[:, given].min() - margin, table.values[:, given].max() + margin, PLACES)
+    low, high = np.nanmin(table.values[:, given]), np.nanmax(table.values[:, given])
+    margin = 0.03 * (high - low)
+    x = np.linspace(low - margin, high + margin, PLACES)
     curves = {name: _curves(result, (given, target), x, level) for name, result in results.items()}
     rows, _ = rows_shown(table)
     ax = axes_of(ax, 4.6)

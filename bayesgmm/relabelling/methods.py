@@ -47,7 +47,7 @@ from bayesgmm.relabelling.costs import (
     votes,
 )
 from bayesgmm.relabelling.pivots import draw_of, partition_of, points_of, scales_of, variable_of
-from bayesgmm.relabelling.result import Relabelling, iterate, relabelling_from, result_of, told_apart
+from bayesgmm.relabelling.result import Relabelling, iterate, numbering_of, relabelling_from, result_of, told_apart
 from bayesgmm.results.draws import Source, as_draws
 from bayesgmm.runtime.arguments import (
     as_key,
@@ -281,12 +281,14 @@ def relabel(source: Source, method: str = "stephens", **options: Any) -> Relabel
     Raises
     ------
     DrawsError, ArgumentError
-        If the draws cannot be read, or lack what the method uses, or their prior numbers the components.
+        If the draws cannot be read, or lack what the method uses, or prior or known classes number the components.
     """
     if told_apart(source):
+        known = numbering_of(source) == "labels"
+        by, whose = ("A known class of some rows", "class k") if known else ("The prior of these draws", "the prior's")
         raise ArgumentError(
-            "The prior of these draws tells the components apart: component k is the prior's in every draw. "
-            "A relabelling would mix them. Read the draws as they are."
+            f"{by} tells the components apart: component k is {whose} in every draw. A relabelling would mix them. "
+            "Read the draws as they are."
         )
     chosen = METHODS[check_choice("method", method, METHODS)]
     own = set(inspect.signature(chosen).parameters) | set(inspect.signature(as_draws).parameters)

@@ -199,17 +199,22 @@ def iterate(
 
 
 def told_apart(source: Any) -> bool:
-    """Whether the prior of a posterior, or of the tree made of it, numbers the components; other draws do not say."""
+    """Whether prior or labels of a posterior, or of the tree made of it, number the components; others do not say."""
+    return numbering_of(source) in ("prior", "labels")
+
+
+def numbering_of(source: Any) -> str | None:
+    """What the components are numbered by (``Model.numbering``); None if the draws do not say."""
     if isinstance(source, Posterior):
-        return not source.model.exchangeable
-    return getattr(source, "attrs", {}).get("numbering") == "prior"
+        return source.model.numbering
+    return getattr(source, "attrs", {}).get("numbering")
 
 
 def as_numbered(draws: Draws) -> Relabelling:
     """The numbering that the draws have, as a relabelling without any doubt."""
     shape, num = draws.shape, draws.num_components
     identity = np.broadcast_to(np.arange(num), (*shape, num))
-    return Relabelling("numbering of the prior", identity, np.zeros((*shape, num, num)), np.zeros(1), draws)
+    return Relabelling("as numbered", identity, np.zeros((*shape, num, num)), np.zeros(1), draws)
 
 
 def relabelling_from(

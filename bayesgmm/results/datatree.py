@@ -215,10 +215,14 @@ def _dataset(group: str, variables: dict[str, np.ndarray], table: Table, num_com
 
 
 def _fixed_points(table: Table) -> np.ndarray:
-    """Indices of rows spread over the first feature, at which the density is monitored."""
-    order = np.argsort(table.filled[:, 0], kind="stable")
+    """Indices of rows spread over the first feature, at which the density is monitored; only of rows that count.
+
+    A row of weight 0 is no part of what the posterior knows. Densities at such rows would not be calibrated.
+    """
+    rows = np.flatnonzero(table.counted > 0)
+    order = rows[np.argsort(table.filled[rows, 0], kind="stable")]
     share = (np.arange(FIXED_POINTS) + 0.5) / FIXED_POINTS
-    return order[(share * table.num_rows).astype(int)]
+    return order[(share * len(order)).astype(int)]
 
 
 def _thinning(num_chains: int, num_draws: int, size: int) -> int:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.data.table import Table, as_table, in_order
+from bayesgmm.data.order import in_order
+from bayesgmm.data.table import Table, as_table
 from bayesgmm.errors import ArgumentError, DrawsError
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.assignment import renumber
@@ -95,10 +96,8 @@ class Draws:
         if self.recorded is not None or self.params is None or self.table is None:
             return self.recorded
         size = max(1, 2**24 // self.size)
-        parts = self.table.parts(size)
-        return sum(
-            (log_densities(self.params, part, self.frame) @ part.counted for part in parts), np.zeros(self.shape)
-        )
+        parts = [log_densities(self.params, part, self.frame) @ part.counted for part in self.table.parts(size)]
+        return np.sum(parts, axis=0)
 
     def flat(self, name: str) -> np.ndarray:
         """A variable as an array (draw, component, value)."""
@@ -285,9 +284,8 @@ def _as_probabilities(values: np.ndarray) -> np.ndarray:
 def _as_labels(values: np.ndarray, draws: Draws) -> np.ndarray:
     rows = draws.table.num_rows if draws.table is not None else None
     if values.ndim != 3 or values.shape[:2] != draws.shape or rows not in (None, values.shape[2]) or not values.size:
-        raise DrawsError(
-            f"labels have shape {values.shape}; expected (chain, draw, N), here {(*draws.shape, rows or 'N')}."
-        )
+        expected = (*draws.shape, rows or "N")
+        raise DrawsError(f"labels have shape {values.shape}; expected (chain, draw, N), here {expected}.")
     if values.dtype.kind not in "iu":
         raise DrawsError(f"labels must be integers, got {values.dtype}.")
     # R and JAGS count from 1.

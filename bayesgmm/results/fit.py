@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesgmm.data.table import Table, same_features
+from bayesgmm.data.order import same_features
+from bayesgmm.data.table import Table
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model import mixture
 from bayesgmm.model.families import Family
@@ -117,8 +118,7 @@ class MixtureFit(HasMixture):
 
         Smaller is better; mclust prints the negative.
         """
-        blocks = per_row.responsibilities(self._as_draws(), self.table, self.model.frame)
-        certainty = np.concatenate([np.log(block[0].max(axis=0)) for block in blocks])
+        certainty = np.log(self.predict_proba().max(axis=1))
         return self.bic() - 2.0 * float((self.table.counted * certainty).sum())
 
     def predict(self, x=None) -> np.ndarray:
@@ -278,11 +278,10 @@ class MixtureFit(HasMixture):
 
     def _title(self) -> str:
         target = "maximum likelihood" if self.prior is None else "maximum a posteriori"
-        family = self.family.label(self.table.dim)
+        kind = f"{self.family.label(self.table.dim)} covariances{self.table.aside}"
         return (
-            f"{self.algorithm.upper()}, {target}: {self.n_components} components, {family} covariances, "
-            f"log-likelihood {self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, "
-            f"BIC {self.bic():.1f}"
+            f"{self.algorithm.upper()}, {target}: {self.n_components} components, {kind}, log-likelihood "
+            f"{self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, BIC {self.bic():.1f}"
         )
 
     def _table(self) -> "pd.DataFrame":

@@ -162,11 +162,9 @@ def _ends(estimates: np.ndarray, sds: np.ndarray, model: Model, z: float) -> tup
 def _naming_notes(params: Params, model: Model, covariance: np.ndarray) -> tuple[str, ...]:
     """Pairs of components that sampling could exchange: no mean tells them apart."""
     num, dim = np.shape(params.means)
-    if not model.exchangeable:
-        return ()
     near = []
     for k in range(num):
-        for j in range(k + 1, num):
+        for j in k + 1 + np.flatnonzero(model.interchangeable[k, k + 1 :]):
             ours, theirs = (num + i * dim + np.arange(dim) for i in (k, j))
             variances = np.diagonal(covariance)[ours] + np.diagonal(covariance)[theirs] - 2 * covariance[ours, theirs]
             gap = np.abs(params.means[k] - params.means[j])

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bayesgmm.data.table import as_table, in_order
+from bayesgmm.data.order import in_order
+from bayesgmm.data.table import Table, as_table
 from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.numerics.arrays import LARGEST
 from bayesgmm.runtime.arguments import as_floats, as_list
@@ -145,7 +146,7 @@ def rows_of(x: Any, names: tuple[str, ...], named: bool) -> np.ndarray:
             f"The mixture has {len(names)} features ({_listed(names)}); the rows have {table.dim}. "
             "Give a column for each feature, in this order."
         )
-    return in_order(table, names, named, "mixture").values
+    return _plain_values(in_order(table, names, named, "mixture"))
 
 
 def given_table(
@@ -179,4 +180,15 @@ def given_table(
             f"x has {table.dim} columns, and {len(own)} features are given ({_listed(own)}). Name them by on=[…], "
             "or give a column for each, in this order."
         )
-    return places, in_order(table, own, named, "regression").values
+    return places, _plain_values(in_order(table, own, named, "regression"))
+
+
+def _plain_values(table: Table) -> np.ndarray:
+    """The values, or a `DataError` if some were not seen, or with errors: a mixture by itself takes complete rows."""
+    if table.complete:
+        return table.values
+    what = "gaps (NaN)" if table.gaps else "errors of measurement"
+    raise DataError(
+        f"The rows have {what}, and a mixture by itself takes complete rows without errors. Leave such rows out, give "
+        "the features that were seen by on=[…], or use score_samples and impute of the fit or posterior."
+    )

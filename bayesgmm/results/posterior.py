@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.data.table import Table, same_features
+from bayesgmm.data.order import same_features
+from bayesgmm.data.table import Table
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import Family
 from bayesgmm.model.types import Frame, Params
@@ -131,7 +132,7 @@ class Posterior(HasMixture):
         return {
             "engine": self.algorithm, "n_components": self.n_components, "num_warmup": self.num_warmup,
             "interrupted": int(self.interrupted), "sampling_time": self.clock.run_seconds,
-            "inference_library": "bayesgmm", "numbering": "means" if self.model.exchangeable else "prior",
+            "inference_library": "bayesgmm", "numbering": self.model.numbering,
         }  # fmt: skip
 
     def to_datatree(self) -> "xr.DataTree":
@@ -173,6 +174,16 @@ class Posterior(HasMixture):
         For the fitted rows, Gibbs draws such z in its sweeps and does not store them.
         """
         return per_row.draw_labels(as_key(seed), self.params, same_features(x, self.table), self.frame)
+
+    def impute(self, x=None, *, seed: Any) -> "xr.DataArray":
+        """Draws of the true rows given what was seen of them, (chain, draw, obs, feature), one for each draw of θ.
+
+        For the rows of x (default: the data) that have a gap or an error of measurement; ``obs`` holds their numbers.
+        Raises `ArgumentError` if there are none, `DataError` if x has other features.
+        """
+        from bayesgmm.results.imputation import imputed
+
+        return imputed(self.params, same_features(x, self.table), self.frame, seed)
 
     def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:
         """Draw `n` rows from the posterior predictive, each under a new draw of θ: components (n,), rows (n, D)."""
@@ -256,14 +267,14 @@ class Posterior(HasMixture):
 
     def _title(self) -> str:
         cut = ", interrupted" if self.interrupted else ""
-        family = self.family.label(self.table.dim)
+        kind = f"{self.family.label(self.table.dim)} covariances{self.table.aside}"
         diagnosis = f"{self.mixing}: {figures(self.worst_rhat, self.smallest_ess)}"
         if self.mixing == UNKNOWN:
             diagnosis = "mixing cannot be assessed"
         if self.num_divergences:
             diagnosis += f", {self.num_divergences} divergences"
         return (
-            f"{self.algorithm}: {self.n_components} components, {family} covariances, "
+            f"{self.algorithm}: {self.n_components} components, {kind}, "
             f"{self.num_chains} chain{'s' * (self.num_chains > 1)} × {self.num_samples} draws{cut}; {diagnosis}"
         )
 

@@ -266,5 +266,5 @@ class _Tracer:
         return tuple(found)
 
     def _exchanged(self, params: Params) -> bool:
-        order = align(params, self.params)
-        return self.model.exchangeable and bool((order != np.arange(len(order))).any())
+        order = align(params, self.params, self.model.interchangeable)
+        return bool((order != np.arange(len(order))).any())

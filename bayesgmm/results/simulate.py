@@ -9,6 +9,7 @@ from jaxtyping import Key, PRNGKeyArray
 from bayesgmm.data.table import Table
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.linalg import root_of
 from bayesgmm.priors.boundary import refuse_overflow
 from bayesgmm.priors.prior import Belief
 from bayesgmm.runtime.arguments import derived_key, host_generator, key_array
@@ -18,6 +19,15 @@ from bayesgmm.runtime.programs import Program
 
 def predictive(key: PRNGKeyArray, params: Params, num_rows: int) -> np.ndarray:
     """A data set of `num_rows` rows for each draw, (chain, draw, obs, feature): one z per row."""
+    return _with_classes(key, params, num_rows)[1]
+
+
+def classes_of_simulated(key: PRNGKeyArray, params: Params, table: Table) -> np.ndarray:
+    """The classes z (chain, draw, obs) of the rows that `simulated` draws with this key."""
+    return _with_classes(key, params, table.num_rows)[0]
+
+
+def _with_classes(key: PRNGKeyArray, params: Params, num_rows: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(np.asarray(jr.key_data(key)))
     weights, means, trils = (np.asarray(part) for part in params)
     upper = np.cumsum(weights, axis=-1)
@@ -28,7 +38,7 @@ def predictive(key: PRNGKeyArray, params: Params, num_rows: int) -> np.ndarray:
     for k in range(weights.shape[-1]):
         image = np.einsum("cdef,cdnf->cdne", trils[:, :, k], noise) + means[:, :, None, k]
         np.copyto(x, image, where=(z == k)[..., None])
-    return x
+    return z, x
 
 
 def simulated(key: PRNGKeyArray, params: Params, table: Table) -> np.ndarray:
@@ -36,10 +46,8 @@ def simulated(key: PRNGKeyArray, params: Params, table: Table) -> np.ndarray:
     x = predictive(key, params, table.num_rows)
     if table.errors is None:
         return x
-    values, vectors = np.linalg.eigh(table.errors)
-    roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
     noise = host_generator(derived_key(key, 1)).standard_normal(x.shape)
-    return x + np.einsum("nde,stne->stnd", roots, noise)
+    return x + np.einsum("nde,stne->stnd", root_of(table.errors), noise)
 
 
 def sample_prior(key: PRNGKeyArray, prior: Belief, num: int) -> Params:

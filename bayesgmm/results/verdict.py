@@ -5,8 +5,8 @@ import numpy as np
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.numerics.mixing import FEWEST_DRAWS, GOOD_ESS, GOOD_RHAT, MIXED, SHORT, UNKNOWN, draws_to_add, figures
 from bayesgmm.priors.conjugacy import Conjugacy
-from bayesgmm.priors.default import prior_of_data
 from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart
+from bayesgmm.priors.prior import prior_of_data
 from bayesgmm.priors.semiconjugate import NormalTimesInverseWishart
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.convergence import GOOD_BFMI

@@ -165,7 +165,7 @@ class FitTable:
 
 def _remedy(failed: list[Cell], flat: bool) -> str:
     """What to try where cells have no fit, without a prior (`flat`) or under one."""
-    dependent = "Drop linearly dependent features, or leave out families with correlations. "
+    dependent = "Correct far rows, drop linearly dependent features, or leave out families with correlations. "
     bound = "prior='default' bounds the likelihood." if flat else "Use a prior with a larger scale."
     statuses = {cell.status == SINGULAR for cell in failed}
     return (dependent * (True in statuses) + bound * (False in statuses)).strip()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.data.described import described
+from bayesgmm.data.described import check_classes, described
 from bayesgmm.data.table import as_table, check_table
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.em.ascent_state import STATUS, usable
@@ -90,15 +90,17 @@ def fit_table(
     """
     x = described(x, weights, labels, errors)
     table = as_table(x)
-    sizes, names = _check(n_components, families, criterion, table.dim)
+    sizes, names = checked_table(n_components, families, criterion, table.dim)
     n_init, max_iter = check_count("n_init", n_init, most=MOST_CHAINS), check_count("max_iter", max_iter)
     tol = check_number("tol", tol, low=0.0, open_low=True)
     check_table(table, max(sizes))
+    check_classes(table, min(sizes))
     singular = [name for name in names if not well_posed(table, FAMILIES[name], prior)]
     if len(singular) == len(names):
         check_well_posed(table, FAMILIES[names[0]], prior)
     with scope(dtype) as dtype, stopwatch() as clock, interruptible() as stop, listening(progress_bar) as listener:
-        problem = prepare(table, 1, None, dtype, "spherical" if table.dependence else "full")
+        widest = 1 if table.labels is None else max(sizes)
+        problem = prepare(table, widest, None, dtype, "spherical" if table.dependence else "full")
         check_conjugacy("fit_table", Conjugacy.JOINT, prior)
         check_has_mode(prior)
         tried = [name for name in names if name not in singular]
@@ -131,7 +133,8 @@ def _cell(row: Row, clock: Stopwatch, seed: Any, interrupted: bool, settings: di
     return Cell(label, size, fit, fit.status, spurious)
 
 
-def _check(n_components, families, criterion: str, dim: int) -> tuple[list[int], list[str]]:
+def checked_table(n_components: Any, families: Any, criterion: str, dim: int) -> tuple[list[int], list[str]]:
+    """Numbers of components in ascending order and names of families, or an `ArgumentError`."""
     one = isinstance(n_components, (int, float, str, np.generic)) or n_components is None
     sizes = [n_components] if one else as_list("n_components", _at_most(n_components))
     if not sizes:

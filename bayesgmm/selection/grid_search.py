@@ -24,9 +24,8 @@ from bayesgmm.engines.starts import starts_from
 from bayesgmm.model.families import FAMILIES, Family
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.priors.default import resolve_prior
 from bayesgmm.priors.dirichlet import total_constant
-from bayesgmm.priors.prior import Belief, flat_prior, restricted
+from bayesgmm.priors.prior import Belief, flat_prior, resolve_prior, restricted
 from bayesgmm.priors.within_family import restrict
 from bayesgmm.problem import Model, Problem
 from bayesgmm.runtime.arguments import split_key
@@ -70,6 +69,8 @@ class GridSearch:
         key_rows, key_starts, self.key = split_key(key, 3)
         self.problem, self.sizes, self.prior, self.tol, self.max_iter = problem, sizes, prior, tol, max_iter
         self.widest = max(sizes)
+        labels = problem.table.labels
+        self.num_classes = 0 if labels is None else int(labels.max()) + 1 if labels.ndim == 1 else self.widest
         self.families = tuple(FAMILIES[name] for name in names)
         self.extra = max(sum(inner in names for inner in CONTAINS[name]) for name in names)
         divisions = Divisions(key_starts, problem)
@@ -132,7 +133,7 @@ class GridSearch:
         """
         before = self.before[name]
         others = [self._best(found) for other, found in self.before.items() if other != name]
-        after, interrupted = self._search(name, [*resized(self._best(before), self.sizes), *others])
+        after, interrupted = self._search(name, [*resized(self._best(before), self.sizes, self.num_classes), *others])
         higher = ~np.asarray(usable(before)) | (after.objective > before.objective)
         better = np.flatnonzero(usable(after) & higher)
         self.found[name] = _put_back(before, better, jax.tree.map(lambda leaf: leaf[better], after))

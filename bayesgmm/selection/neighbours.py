@@ -8,8 +8,11 @@ from bayesgmm.model.types import Params
 SPLITS, DROPS = 3, 2
 
 
-def resized(best: Params, sizes: list[int]) -> list[Params]:
-    """Starts for each size K from K − 1 components (one is split) and from K + 1 (one is dropped); NaN if none."""
+def resized(best: Params, sizes: list[int], num_classes: int = 0) -> list[Params]:
+    """Starts for each size K from K − 1 components (one is split) and from K + 1 (one is dropped); NaN if none.
+
+    The first `num_classes` components are known classes: they keep their numbers, and are not dropped.
+    """
     made = []
     for turn in range(SPLITS + DROPS):
         step = -1 if turn < SPLITS else 1
@@ -24,8 +27,8 @@ def resized(best: Params, sizes: list[int]) -> list[Params]:
             ranked = np.argsort(source.weights[: size + step])
             if step < 0 and turn < size - 1:
                 _split(source, int(ranked[::-1][turn]), size - 1)
-            elif step > 0:
-                _drop(source, int(ranked[turn - SPLITS]), size)
+            elif step > 0 and turn - SPLITS < len(free := ranked[ranked >= num_classes]):
+                _drop(source, int(free[turn - SPLITS]), size)
             else:
                 continue
             for whole, part in zip(theta, source, strict=True):

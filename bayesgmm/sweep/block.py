@@ -7,6 +7,7 @@ import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Float
 
+from bayesgmm.data.described import check_classes
 from bayesgmm.data.table import Table
 from bayesgmm.model.mixture import log_joint_scorer
 from bayesgmm.model.types import Frame, Params
@@ -31,6 +32,7 @@ class Block(NamedTuple):
 
 def blocks_of(table: Table, frame: Frame, num_components: int, size: int) -> Iterator[tuple[Block, int, int]]:
     """Blocks of `size` rows, each with the index of its first row and its number of rows; the last one is padded."""
+    check_classes(table, num_components)
     for i, part in enumerate(table.parts(size)):
         yield block_of(part, frame, num_components, size, gaps=table.gaps > 0), i * size, part.num_rows
 

@@ -2,13 +2,13 @@
 
 A true row x* of component k is Gaussian with mean m and covariance L Lᵀ. Seen is ``x = M x* + e`` with the mask M and
 an error e of known covariance ``S = R Rᵀ`` (Bovy, Hogg & Roweis 2011, eqs. 9-16). A gap is an infinite error, and an
-error of 0 is no error. With ``T = M L Lᵀ Mᵀ + S = C Cᵀ``, ``u = C⁻¹ (x - M m)`` and ``G = C⁻¹ M L``, the true row in whitened
-coordinates, ``y = L⁻¹ (x* - m)``, has mean ``Gᵀ u`` and covariance ``I - Gᵀ G``. Every engine's score is a constant less
-half the square of y (`Scorer`), so that this holds for all engines, with that constant.
+error of 0 is no error. With ``T = M L Lᵀ Mᵀ + S = C Cᵀ``, ``u = C⁻¹ (x - M m)`` and ``G = C⁻¹ M L``, the true row in
+whitened coordinates, ``y = L⁻¹ (x* - m)``, has mean ``Gᵀ u`` and covariance ``I - Gᵀ G``. Every engine's score is a
+constant less half the square of y (`Scorer`), so that this holds for all engines, with that constant.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,21 +34,26 @@ class Completed(NamedTuple):
     """Covariance of y, the last axis of length 1 if it is the same for all rows; None if y was drawn."""
 
 
+def of_pattern(scorer: Scorer, seen: Float[Array, "D"]) -> tuple[Scorer, Float[Array, "K D D"], Float[Array, "K D D"]]:
+    """The scorer of rows of which the same features were seen (1, else 0), G, and ``I - Gᵀ G``.
+
+    Its residuals are u. Features that were not seen have no part in it, whatever stands in their place.
+    """
+    eye = jnp.eye(seen.shape[0], dtype=scorer.locs.dtype)
+    factor = cholesky(gram(scorer.trils * seen[:, None]) + (1.0 - seen) * eye)
+    whiteners = inverse_tril(factor) * seen[:, None]
+    gain = matmul(whiteners, scorer.trils)
+    constant = _constants(scorer) - log_diagonal_sum(factor) - 0.5 * math.log(2.0 * math.pi) * jnp.sum(seen)
+    return Scorer(constant, scorer.locs * seen, whiteners, factor), gain, eye - matmul(transposed(gain), gain)
+
+
 def complete_pattern(
     scorer: Scorer, x: Float[Array, "D n"], seen: Float[Array, "D"], key: PRNGKeyArray | None
 ) -> Completed:
     """Rows of which the same features were seen (1, else 0), without errors. With a key, y is drawn."""
-    dim = x.shape[0]
-    trils = scorer.trils * seen[:, None]
-    factor = cholesky(gram(trils) + (1.0 - seen) * jnp.eye(dim, dtype=x.dtype))
-    whiteners = inverse_tril(factor) * seen[:, None]
-    gain = matmul(whiteners, scorer.trils)
-    apart = jnp.where(seen[:, None] > 0, x, 0.0)[None] - (scorer.locs * seen)[:, :, None]
-    u = jnp.einsum("kde,ken->kdn", whiteners, apart, precision=PRECISE)
-    constant = _constants(scorer) - log_diagonal_sum(factor) - 0.5 * math.log(2.0 * math.pi) * jnp.sum(seen)
-    scores = constant[:, None] - 0.5 * jnp.sum(u**2, axis=1)
-    rest = jnp.eye(dim, dtype=x.dtype) - matmul(transposed(gain), gain)
-    means = jnp.einsum("ked,ken->kdn", gain, u, precision=PRECISE)
+    part, gain, rest = of_pattern(scorer, seen)
+    u = part.residuals(x)
+    scores, means = part.scores(u), jnp.einsum("ked,ken->kdn", gain, u, precision=PRECISE)
     if key is None:
         return Completed(scores, means, rest[..., None])
     # I - Gᵀ G is a projection, hence its own root.
@@ -91,43 +96,55 @@ def _written_out(scorer: Scorer, x, seen, roots, drawn):
     dim, trils = x.shape[0], scorer.trils[..., None]
     places = range(dim)
     masked = [[trils[:, i, d] * seen[i] for d in range(i + 1)] for i in places]
-    apart = [seen[i] * (jnp.where(seen[i] > 0, x[i], 0.0) - scorer.locs[:, i, None]) for i in places]
-    factor: list[list[Array]] = [[] for _ in places]
-    for i in places:
-        for j in range(i + 1):
-            total = sum((masked[i][d] * masked[j][d] for d in range(1, j + 1)), masked[i][0] * masked[j][0])
-            if roots is not None:
-                total = total + seen[i] * seen[j] * jnp.sum(roots[i] * roots[j], axis=0)
-            if i == j:
-                total = total + (1.0 - seen[i])
-            total = total - sum(factor[i][e] * factor[j][e] for e in range(j))
-            factor[i].append(jnp.sqrt(total) if i == j else total / factor[j][j])
-    pivots = [1.0 / factor[i][i] for i in places]
+    error = None if roots is None else [[jnp.sum(roots[i] * roots[j], 0) for j in range(i + 1)] for i in places]
+    factor, pivots = _factor(masked, None if error is None else _once(error), seen)
 
     def solved(right: list[Array]) -> list[Array]:
         found: list[Array] = []
         for i in places:
             found.append((right[i] - sum(factor[i][e] * found[e] for e in range(i))) * pivots[i])
-        return found
+        return _once(found)
 
-    u = solved(apart)
+    u = solved([seen[i] * (jnp.where(seen[i] > 0, x[i], 0.0) - scorer.locs[:, i, None]) for i in places])
     gain: list[list[Array]] = []  # lower triangular, as C and M L are
     for i in places:
-        gain.append([
-            (masked[i][d] - sum(factor[i][e] * gain[e][d] for e in range(d, i))) * pivots[i] for d in range(i + 1)
-        ])  # fmt: skip
-    logs = -sum(jnp.log(pivot) for pivot in pivots)
-    squares = sum(part**2 for part in u)
+        rest = [masked[i][d] - sum(factor[i][e] * gain[e][d] for e in range(d, i)) for d in range(i + 1)]
+        gain.append(_once([part * pivots[i] for part in rest]))
+    logs, squares = -sum(jnp.log(pivot) for pivot in pivots), sum(part**2 for part in u)
     if drawn is not None:
-        noise, error = drawn
-        seen_noise = [sum(masked[i][d] * noise[d] for d in range(i + 1)) + error[i] for i in places]
-        u = [a - b for a, b in zip(u, solved(seen_noise), strict=True)]
-    means = jnp.stack([sum(gain[i][d] * u[i] for i in range(d, dim)) for d in places], axis=1)
+        noise, added = drawn
+        mixed = [sum(masked[i][d] * noise[d] for d in range(i + 1)) + added[i] for i in places]
+        u = [a - b for a, b in zip(u, solved(mixed), strict=True)]
+    means = jnp.stack(_once([sum(gain[i][d] * u[i] for i in range(d, dim)) for d in places]), axis=1)
     if drawn is not None:
         return logs, squares, means + drawn[0], None
-    inner = [[sum(gain[i][d] * gain[i][e] for i in range(max(d, e), dim)) for e in places] for d in places]
-    rest = jnp.stack([jnp.stack([float(d == e) - inner[d][e] for e in places], 1) for d in places], 1)
+    lower = _once([
+        [float(d == e) - sum(gain[i][d] * gain[i][e] for i in range(d, dim)) for e in range(d + 1)] for d in places
+    ])  # fmt: skip
+    rest = jnp.stack([jnp.stack([lower[max(d, e)][min(d, e)] for e in places], 1) for d in places], 1)
     return logs, squares, means, rest
+
+
+def _factor(
+    masked: list[list[Array]], error: list[list[Array]] | None, seen: Array
+) -> tuple[list[list[Array]], list[Array]]:
+    """C below its diagonal, and the inverse of its diagonal."""
+    factor: list[list[Array]] = []
+    for i, row in enumerate(masked):
+        found: list[Array] = []
+        for j in range(i + 1):
+            total = sum((row[d] * masked[j][d] for d in range(1, j + 1)), row[0] * masked[j][0])
+            total = total if error is None else total + error[i][j]
+            total = total + (1.0 - seen[i]) if i == j else total
+            total = total - sum(found[e] * (found if i == j else factor[j])[e] for e in range(j))
+            found.append(jax.lax.rsqrt(total) if i == j else total * factor[j][j])
+        factor.append(_once(found))
+    return factor, [row[-1] for row in factor]
+
+
+def _once(parts: Any) -> Any:
+    """The same arrays, each computed once: XLA would otherwise compute them again for each use (four times as slow)."""
+    return jax.lax.optimization_barrier(parts)
 
 
 def _by_library(scorer: Scorer, x, seen, roots, drawn):

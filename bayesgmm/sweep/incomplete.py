@@ -16,6 +16,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.model.mixture import Scorer
 from bayesgmm.model.types import Frame
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.linalg import root_of
 from bayesgmm.sweep.completion import Completed, complete_pattern, complete_rows
 from bayesgmm.sweep.rows import EXACT, FEWEST, Blocks, Complete, chunk_rows, log_labels, padded_size, to_rows
 
@@ -109,10 +110,13 @@ class Patterns(NamedTuple):
         """Precision of the pass."""
         return self.blocks.dtype
 
+    def seen_in(self, index) -> Float[Array, "D"]:
+        """1 for the features that were seen in block `index`."""
+        return jnp.asarray(self.seen)[jnp.asarray(self.which)[index]]
+
     def completed(self, index, scorer: Scorer, key: PRNGKeyArray | None) -> Completed:
         """Scores and true rows of block `index`; see `bayesgmm.sweep.completion`."""
-        seen = jnp.asarray(self.seen)[jnp.asarray(self.which)[index]]
-        return complete_pattern(scorer, self.blocks.block(index)[1:], seen, key)
+        return complete_pattern(scorer, self.blocks.block(index)[1:], self.seen_in(index), key)
 
     def take(self, rows: Int[Array, "B"]) -> Incomplete:
         """These rows only, as one block."""
@@ -188,8 +192,7 @@ def error_roots(table: Table, frame: Frame) -> np.ndarray:
     assert table.errors is not None
     seen = ~np.isnan(table.values)
     inner = table.errors / (frame.scale[:, None] * frame.scale) * (seen[:, :, None] & seen[:, None, :])
-    values, vectors = np.linalg.eigh(0.5 * (inner + inner.swapaxes(1, 2)))
-    return vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+    return root_of(inner)
 
 
 def in_blocks(rows: np.ndarray, places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

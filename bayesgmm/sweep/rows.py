@@ -184,7 +184,7 @@ def log_labels(table: Table, num_components: int) -> np.ndarray | None:
 
 
 def to_rows(x: np.ndarray, frame: Frame, dtype: str | type = np.float64, chunk: int | None = None) -> Complete:
-    """(N, D) host data as `Complete` rows in standardised coordinates: a `View` if large and possible, otherwise `Blocks`."""
+    """(N, D) host data in standardised coordinates: a `View` if large and possible, otherwise `Blocks`."""
     adoptable = x.flags.c_contiguous and x.dtype == np.dtype(dtype) and len(x) >= 4 * chunk_rows(x.shape[1])
     if x.nbytes > VIEW_BYTES and adoptable:
         return _to_view(x, frame)

@@ -27,7 +27,8 @@ from jaxtyping import Bool, Float, PRNGKeyArray
 from bayesgmm.model.mixture import Scorer
 from bayesgmm.model.types import Stats
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import congruence, full, is_column, matvec, outer
+from bayesgmm.numerics.linalg import congruence, full, is_column, matmul, matvec, outer, transposed
+from bayesgmm.sweep.completion import of_pattern
 from bayesgmm.sweep.e_step import DRAWN, Assign
 from bayesgmm.sweep.incomplete import Incomplete, Patterns, Rows
 from bayesgmm.sweep.rows import Complete
@@ -46,10 +47,11 @@ def sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, assign: Assign) -> Stat
 
 @partial(jax.jit, static_argnames="assign")
 def _sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, Any], assign: Callable) -> Stats:
+    routes = _routes(scorer, rows, assign)
     if isinstance(rows, Incomplete | Patterns):
-        return _by_completion(key, scorer.full, rows, dial, assign=assign)
-    moments = _by_squares if is_column(scorer.whiteners) else _by_moments
-    routes = partial(moments, assign=assign), partial(_by_residuals, assign=assign)
+        scorer = scorer.full
+    if len(routes) == 1:
+        return routes[0](key, scorer, rows, dial)
 
     @custom_vmap
     def route(key, scorer, rows, dial):
@@ -77,6 +79,16 @@ def _sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, Any], 
     return differentiable(key, scorer, rows, dial)
 
 
+def _routes(scorer: Scorer, rows: Rows, assign: Callable) -> tuple[Callable, ...]:
+    """The fast route and the accurate one; or the only one."""
+    if isinstance(rows, Incomplete) or (isinstance(rows, Patterns) and assign in DRAWN):
+        return (partial(_by_completion, assign=assign),)
+    if isinstance(rows, Patterns):
+        return partial(_by_moments_of_patterns, assign=assign), partial(_by_completion, assign=assign)
+    moments = _by_squares if is_column(scorer.whiteners) else _by_moments
+    return partial(moments, assign=assign), partial(_by_residuals, assign=assign)
+
+
 def conditioning(scorer: Scorer) -> Float[Array, ""]:
     """Size of the terms that cancel in a score of the moments route, relative to the score, on average over the rows.
 
@@ -101,26 +113,47 @@ def _total(block_sums: Callable, num_blocks: int | Array):
 
 
 def _by_moments(key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[str, Any], *, assign: Callable) -> Stats:
-    left, right = np.triu_indices(scorer.locs.shape[1] + 1)
-    coefficients = scorer.quadratic()[:, left, right] * np.where(left == right, 1.0, 2.0).astype(rows.dtype)
+    coefficients = _coefficients(scorer)
 
     def block_sums(index):
-        x = rows.block(index)
-        products = x[left] * x[right]
-        scores = jnp.matmul(coefficients, products, precision=lax.Precision.HIGHEST)
-        z, value, counted = _assigned(assign, jr.fold_in(key, index), scores, rows, (index, x), dial)
-        if rows.weights is not None:
-            z = z * counted
-        # Keep this order: the long, thin product is twice as fast with the feature products on the left.
-        return jnp.matmul(products, z.T, precision=lax.Precision.HIGHEST), jnp.vdot(value, counted)
+        return _moments(jr.fold_in(key, index), coefficients, rows, index, dial, assign)
 
     moments, value = _total(block_sums, rows.num_blocks)
-    position = np.zeros((left.max() + 1,) * 2, int)
+    counts, means, second = _central(moments, scorer.locs.shape[1])
+    return Stats(counts, means, second - counts[:, None, None] * outer(means), value)
+
+
+def _coefficients(scorer: Scorer) -> Float[Array, "K M"]:
+    """Coefficients of the products x̃_i x̃_j, i ≤ j, in the scores."""
+    left, right = np.triu_indices(scorer.locs.shape[1] + 1)
+    return scorer.quadratic()[:, left, right] * np.where(left == right, 1.0, 2.0).astype(scorer.locs.dtype)
+
+
+def _moments(key, coefficients: Array, rows: Complete, index, dial: dict[str, Any], assign: Callable):
+    """Sums of the products x̃_i x̃_j over the rows of a block, (M, K), and the objective of the block."""
+    x = rows.block(index)
+    left, right = np.triu_indices(x.shape[0])
+    return _sums_of(x[left] * x[right], key, coefficients, rows, (index, x), dial, assign)
+
+
+def _sums_of(products: Float[Array, "M n"], key, coefficients: Array, rows: Complete, block, dial, assign: Callable):
+    """Sums of products over the rows of a block, (M, K), and the objective of the block."""
+    scores = jnp.matmul(coefficients, products, precision=lax.Precision.HIGHEST)
+    z, value, counted = _assigned(assign, key, scores, rows, block, dial)
+    if rows.weights is not None:
+        z = z * counted
+    # Keep this order: the long, thin product is twice as fast with the feature products on the left.
+    return jnp.matmul(products, z.T, precision=lax.Precision.HIGHEST), jnp.vdot(value, counted)
+
+
+def _central(moments: Float[Array, "M K"], dim: int) -> tuple[Array, Array, Array]:
+    """Counts, means and second moments (about 0) of each component."""
+    left, right = np.triu_indices(dim + 1)
+    position = np.zeros((dim + 1,) * 2, int)
     position[left, right] = position[right, left] = np.arange(len(left))
     square = jnp.moveaxis(moments[position], -1, 0)
-    counts, first, second = square[:, 0, 0], square[:, 0, 1:], square[:, 1:, 1:]
-    means = first / jnp.where(counts > 0, counts, 1.0)[:, None]
-    return Stats(counts, means, second - counts[:, None, None] * outer(means), value)
+    counts, first = square[:, 0, 0], square[:, 0, 1:]
+    return counts, first / jnp.where(counts > 0, counts, 1.0)[:, None], square[:, 1:, 1:]
 
 
 def _by_squares(key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[str, Any], *, assign: Callable) -> Stats:
@@ -130,11 +163,7 @@ def _by_squares(key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[st
     def block_sums(index):
         x = rows.block(index)
         products = jnp.concatenate([x, jnp.square(x[1:])])
-        scores = jnp.matmul(coefficients, products, precision=lax.Precision.HIGHEST)
-        z, value, counted = _assigned(assign, jr.fold_in(key, index), scores, rows, (index, x), dial)
-        if rows.weights is not None:
-            z = z * counted
-        return jnp.matmul(products, z.T, precision=lax.Precision.HIGHEST), jnp.vdot(value, counted)
+        return _sums_of(products, jr.fold_in(key, index), coefficients, rows, (index, x), dial, assign)
 
     moments, value = _total(block_sums, rows.num_blocks)
     counts, first, second = moments[0], moments[1 : dim + 1].T, moments[dim + 1 :].T
@@ -142,18 +171,36 @@ def _by_squares(key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[st
     return Stats(counts, means, full((second - counts[:, None] * jnp.square(means))[..., None]), value)
 
 
+def _by_moments_of_patterns(
+    key: PRNGKeyArray, scorer: Scorer, rows: Patterns, dial: dict[str, Any], *, assign: Callable
+) -> Stats:
+    """As `_by_moments` for each block, whose rows share what was seen; then the moments of the true rows follow."""
+
+    def block_sums(index):
+        part, gain, rest = of_pattern(scorer, rows.seen_in(index))
+        own = jr.split(jr.fold_in(key, index))[0]
+        moments, value = _moments(own, _coefficients(part), rows.blocks, index, dial, assign)
+        counts, means, second = _central(moments, part.locs.shape[1])
+        shift = means - part.locs
+        about = second - counts[:, None, None] * (outer(means) - outer(shift))  # about the means of the components
+        u, uu = matvec(part.whiteners, shift), matmul(matmul(part.whiteners, about), transposed(part.whiteners))
+        back = transposed(gain)
+        inner = matmul(matmul(back, uu), gain) + counts[:, None, None] * rest
+        return counts, counts[:, None] * matvec(back, u), inner, value
+
+    return _restored(scorer, *_total(block_sums, rows.num_blocks))
+
+
 def _by_residuals(
     key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[str, Any], *, assign: Callable
 ) -> Stats:
+    sums = _whitened_squares if is_column(scorer.whiteners) else _whitened_sums
+
     def block_sums(index):
         x = rows.block(index)
         y = scorer.residuals(x[1:])
         z, value, counted = _assigned(assign, jr.fold_in(key, index), scorer.scores(y), rows, (index, x), dial)
-        z = jnp.where(counted > 0, z * counted, 0.0)  # not a product only: scores of padding may overflow
-        weighted = z[:, None, :] * y
-        second = _second(scorer, weighted, y)
-        # Use where, not a product: the objective of a padded row may be -inf.
-        return z.sum(1), weighted.sum(2), second, jnp.sum(jnp.where(counted > 0, value * counted, 0.0))
+        return sums(*_counting(z, value, counted), y)
 
     return _restored(scorer, *_total(block_sums, rows.num_blocks))
 
@@ -168,14 +215,13 @@ def _by_completion(
         x = rows.blocks.block(index)
         scores, y, rest = rows.completed(index, scorer, key_x if assign in DRAWN else None)
         z, value, counted = _assigned(assign, key_z, scores, rows.blocks, (index, x), dial)
-        z = jnp.where(counted > 0, z * counted, 0.0)
-        weighted = z[:, None, :] * y
-        second = jnp.einsum("kdn,ken->kde", weighted, y, precision=lax.Precision.HIGHEST)
+        z, value = _counting(z, value, counted)
+        counts, first, second, value = _whitened_sums(z, value, y)
         if rest is not None and rest.shape[-1] == 1:
-            second += z.sum(1)[:, None, None] * rest[..., 0]
+            second += counts[:, None, None] * rest[..., 0]
         elif rest is not None:
             second += jnp.einsum("kn,kden->kde", z, rest, precision=lax.Precision.HIGHEST)
-        return z.sum(1), weighted.sum(2), second, jnp.sum(jnp.where(counted > 0, value * counted, 0.0))
+        return counts, first, second, value
 
     return _restored(scorer, *_total(block_sums, rows.num_blocks))
 
@@ -189,11 +235,22 @@ def _assigned(assign: Callable, key: PRNGKeyArray, scores: Array, rows: Complete
     return *assign(key, scores, None if rows.weights is None else counted, **dial), counted
 
 
-def _second(scorer: Scorer, weighted: Float[Array, "K D n"], y: Float[Array, "K D n"]) -> Float[Array, "K D E"]:
-    """``Σ_n z_n y_n y_nᵀ``; its diagonal as a column if the whiteners are diagonal."""
-    if is_column(scorer.whiteners):
-        return jnp.sum(weighted * y, axis=2)[..., None]
-    return jnp.einsum("kdn,ken->kde", weighted, y, precision=lax.Precision.HIGHEST)
+def _counting(z: Array, value: Array, counted: Array) -> tuple[Array, Array]:
+    """Z and value of each row as often as it counts. Not products only: scores of padding may overflow or be -inf."""
+    return jnp.where(counted > 0, z * counted, 0.0), jnp.where(counted > 0, value * counted, 0.0)
+
+
+def _whitened_sums(z: Array, value: Array, y: Float[Array, "K D n"]) -> tuple[Array, Array, Array, Array]:
+    """Counts, first and second moments of whitened rows y in each component, and the objective, of a block."""
+    weighted = z[:, None, :] * y
+    second = jnp.einsum("kdn,ken->kde", weighted, y, precision=lax.Precision.HIGHEST)
+    return z.sum(1), weighted.sum(2), second, jnp.sum(value)
+
+
+def _whitened_squares(z: Array, value: Array, y: Float[Array, "K D n"]) -> tuple[Array, Array, Array, Array]:
+    """As `_whitened_sums`, with the diagonal of the second moments as a column."""
+    weighted = z[:, None, :] * y
+    return z.sum(1), weighted.sum(2), jnp.sum(weighted * y, axis=2)[..., None], jnp.sum(value)
 
 
 def _restored(scorer: Scorer, counts: Array, first: Array, second: Array, value: Array) -> Stats:

@@ -17,7 +17,8 @@ import pytest
 import xarray as xr
 
 from bayesgmm.data.files import read_file
-from bayesgmm.data.table import as_table, same_features
+from bayesgmm.data.order import same_features
+from bayesgmm.data.table import as_table
 from bayesgmm.errors import DataError
 
 A, B = np.array([1.5, 2.0, 4.0]), np.array([3.0, 1.0, 2.5])

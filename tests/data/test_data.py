@@ -13,7 +13,8 @@ import xarray as xr
 import bayesgmm as bg
 from bayesgmm.data.datasets import SOURCES
 from bayesgmm.data.files import read_file
-from bayesgmm.data.table import as_table, check_table, same_features
+from bayesgmm.data.order import same_features
+from bayesgmm.data.table import as_table, check_table
 from bayesgmm.errors import ArgumentError, DataError
 
 X = np.array([[1.0, 2.0], [3.0, 5.0], [0.0, 1.0], [4.0, 4.0]])

@@ -109,7 +109,7 @@ def test_gaps_in_files_are_kept_and_told(tmp_path, spelling):
     path.write_text(f"a,b,none\n1,{spelling},{spelling}\n3,4,{spelling}\n5,6,{spelling}\n")
     table = read_file(path, say=lines.append)
     np.testing.assert_array_equal(table.values, [[1.0, np.nan], [3.0, 4.0], [5.0, 6.0]])
-    assert "1 gaps in 1 rows" in lines[0]
+    assert "1 gap in 1 row" in lines[0]
     assert "column none dropped: it holds no value" in lines[0]
 
 

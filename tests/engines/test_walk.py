@@ -56,7 +56,7 @@ def test_many_copies_step_as_em_does():
 def test_copies_are_multinomial():
     scores = np.log(np.array([[0.2, 0.7], [0.5, 0.1], [0.3, 0.2]]))
     with scope("float64"):
-        draws = np.asarray(jax.vmap(lambda key: draw_copies(key, scores, 8)[0])(jr.split(jr.key(0), 3000)))
+        draws = np.asarray(jax.vmap(lambda key: draw_copies(key, scores, num=8)[0])(jr.split(jr.key(0), 3000)))
     np.testing.assert_allclose(draws.sum(axis=1), 1.0)
     np.testing.assert_array_equal(draws * 8, np.round(draws * 8))
     p = np.exp(scores)

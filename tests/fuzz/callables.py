@@ -44,7 +44,7 @@ KIND_OF = {
     "also": "also", "folds": "few",
     "num_replicates": "replicates", "em_intervals": "em_intervals", "intervals": "fit_intervals",
     "truths": "truths", "n_features": "components", "overlap": "share", "imbalance": "number", "test_rows": "count",
-    "given": "given", "update_draws": "flag", "target": "target", "on": "given_features", "y": "places",
+    "errors": "row_errors", "given": "given", "update_draws": "flag", "target": "target", "on": "given_features", "y": "places",
     "num_draws": "region_draws",
     "client": "client", "executor": "executor", "n_jobs": "n_jobs", "first": "column", "second": "column", "role": "role",
 }  # fmt: skip
@@ -53,8 +53,19 @@ KIND_OF = {
 POSTERIORS = ("Posterior", "VariationalPosterior", "StochasticPosterior", "LaplacePosterior", "ExactPosterior")
 
 OVERRIDES = {
-    "fit_em": {"init": "init_em"}, "fit_mcem": {"init": "init_em", "copies": "count"},
-    "fit_same": {"init": "init_em", "copies": "count"}, "fit_svi": {"init": "init_svi"}, "fit_table": {"n_components": "ks"},
+    **{
+        name: {"labels": "row_labels", "weights": "row_weights"} | more
+        for name, more in {
+            "rows": {}, "compare": {"reference": "truth"}, "fit_em": {"init": "init_em"},
+            "fit_mcem": {"init": "init_em", "copies": "count"}, "fit_same": {"init": "init_em", "copies": "count"},
+            "fit_table": {"n_components": "ks"}, "fit_cavi": {}, "fit_svi": {"init": "init_svi"}, "fit_laplace": {},
+            "sample_gibbs": {}, "sample_nuts": {},
+        }.items()
+    },
+    "sample_exact": {"labels": "exact_labels", "weights": "row_weights"},
+    "fit_classes": {"labels": "class_names", "weights": "row_weights", "n_components": "ks"},
+    "ClassMixtures.fit": {"name": "class_name"},
+    **{f"ClassMixtures.{name}": {"x": "optional_data"} for name in ("predict", "predict_proba", "score_samples")},
     "load_dataset": {"labels": "flag"}, "predictive_checks": {"num": "few"}, "calibrate": {"num_samples": "few"},
     "partition": {"labels": "drawn_labels"}, "Prior": {"weights": "prior_weights"}, "gaussian_mixture": {"prior": "belief"},
     "log_joint": {"x": "array_rows"}, "log_density": {"x": "array_rows"}, "log_likelihood": {"x": "array_rows"},
@@ -68,7 +79,7 @@ OVERRIDES = {
     "HighestDensityRegion.contains": {"x": "rows"},
     **{f"{name}.marginal": {"features": "feature_list"} for name in ("MixtureFit", *POSTERIORS)},
     **{f"{name}.regress": {"x": "given_rows"} for name in ("MixtureFit", *POSTERIORS)},
-    "walk": {"engine": "walk_engine"}, "compare": {"reference": "truth"},
+    "walk": {"engine": "walk_engine", "labels": "row_labels", "weights": "row_weights"},
     "random_mixture": {"covariance_type": "random_family"},
     "overlap": {"params": "params"}, "study": {"n": "rows_counts", "n_components": "study_size", "n_features": "study_size",
     "overlap": "study_share", "imbalance": "study_share", "num_replicates": "few", "engines": "study_engines"},
@@ -124,7 +135,9 @@ BASES = {
     "study": {"truths": "P2", "n": "40", "n_components": None, "num_replicates": "2"},
     "random_mixture": {"n_features": "2"},
     "sample_exact": {"x": "X2[:6]"},
-    "fit_table": {"n_components": "2"}, "predictive_checks": {"num": "20"}, "sample": {"num": "5"},
+    "fit_table": {"n_components": "2"}, 
+    "fit_classes": {"n_components": "1", "labels": "Z"}, "ClassMixtures.fit": {"name": "1"},
+    "predictive_checks": {"num": "20"}, "sample": {"num": "5"},
     "Params.of": {"weights": "[0.5, 0.5]", "means": "X2[:2]", "covariances": "[np.eye(2)] * 2"},
     "Prior": {"weights": "bg.Dirichlet(1.0)", "components": "bg.NormalInverseWishart(0.0, 0.1, 5.0, np.eye(2))"},
     "NormalInverseGamma": {"scale": "1.0"}, "NormalTimesLKJ": {"scales": "bg.HalfNormal(1.0)"},
@@ -153,6 +166,7 @@ PLOTTED = {
 """What each function of `bayesgmm.plots` draws in its valid call: its first argument."""
 
 OBJECTS = {
+    "ClassMixtures": "by_class()",
     "Comparison": "comparison()", "FitTable": "table()", "Calibration": "calibration()", "ModelCheck": "model_check()",
     "PredictiveChecks": "predictive()", "Relabelling": "relabelling()", "Diagnosis": "diagnosis()", "MixtureFit": "fit()",
     "Posterior": "gibbs()", "VariationalPosterior": "cavi()", "StochasticPosterior": "svi()", "LaplacePosterior": "laplace()",
@@ -194,7 +208,8 @@ WEIGHTS = {
 
 RETURNS = {
     "fit_em": "MixtureFit", "fit_mcem": "MixtureFit", "fit_same": "MixtureFit", "MixtureFit.profile": "Profile",
-    "FitTable.fit": "MixtureFit", "fit_table": "FitTable", "sample_gibbs": "Posterior",
+    "FitTable.fit": "MixtureFit", "fit_table": "FitTable", "fit_classes": "ClassMixtures",
+    "ClassMixtures.fit": "MixtureFit", "sample_gibbs": "Posterior",
     "sample_nuts": "Posterior", "fit_cavi": "VariationalPosterior", "fit_svi": "StochasticPosterior",
     "fit_laplace": "LaplacePosterior", "sample_exact": "ExactPosterior", "walk": "Walk", "study": "Study",
     "partition": "Partition", "relabel": "Relabelling", "diagnose": "Diagnosis",
@@ -326,7 +341,8 @@ VARIANTS = {
 CLI = {
     "cli compare": Call(
         "cli",
-        {"data": "cli_data", "-k": "cli_count", "--engines": "cli_engines", "--out": "cli_path", "--columns": "cli_columns",
+        {"data": "cli_data", "-k": "cli_count", "--engines": "cli_engines", "--out": "cli_path",
+         "--columns": "cli_columns", "--labels": "cli_labels", "--weights": "cli_labels",
          "--family": "cli_family", "--chains": "cli_count", "--warmup": "cli_count", "--samples": "cli_count",
          "--tempering": "cli_count", "--starts": "cli_count", "--seed": "cli_count", "--interval": "cli_word",
          "--em-intervals": "cli_word"},
@@ -342,7 +358,8 @@ CLI = {
     "cli fit": Call(
         "cli",
         {"data": "cli_data", "-k": "cli_ks", "--families": "cli_families", "--criterion": "cli_word", "--prior": "cli_word",
-         "--out": "cli_path", "--columns": "cli_columns", "--starts": "cli_count", "--seed": "cli_count"},
+         "--out": "cli_path", "--columns": "cli_columns", "--labels": "cli_labels", "--weights": "cli_labels",
+         "--starts": "cli_count", "--seed": "cli_count"},
         {"command": "'fit'", "data": "'data.csv'", "-k": "'2'", "--families": "'EII'", "--starts": "'2'", "--quiet": ""}, 0.2,
     ),
     "cli diagnose": Call(

@@ -52,6 +52,7 @@ _NOT_A_NUMBER = """
     pd.NA
 """
 _ROWS_ODD = """
+    np.full((40, 2), np.nan) ;; np.where(X2 > 1, np.nan, X2) ;; np.where([True, False], X2, np.nan)
     X2 * 1e150 ;; X2 * 1e200 ;; X2 * 1e307 ;; X2 * 1e-100 ;; X2 * 1e-162 ;; X2 * 1e-300 ;; X2 * 5e-324 ;; X2 + 1e15
     X2 + 1e17 ;; X2 * [1e10, 1e-10] ;; X2 * [1e-8, 1e8] ;; X2[:1] ;; X2[:2] ;; X2[:3] ;; np.zeros((40, 2))
     -np.zeros((40, 2)) ;; np.ones((40, 2)) * 7 ;; X2[:, [0, 0]] ;; np.c_[X2[:, 0], 3 * X2[:, 0] + 1e-9 * X2[:, 1]]
@@ -80,7 +81,7 @@ _ROWS_ODD = """
     np.random.default_rng({int}).standard_normal((40, 2)) * 10.0**np.array([{exponent}, {exponent}])
 """
 _ROWS_BAD = """
-    None ;; 'abc' ;; b'abc' ;; np.nan ;; 1.0 ;; np.full((40, 2), np.nan) ;; np.where(X2 > 1, np.nan, X2)
+    None ;; 'abc' ;; b'abc' ;; np.nan ;; 1.0
     np.where(X2 > 1, np.inf, X2) ;; X2 + 1j ;; X2.astype(str) ;; X2.astype('S') ;; {} ;; [] ;; [[]] ;; object()
     lambda: X2 ;; np.zeros((0, 2)) ;; np.zeros((40, 0)) ;; np.zeros((2, 3, 4)) ;; np.array('text') ;; [[1, 2], [3]]
     [None, 1.0] ;; pd.DataFrame({'a': ['x', 'y']}) ;; pd.DataFrame() ;; pd.DataFrame(X2).map(str)
@@ -288,7 +289,34 @@ KINDS: dict[str, Kind] = {
         np.stack([np.eye(2)] * 2).astype(object) ;; np.stack([np.eye(2)] * 2) + 1j ;; lambda: 1
         np.full((2, 2, 2), np.inf) ;; [np.eye(2)] * 2 + ['a']
     """),
+    "row_weights": kind("None ;; np.ones(40) ;; np.arange(40) % 3", """
+        np.full(40, 0.5) ;; np.zeros(40) ;; -np.ones(40) ;; np.full(40, np.nan) ;; np.full(40, np.inf) ;; np.ones(39)
+        np.ones((40, 1)) ;; np.ones((40, 2)) ;; np.full(40, 1e308) ;; np.full(40, 1e-320) ;; np.r_[1.0, np.zeros(39)]
+        'x0' ;; 'w' ;; '' ;; pd.Series(np.ones(40)) ;; [1] * 40 ;; ['a'] * 40 ;; np.ones(40, bool) ;; np.full(40, 1e12)
+        np.full(40, 10**6)
+    """, "1 ;; object() ;; 1.5 ;; lambda: 1"),
+    "row_errors": kind("None ;; np.zeros((40, 2)) ;; np.full((40, 2), 0.3)", """
+        np.full((40, 2), 1e9) ;; np.full((40, 2), 1e-9) ;; np.full((40, 2), np.inf) ;; np.full((40, 2), np.nan)
+        -np.ones((40, 2)) ;; np.tile(np.eye(2), (40, 1, 1)) ;; np.tile([[1, 2], [2, 1]], (40, 1, 1)) ;; np.ones((40, 3))
+        np.zeros((40, 2, 2)) ;; np.tile(np.ones((2, 2)), (40, 1, 1)) ;; np.tile([[1, 0], [3, 1]], (40, 1, 1)) ;; np.ones(40)
+        np.full((40, 2), 1e200) ;; np.full((40, 2), 1e-200) ;; pd.DataFrame(np.ones((40, 2))) ;; [[1, 2]] * 40
+        np.where(np.arange(80).reshape(40, 2) % 3, 0.1, np.inf) ;; np.full((40, 2, 2), np.nan) ;; 'x' ;; [['a', 'b']] * 40
+    """, "1 ;; object() ;; 1.5 ;; lambda: 1"),
     "labels": kind("Z", _LABELS_ODD, "None\n1\nobject()\n1.5\nlambda: 1"),
+    "row_labels": kind("""
+        None ;; Z ;; np.where(Z > 0, Z, -1) ;; np.where(np.arange(40) % 3, -1, Z) ;; np.ones((40, 2))
+        np.where(np.arange(40)[:, None] % 2, 1.0, Z[:, None] == [0, 1]) ;; 0.1 + 0.8 * (Z[:, None] == [0, 1])
+    """, _LABELS_ODD + """
+        Z * 0 ;; 1 - Z ;; Z + 1 ;; np.zeros((40, 2)) ;; np.full((40, 2), np.inf) ;; np.full((40, 2), 5e-324)
+        np.where(np.arange(40)[:, None] == 0, 1e-300, np.ones((40, 2))) ;; np.ones((40, 3)) ;; np.ones((40, 1))
+        np.tile([1.0, 0.0], (40, 1)) ;; np.full(40, -1) ;; np.full(40, -2) ;; Z[::-1] ;; np.eye(2)[Z] * 1e300
+    """, "1\nobject()\n1.5\nlambda: 1"),
+    "exact_labels": kind("None ;; Z[:6] ;; np.full(6, -1) ;; np.ones((6, 2))", _LABELS_ODD, "1\nobject()\n1.5\nlambda: 1"),
+    "class_names": kind("Z ;; Z.astype(str) ;; ['b', 'a'] * 20 ;; np.where(np.arange(40) % 5, Z, -1)", _LABELS_ODD + """
+        ['a'] * 40 ;; [None, 'a'] * 20 ;; [float('nan'), 1] * 20 ;; np.arange(40) ;; ['$x$', '[red]'] * 20
+        ['a\\0b', '<b>'] * 20 ;; [True, False] * 20 ;; [10**400, 1] * 20 ;; [float('inf'), 1.0] * 20
+    """, "None\n1\nobject()\n1.5\nlambda: 1"),
+    "class_name": kind("0 ;; 1", "True ;; 1.0 ;; np.int64(1) ;; '0'", "None ;; 2 ;; 'nope' ;; object() ;; [] ;; X2 ;; np.nan"),
     "optional_labels": kind("Z\nNone", _LABELS_ODD, "1\nobject()\n1.5\nlambda: 1"),
     "drawn_labels": kind("None\nL2", _DRAWN_LABELS_ODD, "1\nobject()\n1.5\nlambda: 1"),
     "probabilities": kind("None", """
@@ -717,6 +745,7 @@ KINDS: dict[str, Kind] = {
     """, """
         'nope' ;; 'a,nope' ;; '[red]' ;; 'a\\0b' ;; 'A' ;; '$b_'
     """),
+    "cli_labels": kind("", "'a' ;; 'b' ;; ' b '", "'nope' ;; '[red]' ;; 'a\\0b' ;; 'a,b' ;; '' ;; 'A'"),
     "cli_family": kind("""
         'full' ;; 'EEI' ;; 'tied'
     """, """

@@ -24,9 +24,10 @@ MAY_BE_MISSING = re.compile(
 )
 """Parts of results that are documented as NaN or infinite where they are not defined, such as R-hat of few draws."""
 
-TABLES = ("Comparison.costs", "Comparison.estimates", "Comparison.summary", "Diagnosis.summary", "FitTable.frame",
-          "Study.replicates", "Study.to_frame", "Study.parameters", "Study.parting")  # fmt: skip
-"""Tables with gaps where an engine has no such figure."""
+TABLES = ("Comparison.costs", "Comparison.estimates", "Comparison.summary", "Comparison.to_frame",
+          "Diagnosis.summary", "FitTable.frame",
+          "rows", "Study.replicates", "Study.to_frame", "Study.parameters", "Study.parting")  # fmt: skip
+"""Tables with gaps where an engine has no such figure, and rows with gaps."""
 
 
 class Outcome(NamedTuple):

@@ -70,8 +70,7 @@ def refits(fit: MixtureFit, method: str, num: int, seed: Any) -> tuple[np.ndarra
             "method='information'."
         )
     found = jax.tree.map(lambda leaf: leaf[None, good], draws)
-    if fit.model.exchangeable:
-        found = permute(found, align(found, fit.params))
+    found = permute(found, align(found, fit.params, fit.model.interchangeable))
     return flatten(found)[0], _note(num, good, int((good & (ended.status != CONVERGED)).sum()))
 
 

@@ -192,8 +192,8 @@ def _average(found: Followed, starts: Params, problem: Problem) -> Params:
 
 
 def _average_of(draws: Params, last: Params, i: int, problem: Problem) -> Params:
-    if problem.model.exchangeable:
-        draws = permute(draws, align(draws, jax.tree.map(lambda leaf: leaf[i], last)))
+    end = jax.tree.map(lambda leaf: leaf[i], last)
+    draws = permute(draws, align(draws, end, problem.model.interchangeable))
     weights, means, covariances = (
         np.mean(np.asarray(part, float), axis=(0, 1)) for part in (draws.weights, draws.means, draws.covariances)
     )

@@ -17,6 +17,7 @@ from bayesgmm.engines.em.outcome import raise_failure, warn_of, warn_of_merger
 from bayesgmm.engines.em.schedules import anneal_and_ascend
 from bayesgmm.engines.em.to_fit import to_fit
 from bayesgmm.engines.engine import check_conjugacy, find_engine
+from bayesgmm.engines.known_classes import all_known
 from bayesgmm.errors import (
     ArgumentError,
     PriorError,
@@ -150,10 +151,10 @@ def fit_em(
         key_start, key_ascent = split_key(as_key(seed))
         given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
         given_start = any(part is not None for part in (labels_init, *given.values())) or not isinstance(init, str)
-        if accelerate and algorithm == "em" and not given_start:
+        quick = accelerate and algorithm == "em" and not all_known(problem.table)
+        if quick and not given_start:
             prepare_search(init, n_init, problem, tol, max_iter)
         starts = starts_of(key_start, problem, n_init, init, labels_init, given)
-        quick = accelerate and algorithm == "em"
         tol_used = 0.0 if algorithm == "sem" else tol
         brief = progress_bar is None and problem.table.num_rows <= BATCHED_ROWS
         with listening(False if brief else progress_bar) as listener:

@@ -7,6 +7,7 @@ two groups. No small step helps there, but one such move does.
 import numpy as np
 
 from bayesgmm.engines.cuts import Cut, best_cut
+from bayesgmm.engines.host_scores import log_joint, log_sum
 from bayesgmm.engines.starts import class_params
 from bayesgmm.model.types import Params, Stats
 
@@ -26,14 +27,14 @@ def moves(params: Params, x: np.ndarray, most: int) -> list[Params]:
     num = len(params.weights)
     if num < 2 or len(x) < 2:
         return []
-    scores = _log_joint(params, x)
-    totals = _log_sum(scores)
+    scores = log_joint(params, x)
+    totals = log_sum(scores)
     shares = np.exp(scores - totals)
     cuts = [_cut(x, one) for one in shares]
     found = []
     for turn, pair in enumerate(_closest(params)):
         merged = _merged(params, *pair)
-        loss = (totals - _log_sum(_with_merged(scores, *pair, _log_joint(_only(merged, pair[0]), x)[0]))).sum()
+        loss = (totals - log_sum(_with_merged(scores, *pair, log_joint(_only(merged, pair[0]), x)[0]))).sum()
         found += [
             (cut.gain - loss, merged, k, pair[1], shares[k], cut)
             for k, cut in enumerate(cuts)
@@ -120,16 +121,3 @@ def _with_merged(scores: np.ndarray, kept: int, free: int, merged: np.ndarray) -
     changed = scores.copy()
     changed[kept], changed[free] = merged, -np.inf
     return changed
-
-
-def _log_joint(params: Params, x: np.ndarray) -> np.ndarray:
-    """``log π_k + log N(x_n; μ_k, Σ_k)`` without its constant, (K, N), in NumPy: nothing is compiled."""
-    with np.errstate(divide="ignore"):
-        logs = np.log(params.weights) - np.log(np.diagonal(params.scale_trils, axis1=1, axis2=2)).sum(axis=1)
-    white = np.linalg.inv(params.scale_trils) @ (x.T - params.means[:, :, None])
-    return logs[:, None] - 0.5 * np.einsum("kdn,kdn->kn", white, white)
-
-
-def _log_sum(scores: np.ndarray) -> np.ndarray:
-    top = scores.max(axis=0)
-    return top + np.log(np.exp(scores - top).sum(axis=0))

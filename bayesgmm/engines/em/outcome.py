@@ -27,6 +27,8 @@ def raise_failure(ascents: Ascent, problem: Problem) -> None:
         if problem.prior is None
         else "Use fewer components, or a prior with a larger scale."
     )
+    if problem.prior is None and problem.table.labels is not None:
+        advice = "Use prior='default' (MAP), under which the density is bounded: a known class may have too few rows."
     in_single = " float32 resolves less than float64: try float64 first." if problem.dtype == "float32" else ""
     if np.isin(ascents.status, (COLLAPSED, EMPTY)).any():
         label, far = problem.family.label(problem.table.dim), problem.table.far_rows
@@ -65,13 +67,23 @@ def warn_of(fit: MixtureFit, counts: np.ndarray, tol: float, gain: float) -> Non
             f"{unbounded}. This fit is a local mode. The posterior is proper: sample it, or raise hyper_df or df.",
             SpuriousComponentWarning, stacklevel=4,
         )  # fmt: skip
+    in_a_feature = ""
     few, family = fit.family.rows_needed(fit.table.dim), fit.family.label(fit.table.dim)
+    if fit.prior is None and fit.table.gaps and counts.min() > few:
+        counts, in_a_feature = _counts_of_values(fit), " in a feature"
     if fit.prior is None and counts.min() <= few:
         warnings.warn(
-            f"A component rests on {counts.min():.1f} rows, no more than the {few} that its covariance ({family}) "
-            "needs. This is likely a spurious mode of the likelihood. Use prior='default', or fewer components.",
+            f"A component rests on {counts.min():.1f} rows{in_a_feature}, no more than the {few} that its covariance "
+            f"({family}) needs. This is likely a spurious mode of the likelihood. Use prior='default', or fewer "
+            "components.",
             SpuriousComponentWarning, stacklevel=4,
         )  # fmt: skip
+
+
+def _counts_of_values(fit: MixtureFit) -> np.ndarray:
+    """Rows of each component in which a feature was seen, (K, D)."""
+    seen = ~np.isnan(fit.table.values)
+    return (fit.predict_proba() * fit.table.counted[:, None]).T @ seen
 
 
 def warn_of_merger(fit: MixtureFit) -> None:

@@ -17,10 +17,10 @@ from bayesgmm.runtime.progress import Progress
 
 def _like(fit: MixtureFit, reference: Any) -> MixtureFit:
     """The fit with its components numbered as in ``reference``."""
-    if reference is None or not fit.model.exchangeable:
+    if reference is None:
         return fit
     target = reference.params if isinstance(reference, MixtureFit) else reference
-    return replace(fit, params=permute(fit.params, align(fit.params, target)))
+    return replace(fit, params=permute(fit.params, align(fit.params, target, fit.model.interchangeable)))
 
 
 def _run(

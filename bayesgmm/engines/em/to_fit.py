@@ -31,7 +31,7 @@ def to_fit(
     outside = problem.model.log_prior(restored)
     shift = value + outside - objective
     return MixtureFit(
-        params=permute(restored, by_first_mean(restored)) if problem.model.exchangeable else restored,
+        params=permute(restored, by_first_mean(restored, problem.model.interchangeable)),
         # The objective of CEM is a classification log-likelihood.
         log_likelihood=_marginal(chosen.params, problem) if algorithm == "cem" else value,
         objective=value + outside,

@@ -15,7 +15,7 @@ from oracles.posteriors import TINY, TINY_PRIOR
 import bayesgmm as bg
 from bayesgmm.engines import coordinates
 from bayesgmm.engines.mcmc import chain_loop as blocks
-from bayesgmm.engines.mcmc import gibbs, nuts
+from bayesgmm.engines.mcmc import gibbs, mass_matrix
 from bayesgmm.engines.step import KERNELS
 from bayesgmm.errors import ArgumentError, FitError, PriorError
 from bayesgmm.problem import prepare
@@ -306,7 +306,8 @@ def test_mass_matrix_starts_from_ems_information(rng, family):
             params = prior.components.project(params)
             flat, rebuild = ravel_pytree(coordinates.unconstrain(params, prior))
             curvature = jax.hessian(lambda u: coordinates.potential(rebuild(u), prior, problem.rows))(flat)
-            return curvature, *(nuts._information(params, prior, problem.rows, dense) for dense in (True, False))
+            found = (mass_matrix.posterior_variances(params, prior, problem.rows, dense) for dense in (True, False))
+            return curvature, *found
 
         curvature, dense, diagonal = jax.jit(curvature_and_information)()
         exact = np.linalg.inv(np.asarray(curvature))

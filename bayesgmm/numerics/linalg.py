@@ -11,6 +11,9 @@ SMALL = 6
 """Up to this size, products and factors are written out element by element. Many tiny matrices then become one loop
 over the batch, instead of one library call for each (3 × 3, 300 of them: ten times as fast)."""
 
+FEW = 32
+"""Up to so many features, results handle diagonal matrices as all others: one program serves both."""
+
 
 def matmul(a: Float[Array, "*b D E"], b: Float[Array, "*b E F"]) -> Float[Array, "*b D F"]:
     """``A B`` for each pair of the batch."""
@@ -113,6 +116,12 @@ def is_column(matrix: Float[Array, "*b D E"]) -> bool:
     `inverse_tril`, `log_diagonal_sum` and `congruence` take such columns. With one feature both are the same.
     """
     return matrix.shape[-1] == 1
+
+
+def all_diagonal(matrices: np.ndarray) -> bool:
+    """Whether matrices on the host are diagonal, of more than `FEW` features, so that it matters."""
+    diagonals = np.diagonal(matrices, axis1=-2, axis2=-1)
+    return matrices.shape[-1] > FEW and bool(np.count_nonzero(matrices) == np.count_nonzero(diagonals))
 
 
 def column(matrix: Float[Array, "*b D E"]) -> Float[Array, "*b D 1"]:

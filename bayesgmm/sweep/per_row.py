@@ -20,6 +20,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.linalg import all_diagonal
 from bayesgmm.runtime.arguments import key_array
 from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import Program
@@ -31,8 +32,6 @@ BLOCK = 4096
 """Rows held in memory at a time."""
 BLOCK_VALUES = 2**22
 """Residuals (component, feature, row) held in memory at a time by `log_densities`."""
-FEW_FEATURES = 32
-"""Up to so many features, diagonal covariances are matrices as all others: one program serves both."""
 MOST_LABELS = 2**31
 """Largest number of labels (bytes) that are returned at once."""
 
@@ -175,15 +174,9 @@ def _flat(params: Params, axes: int) -> Params:
 
     Diagonal covariances of many features go as columns: a pass needs no D² numbers of them.
     """
-    if _diagonal(np.asarray(params.scale_trils)):
+    if all_diagonal(np.asarray(params.scale_trils)):
         params = params._replace(scale_trils=np.diagonal(params.scale_trils, axis1=-2, axis2=-1)[..., None])
     return jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[axes:]), params))
-
-
-def _diagonal(trils: np.ndarray) -> bool:
-    """Whether all factors are diagonal, of enough features that it matters."""
-    dim = trils.shape[-1]
-    return dim > FEW_FEATURES and np.count_nonzero(trils) == np.count_nonzero(trils.diagonal(axis1=-2, axis2=-1))
 
 
 def _average(params: Params, rows: Block, block) -> tuple[Float[Array, "n K"], Float[Array, "n"]]:

@@ -12,7 +12,7 @@ from bayesgmm.engines.dial import check_beta
 from bayesgmm.engines.em.ascent import BATCHED_ROWS, begin, run_ascents
 from bayesgmm.engines.em.ascent_state import PRUNED, STATUS, Ascent, usable
 from bayesgmm.engines.em.explore import higher_by
-from bayesgmm.engines.em.multistart import prepare_search, search
+from bayesgmm.engines.em.multistart import check_starts, prepare_search, search
 from bayesgmm.engines.em.outcome import raise_failure, warn_of, warn_of_merger
 from bayesgmm.engines.em.schedules import anneal_and_ascend
 from bayesgmm.engines.em.to_fit import to_fit
@@ -231,6 +231,7 @@ def starts_of(key, problem: Problem, n_init: int, init: Any, labels: Any, given:
     if not isinstance(init, str):
         return starting.warm_start(getattr(init, "params", init), problem)
     check_choice("init", init, starting.INITS, ", a fit or Params")
+    check_starts(problem.model, n_init)
     return starting.make_starts(key, problem, n_init, init)
 
 

@@ -35,12 +35,13 @@ if TYPE_CHECKING:
     from bayesgmm.partitions.credible_ball import CredibleBall
     from bayesgmm.partitions.distance import adjusted_rand, binder_distance, variation_of_information
     from bayesgmm.partitions.partition import Partition, partition
+    from bayesgmm.priors.default import default_prior
     from bayesgmm.priors.dirichlet import Dirichlet
     from bayesgmm.priors.hierarchical import HierarchicalInverseWishart
     from bayesgmm.priors.inverse_gamma import NormalInverseGamma
     from bayesgmm.priors.lkj import NormalTimesLKJ
     from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart
-    from bayesgmm.priors.prior import Prior, default_prior
+    from bayesgmm.priors.prior import Prior
     from bayesgmm.priors.scales import HalfNormal, LogNormal
     from bayesgmm.priors.semiconjugate import NormalTimesInverseWishart
     from bayesgmm.relabelling.methods import relabel
@@ -72,7 +73,8 @@ _HOME = {
     "priors.dirichlet": ("Dirichlet",),
     "priors.inverse_gamma": ("NormalInverseGamma",),
     "priors.normal_inverse_wishart": ("NormalInverseWishart",),
-    "priors.prior": ("Prior", "default_prior"),
+    "priors.default": ("default_prior",),
+    "priors.prior": ("Prior",),
     "partitions.credible_ball": ("CredibleBall",),
     "checking.loo": ("kfold", "loo"),
     "data.datasets": ("load_dataset",),

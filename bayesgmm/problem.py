@@ -14,7 +14,8 @@ from bayesgmm.errors import DataError
 from bayesgmm.model.families import Family, resolve_family
 from bayesgmm.model.fixed import NOTHING, Fixed, Held, resolve_fixed
 from bayesgmm.model.types import Frame, Params
-from bayesgmm.priors.prior import Belief, log_kernel, resolve_prior, within_family
+from bayesgmm.priors.default import resolve_prior
+from bayesgmm.priors.prior import Belief, log_kernel, within_family
 from bayesgmm.runtime.arguments import check_count
 from bayesgmm.runtime.dtypes import on_device
 from bayesgmm.sweep.incomplete import Rows, rows_of
@@ -229,7 +230,7 @@ def build_model(
     check_well_posed(table, family, prior)
     if prior is None:
         check_occupied(table, num_components)
-    given = resolve_prior(prior, table, num_components)
+    given = resolve_prior(prior, table, num_components, family)
     given = None if given is None else given.taken_by(family)
     family_prior, constant = within_family(given, family, num_components, table.dim, fixed)
     return Model(table, num_components, family, _frame_of(table), given, family_prior, constant, fixed)

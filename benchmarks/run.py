@@ -236,7 +236,7 @@ def bench_gradient() -> None:
     from bayesgmm.engines.coordinates import constrain, log_jacobian, unconstrain
     from bayesgmm.engines.mcmc import nuts
     from bayesgmm.model.types import Frame, Params
-    from bayesgmm.priors.prior import data_scaled_prior
+    from bayesgmm.priors.default import data_scaled_prior
     from bayesgmm.sweep.rows import to_rows
 
     for n, d, k in ((1_000, 2, 3), (10_000, 8, 8), (100_000, 8, 8)):

@@ -120,8 +120,7 @@ def compare(
     FitError
         If no engine returned a result.
     """
-    x = described(x, weights, labels, errors)
-    chosen = find_engines(engines)
+    x, chosen = described(x, weights, labels, errors), find_engines(engines)
     drawn = any(engine.draws for engine in chosen)
     check_chain_arguments(num_warmup, num_samples, num_chains, prior if drawn else "default")
     interval, em_intervals = _check_intervals(interval, em_intervals, chosen)

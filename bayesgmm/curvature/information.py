@@ -21,6 +21,7 @@ from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model, to_problem
+from bayesgmm.runtime.arguments import check_memory
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.programs import Program
 from bayesgmm.sweep.block import Block, blocks_of, log_density_of_block
@@ -48,6 +49,7 @@ class Curvature(NamedTuple):
 
 def curvature(params: Params, model: Model) -> Curvature:
     """Gradient, information and Jacobian at θ, in the user's units."""
+    _check_size(model)
     base, features = base_of(params, model.family), model.table.features
     with scope("float64"):
         problem = to_problem(model, "float64")
@@ -59,6 +61,15 @@ def curvature(params: Params, model: Model) -> Curvature:
         gradient, -0.5 * (hessian + hessian.T), jacobian,
         names(model.family, features, model.num_components, model.held),
     )  # fmt: skip
+
+
+def _check_size(model: Model) -> None:
+    """Refuse what does not fit in memory: covariances of the estimates, and the derivatives that lead to them."""
+    k, dim, free = model.num_components, model.table.dim, model.num_parameters
+    parameters = k * (1 + dim + dim * (dim + 1) // 2)
+    needed = 8.0 * (2 * parameters**2 + free * (parameters + 4 * k * dim**2))
+    what = f"The covariance of the {parameters:,} weights, means and covariances of {k} components in {dim} features"
+    check_memory(what, needed, "Use fewer features (for example principal components), or the draws of a sampler.")
 
 
 class Estimated(NamedTuple):

@@ -35,6 +35,13 @@ def check_sampled(model: Model, num_chains: int, num_draws: int) -> None:
     check_memory(what, needed, "Use fewer chains or draws.")
 
 
+def check_hessian(model: Model) -> None:
+    """Refuse a Hessian of all parameters that does not fit in memory, with the derivatives that it is made of."""
+    free, size = model.num_parameters, model.num_components * model.table.dim**2
+    what = f"The Hessian of {free:,} parameters"
+    check_memory(what, 8.0 * free * (free + 8 * size), "Use fit_cavi or a sampler, or a simpler covariance_type.")
+
+
 def check_reference(reference: MixtureFit | Params | None, model: Model) -> None:
     """Refuse a reference of the wrong shape before any draw is made."""
     if reference is not None and check_params("reference", reference, model).weights.ndim != 1:

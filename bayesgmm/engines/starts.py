@@ -9,7 +9,8 @@ from bayesgmm.engines.known_classes import all_known
 from bayesgmm.engines.roles import in_roles
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.types import Params, Stats, check_params
-from bayesgmm.priors.prior import Belief, data_scaled_prior, within_family
+from bayesgmm.priors.default import data_scaled_prior
+from bayesgmm.priors.prior import Belief, within_family
 from bayesgmm.priors.shrinkage import proper_covariance
 from bayesgmm.problem import Model, Problem
 from bayesgmm.runtime.arguments import as_array, as_floats

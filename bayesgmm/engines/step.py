@@ -71,7 +71,8 @@ def step(kernel: Kernel, key: PRNGKeyArray, theta: Any, prior: Any, rows: Rows) 
     theta
         The current θ.
     prior
-        A `Belief`, or an object with an ``update`` method that reweights the statistics (tempering, batches).
+        A `Belief`, or an object with its ``diagonal`` and an ``update`` method that reweights the statistics
+        (tempering, batches).
     rows
         Standardised rows.
 
@@ -81,7 +82,8 @@ def step(kernel: Kernel, key: PRNGKeyArray, theta: Any, prior: Any, rows: Rows) 
         The new θ, and an `Iteration`.
     """
     key_z, key_theta = jr.split(key)
-    stats = sweep(key_z, kernel.score(theta), rows, kernel.assign)
+    seen = theta.diagonal if prior.diagonal and isinstance(theta, Params) else theta
+    stats = sweep(key_z, kernel.score(seen), rows, kernel.assign)
     posterior = prior.update(stats)
     objective = stats.value + kernel.prior_term(theta, prior)
     return kernel.estimate(key_theta, posterior, theta), Iteration(stats, posterior, objective)

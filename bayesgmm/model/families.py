@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 
 from bayesgmm.errors import ArgumentError
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, log_diagonal_sum, matmul, safe_cholesky, transposed
+from bayesgmm.numerics.linalg import cholesky, inverse_tril, log_diagonal_sum, matmul, safe_cholesky, transposed
 from bayesgmm.runtime.arguments import shown
 
 
@@ -170,7 +170,7 @@ def _geometric_mean(values: Float[Array, "K D"]) -> Float[Array, "K 1"]:
 
 def _diagonal(family: Family, parts: _Parts) -> Array:
     along = partial(jnp.diagonal, axis1=1, axis2=2)
-    variances = _variances(family, parts, along(parts.scatters), along(gram(parts.trils)))
+    variances = _variances(family, parts, along(parts.scatters), jnp.sum(jnp.square(parts.trils), axis=-1))
     return jnp.sqrt(variances)[:, :, None] * jnp.eye(variances.shape[1], dtype=variances.dtype)
 
 

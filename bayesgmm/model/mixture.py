@@ -27,7 +27,15 @@ from jaxtyping import Float, Int, PRNGKeyArray
 from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.model.types import Params, check_params, check_shapes
 from bayesgmm.numerics.arrays import LARGEST, Array
-from bayesgmm.numerics.linalg import gram, inverse_tril, log_diagonal_sum, matvec, transposed
+from bayesgmm.numerics.linalg import (
+    full,
+    gram,
+    inverse_tril,
+    is_column,
+    log_diagonal_sum,
+    matvec,
+    transposed,
+)
 from bayesgmm.runtime.arguments import as_floats, as_key, check_count, check_memory, shown
 from bayesgmm.runtime.dtypes import double_on_host, on_device_already
 
@@ -43,7 +51,7 @@ class Scorer(NamedTuple):
     locs: Float[Array, "K D"]
     whiteners: Float[Array, "K D D"]
     trils: Float[Array, "K D D"]
-    """Inverses of the whiteners, to transform whitened statistics back."""
+    """Inverses of the whiteners, to transform whitened statistics back. Both are columns (D, 1) if diagonal."""
 
     def residuals(self, x: Float[Array, "D n"]) -> Float[Array, "K D n"]:
         """``y_k = whitener_k (x - loc_k)`` of a feature-major block of rows.
@@ -51,11 +59,25 @@ class Scorer(NamedTuple):
         Subtract first, then whiten. A difference of whitened rows would lose digits that a tight cluster needs.
         """
         apart = x[None] - self.locs[:, :, None]
+        if is_column(self.whiteners):
+            return self.whiteners * apart
         return jnp.einsum("kde,ken->kdn", self.whiteners, apart, precision=jax.lax.Precision.HIGHEST)
 
     def scores(self, residuals: Float[Array, "K D n"]) -> Float[Array, "K n"]:
         """Scores of every row under every component, from its residuals."""
         return self.offsets[:, None] - 0.5 * jnp.sum(residuals**2, axis=1)
+
+    @property
+    def full(self) -> "Scorer":
+        """The same scores, with matrices."""
+        return self._replace(whiteners=full(self.whiteners), trils=full(self.trils))
+
+    def separate(self) -> Float[Array, "K D2"]:
+        """The same scores for diagonal whiteners, as coefficients of (1, x, x²)."""
+        precisions = jnp.square(self.whiteners[..., 0])
+        linear = precisions * self.locs
+        constant = jnp.maximum(self.offsets, -1e30) - 0.5 * jnp.sum(linear * self.locs, axis=-1)
+        return jnp.concatenate([constant[:, None], linear, -0.5 * precisions], axis=1)
 
     def quadratic(self) -> Float[Array, "K D1 D1"]:
         """The same scores as ``x̃ᵀ Q_k x̃`` with x̃ = (1, x)."""

@@ -26,6 +26,16 @@ class Params(NamedTuple):
         trils = self.scale_trils
         return trils @ trils.swapaxes(-1, -2) if isinstance(trils, np.ndarray) else gram(trils)
 
+    @property
+    def diagonal(self) -> "Params":
+        """The same θ without correlations, each factor as a column (D, 1): for passes over the rows.
+
+        The column has standard deviations, so that a start whose covariances are not diagonal keeps its variances.
+        """
+        trils = self.scale_trils
+        sds = trils if trils.shape[-1] == 1 else jnp.sqrt(jnp.sum(jnp.square(trils), axis=-1))[..., None]
+        return self._replace(scale_trils=sds)
+
     @classmethod
     def of(cls, weights, means, covariances) -> "Params":
         """Build θ from covariance matrices (NumPy; shapes ``(K,)``, ``(K, D)``, ``(K, D, D)``).

@@ -11,6 +11,9 @@ SMALL = 6
 """Up to this size, products and factors are written out element by element. Many tiny matrices then become one loop
 over the batch, instead of one library call for each (3 × 3, 300 of them: ten times as fast)."""
 
+FEW = 32
+"""Up to so many features, results handle diagonal matrices as all others: one program serves both."""
+
 
 def matmul(a: Float[Array, "*b D E"], b: Float[Array, "*b E F"]) -> Float[Array, "*b D F"]:
     """``A B`` for each pair of the batch."""
@@ -22,8 +25,10 @@ def matmul(a: Float[Array, "*b D E"], b: Float[Array, "*b E F"]) -> Float[Array,
     )
 
 
-def matvec(a: Float[Array, "*b D E"], v: Float[Array, "*b E"]) -> Float[Array, "*b D"]:
-    """``A v`` for each pair of the batch."""
+def matvec(a: Float[Array, "*b D E"], v: Float[Array, "*b F"]) -> Float[Array, "*b D"]:
+    """``A v`` for each pair of the batch; A may be a column."""
+    if is_column(a):
+        return a[..., 0] * v
     return jnp.sum(a * v[..., None, :], axis=-1)
 
 
@@ -61,13 +66,15 @@ def _eliminated(matrix: Array, least: Array | None = None) -> Array:
     return _lower(rows)
 
 
-def inverse_tril(tril: Float[Array, "*b D D"]) -> Float[Array, "*b D D"]:
+def inverse_tril(tril: Float[Array, "*b D E"]) -> Float[Array, "*b D E"]:
     """Inverse of a lower-triangular matrix, also lower triangular: by substitution, or by log2(D) pairs of products.
 
     Let M invert the diagonal blocks of size b, and let C hold the entries that join them into blocks of size 2b. Then
     M - M C M inverts the blocks of size 2b. (After a LAPACK solve, the threads of OpenBLAS spin for 25 ms and slow the
     threads of XLA. At D = 64, K = 16, N = 20,000 this doubled the time of a sweep.)
     """
+    if is_column(tril):
+        return 1.0 / tril
     dim = tril.shape[-1]
     if dim <= SMALL:
         return _substituted(tril)
@@ -96,9 +103,43 @@ def _lower(rows: list[list[Array]]) -> Float[Array, "*b D D"]:
     return jnp.stack([jnp.stack(row + [zero] * (len(rows) - len(row)), axis=-1) for row in rows], axis=-2)
 
 
-def log_diagonal_sum(tril: Float[Array, "*b D D"]) -> Float[Array, "*b"]:
+def log_diagonal_sum(tril: Float[Array, "*b D E"]) -> Float[Array, "*b"]:
     """``log |L|`` of a lower-triangular L with positive diagonal: half of ``log |L Lᵀ|``."""
+    if is_column(tril):
+        return jnp.sum(jnp.log(tril[..., 0]), axis=-1)
     return jnp.sum(jnp.log(jnp.diagonal(tril, axis1=-2, axis2=-1)), axis=-1)
+
+
+def is_column(matrix: Float[Array, "*b D E"]) -> bool:
+    """Whether a matrix is held as its diagonal, a column (D, 1): so a diagonal matrix needs no D² numbers.
+
+    `inverse_tril`, `log_diagonal_sum` and `congruence` take such columns. With one feature both are the same.
+    """
+    return matrix.shape[-1] == 1
+
+
+def all_diagonal(matrices: np.ndarray) -> bool:
+    """Whether matrices on the host are diagonal, of more than `FEW` features, so that it matters."""
+    diagonals = np.diagonal(matrices, axis1=-2, axis2=-1)
+    return matrices.shape[-1] > FEW and bool(np.count_nonzero(matrices) == np.count_nonzero(diagonals))
+
+
+def column(matrix: Float[Array, "*b D E"]) -> Float[Array, "*b D 1"]:
+    """The diagonal as a column."""
+    return matrix if is_column(matrix) else jnp.diagonal(matrix, axis1=-2, axis2=-1)[..., None]
+
+
+def full(matrix: Float[Array, "*b D E"]) -> Float[Array, "*b D D"]:
+    """The matrix itself, also of one that is held as a column."""
+    dim = matrix.shape[-2]
+    return matrix * jnp.eye(dim, dtype=matrix.dtype) if is_column(matrix) and dim > 1 else matrix
+
+
+def congruence(factor: Float[Array, "*b D E"], matrix: Float[Array, "*b D E"]) -> Float[Array, "*b D E"]:
+    """``F M Fᵀ`` for each pair of the batch; both may be columns."""
+    if is_column(factor):
+        return jnp.square(factor) * matrix
+    return matmul(matmul(factor, matrix), transposed(factor))
 
 
 def outer(vector: Float[Array, "*b D"]) -> Float[Array, "*b D D"]:

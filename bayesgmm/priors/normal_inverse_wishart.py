@@ -15,7 +15,16 @@ from jaxtyping import Float, PRNGKeyArray
 from bayesgmm.model.families import FAMILIES, Family
 from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import cholesky, inverse_tril, log_diagonal_sum, matmul, matvec, outer
+from bayesgmm.numerics.linalg import (
+    cholesky,
+    column,
+    inverse_tril,
+    is_column,
+    log_diagonal_sum,
+    matmul,
+    matvec,
+    outer,
+)
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.hyperparameters import describe_components, fault_of_inverse_wishart, in_full, pad_components
 from bayesgmm.priors.inverse_wishart import log_constant, sample_inverse_wishart, sample_means
@@ -131,11 +140,11 @@ class NormalInverseWishart(NamedTuple):
 
     @double_on_host
     def log_kernel(
-        self, means: Float[Array, "K D"], whiteners: Float[Array, "K D D"], log_diagonals: Float[Array, "K"]
+        self, means: Float[Array, "K D"], whiteners: Float[Array, "K D E"], log_diagonals: Float[Array, "K"]
     ) -> Float[Array, ""]:
         """Log density without its constant; ``whiteners`` are L⁻¹ and ``log_diagonals`` are log |L|."""
         shift = matvec(whiteners, means - self.loc)
-        spread = jnp.sum(matmul(whiteners, jnp.asarray(self.scale)) * whiteners, axis=(-2, -1))
+        spread = _trace(whiteners, jnp.asarray(self.scale))
         exponent = self.counts * log_diagonals
         return -jnp.sum(exponent + 0.5 * spread + 0.5 * self.strength * jnp.sum(shift**2, axis=-1))
 
@@ -154,7 +163,7 @@ class NormalInverseWishart(NamedTuple):
         dim = jnp.shape(self.loc)[-1]
         whiteners = inverse_tril(q.harmonic_trils())
         shift = jnp.sum(matvec(whiteners, q.loc - self.loc) ** 2, axis=-1) + dim / q.strength
-        spread = jnp.sum(matmul(whiteners, jnp.asarray(self.scale)) * whiteners, axis=(-2, -1))
+        spread = _trace(whiteners, jnp.asarray(self.scale))
         return -0.5 * jnp.sum(self.counts * q.expected_log_det() + spread + self.strength * shift)
 
     def standardise(self, frame: Frame) -> "NormalInverseWishart":
@@ -198,6 +207,13 @@ class NormalInverseWishart(NamedTuple):
         scale = jnp.where(proper[:, None, None], self.scale, jnp.eye(dim))
         means = 0.5 * dim * jnp.log(strength / (2.0 * math.pi))
         return jnp.sum(jnp.where(proper, log_constant(df, scale) + means, 0.0))
+
+
+def _trace(whiteners: Float[Array, "K D E"], scale: Float[Array, "K D D"]) -> Float[Array, "K"]:
+    """``tr(Σ⁻¹ scale)``; the whiteners may be columns."""
+    if is_column(whiteners):
+        return jnp.sum(jnp.square(whiteners) * column(scale), axis=(-2, -1))
+    return jnp.sum(matmul(whiteners, scale) * whiteners, axis=(-2, -1))
 
 
 def flat_components(num_components: int, dim: int) -> NormalInverseWishart:

@@ -16,7 +16,6 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from bayesgmm.data.table import Table, as_table, check_table
 from bayesgmm.errors import PriorError
 from bayesgmm.model.families import Family
 from bayesgmm.model.fixed import Fixed
@@ -26,12 +25,12 @@ from bayesgmm.numerics.linalg import inverse_tril, log_diagonal_sum
 from bayesgmm.priors.boundary import for_users, refuse_improper
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.dirichlet import Dirichlet, total_constant
-from bayesgmm.priors.held import HeldDirichlet, hold
+from bayesgmm.priors.held import hold
+from bayesgmm.priors.held_weights import HeldDirichlet
 from bayesgmm.priors.hyperparameters import in_full
-from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart, flat_components
-from bayesgmm.priors.shrinkage import proper_covariance
+from bayesgmm.priors.normal_inverse_wishart import flat_components
 from bayesgmm.priors.within_family import restrict_flat
-from bayesgmm.runtime.arguments import as_array, as_key, check_count, shown
+from bayesgmm.runtime.arguments import as_array, as_key, check_count
 from bayesgmm.runtime.formatting import array_words
 from bayesgmm.runtime.programs import Program
 
@@ -43,6 +42,11 @@ class Belief(NamedTuple):
     """`Dirichlet`; the `HeldDirichlet` of a model that knows some of the weights."""
     components: Any
     """`NormalInverseWishart`, or another prior of `bayesgmm.priors` with the same methods."""
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether all covariances are known to be diagonal (known when compiled)."""
+        return getattr(self.components, "diagonal", False)
 
     @property
     def has_mode(self) -> bool:
@@ -123,8 +127,8 @@ class Belief(NamedTuple):
     @for_users
     def log_kernel(self, params: Params) -> Float[Array, ""]:
         """``log p(θ)`` without its constant; for ``flat_prior.update(stats)``, the complete-data log-likelihood."""
-        whiteners = inverse_tril(params.scale_trils)
-        log_diagonals = log_diagonal_sum(params.scale_trils)
+        trils = params.diagonal.scale_trils if self.diagonal else params.scale_trils
+        whiteners, log_diagonals = inverse_tril(trils), log_diagonal_sum(trils)
         gaussian = self.components.log_kernel(params.means, whiteners, log_diagonals)
         return jnp.asarray(self.weights.log_kernel(jnp.log(params.weights)) + gaussian)
 
@@ -218,52 +222,6 @@ Prior = Belief
 def flat_prior(num_components: int, dim: int) -> Belief:
     """The improper prior with density 1 at every (weights, means, covariances). The mode under it is the MLE."""
     return Belief(Dirichlet(np.ones(num_components)), flat_components(num_components, dim))
-
-
-def data_scaled_prior(center: np.ndarray, covariance: np.ndarray, num_components: int) -> Belief:
-    """The documented default, scaled to the data (Fraley & Raftery 2007, section 4).
-
-    ``weights ~ Dirichlet(1)``, ``Σ_k ~ IW(D + 2, S / K^(2/D))``, ``μ_k | Σ_k ~ N(mean of the data, Σ_k / 0.01)``.
-    The prior mean of Σ_k has 1/K of the volume of the data covariance S.
-    """
-    dim = len(center)
-    scale = covariance / num_components ** (2.0 / dim)
-    return Belief(Dirichlet(1.0), NormalInverseWishart(center, 0.01, dim + 2.0, scale))
-
-
-def default_prior(x, n_components: int) -> Belief:
-    """The prior of ``prior="default"``, in the user's units (Fraley & Raftery 2007, section 4).
-
-    ``weights ~ Dirichlet(1)``, ``Σ_k ~ IW(D + 2, S / K^(2/D))`` and ``μ_k | Σ_k ~ N(x̄, Σ_k / 0.01)``. The data
-    have mean x̄ and covariance S; where S is singular, its correlations are shrunk (`bayesgmm.priors.shrinkage`).
-    """
-    n_components = check_count("n_components", n_components)
-    table = as_table(x)
-    check_table(table, n_components)
-    return _of_data(table, n_components).expand(n_components, table.dim)
-
-
-def _of_data(table: Table, num_components: int) -> Belief:
-    return data_scaled_prior(table.moments()[0], proper_covariance(table), num_components)
-
-
-def resolve_prior(prior: Belief | str | None, table: Table, num_components: int) -> Belief | None:
-    """The prior in full shape and in the user's units.
-
-    ``"default"`` is built from the data; None stays None. Whether the prior is proper depends on the covariance family;
-    see `Belief.taken_by`.
-    """
-    if prior is None:
-        return None
-    if isinstance(prior, str):
-        if prior != "default":
-            raise PriorError(
-                f"Unknown prior {shown(prior)}. Use 'default', None (maximum likelihood) or a bayesgmm.Prior."
-            )
-        prior = _of_data(table, num_components)
-    if not isinstance(prior, Belief):
-        raise PriorError(f"The prior must be 'default', None or a bayesgmm.Prior, got {shown(prior)}.")
-    return prior.expand(num_components, table.dim)
 
 
 def within_family(

@@ -1,8 +1,9 @@
-"""The covariance of the data, positive definite also where the rows are too few or the features dependent."""
+"""The default prior where rows are too few or features dependent: its scale is positive definite, its weight small."""
 
 import numpy as np
 
 from bayesgmm.data.table import Table
+from bayesgmm.model.families import Family
 
 LEAST = 1e-3
 """Smallest share: the matrix is positive definite also where correlations are estimated without error."""
@@ -19,6 +20,17 @@ def proper_covariance(table: Table) -> np.ndarray:
     shrunk = (1.0 - shrinkage(table)) * covariance
     np.fill_diagonal(shrunk, np.diagonal(covariance))
     return shrunk
+
+
+def default_df(table: Table, family: Family) -> float:
+    """Degrees of freedom of the default prior: D + 2, and 3 for variances of each feature that no more rows tell.
+
+    With D + 2 each variance of a diagonal family has the weight of D + 2 rows, about a mean of S_jj / (D K^(2/D)): as
+    soon as the rows are no more than the features, more than all rows together. With 3, as for one feature, the prior
+    mean is S_jj / K^(2/D). Spherical families pool D features in a variance, so that D + 2 is little there.
+    """
+    of_each_feature = family.orientation == "I" and family.shape != "I"
+    return 3.0 if of_each_feature and table.total <= table.dim else table.dim + 2.0
 
 
 def shrinkage(table: Table) -> float:

@@ -20,7 +20,7 @@ from bayesgmm.errors import PriorError
 from bayesgmm.model.families import CONJUGATE, Family, read_out
 from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import cholesky, gram, log_diagonal_sum, outer
+from bayesgmm.numerics.linalg import cholesky, full, gram, log_diagonal_sum, outer
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.inverse_wishart import sample_inverse_wishart, sample_means
 from bayesgmm.runtime.formatting import array_words, significant
@@ -53,6 +53,11 @@ class Restricted:
     def family(self) -> Family:
         """The family, if there is only one."""
         return self.families[0]
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether every covariance is diagonal."""
+        return all(family.orientation == "I" for family in self.families)
 
     @property
     def loc(self) -> Array:
@@ -129,11 +134,11 @@ class Restricted:
         """Convert Cholesky factors (one per component, or one for all) from the user's units to these coordinates."""
         return jnp.broadcast_to(trils / self.metric[:, None], (*self.loc.shape, self.loc.shape[-1]))
 
-    def harmonic_trils(self) -> Float[Array, "K D D"]:
-        """Cholesky factors of ``E[Σ_k⁻¹]⁻¹``."""
+    def harmonic_trils(self) -> Float[Array, "K D E"]:
+        """Cholesky factors of ``E[Σ_k⁻¹]⁻¹``; columns if they are diagonal."""
         powers, scatters = self._apart_from_means()
-        if self.family.orientation == "I":
-            return self._from_variances(scatters / powers)
+        if self.diagonal:  # as columns
+            return jnp.broadcast_to(jnp.sqrt(scatters / powers) / self.metric, self.loc.shape)[..., None]
         return self._for_all(cholesky(scatters / powers[:, None, None]))
 
     def expected_log_det(self) -> Float[Array, "K"]:
@@ -173,7 +178,9 @@ class Restricted:
 
     def project(self, params: Params) -> Params:
         """The member of the family nearest to θ in Kullback-Leibler divergence; θ itself if it is in the family."""
-        scatters = params.weights[:, None, None] * gram(params.scale_trils)
+        trils = params.scale_trils
+        covariances = full(jnp.sum(jnp.square(trils), axis=-1)[..., None]) if self.diagonal else gram(trils)
+        scatters = params.weights[:, None, None] * covariances
         trils = self._read_out(params.weights, scatters, params.scale_trils)
         return params._replace(scale_trils=trils)
 

@@ -14,6 +14,7 @@ from bayesgmm.model.types import Params
 from bayesgmm.problem import Model
 from bayesgmm.results.digits import SummaryTable
 from bayesgmm.results.parameters import estimates_of, flatten, parameter_names, tails
+from bayesgmm.runtime.arguments import check_memory
 from bayesgmm.runtime.formatting import as_html, as_text
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def by_theory(params: Params, model: Model, found: Curvature, method: str, level
 
 def by_refits(params: Params, model: Model, refits: np.ndarray, method: str, level: float, note: str) -> Intervals:
     """Percentile intervals of a point estimate from parameters (replicate, parameter) of refits (Efron 1979)."""
-    covariance = np.atleast_2d(np.cov(refits.T))
+    covariance = covariance_of(refits)
     lower, upper = np.quantile(refits, tails(level), axis=0)
     rows = {"estimate": flatten(params), "sd": refits.std(axis=0, ddof=1), "lower": lower, "upper": upper}
     outside = int(((rows["estimate"] < lower) | (rows["estimate"] > upper)).sum())
@@ -101,7 +102,22 @@ def of_draws(params: Params, model: Model, method: str, level: float) -> Interva
     ends = (rows["lower"], rows["upper"]) if method == "quantile" else shortest(draws, level)
     rows = rows | {"median": np.median(draws, axis=0)} | dict(zip(("lower", "upper"), ends, strict=True))
     rows = {part: rows[part] for part in ("estimate", "sd", "median", "lower", "upper")}
-    return _intervals(rows, model, method, level, (), np.atleast_2d(np.cov(draws.T)))
+    kept = _kept(rows["estimate"], model)
+    return _intervals(rows, model, method, level, (), covariance_of(draws[:, kept]))
+
+
+def covariance_of(draws: np.ndarray) -> np.ndarray:
+    """Covariance of the columns.
+
+    Raises
+    ------
+    ArgumentError
+        If it does not fit in memory.
+    """
+    num = draws.shape[1]
+    what = f"The covariance of {num:,} parameters"
+    check_memory(what, 8.0 * num**2, "Use fewer features, or summary(), which needs none.")
+    return np.atleast_2d(np.cov(draws.T))
 
 
 def least_for(level: float) -> int:
@@ -163,10 +179,18 @@ def _naming_notes(params: Params, model: Model, covariance: np.ndarray) -> tuple
 
 
 def _intervals(rows: dict, model: Model, method: str, level: float, notes: Any, covariance: np.ndarray) -> Intervals:
-    names, table = parameter_names(model.table, model.num_components), model.table
-    diagonal = model.family.orientation == "I" and table.dim > 1  # such families have no covariances
-    absent = [diagonal and name.startswith("covariances") and rows["estimate"][i] == 0 for i, name in enumerate(names)]
-    kept = np.flatnonzero(~np.array(absent, bool))
+    names = parameter_names(model.table, model.num_components)
+    kept = _kept(rows["estimate"], model)
     cells = {names[i]: {part: float(values[i]) for part, values in rows.items()} for i in kept}
     shown = SummaryTable.of(cells, "parameter")
-    return Intervals(shown, method, level, tuple(notes), covariance[np.ix_(kept, kept)])
+    whole = len(covariance) > len(kept)
+    return Intervals(shown, method, level, tuple(notes), covariance[np.ix_(kept, kept)] if whole else covariance)
+
+
+def _kept(estimates: np.ndarray, model: Model) -> np.ndarray:
+    """Indices of the parameters of a family: those that are diagonal have no covariances of two features."""
+    num, dim = model.num_components, model.table.dim
+    place = np.arange(len(estimates))
+    if model.family.orientation != "I" or dim == 1:
+        return place
+    return place[(place < num * (1 + dim)) | (estimates != 0)]

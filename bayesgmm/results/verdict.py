@@ -5,8 +5,8 @@ import numpy as np
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.numerics.mixing import FEWEST_DRAWS, GOOD_ESS, GOOD_RHAT, MIXED, SHORT, UNKNOWN, draws_to_add, figures
 from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.default import prior_of_data
 from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart
-from bayesgmm.priors.prior import data_scaled_prior
 from bayesgmm.priors.semiconjugate import NormalTimesInverseWishart
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.convergence import GOOD_BFMI
@@ -205,7 +205,7 @@ def prior_line(name: str, result: MixtureFit | Posterior) -> str | None:
         return None
     more = int((shares > HALF).sum()) - 1
     others = f" (and more than half of {more} other variance{'s' if more > 1 else ''})" if more else ""
-    default = data_scaled_prior(*table.moments(), len(weights)).expand(*variances.shape).components
+    default = prior_of_data(table, len(weights), result.family).expand(*variances.shape).components
     why = (
         "The default prior takes its scale from all rows, gaps and far rows included, and is not weak on these data. "
         if type(default) is type(components) and np.allclose(default.scale, components.scale)

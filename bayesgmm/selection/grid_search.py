@@ -24,8 +24,9 @@ from bayesgmm.engines.starts import starts_from
 from bayesgmm.model.families import FAMILIES, Family
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.priors.default import resolve_prior
 from bayesgmm.priors.dirichlet import total_constant
-from bayesgmm.priors.prior import Belief, flat_prior, resolve_prior, restricted
+from bayesgmm.priors.prior import Belief, flat_prior, restricted
 from bayesgmm.priors.within_family import restrict
 from bayesgmm.problem import Model, Problem
 from bayesgmm.runtime.arguments import split_key
@@ -266,7 +267,7 @@ def _restricted_model(model: Model, family: Family, size: int, prior: Belief | s
     if prior is None:
         flat = restricted(flat_prior(size, dim), family)
         return replace(model, num_components=size, family=family, prior=None, family_prior=flat, prior_constant=0.0)
-    given = resolve_prior(prior, model.table, size)
+    given = resolve_prior(prior, model.table, size, family)
     assert given is not None
     given = given.taken_by(family)
     components, constant = restrict(given.components, family)

@@ -63,7 +63,7 @@ def scores_of(theta: Params, block: Block) -> Float[Array, "K n"]:
     if block.seen is None:
         scores = scorer.scores(scorer.residuals(block.x))
     else:
-        scores = scores_of_rows(scorer, block.x, block.seen, block.roots)
+        scores = scores_of_rows(scorer.full, block.x, block.seen, block.roots)
     return scores if block.labels is None else scores + block.labels
 
 

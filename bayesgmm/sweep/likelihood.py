@@ -50,4 +50,5 @@ def complete_data(params: Params, rows: Rows) -> tuple[Belief, Float[Array, ""]]
 
 def log_posterior(params: Params, prior: Belief, rows: Rows) -> Float[Array, ""]:
     """``log p(x | θ) + log p(θ)`` up to the constant of the prior, in coordinates (weights, means, covariances)."""
-    return log_likelihood(params, rows) + prior.log_kernel(params)
+    seen = params.diagonal if prior.diagonal else params
+    return log_likelihood(seen, rows) + prior.log_kernel(params)

@@ -20,6 +20,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.linalg import all_diagonal
 from bayesgmm.runtime.arguments import key_array
 from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import Program
@@ -169,7 +170,12 @@ def _width(table: Table, size: int) -> int:
 
 
 def _flat(params: Params, axes: int) -> Params:
-    """Draws with `axes` leading axes → draws with one leading axis, moved to the device once for all blocks."""
+    """Draws with `axes` leading axes → draws with one leading axis, moved to the device once for all blocks.
+
+    Diagonal covariances of many features go as columns: a pass needs no D² numbers of them.
+    """
+    if all_diagonal(np.asarray(params.scale_trils)):
+        params = params._replace(scale_trils=np.diagonal(params.scale_trils, axis1=-2, axis2=-1)[..., None])
     return jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[axes:]), params))
 
 

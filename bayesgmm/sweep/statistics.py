@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float, PRNGKeyArray
 from bayesgmm.model.mixture import Scorer
 from bayesgmm.model.types import Stats
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import matmul, matvec, outer, transposed
+from bayesgmm.numerics.linalg import congruence, full, is_column, matmul, matvec, outer, transposed
 from bayesgmm.sweep.completion import of_pattern
 from bayesgmm.sweep.e_step import DRAWN, Assign
 from bayesgmm.sweep.incomplete import Incomplete, Patterns, Rows
@@ -47,7 +47,9 @@ def sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, assign: Assign) -> Stat
 
 @partial(jax.jit, static_argnames="assign")
 def _sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, Any], assign: Callable) -> Stats:
-    routes = _routes(rows, assign)
+    routes = _routes(scorer, rows, assign)
+    if isinstance(rows, Incomplete | Patterns):
+        scorer = scorer.full
     if len(routes) == 1:
         return routes[0](key, scorer, rows, dial)
 
@@ -77,13 +79,14 @@ def _sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, Any], 
     return differentiable(key, scorer, rows, dial)
 
 
-def _routes(rows: Rows, assign: Callable) -> tuple[Callable, ...]:
+def _routes(scorer: Scorer, rows: Rows, assign: Callable) -> tuple[Callable, ...]:
     """The fast route and the accurate one; or the only one."""
     if isinstance(rows, Incomplete) or (isinstance(rows, Patterns) and assign in DRAWN):
         return (partial(_by_completion, assign=assign),)
     if isinstance(rows, Patterns):
         return partial(_by_moments_of_patterns, assign=assign), partial(_by_completion, assign=assign)
-    return partial(_by_moments, assign=assign), partial(_by_residuals, assign=assign)
+    moments = _by_squares if is_column(scorer.whiteners) else _by_moments
+    return partial(moments, assign=assign), partial(_by_residuals, assign=assign)
 
 
 def conditioning(scorer: Scorer) -> Float[Array, ""]:
@@ -92,7 +95,8 @@ def conditioning(scorer: Scorer) -> Float[Array, ""]:
     Rows are standardised, so the second moment of a feature is 1. Then Σ_d P_dd (1 + μ_d²) / D is the size of the
     terms of (x - μ)ᵀ P (x - μ).
     """
-    precisions = jnp.sum(scorer.whiteners**2, axis=-2)
+    squares = scorer.whiteners**2
+    precisions = squares[..., 0] if is_column(squares) else jnp.sum(squares, axis=-2)
     return jnp.max(jnp.mean(precisions * (1.0 + scorer.locs**2), axis=-1))
 
 
@@ -129,9 +133,13 @@ def _moments(key, coefficients: Array, rows: Complete, index, dial: dict[str, An
     """Sums of the products x̃_i x̃_j over the rows of a block, (M, K), and the objective of the block."""
     x = rows.block(index)
     left, right = np.triu_indices(x.shape[0])
-    products = x[left] * x[right]
+    return _sums_of(x[left] * x[right], key, coefficients, rows, (index, x), dial, assign)
+
+
+def _sums_of(products: Float[Array, "M n"], key, coefficients: Array, rows: Complete, block, dial, assign: Callable):
+    """Sums of products over the rows of a block, (M, K), and the objective of the block."""
     scores = jnp.matmul(coefficients, products, precision=lax.Precision.HIGHEST)
-    z, value, counted = _assigned(assign, key, scores, rows, (index, x), dial)
+    z, value, counted = _assigned(assign, key, scores, rows, block, dial)
     if rows.weights is not None:
         z = z * counted
     # Keep this order: the long, thin product is twice as fast with the feature products on the left.
@@ -146,6 +154,21 @@ def _central(moments: Float[Array, "M K"], dim: int) -> tuple[Array, Array, Arra
     square = jnp.moveaxis(moments[position], -1, 0)
     counts, first = square[:, 0, 0], square[:, 0, 1:]
     return counts, first / jnp.where(counts > 0, counts, 1.0)[:, None], square[:, 1:, 1:]
+
+
+def _by_squares(key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[str, Any], *, assign: Callable) -> Stats:
+    """As `_by_moments`, with the products (1, x, x²): all that diagonal covariances need."""
+    coefficients, dim = scorer.separate(), scorer.locs.shape[1]
+
+    def block_sums(index):
+        x = rows.block(index)
+        products = jnp.concatenate([x, jnp.square(x[1:])])
+        return _sums_of(products, jr.fold_in(key, index), coefficients, rows, (index, x), dial, assign)
+
+    moments, value = _total(block_sums, rows.num_blocks)
+    counts, first, second = moments[0], moments[1 : dim + 1].T, moments[dim + 1 :].T
+    means = first / jnp.where(counts > 0, counts, 1.0)[:, None]
+    return Stats(counts, means, full((second - counts[:, None] * jnp.square(means))[..., None]), value)
 
 
 def _by_moments_of_patterns(
@@ -171,11 +194,13 @@ def _by_moments_of_patterns(
 def _by_residuals(
     key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[str, Any], *, assign: Callable
 ) -> Stats:
+    sums = _whitened_squares if is_column(scorer.whiteners) else _whitened_sums
+
     def block_sums(index):
         x = rows.block(index)
         y = scorer.residuals(x[1:])
         z, value, counted = _assigned(assign, jr.fold_in(key, index), scorer.scores(y), rows, (index, x), dial)
-        return _whitened_sums(*_counting(z, value, counted), y)
+        return sums(*_counting(z, value, counted), y)
 
     return _restored(scorer, *_total(block_sums, rows.num_blocks))
 
@@ -222,10 +247,16 @@ def _whitened_sums(z: Array, value: Array, y: Float[Array, "K D n"]) -> tuple[Ar
     return z.sum(1), weighted.sum(2), second, jnp.sum(value)
 
 
+def _whitened_squares(z: Array, value: Array, y: Float[Array, "K D n"]) -> tuple[Array, Array, Array, Array]:
+    """As `_whitened_sums`, with the diagonal of the second moments as a column."""
+    weighted = z[:, None, :] * y
+    return z.sum(1), weighted.sum(2), jnp.sum(weighted * y, axis=2)[..., None], jnp.sum(value)
+
+
 def _restored(scorer: Scorer, counts: Array, first: Array, second: Array, value: Array) -> Stats:
     """Statistics in the coordinates of the data, from sums of whitened residuals."""
     mean = first / jnp.where(counts > 0, counts, 1.0)[:, None]
-    centred = second - counts[:, None, None] * outer(mean)
+    squares = jnp.square(mean)[..., None] if is_column(second) else outer(mean)
+    centred = second - counts[:, None, None] * squares
     means = scorer.locs + matvec(scorer.trils, mean)
-    scatters = matmul(matmul(scorer.trils, centred), transposed(scorer.trils))
-    return Stats(counts, means, scatters, value)
+    return Stats(counts, means, full(congruence(scorer.trils, centred)), value)

@@ -6,6 +6,9 @@ import pytest
 import bayesgmm as bg
 from bayesgmm.data.described import described
 from bayesgmm.data.table import as_table
+from bayesgmm.errors import ArgumentError
+from bayesgmm.model.alignment import relabelling_costs
+from bayesgmm.model.types import Params
 from bayesgmm.priors.shrinkage import proper_covariance, shrinkage
 from tests.oracles import twins
 
@@ -58,9 +61,10 @@ def test_well_posed_data_keep_their_prior_bit_for_bit(rng):
     x = rng.normal(size=(31, 3)) @ rng.normal(size=(3, 3))
     table = as_table(x)
     assert proper_covariance(table) is table.moments()[1]
-    prior = bg.default_prior(x, 2).components
-    np.testing.assert_array_equal(prior.scale[0], table.moments()[1] / 2 ** (2 / 3))
-    assert (prior.df == 5.0).all()
+    for covariance_type in ("full", "diag"):
+        prior = bg.default_prior(x, 2, covariance_type).components
+        np.testing.assert_array_equal(prior.scale[0], table.moments()[1] / 2 ** (2 / 3))
+        assert (prior.df == 5.0).all()
 
 
 def pieces(prior):
@@ -107,8 +111,40 @@ def test_gibbs_of_fewer_rows_than_features_against_the_enumeration():
         assert share.mean() == pytest.approx(expected, abs=3 * share.std(ddof=1))
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag"])
 def test_clear_groups_are_found(covariance_type):
     truth = np.arange(18) >= 10
     fit = bg.fit_em(WIDE, 2, covariance_type=covariance_type, prior="default")
     assert (fit.predict() == truth).all() or (fit.predict() == ~truth).all()
+
+
+def test_variances_of_many_features_are_not_those_of_the_prior():
+    """df = D + 2 would make every variance a mean of D + 2 rows of prior and 9 rows of data."""
+    prior = bg.default_prior(WIDE, 2, "diag").components
+    assert (prior.df == 3.0).all()
+    assert (bg.default_prior(WIDE, 2, "spherical").components.df == 22.0).all()
+    fit = bg.fit_em(WIDE, 2, covariance_type="diag", prior="default")
+    inside = np.diagonal(fit.params.covariances, axis1=1, axis2=2).mean()
+    heavy = bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(*prior._replace(df=22.0)))
+    outside = np.diagonal(bg.fit_em(WIDE, 2, covariance_type="diag", prior=heavy).params.covariances, axis1=1, axis2=2)
+    assert inside == pytest.approx(1.0, abs=0.45)
+    assert outside.mean() < 0.5 * inside
+
+
+def test_many_diagonal_covariances_are_relabelled_as_all_others(rng):
+    """Of more than `FEW` features, diagonal factors are not inverted as matrices. One correlation is enough to do so."""
+
+    def drawn(*lead):
+        sds = rng.uniform(0.5, 2.0, (*lead, 2, 40))
+        return Params(rng.dirichlet([1.0, 1.0], lead), rng.normal(size=(*lead, 2, 40)), sds[..., None] * np.eye(40))
+
+    draws, reference = drawn(5), drawn()
+    draws.scale_trils[4, 1, 7, 3] = 1e-300  # makes the general case of the last draw
+    apart = relabelling_costs(Params(*(part[:4] for part in draws)), reference)
+    np.testing.assert_allclose(apart, relabelling_costs(draws, reference)[:4], rtol=1e-12)
+
+
+def test_starts_that_do_not_fit_in_memory_are_refused_first(monkeypatch):
+    monkeypatch.setattr("bayesgmm.runtime.arguments.memory", lambda: 2e6)  # bytes
+    with pytest.raises(ArgumentError, match=r"EM from 16 starts of 2 components in 20 dimensions .* n_init=1"):
+        bg.fit_em(WIDE, 2, covariance_type="diag")

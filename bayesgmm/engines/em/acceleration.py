@@ -17,7 +17,17 @@ from jaxtyping import Bool, Float
 
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, matmul, matvec, transposed
+from bayesgmm.numerics.linalg import (
+    cholesky,
+    congruence,
+    full,
+    gram,
+    inverse_tril,
+    is_column,
+    matmul,
+    matvec,
+    transposed,
+)
 from bayesgmm.priors.prior import Belief
 
 DEPTH = 6
@@ -61,6 +71,8 @@ def learn(
     ``live``, the memory does not change.
     """
     hold = back | ~live
+    if posterior.diagonal:
+        params, plain = params.diagonal, plain.diagonal
     metric = _Metric.at(params, posterior)
     base = _flat(params)
     step = _flat(plain) - base
@@ -89,8 +101,9 @@ def emptied(memory: Memory, empty: Bool[Array, ""]) -> Memory:
 def propose(memory: Memory, prior: Belief) -> tuple[Params, Bool[Array, ""]]:
     """θ at the end of the proposed step, in its covariance family; and whether it is a valid θ."""
     num_components, dim = prior.components.loc.shape
-    weights, means, covariances = _shaped(memory.base + memory.length * memory.direction, num_components, dim)
-    trils = cholesky(0.5 * (covariances + transposed(covariances)))
+    point, width = memory.base + memory.length * memory.direction, 1 if prior.diagonal else dim
+    weights, means, covariances = _shaped(point, num_components, dim, width)
+    trils = full(jnp.sqrt(covariances)) if prior.diagonal else cholesky(0.5 * (covariances + transposed(covariances)))
     sensible = (weights >= 0.0).all() & jnp.isfinite(trils).all() & jnp.isfinite(means).all()
     params = Params(
         jnp.where(sensible, weights, 1.0), means, jnp.where(sensible, trils, jnp.eye(dim, dtype=trils.dtype))
@@ -144,26 +157,27 @@ class _Metric(NamedTuple):
 
     def whiten(self, vectors: Float[Array, "v p"]) -> Float[Array, "v p"]:
         """Vectors in the coordinates in which the information is the identity."""
-        weights, means, covariances = _shaped(vectors, *self.trils.shape[:2])
+        weights, means, covariances = _shaped(vectors, *self.trils.shape)
         factors = jnp.broadcast_to(self.whiteners, covariances.shape)
         return _joined(
             self.weights * weights,
             self.means[:, None] * matvec(factors, means),
-            self.covariances[:, None, None] * matmul(matmul(factors, covariances), transposed(factors)),
+            self.covariances[:, None, None] * congruence(factors, covariances),
         )
 
     def restore(self, vector: Float[Array, "p"]) -> Float[Array, "p"]:
         """A vector back in the coordinates (weights, means, covariances)."""
-        weights, means, covariances = _shaped(vector, *self.trils.shape[:2])
+        weights, means, covariances = _shaped(vector, *self.trils.shape)
         return _joined(
             weights / self.weights,
             matvec(self.trils, means) / self.means[:, None],
-            matmul(matmul(self.trils, covariances), transposed(self.trils)) / self.covariances[:, None, None],
+            congruence(self.trils, covariances) / self.covariances[:, None, None],
         )
 
 
 def _flat(params: Params) -> Float[Array, "p"]:
-    return _joined(params.weights, params.means, gram(params.scale_trils))
+    trils = params.scale_trils
+    return _joined(params.weights, params.means, jnp.square(trils) if is_column(trils) else gram(trils))
 
 
 def _joined(weights: Array, means: Array, covariances: Array) -> Float[Array, "*b p"]:
@@ -171,7 +185,7 @@ def _joined(weights: Array, means: Array, covariances: Array) -> Float[Array, "*
     return jnp.concatenate([weights, means.reshape(*batch, -1), covariances.reshape(*batch, -1)], axis=-1)
 
 
-def _shaped(vectors: Float[Array, "*b p"], num_components: int, dim: int) -> tuple[Array, Array, Array]:
+def _shaped(vectors: Float[Array, "*b p"], num_components: int, dim: int, width: int) -> tuple[Array, Array, Array]:
     batch, k = vectors.shape[:-1], num_components
     weights, means, covariances = jnp.split(vectors, [k, k * (1 + dim)], axis=-1)
-    return weights, means.reshape(*batch, k, dim), covariances.reshape(*batch, k, dim, dim)
+    return weights, means.reshape(*batch, k, dim), covariances.reshape(*batch, k, dim, width)

@@ -197,7 +197,7 @@ def start_ascents(starts: Params, prior: Belief, size: int, accelerate: bool) ->
         start = prior.project(start)
         lowest, zero, no = jnp.asarray(-jnp.inf, dtype), jnp.zeros((), int), jnp.asarray(False)
         best = Best(start, lowest, lowest, jnp.zeros_like(start.weights), start)
-        memory = no_memory(start, DEPTH if accelerate else 0)
+        memory = no_memory(start.diagonal if prior.diagonal else start, DEPTH if accelerate else 0)
         unknown = jnp.asarray(jnp.nan, dtype)
         state = AscentState(start, no, best, lowest, unknown, zero, zero - 1, zero + RUNNING, memory)
         return Ascent(state, AscentInfo(jnp.full(size, jnp.nan, dtype)))

@@ -8,11 +8,11 @@ import numpy as np
 from bayesgmm.data.described import described
 from bayesgmm.engines import starts as starting
 from bayesgmm.engines.checks import MOST_CHAINS
-from bayesgmm.engines.dial import check_beta
+from bayesgmm.engines.dial import ANNEALED, check_beta
 from bayesgmm.engines.em.ascent import BATCHED_ROWS, begin, run_ascents
 from bayesgmm.engines.em.ascent_state import PRUNED, STATUS, Ascent, usable
 from bayesgmm.engines.em.explore import higher_by
-from bayesgmm.engines.em.multistart import prepare_search, search
+from bayesgmm.engines.em.multistart import check_starts, prepare_search, search
 from bayesgmm.engines.em.outcome import raise_failure, warn_of, warn_of_merger
 from bayesgmm.engines.em.schedules import anneal_and_ascend
 from bayesgmm.engines.em.to_fit import to_fit
@@ -160,23 +160,27 @@ def fit_em(
         if quick and not given_start:
             prepare_search(init, n_init, problem, tol, max_iter)
         starts = starts_of(key_start, problem, n_init, init, labels_init, given)
-        tol_used = 0.0 if algorithm == "sem" else tol
         brief = progress_bar is None and problem.table.num_rows <= BATCHED_ROWS
         with listening(False if brief else progress_bar) as listener:
             run = partial(_ascend, algorithm=algorithm, accelerate=quick)
             if first_beta is not None:
                 run = partial(anneal_and_ascend, beta_start=first_beta, accelerate=accelerate)
-            ascents, interrupted = run(key_ascent, starts, problem, tol_used, max_iter, listener)
+            ascents, interrupted = run(key_ascent, starts, problem, _tol_of(algorithm, tol), max_iter, listener)
             gain = 0.0
             if given_start and algorithm == "em" and tol > 0 and not interrupted:
                 ascents, interrupted, gain = higher_by(key_ascent, ascents, problem, tol, max_iter, accelerate)
             best = best_of(ascents, problem, interrupted)
             listener(algorithm, steps := int(ascents.iteration[best]), steps, STATUS[int(ascents.status[best])])
         fit = to_fit(ascents, best, problem, algorithm, interrupted, clock, seed, settings | {"dtype": dtype})
-    warn_of(fit, np.asarray(ascents.counts[best]), tol_used, gain)
-    if first_beta is not None:
+    warn_of(fit, np.asarray(ascents.counts[best]), _tol_of(algorithm, tol), gain)
+    if algorithm in ANNEALED:
         warn_of_merger(fit)
     return fit
+
+
+def _tol_of(algorithm: str, tol: float) -> float:
+    """The tolerance that is used: paths of draws do not settle."""
+    return 0.0 if algorithm == "sem" else tol
 
 
 def _ascend(
@@ -236,6 +240,7 @@ def starts_of(key, problem: Problem, n_init: int, init: Any, labels: Any, given:
     if not isinstance(init, str):
         return starting.warm_start(getattr(init, "params", init), problem)
     check_choice("init", init, starting.INITS, ", a fit or Params")
+    check_starts(problem.model, n_init)
     return starting.make_starts(key, problem, n_init, init)
 
 

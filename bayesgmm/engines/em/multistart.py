@@ -28,8 +28,8 @@ from bayesgmm.engines.em.explore import explore, joined
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
-from bayesgmm.problem import Problem
-from bayesgmm.runtime.arguments import as_key, choose_rows, split_key
+from bayesgmm.problem import Model, Problem
+from bayesgmm.runtime.arguments import as_key, check_memory, choose_rows, split_key
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Program, compile_ahead
@@ -39,6 +39,24 @@ SHORT = 15
 """Iterations of each start before pruning."""
 LANES = 16
 """Starts that run in parallel on small data: one shape, hence one compilation, whatever the number of starts."""
+
+COPIES = 20
+"""Covariances of each lane that are in memory at once: of θ, its best, its M-step, statistics, before and after."""
+
+
+def check_starts(model: Model, num_starts: int) -> None:
+    """Refuse starts whose covariances do not fit in memory.
+
+    Raises
+    ------
+    ArgumentError
+        If they do not fit.
+    """
+    lanes = -(-num_starts // LANES) * LANES if num_starts > 1 else 1
+    k, dim = model.num_components, model.table.dim
+    what = f"EM from {num_starts} starts of {k} components in {dim} dimensions"
+    advice = "Use fewer features (for example principal components), or n_init=1."
+    check_memory(what, 8.0 * COPIES * lanes * k * dim**2, advice)
 
 
 def carried_on(num_starts: int) -> int:

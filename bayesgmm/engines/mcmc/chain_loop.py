@@ -1,5 +1,6 @@
 """The loop of every chain: draws in blocks, with progress, Ctrl-C and checkpoints between the blocks."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,12 +20,21 @@ from bayesgmm.runtime.interrupt import interruptible
 
 BLOCK = 256
 """Maximum number of draws per chain in a block."""
+BLOCK_BYTES = 2**28
+"""Draws of many parameters come in smaller blocks: about so many bytes per chain."""
+
+
+def block_size(outputs: Any) -> int:
+    """Maximum number of draws per chain in a block, from the outputs of one draw of one chain (or their shapes)."""
+    num_bytes = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(outputs))
+    return min(BLOCK, max(1, BLOCK_BYTES // num_bytes))
 
 
 def collect(advance: Callable, state, num_steps: Int[Array, ""]):
-    """Run ``state, output = advance(state)`` `num_steps` times (at most `BLOCK`), and keep the outputs."""
+    """Run ``state, output = advance(state)`` `num_steps` times (at most `block_size`), and keep the outputs."""
     shapes = jax.eval_shape(advance, state)[1]
-    kept = jax.tree.map(lambda leaf: jnp.zeros((BLOCK, *leaf.shape), leaf.dtype), shapes)
+    most = block_size(shapes)
+    kept = jax.tree.map(lambda leaf: jnp.zeros((most, *leaf.shape), leaf.dtype), shapes)
 
     def body(i, carry):
         state, kept = carry
@@ -52,7 +62,7 @@ def run_chains(
     second, so that the terminal stays responsive. The draws do not depend on where the blocks end. Ctrl-C finishes the
     current block and keeps the draws so far; a second Ctrl-C stops at once. With a checkpoint the run resumes from it.
     """
-    total, done, size = num_warmup + num_samples, 0, 1
+    total, done, size, most = num_warmup + num_samples, 0, 1, 1
     blocks = []
     if checkpoint is not None:
         state, done, saved = checkpoint.load(state)
@@ -65,11 +75,12 @@ def run_chains(
     with interruptible() as stop:
         while done < total and not stop.is_set():
             end = num_warmup if done < num_warmup else total
-            count = min(size, BLOCK, end - done)
+            count = min(size, most, end - done)
             start = time.perf_counter()
             state, outputs = jax.block_until_ready(block(state, np.asarray(count)))
             seconds = time.perf_counter() - start
             host = jax.tree.map(lambda leaf, count=count: np.asarray(leaf)[:, :count].copy(), outputs)
+            most = block_size(jax.tree.map(lambda leaf: leaf[0, 0], host))
             _refuse_singular(host)
             kept = done >= num_warmup
             if kept:

@@ -14,16 +14,21 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.sweep.incomplete import Rows
 from bayesgmm.sweep.likelihood import complete_data
 
+MOST_NUMBERS = 2**28
+"""Numbers that the curvature may hold: the Hessian, and the derivatives that it is made of."""
+
 
 def posterior_variances(params: Params, prior: Belief, rows: Rows, dense: bool) -> Float[Array, "..."]:
     """Initial posterior variances for warm-up: the inverse of the complete-data information of EM.
 
     The information is the curvature of ``E[log p(x, z, θ)]``, with z averaged at the start (Dempster, Laird & Rubin
     1977). It is a function of K × D × D numbers. Far from a mode it may not be positive; then a coordinate has
-    variance 1.
+    variance 1; so has every one if the curvature of so many parameters takes too much memory.
     """
     complete, _ = complete_data(params, rows)
     flat, rebuild = ravel_pytree(unconstrain(params, prior))
+    if not dense and flat.size * (flat.size + 8 * params.scale_trils.size) > MOST_NUMBERS:
+        return jnp.ones_like(flat)
 
     def minus_log_joint(flat: Any) -> Float[Array, ""]:
         place = rebuild(flat)

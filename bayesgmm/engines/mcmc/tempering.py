@@ -58,6 +58,11 @@ class Tempered(NamedTuple):
     prior: Belief
     beta: Float[Array, ""]
 
+    @property
+    def diagonal(self) -> bool:
+        """Whether all covariances are diagonal."""
+        return self.prior.diagonal
+
     def update(self, stats: Stats) -> Belief:
         """The conditional distribution of θ at β, given the statistics of z."""
         extra = _average_size(stats) * (1.0 - self.beta)

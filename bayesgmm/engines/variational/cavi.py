@@ -265,7 +265,7 @@ def _draws(keys, q: Belief, prior: Belief, rows: Rows):
 
     def one(key):
         params = q.sample(key)
-        value = log_likelihood(params, rows)
+        value = log_likelihood(params.diagonal if prior.diagonal else params, rows)
         return params, value, value + prior.log_kernel(params) - q.log_kernel(params) + constants
 
     return lax.map(one, keys)

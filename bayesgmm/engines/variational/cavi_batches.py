@@ -40,6 +40,11 @@ class Averaged(NamedTuple):
     share: Float[Array, ""]
     """Ratio of all rows to the rows of a batch."""
 
+    @property
+    def diagonal(self) -> bool:
+        """Whether all covariances are diagonal."""
+        return self.prior.diagonal
+
     def average(self, seen: Stats) -> Stats:
         """The average after a batch. The batch counts as if it were all rows."""
         return _pool(_weigh(self.past, 1.0 - self.move), _weigh(seen, self.move * self.share))

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from bayesgmm.data.described import described
 from bayesgmm.engines.chain_starts import chain_starts
+from bayesgmm.engines.checks import check_hessian
 from bayesgmm.engines.coordinates import constrain, potential, unconstrain
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
 from bayesgmm.engines.to_posterior import prior_constant
@@ -101,6 +102,7 @@ def fit_laplace(
 
 def _approximate(task: Task) -> Approximated:
     problem = task.problem
+    check_hessian(problem.model)
     task.listener("laplace", 0, 1, "")
     start = chain_starts(task.key_start, problem, 1, "em")
     template = jax.tree.map(lambda leaf: np.asarray(leaf)[0], start)

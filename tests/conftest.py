@@ -2,7 +2,6 @@ import json
 import os
 import sys
 
-import jaxtyping
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -22,9 +21,6 @@ def pytest_configure(config):
     os.environ.setdefault("BAYESGMM_CACHE", str(config.rootpath / ".programs"))
     if config.option.markexpr != "slow" or EFFORT < 1:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
-    if config.option.markexpr == "slow" and EFFORT < 1:
-        # Checks of types and shapes take a fifth of the time. The default suite and the whole slow suite have them.
-        jaxtyping.config.update("jaxtyping_disable", True)
 
 
 def pytest_collection_modifyitems(config, items):

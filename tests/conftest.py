@@ -24,7 +24,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """With BAYESGMM_EFFORT below 1 the slow suite runs only some variants of each test."""
+    """With BAYESGMM_EFFORT below 1 the slow suite runs only some variants of each test, and no `WHOLE` ones."""
     if EFFORT < 1 and (dropped := left_out(items)):
         config.hook.pytest_deselected(items=dropped)
         items[:] = [item for item in items if item not in dropped]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from oracles.effort import WHOLE
 from typer.testing import CliRunner
 
 import bayesgmm as bg
@@ -293,14 +294,16 @@ def test_unwritable_folders_are_typed_errors(faithful, tmp_path):
         faithful.save(tmp_path / "file")
 
 
-@pytest.mark.slow
-def test_all_engines_on_one_family(reference_data, tmp_path):
+@pytest.mark.parametrize(
+    "samplers", [pytest.param(("gibbs",), marks=pytest.mark.slow), pytest.param(("gibbs", "nuts"), marks=WHOLE)]
+)
+def test_all_engines_on_one_family(reference_data, tmp_path, samplers):
     """Approximations are assessed by Pareto k-hat, not R-hat; the table omits entries that the family fixes at zero."""
     x = reference_data["faithful"]
-    names = ("mle", "em", "laplace", "gibbs", "nuts")
+    names = ("mle", "em", "laplace", *samplers)
     result = bg.compare(x, 2, engines=names, covariance_type="diag", num_warmup=400, num_samples=800, seed=1)
     assert tuple(result.results) == names
-    assert set(result.samplers) == {"gibbs", "nuts"}
+    assert set(result.samplers) == set(samplers)
     assert "VVI covariances" in result.title
     covariances = [name for name in result.estimates().index if name.startswith("covariances")]
     assert covariances == [f"covariances[{k}, {name}, {name}]" for k in range(2) for name in ("eruptions", "waiting")]

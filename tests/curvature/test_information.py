@@ -213,7 +213,7 @@ def test_intervals_cover_at_their_level():
     assert np.abs(np.mean(hits, axis=0) - 0.9).max() < 4.5 * np.sqrt(0.09 / replicates)
 
 
-@pytest.mark.slow
+@SOME
 @pytest.mark.parametrize("name", ["EVE", "VEV"])
 def test_rotations_in_three_dimensions_have_their_curvature(name):
     """With SciPy's matrix exponential. In the plane I + S is a rotation but for its length; in space it is not."""

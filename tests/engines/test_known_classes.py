@@ -184,7 +184,7 @@ def agrees_with_the_enumeration(draws):
 
 
 def test_gibbs_draws_the_enumerated_posterior():
-    draws = bg.sample_gibbs(LITTLE, 2, prior=PRIOR, labels=SOME, num_warmup=300, num_samples=2500, num_chains=4, seed=3)
+    draws = bg.sample_gibbs(LITTLE, 2, prior=PRIOR, labels=SOME, num_warmup=300, num_samples=1000, num_chains=4, seed=3)
     agrees_with_the_enumeration(draws)
     assert draws.datatree.attrs["numbering"] == "labels"
     for source in (draws, draws.datatree):
@@ -193,7 +193,7 @@ def test_gibbs_draws_the_enumerated_posterior():
     words = " ".join(bg.diagnose(draws, search=False).verdict())
     assert "component k is class k in every draw" in words
     with pytest.raises(AssertionError):  # without the labels it is another posterior
-        agrees_with_the_enumeration(bg.sample_gibbs(LITTLE, 2, prior=PRIOR, num_warmup=100, num_samples=500))
+        agrees_with_the_enumeration(bg.sample_gibbs(LITTLE, 2, prior=PRIOR, num_warmup=300, num_samples=1000))
 
 
 def test_the_exact_engine_enumerates_what_the_labels_allow():
@@ -204,7 +204,7 @@ def test_the_exact_engine_enumerates_what_the_labels_allow():
     odds = np.where(SOME < 0, 1.0, 0.0)[:, None] + (SOME[:, None] == np.arange(2))
     odds[1] = [1.0, 3.0]  # a soft label
     logs = [enumerated(np.where(np.arange(8) == 1, k, SOME))[0] for k in (0, 1)]
-    soft = bg.sample_exact(LITTLE, 2, prior=PRIOR, labels=odds, num_samples=2000, num_chains=4)
+    soft = bg.sample_exact(LITTLE, 2, prior=PRIOR, labels=odds, num_samples=1000, num_chains=4)
     expected = np.logaddexp(logs[0] - np.log(3.0), logs[1])
     assert soft.log_evidence == pytest.approx(expected, abs=1e-8)
     assert soft.predict_proba()[1, 0] == pytest.approx(np.exp(logs[0] - np.log(3.0) - expected), abs=0.02)

@@ -20,7 +20,7 @@ from fuzz.inputs import KINDS
 from fuzz.outcome import FAULTS, observe
 from fuzz.run import Input, grouped, watch
 
-SMALL, LARGE, PARTS = 80, 20_000, 8
+SMALL, LARGE, PARTS = 40, 20_000, 8
 """Inputs of the default suite and of the slow one, which runs in parts."""
 
 

@@ -7,18 +7,22 @@ import pytest
 
 EFFORT = float(os.environ.get("BAYESGMM_EFFORT", "1"))
 SOME = pytest.mark.slow(some=True)
-"""Marks slow variants of one test, such as its covariance families: with less effort, every third variant runs."""
-EVERY = 3
+"""Marks slow variants of one test, such as its covariance families: with less effort, every fifth variant runs."""
+EVERY = 5
+WHOLE = pytest.mark.slow(whole=True)
+"""Marks what other tests protect too, by another way: it runs in the whole slow suite only."""
 
 
 def left_out(items):
-    """The `SOME` variants of each test that do not run with less effort."""
-    variants = defaultdict(list)
+    """The `SOME` variants of each test, and the `WHOLE` ones, that do not run with less effort."""
+    variants, dropped = defaultdict(list), set()
     for item in items:
         mark = item.get_closest_marker("slow")
         if mark is not None and mark.kwargs.get("some"):
             variants[item.nodeid.partition("[")[0]].append(item)
-    return {item for found in variants.values() for i, item in enumerate(found) if i % EVERY}
+        if mark is not None and mark.kwargs.get("whole"):
+            dropped.add(item)
+    return dropped | {item for found in variants.values() for i, item in enumerate(found) if i % EVERY}
 
 
 def some_and_slow(cases, every):

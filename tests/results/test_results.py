@@ -31,7 +31,7 @@ def runs(reference_data):
     return {
         "em": bg.fit_em(x, 2, prior="default"),
         "gibbs": bg.sample_gibbs(x, 2, num_warmup=200, num_samples=500, seed=1),
-        "nuts": bg.sample_nuts(x, 2, num_warmup=400, num_samples=500, seed=1),
+        "nuts": bg.sample_nuts(x, 2, num_warmup=150, num_samples=500, seed=1),
     }
 
 
@@ -225,7 +225,7 @@ def test_few_draws_give_dashes_not_errors(reference_data):
 @pytest.mark.slow
 def test_low_bfmi_is_reported():
     """E-BFMI against its formula, and the warning in the verdict if it is small."""
-    posterior = bg.sample_nuts(bg.load_dataset("faithful"), 2, num_warmup=200, num_samples=300, num_chains=2, seed=1)
+    posterior = bg.sample_nuts(bg.load_dataset("faithful"), 2, num_warmup=50, num_samples=300, num_chains=2, seed=1)
     energy = posterior.sample_stats["energy"]
     ours = [(np.diff(chain) ** 2).sum() / ((chain - chain.mean()) ** 2).sum() for chain in energy]
     assert posterior.smallest_bfmi == pytest.approx(min(ours), rel=0.01)

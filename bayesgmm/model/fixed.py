@@ -109,8 +109,9 @@ def with_held_weights(weights: Any, values: Any, xp: Any) -> Any:
     rest = 1.0 - xp.sum(values)
     own = xp.where(free, weights, 0.0)
     total = xp.sum(own, axis=-1, keepdims=True)
-    equal = free / xp.maximum(xp.sum(free), 1)
-    shares = xp.where(total > 0, own / xp.where(total > 0, total, 1.0), equal)
+    number = xp.sum(free)
+    known = (total <= 0) | (number == 1)  # no ratios to keep, or the rest is for one alone, to the last digit
+    shares = xp.where(known, free / xp.maximum(number, 1), own / xp.where(total > 0, total, 1.0))
     return xp.where(free, rest * shares, values)
 
 

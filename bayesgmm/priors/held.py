@@ -23,7 +23,7 @@ from bayesgmm.model.families import Family
 from bayesgmm.model.fixed import Fixed, Held
 from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import inverse_tril, log_diagonal_sum, matmul, outer
+from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, log_diagonal_sum, matmul, outer
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.inverse_wishart import sample_means
 from bayesgmm.priors.normal_means import normal_constant
@@ -83,7 +83,13 @@ class HeldComponents:
         return jnp.where(self._known_trils[:, None, None], self.trils, trils)
 
     def project(self, params: Params) -> Params:
-        """The member of the family nearest to θ, with the known parameters in their places."""
+        """The member of the family nearest to θ, with the known parameters in their places.
+
+        A covariance whose mean moves to a known one becomes that about the known mean.
+        """
+        if self.held.means:
+            apart = self.put_means(params.means) - params.means
+            params = params._replace(scale_trils=cholesky(gram(params.scale_trils) + outer(apart)))
         near = self.inner.project(params)
         return near._replace(means=self.put_means(near.means), scale_trils=self.put_trils(near.scale_trils))
 

@@ -87,6 +87,11 @@ class Model:
             return "prior"
         return "labels" if self.fixed is None or self.fixed.alike.all() else "fixed"
 
+    def restore(self, params: Params) -> Params:
+        """Standardised θ (any leading axes) → θ in the user's units as doubles on the host; what is held, to the digit."""
+        inside = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), self.frame.restore(params))
+        return inside if self.fixed is None else self.fixed.put(inside)
+
     def log_prior(self, params: Params) -> float:
         """``log p(θ)`` in the user's units, constants included; 0 without a prior. Call inside ``dtypes.scope``."""
         if self.prior is None:

@@ -70,14 +70,14 @@ def to_posterior(problem: Problem, run: Collected, clock: Stopwatch, origin: Ori
     permutations = align(draws, mode, problem.model.interchangeable)
     draws = permute(draws, permutations)
     posterior = Posterior(
-        params=_to_host(problem.frame.restore(draws)),
+        params=problem.model.restore(draws),
         log_likelihood=np.asarray(log_likelihood, np.float64) - problem.log_volume,
         log_prior=np.asarray(log_prior, np.float64) + problem.prior_shift(_first(draws)),
         sample_stats=sample_stats,
         algorithm=origin.algorithm,
         model=problem.model,
         settings=origin.settings,
-        reference=_to_host(problem.frame.restore(mode)),
+        reference=problem.model.restore(mode),
         permutations=permutations.astype(np.uint8 if problem.num_components <= 256 else int),
         num_warmup=origin.num_warmup,
         interrupted=run.interrupted,
@@ -137,10 +137,6 @@ def _reference_mode(
 
 def _first(draws: Params) -> Params:
     return jax.tree.map(lambda leaf: leaf[0, 0], draws)
-
-
-def _to_host(params: Params) -> Params:
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
 
 
 def _merge(params: Params) -> Params:

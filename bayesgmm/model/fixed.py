@@ -9,7 +9,7 @@ import numpy as np
 
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import Family
-from bayesgmm.model.types import Frame
+from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.linalg import fault_of_matrix
 from bayesgmm.runtime.arguments import as_floats, shown
 
@@ -71,6 +71,11 @@ class Fixed:
         """The held parameters, with 0 for free weights and means, and the identity for free covariances."""
         trils = np.where(np.isnan(self.scale_trils), np.eye(self.means.shape[1]), self.scale_trils)
         return np.nan_to_num(self.weights), np.nan_to_num(self.means), trils
+
+    def put(self, params: Params) -> Params:
+        """θ (host, any leading axes) in which each held parameter has its value to the last digit."""
+        parts = (np.where(np.isnan(held), own, held) for own, held in zip(params, self.parts, strict=True))
+        return Params(*parts)  # pyright: ignore[reportArgumentType]
 
     def num_held(self, family: Family) -> int:
         """Free parameters of the mixture that are held."""

@@ -11,6 +11,7 @@ from scipy.stats import norm
 from bayesgmm.curvature.information import Curvature, Estimated, by_information, by_sandwich
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import sd
 from bayesgmm.problem import Model
 from bayesgmm.results.digits import SummaryTable
 from bayesgmm.results.parameters import estimates_of, flatten, parameter_names, tails
@@ -82,7 +83,7 @@ def by_refits(params: Params, model: Model, refits: np.ndarray, method: str, lev
     """Percentile intervals of a point estimate from parameters (replicate, parameter) of refits (Efron 1979)."""
     covariance = covariance_of(refits)
     lower, upper = np.quantile(refits, tails(level), axis=0)
-    rows = {"estimate": flatten(params), "sd": refits.std(axis=0, ddof=1), "lower": lower, "upper": upper}
+    rows = {"estimate": flatten(params), "sd": sd(refits, axis=0, ddof=1), "lower": lower, "upper": upper}
     outside = int(((rows["estimate"] < lower) | (rows["estimate"] > upper)).sum())
     notes = [note, *_naming_notes(params, model, covariance)]
     if outside:

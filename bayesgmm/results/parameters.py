@@ -4,6 +4,7 @@ import numpy as np
 
 from bayesgmm.data.table import Table
 from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import sd
 
 
 def flatten(params: Params) -> np.ndarray:
@@ -24,7 +25,7 @@ def estimates_of(params: Params, level: float | None) -> dict[str, np.ndarray]:
     values, ends = flatten(params), () if level is None else ("lower", "upper")
     if values.ndim == 1:
         return {"estimate": values} | {part: np.full_like(values, np.nan) for part in ("sd", *ends)}
-    found = {"estimate": values.mean(axis=(0, 1)), "sd": values.std(axis=(0, 1))}
+    found = {"estimate": values.mean(axis=(0, 1)), "sd": sd(values, axis=(0, 1))}
     return (
         found if level is None else found | dict(zip(ends, np.quantile(values, tails(level), axis=(0, 1)), strict=True))
     )

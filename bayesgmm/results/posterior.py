@@ -12,6 +12,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import Family
 from bayesgmm.model.types import Frame, Params
+from bayesgmm.numerics.arrays import sd
 from bayesgmm.numerics.mixing import MIXED, UNKNOWN, figures
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
@@ -290,6 +291,6 @@ class Posterior(HasMixture):
 
         weights, means = map(np.asarray, self.params[:2])
         parts = [weights, *np.moveaxis(means, -1, 0)]
-        rows = [plus_minus(part.mean(axis=(0, 1)), part.std(axis=(0, 1))) for part in parts]
+        rows = [plus_minus(part.mean(axis=(0, 1)), sd(part, axis=(0, 1))) for part in parts]
         names = ["weight", *(f"mean[{name}]" for name in self.table.features)]
         return pd.DataFrame(rows, names, pd.RangeIndex(self.n_components, name="component"))

@@ -4,6 +4,7 @@ import numpy as np
 
 from bayesgmm.data.table import Table
 from bayesgmm.model.types import Params
+from bayesgmm.numerics.arrays import sd
 from bayesgmm.numerics.chains import QUALITY, figures_of
 from bayesgmm.results.digits import SummaryTable
 from bayesgmm.results.parameters import flatten, parameter_names, tails
@@ -22,7 +23,7 @@ def summary_table(params: Params, table: Table, level: float, chains: bool) -> S
         values = draws[i]
         found = figures_of(values) if chains else {}
         low, middle, high = np.quantile(values, [below, 0.5, above])
-        row = {"mean": values.mean(), "sd": values.std(), "median": middle}
+        row = {"mean": values.mean(), "sd": float(sd(values)), "median": middle}
         row |= {f"{100 * below:.4g}%": low, f"{100 * above:.4g}%": high}
         rows[names[i]] = row | {name: found[name] for name in QUALITY if chains}
     return SummaryTable.of(rows, "parameter")

@@ -3,6 +3,7 @@
 import numpy as np
 
 from bayesgmm.model.families import CONJUGATE
+from bayesgmm.numerics.arrays import sd
 from bayesgmm.numerics.mixing import FEWEST_DRAWS, GOOD_ESS, GOOD_RHAT, MIXED, SHORT, UNKNOWN, draws_to_add, figures
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.default import prior_of_data
@@ -236,5 +237,5 @@ def moments(result: MixtureFit | Posterior) -> tuple[tuple, tuple]:
     params = result.params
     parts = (params.weights, params.means, params.covariances)
     if isinstance(result, Posterior):
-        return tuple(p.mean(axis=(0, 1)) for p in parts), tuple(p.std(axis=(0, 1)) for p in parts)
+        return tuple(p.mean(axis=(0, 1)) for p in parts), tuple(sd(np.asarray(p), axis=(0, 1)) for p in parts)
     return parts, tuple(np.full_like(p, np.nan) for p in parts)

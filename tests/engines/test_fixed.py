@@ -7,6 +7,7 @@ import math
 import arviz as az
 import numpy as np
 import pytest
+from oracles.effort import SOME, WHOLE
 from scipy import integrate, stats
 from scipy.special import betaln
 
@@ -31,7 +32,7 @@ CASES = {
     "a component": {"means": {0: [-2.0, 0.0]}, "covariances": {0: SIGMA}},
 }
 IN_HASTE = ("means", "some of all")
-EACH = [case if case in IN_HASTE else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+EACH = [case if case in IN_HASTE else pytest.param(case, marks=SOME) for case in CASES]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def with_held(theta, fixed):
     return weights, means, covariances
 
 
-EVERY = [family if family == "VVV" else pytest.param(family, marks=pytest.mark.slow) for family in FAMILIES]
+EVERY = [family if family == "VVV" else pytest.param(family, marks=SOME) for family in FAMILIES]
 
 
 @pytest.mark.parametrize("family", EVERY)
@@ -283,9 +284,13 @@ def test_a_learnt_scale_knows_the_held_covariance():
     assert abs(np.log(free).mean() - mean) > 10 * logs.std() / np.sqrt(len(logs))  # negative control
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("components", [SEMI, LEARNT], ids=["semi-conjugate", "learnt scale"])
-@pytest.mark.parametrize("case", ["means", "covariances", "some of all"])
+AGREE = [
+    pytest.param(LEARNT, "some of all", marks=pytest.mark.slow), pytest.param(LEARNT, "means", marks=WHOLE),
+    pytest.param(SEMI, "some of all", marks=WHOLE), pytest.param(SEMI, "covariances", marks=WHOLE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("components", "case"), AGREE)
 def test_gibbs_and_nuts_agree_under_semi_conjugate_priors(components, case):
     prior = bg.Prior(bg.Dirichlet(2.0), components)
     draws = {"prior": prior, "fixed": CASES[case], "num_samples": 4000, "seed": 1}
@@ -293,9 +298,15 @@ def test_gibbs_and_nuts_agree_under_semi_conjugate_priors(components, case):
     assert_same_posterior(bg.sample_gibbs(TINY, 2, **draws), nuts)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ["gibbs", "nuts"])
-@pytest.mark.parametrize("case", ["means", "covariances", "weights"])
+SLOW = pytest.mark.slow
+CALIBRATED = [
+    pytest.param("gibbs", "means", marks=SLOW), pytest.param("nuts", "some of all", marks=SLOW),
+    pytest.param("gibbs", "covariances", marks=WHOLE), pytest.param("gibbs", "weights", marks=WHOLE),
+    pytest.param("nuts", "means", marks=WHOLE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("engine", "case"), CALIBRATED)
 def test_calibration_with_parameters_held(engine, case):
     x = TRUTH.sample(40, 1)[1]
     found = bg.calibrate(

@@ -25,7 +25,7 @@ def to_fit(
     """The fit from ascent `best` of several ascents (on the host)."""
     chosen = jax.tree.map(lambda leaf: leaf[best], ascents)
     objective = float(chosen.objective)
-    restored = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), problem.frame.restore(chosen.params))
+    restored = problem.model.restore(chosen.params)
     # Not the objective less log p(θ): under a prior of enormous weight that difference has no digits.
     value = float(chosen.value) - problem.log_volume
     outside = problem.model.log_prior(restored)

@@ -199,6 +199,12 @@ def test_no_error_is_the_plain_fit_and_deconvolution_finds_the_truth(rows):
     assert apart[1] > 0.8
 
 
+def test_a_component_that_the_errors_explain_is_called_a_point(rows):
+    point = 2.0 + np.random.default_rng(4).standard_normal(rows.shape) * [1.0, 0.3]
+    with pytest.warns(SpuriousComponentWarning, match="has a variance below 0.001 of theirs"):
+        bg.fit_em(point, 2, errors=np.full(rows.shape, 1.5), max_iter=200)
+
+
 @pytest.mark.parametrize("engines", [["fit_cavi", "sample_gibbs"], pytest.param(OTHERS, marks=pytest.mark.slow)])
 def test_gaps_and_errors_in_every_engine(gappy, engines):
     marginal_and_close_to_gibbs(gappy, engines, np.random.default_rng(4).uniform(0.0, 1.0, gappy.shape))

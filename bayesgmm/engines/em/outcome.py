@@ -17,6 +17,9 @@ from bayesgmm.errors import (
 from bayesgmm.problem import Problem
 from bayesgmm.results.fit import MixtureFit
 
+POINT = 1e-3
+"""A variance below this share of that of the errors is called a point."""
+
 
 def raise_failure(ascents: Ascent, problem: Problem) -> None:
     """Raise the error of a search in which every start failed."""
@@ -67,16 +70,36 @@ def warn_of(fit: MixtureFit, counts: np.ndarray, tol: float, gain: float) -> Non
             f"{unbounded}. This fit is a local mode. The posterior is proper: sample it, or raise hyper_df or df.",
             SpuriousComponentWarning, stacklevel=4,
         )  # fmt: skip
-    in_a_feature = ""
+    _warn_of_points(fit)
+    in_a_feature, free = "", fit.model.held.free("covariances", fit.n_components)
     few, family = fit.family.rows_needed(fit.table.dim), fit.family.label(fit.table.dim)
     if fit.prior is None and fit.table.gaps and counts.min() > few:
         counts, in_a_feature = _counts_of_values(fit), " in a feature"
-    if fit.prior is None and counts.min() <= few:
+    counts = counts[free]  # a held covariance needs no rows
+    if fit.prior is None and counts.min(initial=np.inf) <= few:
         warnings.warn(
             f"A component rests on {counts.min():.1f} rows{in_a_feature}, no more than the {few} that its covariance "
             f"({family}) needs. This is likely a spurious mode of the likelihood. Use prior='default', or fewer "
             "components.",
             SpuriousComponentWarning, stacklevel=4,
+        )  # fmt: skip
+
+
+def _warn_of_points(fit: MixtureFit) -> None:
+    """Warn of components whose whole spread is explained by the errors of measurement."""
+    errors, free = fit.table.errors, fit.model.held.free("covariances", fit.n_components)
+    if errors is None or fit.prior is not None or not len(free):
+        return
+    sizes = np.diagonal(errors, axis1=1, axis2=2)
+    typical = np.median(np.where(np.isfinite(sizes), sizes, 0.0), axis=0)
+    variances = np.diagonal(np.asarray(fit.params.covariances), axis1=1, axis2=2)[free]
+    points = np.unique(free[(variances < POINT * typical).any(axis=1)])
+    if len(points):
+        warnings.warn(
+            f"Without the errors of measurement, component {', '.join(map(str, points))} has a variance below "
+            f"{POINT:g} of theirs: the errors explain its whole spread, and the likelihood is highest at a point. Check "
+            "the size of the errors, or use prior='default' or a prior of your own.",
+            SpuriousComponentWarning, stacklevel=5,
         )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from bayesgmm.data.paths import printable, short
 from bayesgmm.data.read_call import Source, repairs
 from bayesgmm.data.table import Table
 from bayesgmm.errors import DataError
+from bayesgmm.runtime.checks import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +53,10 @@ def read_file(
         The message has the line, and the call that reads such a file.
     """
     text, wanted = None, _wanted(columns)
+    if weights is not None and labels is not None and weights.strip() == labels.strip():
+        raise DataError(
+            f"{weights} is given for weights (--weights) and for classes (--labels). A column is one of them."
+        )
     if wanted is not None and weights is not None and weights not in wanted:
         wanted = [*wanted, weights]
     if not str(path).strip():
@@ -68,6 +73,8 @@ def read_file(
             frame, notes = text.frame, text.notes
             if text.options and say is None:
                 _refuse_inferred(text)
+    if weights is not None:
+        _check_numbers_of_rows(frame, weights, path)
     frame, classes = (frame, None) if labels is None else _without_classes(frame, labels.strip(), wanted, notes)
     if wanted is not None:
         frame = frame.rename(columns=lambda name: str(name).strip())
@@ -90,6 +97,22 @@ def read_file(
         ]
         say(printable(f"Read {short(path)}: {', '.join(about)}."))
     return table
+
+
+def _check_numbers_of_rows(frame: "pd.DataFrame", weights: str, path: Any) -> None:
+    """Refuse a column of weights that is text, by its name."""
+    import pandas as pd
+
+    column: Any = frame.rename(columns=lambda name: str(name).strip()).get(weights.strip())
+    if column is None or column.ndim > 1:
+        return
+    numbers: Any = pd.to_numeric(column, errors="coerce")
+    bad = column[numbers.isna()]
+    if len(bad):
+        raise DataError(
+            f"{weights} in {short(path)} cannot be weights (--weights), because it has {shown(bad.iloc[0])}. Weights are "
+            "numbers: how often each row counts."
+        )
 
 
 def _without_classes(frame: "pd.DataFrame", labels: str, wanted: list[str] | None, notes: list[str]) -> tuple[Any, Any]:

@@ -149,16 +149,22 @@ def repairs(source: Source, columns: dict[Any, tuple[list[str], list[str]]], **m
             spellings |= set(bad)
         else:
             drop.append(name)
-    words = [f"converts {', '.join(map(str, converters))}"] if converters else []
-    words += [f"drops the rows with {', '.join(map(repr, sorted(spellings)))}"] if spellings else []
-    words += [f"drops {', '.join(map(str, drop))}"] if drop else []
-    calls = {}
+    calls, dropna = {}, False
     for last in (False, True):  # of two readings the first has no mark of thousands
         chosen = {name: list(found.values())[-last] for name, found in converters.items()}
-        call = source.call(drop, bool(spellings) or missing, converters=chosen, na_values=sorted(spellings), **more)
+        arguments = {"converters": chosen, "na_values": sorted(spellings), **more}
+        call = source.call(drop, **arguments)
+        if call is None and (spellings or missing):  # a row without any value is no row of the table
+            call, dropna = source.call(drop, True, **arguments), True
         calls |= {call: None} if call else {}
     if not calls:
         return ""
+    marks = ", ".join(map(repr, sorted(spellings)))
+    words = [f"converts {', '.join(map(str, converters))}"] if converters else []
+    words += (
+        [f"drops the rows with {marks}" if dropna else f"takes {marks} for values that were not seen"] if marks else []
+    )
+    words += [f"drops {', '.join(map(str, drop))}"] if drop else []
     doubt = " if marks are of decimals, or with " if len(calls) == 2 else ""
     end = " if they are of thousands" if doubt else ""
     return f"Read it with {doubt.join(calls)}{end}, which {' and '.join(words)}, and pass the frame."

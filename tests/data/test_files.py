@@ -218,3 +218,17 @@ def test_the_command_line_says_what_it_read(tmp_path):
     assert run.exit_code == 0
     assert "20 rows, 2 columns (a, b), separated by semicolons, decimal commas." in run.stderr
     assert "20 rows" not in run.stdout
+
+
+def test_what_a_column_of_rows_cannot_be_is_said_by_its_name(tmp_path):
+    path = tmp_path / "q.csv"
+    path.write_text("a,b,w\n1,2,x\n2,3,y\n3,?,x\n4,1,y\n5,2,x\n")
+    with pytest.raises(DataError, match=r"w in .* cannot be weights \(--weights\), because it has 'x'"):
+        read_file(path, weights="w")
+    with pytest.raises(DataError, match="w is given for weights .* and for classes"):
+        read_file(path, weights="w", labels=" w ")
+    with pytest.raises(DataError, match=r"takes .\?. for values that were not seen and drops w") as refused:
+        read_file(path)
+    call = re.search(r"read it with (.*?), which", str(refused.value))
+    table = as_table(eval(call[1], {"pandas": pd, "path": path}))
+    assert (table.num_rows, table.gaps, table.features) == (5, 1, ("a", "b"))

@@ -61,6 +61,11 @@ class Model:
         return self.table.aside + (f", held: {self.fixed.words()}" if self.fixed is not None else "")
 
     @property
+    def held_attrs(self) -> dict[str, str]:
+        """The argument ``fixed`` as code, for files; empty if nothing is held."""
+        return {} if self.fixed is None else {"fixed": self.fixed.code()}
+
+    @property
     def held(self) -> Held:
         """Which components hold what."""
         return NOTHING if self.fixed is None else self.fixed.held
@@ -120,7 +125,7 @@ class Model:
         """The same model with other parameters held; unchanged if ``fixed`` is None."""
         if fixed is None:
             return self
-        held = resolve_fixed(fixed, self.num_components, self.table.dim, self.family)
+        held = resolve_fixed(fixed, self.num_components, self.table.features, self.family)
         return build_model(self.table, self.num_components, self.prior, self.family, held)
 
 
@@ -211,7 +216,7 @@ def prepare(
     check_table(table, num_components)
     check_classes(table, num_components)
     family = resolve_family(covariance_type, table.dim)
-    held = resolve_fixed(fixed, num_components, table.dim, family)
+    held = resolve_fixed(fixed, num_components, table.features, family)
     return to_problem(build_model(table, num_components, prior, family, held), dtype)
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import arviz as az
 import numpy as np
@@ -10,6 +11,7 @@ import xarray as xr
 
 from bayesgmm.checking.loo import check_posterior
 from bayesgmm.errors import ArgumentError
+from bayesgmm.numerics.chains import numbers_of
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import check_choice
 
@@ -75,12 +77,15 @@ def scaling_tree(posterior: Posterior) -> xr.DataTree:
     tree = posterior.datatree
     invariant = posterior.invariants.drop_vars(["log_posterior", "log_likelihood"], errors="ignore")
     own = tree["posterior"].to_dataset()[["weights", "means"]]
-    own = own.rename(component="k")  # psense_summary uses the dimension "component" itself
-    quantities = xr.Dataset(dict(invariant.data_vars) | dict(own.data_vars))
-    still = [name for name, array in quantities.data_vars.items() if float(np.ptp(array.values)) == 0.0]
-    density = xr.DataArray(posterior.log_likelihood, {d: own[d] for d in ("chain", "draw")}, ("chain", "draw"))
+    draws: Any = {d: own[d] for d in ("chain", "draw")}
+    # Each number is a variable: psense_summary mixes up the names of those in matrices. What is constant says nothing.
+    numbers = {
+        name: xr.DataArray(values, draws, ("chain", "draw"))
+        for quantity in (invariant, own) for name, values in numbers_of(quantity) if np.ptp(values) > 0.0
+    }  # fmt: skip
+    density = xr.DataArray(posterior.log_likelihood, draws, ("chain", "draw"))
     groups = {
-        "posterior": quantities.drop_vars(still), "log_prior": tree["log_prior"].to_dataset(),
+        "posterior": xr.Dataset(numbers), "log_prior": tree["log_prior"].to_dataset(),
         "log_likelihood": xr.Dataset({"x": density}),
     }  # fmt: skip
     return xr.DataTree.from_dict(groups)

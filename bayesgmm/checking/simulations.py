@@ -22,6 +22,7 @@ from bayesgmm.errors import (
 )
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.problem import Model
+from bayesgmm.results.convergence import worst_of
 from bayesgmm.results.datatree import label_invariant
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.simulate import classes_of_simulated, sample_prior, simulated
@@ -167,7 +168,8 @@ def _ranks(posterior: Posterior, truth: Params, data: Table, model: Model, rng: 
     kept = thinned(posterior)
     of_truth = _quantities_of(truth, data, posterior.frame, model)
     pit = {}
-    for name, array in posterior.invariants.data_vars.items():
+    known = ["sorted_weights"] if len(model.held.free("weights", model.num_components)) < 2 else []
+    for name, array in posterior.invariants.drop_vars(known, errors="ignore").data_vars.items():
         values = array.transpose("chain", "draw", ...).values
         values = values.reshape(-1, *values.shape[2:])[kept]
         here = of_truth[name].values[0, 0]
@@ -191,6 +193,6 @@ def _quantities_of(truth: Params, data: Table, frame: Frame, model: Model) -> "x
 def thinned(posterior: Posterior) -> np.ndarray:
     """Indices of a thinned set of draws, of all chains together: about as many as the effective sample size."""
     total = posterior.num_chains * posterior.num_samples
-    least = posterior.convergence[["ess_bulk", "ess_tail"]].to_numpy().min()
+    _, least = worst_of(posterior.convergence)
     count = int(np.clip(least, 1, total)) if np.isfinite(least) else 1
     return np.linspace(0, total - 1, count).astype(int)

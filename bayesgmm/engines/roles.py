@@ -48,6 +48,7 @@ def numbered_by_fixed(starts: Params, problem: Problem) -> np.ndarray:
 def _loss(starts: Params, held: Fixed, k: int) -> np.ndarray:
     """Log-likelihood per row that each component (start, j) loses in the role k: 0 at most."""
     weights, means, trils = (np.asarray(part) for part in starts)
+    weights = np.maximum(weights, np.finfo(float).tiny)  # 0 · log 0 = 0
     known = [not np.isnan(part[k]).any() for part in (held.weights, held.means, held.scale_trils)]
     share = held.weights[k] if known[0] else weights
     # Poisson: Σ w log(share / w) - share + w is the log-likelihood ratio of a weight.

@@ -31,6 +31,8 @@ class Held(NamedTuple):
 
 
 NOTHING = Held()
+LEAST = 1e-12
+"""The smallest weight that can be held: beside 1, a smaller one has few digits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,14 +122,15 @@ def with_held_weights(weights: Any, values: Any, xp: Any) -> Any:
     return xp.where(free, rest * shares, values)
 
 
-def resolve_fixed(fixed: Any, num: int, dim: int, family: Family) -> Fixed | None:
+def resolve_fixed(fixed: Any, num: int, features: tuple[str, ...], family: Family) -> Fixed | None:
     """Read and check the argument ``fixed`` of the engines; None if nothing is held.
 
     Parameters
     ----------
     fixed
         A mapping from ``"weights"``, ``"means"`` and ``"covariances"`` to what is held of them: an array for all
-        components, in which the free ones are NaN, or a mapping from numbers of components to values.
+        components, in which the free ones are NaN, or a mapping from numbers of components to values. Features are in
+        the order of the columns; those of a Series or DataFrame of pandas go by name.
 
     Raises
     ------
@@ -145,8 +148,9 @@ def resolve_fixed(fixed: Any, num: int, dim: int, family: Family) -> Fixed | Non
     unknown = [name for name in fixed if name not in PARTS]
     if unknown:
         raise ArgumentError(f"fixed has no part {', '.join(map(shown, unknown))}. Its keys are {', '.join(PARTS)}.")
+    dim = len(features)
     shapes = {"weights": (), "means": (dim,), "covariances": (dim, dim)}
-    parts = {name: _in_full(name, fixed.get(name), num, shape) for name, shape in shapes.items()}
+    parts = {name: _in_full(name, fixed.get(name), num, shape, features) for name, shape in shapes.items()}
     _check_weights(parts["weights"])
     trils = _factors(parts["covariances"], family, dim)
     found = Fixed(parts["weights"], parts["means"], trils)
@@ -160,7 +164,7 @@ def resolve_fixed(fixed: Any, num: int, dim: int, family: Family) -> Fixed | Non
     return found
 
 
-def _in_full(name: str, given: Any, num: int, shape: tuple[int, ...]) -> np.ndarray:
+def _in_full(name: str, given: Any, num: int, shape: tuple[int, ...], features: tuple[str, ...]) -> np.ndarray:
     """One part for all components, NaN where it is free."""
     full = np.full((num, *shape), np.nan)
     if given is None:
@@ -168,10 +172,13 @@ def _in_full(name: str, given: Any, num: int, shape: tuple[int, ...]) -> np.ndar
     if isinstance(given, Mapping):
         for k, value in given.items():
             if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 0 <= k < num:
-                raise ArgumentError(f"fixed {name} names component {shown(k)}. The components are 0 to {num - 1}.")
-            full[k] = _whole(f"fixed {name} of component {k}", value, shape)
+                raise ArgumentError(
+                    f"fixed {name} names component {shown(k)}. The components are the integers 0 to {num - 1}."
+                )
+            what = f"fixed {name} of component {k}"
+            full[k] = _whole(what, _in_order(what, value, features), shape)
         return full
-    array = as_floats(f"fixed {name}", given)
+    array = as_floats(f"fixed {name}", _in_order(f"fixed {name}", given, features))
     if array.shape != full.shape:
         raise ArgumentError(
             f"fixed {name} must have the shape {full.shape} (NaN where they are free), or be a mapping from numbers of "
@@ -181,6 +188,21 @@ def _in_full(name: str, given: Any, num: int, shape: tuple[int, ...]) -> np.ndar
         if not np.isnan(value).all():
             full[k] = _whole(f"fixed {name} of component {k}", value, shape)
     return full
+
+
+def _in_order(what: str, value: Any, features: tuple[str, ...]) -> Any:
+    """A Series or DataFrame of pandas with the features in the order of the data; other values as they are."""
+    if not hasattr(value, "reindex") or not hasattr(value, "index"):
+        return value
+    for axis in ("index", "columns"):
+        names = list(getattr(value, axis, ()))
+        if any(isinstance(name, str) for name in names):
+            if sorted(map(str, names)) != sorted(features):
+                raise ArgumentError(
+                    f"The {what} has the names {', '.join(map(str, names))}, and the features are {', '.join(features)}."
+                )
+            value = value.reindex(**{axis: list(features)})
+    return value
 
 
 def _whole(what: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -196,8 +218,10 @@ def _check_weights(weights: np.ndarray) -> None:
     held = weights[~np.isnan(weights)]
     if not held.size:
         return
-    if (held <= 0).any():
-        raise ArgumentError(f"A fixed weight must be above 0, got {held.min():g}. Leave out a component of weight 0.")
+    if (held < LEAST).any():
+        raise ArgumentError(
+            f"A fixed weight must be at least {LEAST:g}, got {held.min():g}. Leave out a component without weight."
+        )
     free, total = len(weights) - len(held), held.sum()
     if free and total >= 1.0:
         raise ArgumentError(f"The fixed weights add up to {total:.6g}, and nothing is left for the other {free}.")

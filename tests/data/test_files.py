@@ -225,7 +225,7 @@ def test_what_a_column_of_rows_cannot_be_is_said_by_its_name(tmp_path):
     path.write_text("a,b,w\n1,2,x\n2,3,y\n3,?,x\n4,1,y\n5,2,x\n")
     with pytest.raises(DataError, match=r"w in .* cannot be weights \(--weights\), because it has 'x'"):
         read_file(path, weights="w")
-    with pytest.raises(DataError, match="w is given for weights .* and for classes"):
+    with pytest.raises(DataError, match=r"w is given for weights .* and for classes"):
         read_file(path, weights="w", labels=" w ")
     with pytest.raises(DataError, match=r"takes .\?. for values that were not seen and drops w") as refused:
         read_file(path)

@@ -6,12 +6,14 @@ import math
 
 import arviz as az
 import numpy as np
+import pandas as pd
 import pytest
 from oracles.effort import SOME, WHOLE
 from scipy import integrate, stats
 from scipy.special import betaln
 
 import bayesgmm as bg
+from bayesgmm.checking.sensitivity import scaling_tree
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import FAMILIES
 from bayesgmm.problem import prepare
@@ -380,3 +382,34 @@ def test_covariances_are_held_only_where_they_share_nothing(rows):
         bg.fit_em(rows, 2, covariance_type="diag", fixed={"covariances": {0: SIGMA}})
     with pytest.raises(ArgumentError, match="takes no fixed parameters"):
         bg.sample_nuts(rows, 2, fixed=CASES["means"], likelihood="labels")
+
+
+def test_what_fresh_eyes_found(rows):
+    """Names of pandas are obeyed; far components lose no digits; checks of draws leave out what is held."""
+    frame = pd.DataFrame(rows, columns=["a", "b"])
+    named = {"means": {0: pd.Series({"b": 0.3, "a": -2.0})}}
+    fit = bg.fit_em(frame, 2, fixed=named)
+    np.testing.assert_array_equal(fit.params.means[0], [-2.0, 0.3])
+    assert fit.datatree.attrs["fixed"] == "{'means': {0: [-2.0, 0.3]}}"
+    whole = {"means": pd.DataFrame({"b": [0.3, np.nan], "a": [-2.0, np.nan]})}
+    assert bg.fit_em(frame, 2, fixed=whole).objective == fit.objective
+    with pytest.raises(ArgumentError, match="has the names a, c, and the features are a, b"):
+        bg.fit_em(frame, 2, fixed={"means": {0: pd.Series({"a": 1.0, "c": 2.0})}})
+    far = bg.fit_em(rows, 2, fixed={"means": {0: [1e3, 1e3]}, "covariances": {0: np.eye(2)}}, prior="default")
+    assert far.params.weights[0] < 0.01
+    posterior = bg.sample_gibbs(rows, 2, fixed=CASES["some of all"], num_warmup=100, num_samples=300)
+    names = set(bg.prior_sensitivity(posterior).index)
+    assert {"means[1, x0]", "means[1, x1]"} < names
+    assert not {"means[0, x0]", "weights[0]", "sorted_weights[0]"} & names
+    found = bg.calibrate(rows[:40], 2, prior=PRIOR, fixed=CASES["weights"], n_sims=2, num_warmup=100, num_samples=200)
+    assert (found.effective > 10).all()
+    assert not found.pit.columns.str.startswith("sorted").any()
+
+
+def test_sensitivities_have_the_names_of_their_numbers(rows):
+    posterior = bg.sample_gibbs(rows, 2, num_warmup=100, num_samples=300)
+    tree, table = scaling_tree(posterior), bg.prior_sensitivity(posterior)
+    means = posterior.datatree["posterior"]["means"].values
+    np.testing.assert_array_equal(tree["posterior"]["means[1, x0]"].values, means[:, :, 1, 0])
+    want = az.psense(tree, var_names=["means[1, x0]"])["means[1, x0]"]
+    assert table.loc["means[1, x0]", "prior"] == pytest.approx(float(np.atleast_1d(want)[0]), abs=1e-3)

@@ -24,6 +24,12 @@ class Held(NamedTuple):
     weights: tuple[int, ...] = ()
     means: tuple[int, ...] = ()
     covariances: tuple[int, ...] = ()
+    noise: bool = False
+    """Whether the last component is the noise and no Gaussian. Its mean and covariance are held."""
+
+    def with_noise(self, num: int) -> "Held":
+        """The same for K Gaussians, and a noise component after them."""
+        return Held(self.weights, (*self.means, num), (*self.covariances, num), True)
 
     def free(self, part: str, num: int) -> np.ndarray:
         """The components of which this part is free."""
@@ -53,7 +59,8 @@ class Fixed:
     def held(self) -> Held:
         """Which components hold what."""
         firsts = self.weights, self.means[:, 0], self.scale_trils[:, 0, 0]
-        return Held(*(tuple(np.flatnonzero(~np.isnan(part)).tolist()) for part in firsts))
+        weights, means, covariances = (tuple(np.flatnonzero(~np.isnan(part)).tolist()) for part in firsts)
+        return Held(weights, means, covariances)
 
     @cached_property
     def alike(self) -> np.ndarray:
@@ -72,11 +79,10 @@ class Fixed:
         trils = np.where(np.isnan(self.scale_trils), np.eye(self.means.shape[1]), self.scale_trils)
         return np.nan_to_num(self.weights), np.nan_to_num(self.means), trils
 
-    def num_held(self, family: Family) -> int:
-        """Free parameters of the mixture that are held."""
-        num, dim = self.means.shape
-        held = self.held
-        weights = min(len(held.weights), num - 1)
+    def num_held(self, family: Family, num_components: int) -> int:
+        """Free parameters of the mixture that are held, of so many components with the noise."""
+        dim, held = self.means.shape[1], self.held
+        weights = min(len(held.weights), num_components - 1)
         of_one = family.num_parameters(1, dim)
         return weights + dim * len(held.means) + of_one * len(held.covariances)
 
@@ -93,7 +99,8 @@ class Fixed:
     def words(self) -> str:
         """What is held, in a few words."""
         found = []
-        for part, which in self.held._asdict().items():
+        for part in PARTS:
+            which = getattr(self.held, part)
             if which:
                 whose = "all components" if len(which) == len(self.weights) else _components(which)
                 found.append(f"{part} of {whose}")
@@ -146,7 +153,8 @@ def resolve_fixed(fixed: Any, num: int, dim: int, family: Family) -> Fixed | Non
     found = Fixed(parts["weights"], parts["means"], trils)
     if not any(found.held):
         return None
-    if all(len(which) == num for which in found.held) or (num == 1 and all(found.held[1:])):
+    whole = [len(getattr(found.held, part)) == num for part in PARTS]
+    if all(whole) or (num == 1 and all(whole[1:])):
         raise ArgumentError(
             "fixed holds every parameter, so there is nothing to infer. Leave something free, or use "
             "bayesgmm.from_parameters for a mixture of known parameters."

@@ -194,7 +194,8 @@ def prior_line(name: str, result: MixtureFit | Posterior) -> str | None:
     if not isinstance(components, NormalInverseWishart | NormalTimesInverseWishart):
         return None
     (weights, _, covariances), _ = moments(result)
-    variances = np.diagonal(covariances, axis1=1, axis2=2)
+    weights = weights[: result.model.num_gaussians]
+    variances = np.diagonal(covariances[: len(weights)], axis1=1, axis2=2)
     rows = table.total * weights[:, None]
     scales = np.diagonal(np.asarray(components.scale), axis1=1, axis2=2)
     counted = np.full_like(rows, table.total) if result.family.pooled else rows

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.data.described import check_classes, described
+from bayesgmm.data.kinds import NOISE, check_rows
 from bayesgmm.data.table import as_table, check_table
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.em.ascent_state import STATUS, usable
@@ -90,6 +91,7 @@ def fit_table(
     """
     x = described(x, weights, labels, errors)
     table = as_table(x)
+    check_rows("fit_table", (NOISE,), table, "fit_em does: compare its bic() for several K.")
     sizes, names = checked_table(n_components, families, criterion, table.dim)
     n_init, max_iter = check_count("n_init", n_init, most=MOST_CHAINS), check_count("max_iter", max_iter)
     tol = check_number("tol", tol, low=0.0, open_low=True)

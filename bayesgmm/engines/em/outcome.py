@@ -68,6 +68,7 @@ def warn_of(fit: MixtureFit, counts: np.ndarray, tol: float, gain: float) -> Non
             SpuriousComponentWarning, stacklevel=4,
         )  # fmt: skip
     in_a_feature = ""
+    counts = counts[: fit.model.num_gaussians]
     few, family = fit.family.rows_needed(fit.table.dim), fit.family.label(fit.table.dim)
     if fit.prior is None and fit.table.gaps and counts.min() > few:
         counts, in_a_feature = _counts_of_values(fit), " in a feature"

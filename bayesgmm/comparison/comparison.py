@@ -198,9 +198,9 @@ class Comparison:
         return verdict_of(self)
 
     def diagnose(self, search: bool = True) -> dict[str, Diagnosis]:
-        """The diagnosis of each sampler by `bayesgmm.diagnose`; empty for a single component, and with a noise component.
+        """The diagnosis of each sampler by `bayesgmm.diagnose`; empty for a single component, which has no labels.
 
-        A single component has no labels.
+        Empty with a noise component too.
         """
         found = {}
         for name, one in self.samplers.items() if self.n_components > 1 and self.table.noise is None else ():

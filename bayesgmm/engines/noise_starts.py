@@ -64,7 +64,7 @@ def _noise_shares(logs: np.ndarray, num: int) -> np.ndarray:
 def _log_gamma(logs: np.ndarray, num: int, part: np.ndarray) -> np.ndarray:
     """Log density of ``d^D`` under the rate that fits this part of the rows best."""
     with np.errstate(divide="ignore"):
-        log_total = log_sum(logs + np.log(part))
+        log_total = log_sum((logs + np.log(part))[:, None])[0]
     log_rate = np.log(num * max(part.sum(), 1e-12)) - log_total
     return num * log_rate + (num - 1) * logs - np.exp(np.minimum(log_rate + logs, 700.0)) - gammaln(num)
 

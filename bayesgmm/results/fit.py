@@ -280,7 +280,8 @@ class MixtureFit(HasMixture):
         kind = f"{self.family.label(self.table.dim)} covariances{self.model.aside}"
         return (
             f"{self.algorithm.upper()}, {target}: {components_words(self.model, self.params.weights)}, {kind}, "
-            f"log-likelihood {self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, BIC {self.bic():.1f}"
+            f"log-likelihood {self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, "
+            f"BIC {self.bic():.1f}"
         )
 
     def _table(self) -> "pd.DataFrame":

@@ -124,8 +124,8 @@ def compare(
     with stoppable() as stop, warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # the verdict below reports it
         comparison = run(
-            table, k, engines=split(engines) or [], covariance_type=family, noise=noise, num_warmup=warmup, num_samples=samples,
-            num_chains=chains, tempering=tempering, n_init=starts, interval=interval,
+            table, k, engines=split(engines) or [], covariance_type=family, noise=noise, num_warmup=warmup,
+            num_samples=samples, num_chains=chains, tempering=tempering, n_init=starts, interval=interval,
             em_intervals=em_intervals, also=given, reference=truth, seed=seed, save_to=output, progress_bar=not quiet,
         )  # fmt: skip
         unscored = None if held_out is None or stop.is_set() else score(comparison, held_out, seed, not quiet)

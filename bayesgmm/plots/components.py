@@ -115,7 +115,8 @@ def _scatter(results: Results, values: np.ndarray, classes: np.ndarray, pair: tu
     size = float(np.clip(4000.0 / len(values), 4.0, 14.0))
     order = np.random.default_rng(0).permutation(len(values))  # no class lies on top of the others
     clear = classes[order] >= num_gaussians(next(iter(results.values())))
-    ax.scatter(*values[order[clear]][:, pair].T, s=2 * size, rasterized=True, zorder=1, **CROSS)
+    if clear.any():
+        ax.scatter(*values[order[clear]][:, pair].T, s=2 * size, rasterized=True, zorder=1, **CROSS)
     order = order[~clear]
     ax.scatter(
         *values[order][:, pair].T, s=size, c=list(colors[order]), alpha=0.7, linewidths=0, rasterized=True, zorder=1

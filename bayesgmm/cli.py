@@ -48,6 +48,10 @@ Labels = Annotated[
         metavar="COLUMN", help="Column of known classes (words or numbers, blank: unknown); component k is class k."
     ),
 ]
+Noise = Annotated[
+    bool,
+    typer.Option("--noise", help="A component more, uniform over the hypervolume: rows that belong to no cluster."),
+]
 Seed = Annotated[int, typer.Option(help="Random seed.")]
 Interval = Annotated[
     float | None,
@@ -87,6 +91,7 @@ def compare(
     columns: Columns = None,
     weights: Weights = None,
     labels: Labels = None,
+    noise: Noise = False,
     family: Annotated[
         str, typer.Option(help="Covariances: full, tied, diag, spherical, or an mclust code such as EEI.")
     ] = "full",
@@ -119,8 +124,8 @@ def compare(
     with stoppable() as stop, warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # the verdict below reports it
         comparison = run(
-            table, k, engines=split(engines) or [], covariance_type=family, num_warmup=warmup, num_samples=samples,
-            num_chains=chains, tempering=tempering, n_init=starts, interval=interval,
+            table, k, engines=split(engines) or [], covariance_type=family, noise=noise, num_warmup=warmup,
+            num_samples=samples, num_chains=chains, tempering=tempering, n_init=starts, interval=interval,
             em_intervals=em_intervals, also=given, reference=truth, seed=seed, save_to=output, progress_bar=not quiet,
         )  # fmt: skip
         unscored = None if held_out is None or stop.is_set() else score(comparison, held_out, seed, not quiet)

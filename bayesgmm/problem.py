@@ -10,12 +10,12 @@ import numpy as np
 
 from bayesgmm.data.described import check_classes, check_occupied, same_for_labels
 from bayesgmm.data.table import Table, as_table, check_table
-from bayesgmm.errors import DataError
 from bayesgmm.model.families import Family, resolve_family
 from bayesgmm.model.fixed import NOTHING, Fixed, Held, resolve_fixed
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.priors.default import resolve_prior
 from bayesgmm.priors.prior import Belief, log_kernel, within_family
+from bayesgmm.priors.well_posed import check_well_posed
 from bayesgmm.runtime.arguments import check_count
 from bayesgmm.runtime.dtypes import on_device
 from bayesgmm.sweep.incomplete import Rows, rows_of
@@ -27,12 +27,13 @@ class Model:
 
     table: Table
     num_components: int
+    """K; with a noise component K + 1, and the last one is the noise."""
     family: Family
     """The covariance family: whether volume, shape and orientation are equal, variable or the identity."""
     frame: Frame
     """The standardised coordinates in which engines compute."""
     prior: Belief | None
-    """The prior as given, in full shape. None is the flat prior of maximum likelihood."""
+    """The prior as given, in full shape, of the Gaussians. None is the flat prior of maximum likelihood."""
     family_prior: Belief
     """The prior within the covariance family; the flat prior if there is none."""
     prior_constant: float
@@ -49,11 +50,16 @@ class Model:
         return float(volumes.sum() if weights is None else weights @ volumes)
 
     @property
+    def num_gaussians(self) -> int:
+        """K: the components without the noise."""
+        return self.num_components - (self.table.noise is not None)
+
+    @property
     def num_parameters(self) -> int:
-        """Free parameters: K - 1 weights, K D means, and those of the covariance family, less those that are held."""
-        k, d = self.num_components, self.table.dim
-        held = 0 if self.fixed is None else self.fixed.num_held(self.family)
-        return k - 1 + k * d + self.family.num_parameters(k, d) - held
+        """Free parameters: weights less 1, K D means, and those of the covariance family, less those that are held."""
+        k, d = self.num_gaussians, self.table.dim
+        held = 0 if self.fixed is None else self.fixed.num_held(self.family, self.num_components)
+        return self.num_components - 1 + k * d + self.family.num_parameters(k, d) - held
 
     @property
     def aside(self) -> str:
@@ -68,20 +74,25 @@ class Model:
     @property
     def held(self) -> Held:
         """Which components hold what."""
-        return NOTHING if self.fixed is None else self.fixed.held
+        held = NOTHING if self.fixed is None else self.fixed.held
+        return held if self.table.noise is None else held.with_noise(self.num_gaussians)
 
     @property
     def exchangeable(self) -> bool:
-        """Whether the numbering means nothing: nothing that is known of the components tells them apart."""
-        return bool(self.interchangeable.all())
+        """Whether the numbering of the Gaussians means nothing: nothing that is known tells them apart."""
+        return bool(self.interchangeable[: self.num_gaussians, : self.num_gaussians].all())
 
     @cached_property
     def interchangeable(self) -> np.ndarray:
         """Which pairs of components could exchange their numbers without any change of the posterior, (K, K)."""
         if self.prior is not None and not self.prior.exchangeable:
             return np.eye(self.num_components, dtype=bool)
+        k = self.num_gaussians
         alike = same_for_labels(self.table, self.num_components)
-        return alike if self.fixed is None else alike & self.fixed.alike
+        alike[k:, :k] = alike[:k, k:] = False
+        if self.fixed is not None:
+            alike[:k, :k] &= self.fixed.alike
+        return alike
 
     @property
     def numbering(self) -> str:
@@ -93,7 +104,7 @@ class Model:
         return "labels" if self.fixed is None or self.fixed.alike.all() else "fixed"
 
     def restore(self, params: Params) -> Params:
-        """Standardised θ (any leading axes) → θ in the user's units as doubles on the host; what is held, to the digit."""
+        """Standardised θ → θ in the user's units, as doubles on the host; what is held, to the last digit."""
         inside = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), self.frame.restore(params))
         return inside if self.fixed is None else self.fixed.put(inside)
 
@@ -111,7 +122,7 @@ class Model:
         DataError
             If this mixture cannot be fitted to these rows.
         """
-        check_table(table, self.num_components)
+        check_table(table, self.num_gaussians)
         check_well_posed(table, self.family, self.prior)
         return replace(self, table=table, frame=_frame_of(table))
 
@@ -119,14 +130,14 @@ class Model:
         """The same model for the same rows, with another prior."""
         if prior is self.prior:
             return self
-        return build_model(self.table, self.num_components, prior, self.family, self.fixed)
+        return build_model(self.table, self.num_gaussians, prior, self.family, self.fixed)
 
     def holding(self, fixed: Any) -> "Model":
         """The same model with other parameters held; unchanged if ``fixed`` is None."""
         if fixed is None:
             return self
-        held = resolve_fixed(fixed, self.num_components, self.table.features, self.family)
-        return build_model(self.table, self.num_components, self.prior, self.family, held)
+        held = resolve_fixed(fixed, self.num_gaussians, self.table.features, self.family)
+        return build_model(self.table, self.num_gaussians, self.prior, self.family, held)
 
 
 class Problem(NamedTuple):
@@ -197,8 +208,8 @@ def prepare(
 ) -> Problem:
     """Check data, number of components and prior, and build the `Problem`. Call inside ``dtypes.scope(dtype)``.
 
-    ``x`` may also be a `Problem` or a `Model` with the same number of components and family. Then only what differs
-    is prepared again.
+    ``num_components`` does not count the noise component that x may have. ``x`` may also be a `Problem` or a `Model`
+    with the same number of components (with its noise or without) and family. Then only what differs is prepared again.
 
     Raises
     ------
@@ -209,7 +220,7 @@ def prepare(
     if isinstance(x, Problem | Model):
         model = x.model if isinstance(x, Problem) else x
         family = resolve_family(covariance_type, model.table.dim)
-        if (num_components, family) == (model.num_components, model.family):
+        if num_components in (model.num_components, model.num_gaussians) and family == model.family:
             return _prepared(x, model.under(prior).holding(fixed), dtype)
         x = model.table
     table = as_table(x)
@@ -228,9 +239,9 @@ def _prepared(x: "Problem | Model", model: Model, dtype: str) -> Problem:
 
 
 def build_model(
-    table: Table, num_components: int, prior: Belief | str | None, family: Family, fixed: Fixed | None = None
+    table: Table, num_gaussians: int, prior: Belief | str | None, family: Family, fixed: Fixed | None = None
 ) -> Model:
-    """The `Model` of checked data, and of parameters that are held.
+    """The `Model` of checked data, and of parameters that are held. The noise of the data comes after the Gaussians.
 
     Raises
     ------
@@ -239,43 +250,12 @@ def build_model(
     """
     check_well_posed(table, family, prior)
     if prior is None:
-        check_occupied(table, num_components)
-    given = resolve_prior(prior, table, num_components, family)
+        check_occupied(table, num_gaussians)
+    given = resolve_prior(prior, table, num_gaussians, family)
     given = None if given is None else given.taken_by(family)
-    family_prior, constant = within_family(given, family, num_components, table.dim, fixed)
+    family_prior, constant = within_family(given, family, num_gaussians, table.dim, fixed, table.noise)
+    num_components = num_gaussians + (table.noise is not None)
     return Model(table, num_components, family, _frame_of(table), given, family_prior, constant, fixed)
-
-
-def well_posed(table: Table, family: Family, prior: Belief | str | None) -> bool:
-    """Whether the covariances of the components are not singular because the covariance of the data is.
-
-    Diagonal and spherical covariances need no more than a variance in each feature, and priors have a positive definite
-    scale. The default prior takes its scale from the data, which far rows make meaningless.
-    """
-    if family.orientation == "I" or isinstance(prior, Belief) or table.dependence is None:
-        return True
-    return prior is not None and table.dependence != table.far_rows
-
-
-def check_well_posed(table: Table, family: Family, prior: Belief | str | None) -> None:
-    """Refuse data where the model is not `well_posed`.
-
-    Raises
-    ------
-    DataError
-        If the family has correlations, and there is no prior, or the default one whose scale is that of far rows.
-    """
-    if well_posed(table, family, prior):
-        return
-    own = "a prior of your own with a positive definite scale (bayesgmm.NormalInverseWishart)"
-    far = table.dependence == table.far_rows
-    model, remedy = "maximum likelihood", f"use {own}" if far else f"use prior='default', or {own}"
-    if prior is not None:
-        model, remedy = "prior='default', whose scale is the covariance of the data,", f"use {own}"
-    raise DataError(
-        f"{table.dependence}; or {remedy}. Under {model} {family.label(table.dim)} covariances of these data are "
-        "singular."
-    )
 
 
 def to_problem(model: Model, dtype: str) -> Problem:

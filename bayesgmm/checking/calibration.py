@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.checking.simulations import Simulations, check_options, run_identity, target_of
+from bayesgmm.data.kinds import NOISE, check_rows
 from bayesgmm.data.table import Table, as_table
 from bayesgmm.engines.checks import MOST_CHAINS, check_sampled
 from bayesgmm.errors import (
@@ -230,6 +231,7 @@ def calibrate(
 
 def _check_known(table: Table) -> None:
     """Refuse what is known of rows and cannot be simulated."""
+    check_rows("calibrate", (NOISE,), table, "The box of the noise follows from the data, which are simulated.")
     if table.labels is not None and table.labels.ndim == 2:
         raise ArgumentError("calibrate simulates known classes, not probabilities of classes. Give labels (N,).")
     if table.weights is not None and not np.isin(table.weights, (0.0, 1.0)).all():

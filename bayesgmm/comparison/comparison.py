@@ -198,9 +198,12 @@ class Comparison:
         return verdict_of(self)
 
     def diagnose(self, search: bool = True) -> dict[str, Diagnosis]:
-        """The diagnosis of each sampler by `bayesgmm.diagnose`; empty for a single component, which has no labels."""
+        """The diagnosis of each sampler by `bayesgmm.diagnose`; empty for a single component, which has no labels.
+
+        Empty with a noise component too.
+        """
         found = {}
-        for name, one in self.samplers.items() if self.n_components > 1 else ():
+        for name, one in self.samplers.items() if self.n_components > 1 and self.table.noise is None else ():
             check_stop()
             found[name] = diagnose(one, search=search, seed=self.seed)
         return found
@@ -272,9 +275,10 @@ class Comparison:
     @property
     def title(self) -> str:
         """Components, covariances, rows and features, in a few words."""
+        words = f"{self.model.num_gaussians} components{' and noise' * (self.table.noise is not None)}"
         covariances = "" if self.family.name == "VVV" else f", {self.family.label(self.table.dim)} covariances"
         size = f"{self.table.num_rows} rows × {self.table.dim} features{self.model.aside}"
-        return f"{self.n_components} components{covariances}, {size}"
+        return f"{words}{covariances}, {size}"
 
     def __repr__(self) -> str:
         return "\n".join([as_text(self.title, self.summary()), *map(wrapped, self.notes())])

@@ -18,9 +18,11 @@ PACKAGES = ("bayesgmm", "jax", "jaxlib", "numpyro", "arviz", "numpy", "scipy")
 def call_of(comparison: Any) -> str:
     """The call of `compare` that makes these results again, with every argument that is not its default."""
     known = {"weights": comparison.table.weights, "labels": comparison.table.labels, "errors": comparison.table.errors}
-    told = ", ".join(f"{name}={name}" for name, value in known.items() if value is not None)
-    data = f"bg.rows(x, {told})" if told else "x"
-    parts = [f"{data}, n_components={comparison.n_components}", f"engines={_engines(comparison)!r}"]
+    told = [f"{name}={name}" for name, value in known.items() if value is not None]
+    if comparison.table.noise is not None:
+        told.append(f"noise={np.exp(comparison.table.noise.log_volume):.17g}")
+    data = f"bg.rows(x, {', '.join(told)})" if told else "x"
+    parts = [f"{data}, n_components={comparison.model.num_gaussians}", f"engines={_engines(comparison)!r}"]
     if comparison.family.name != "VVV":
         parts.append(f"covariance_type={comparison.family.name!r}")
     parts.append(f"prior={_prior_code(comparison)}")

@@ -69,7 +69,8 @@ def _context(comparison: Any) -> dict[str, Any]:
     errors_figure = figures.pop("errors", None)
     return {
         "title": (
-            f"{comparison.n_components} Gaussian components{_family_words(comparison)}, "
+            f"{comparison.model.num_gaussians} Gaussian components{_noise_words(comparison)}"
+            f"{_family_words(comparison)}, "
             f"{len(comparison.results)} engines"
         ),
         "table": comparison.table,
@@ -106,6 +107,10 @@ def _errors(comparison: Any, figure: Any) -> dict[str, Any] | None:
     shown = found.shown()
     about = {"figure": figure, "caption": CAPTIONS["errors"], "reference": found.reference, "notes": found.notes}
     return about | {"columns": list(shown.columns), "rows": _rows(shown)}
+
+
+def _noise_words(comparison: Any) -> str:
+    return " and noise" if comparison.table.noise is not None else ""
 
 
 def _family_words(comparison: Any) -> str:

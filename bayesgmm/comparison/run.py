@@ -46,6 +46,7 @@ def compare(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    noise: Any = False,
     fixed: Any = None,
     num_warmup: int = 1000,
     num_samples: int = 1000,
@@ -75,7 +76,7 @@ def compare(
     prior
         The prior of all engines: ``"default"`` or a `Prior`. With None only ``"mle"``, ``"em"``, ``"cem"``, ``"sem"``,
         ``"mcem"`` and ``"daem"`` can run.
-    weights, labels, errors
+    weights, labels, errors, noise
         What else is known of the rows; see `rows`.
     fixed
         Parameters that are known and held; see `sample_gibbs`.
@@ -120,7 +121,7 @@ def compare(
     FitError
         If no engine returned a result.
     """
-    x, chosen = described(x, weights, labels, errors), find_engines(engines)
+    x, chosen = described(x, weights, labels, errors, noise), find_engines(engines)
     drawn = any(engine.draws for engine in chosen)
     check_chain_arguments(num_warmup, num_samples, num_chains, prior if drawn else "default")
     interval, em_intervals = _check_intervals(interval, em_intervals, chosen)
@@ -151,8 +152,7 @@ def compare(
     output = save_to if isinstance(save_to, Output) or save_to is None else Output(save_to)
     with listening(progress_bar) as listener, interruptible() as stop:
         run = _Run(comparison, problem, listener, stop, output)
-        error = run.engines(chosen, settings)
-        run.in_order([engine.name for engine in chosen], error)
+        run.in_order([engine.name for engine in chosen], run.engines(chosen, settings))
         run.further(given, plan)
     _warn(comparison)
     return comparison

@@ -14,6 +14,7 @@ from bayesgmm.results.given_posterior import GivenPosterior
 from bayesgmm.results.intervals import TITLES, Intervals
 from bayesgmm.results.parameters import estimates_of, parameter_names, spreads_of
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.with_noise import of_gaussians
 from bayesgmm.runtime.files import Output, csv_form
 from bayesgmm.runtime.formatting import intervals, placed, plus_minus, shown_as
 
@@ -66,6 +67,7 @@ def estimates(comparison: Any, level: float | None) -> "pd.DataFrame":
         if isinstance(found, Intervals):
             columns |= {(name, part): found.table[part].reindex(names) for part in parts}
     table = pd.DataFrame(columns, index=names)
+    table = table.loc[[of_gaussians(name, comparison.table, comparison.n_components) for name in names], :]
     if comparison.family.orientation != "I":
         return table
     values = table.xs("estimate", axis=1, level=1).to_numpy()

@@ -50,7 +50,7 @@ class Curvature(NamedTuple):
 def curvature(params: Params, model: Model) -> Curvature:
     """Gradient, information and Jacobian at θ, in the user's units."""
     _check_size(model)
-    base, features = base_of(params, model.family), model.table.features
+    base, features = base_of(params, model.family, model.held), model.table.features
     with scope("float64"):
         problem = to_problem(model, "float64")
         frame = problem.frame
@@ -142,7 +142,7 @@ def inverse_information(found: Curvature) -> np.ndarray:
 
 def _meat(params: Params, model: Model) -> np.ndarray:
     """Sum of the outer products of the rows' scores about their mean, which is 0 at a maximum without a prior."""
-    base, frame, size = base_of(params, model.family), model.frame, model.num_parameters
+    base, frame, size = base_of(params, model.family, model.held), model.frame, model.num_parameters
     weights = model.table.counted
     most = max(FEWEST, min(padded_size(model.table.num_rows, FEWEST), BLOCK_SCORES // size))
     total, sums = np.zeros((size, size)), np.zeros(size)

@@ -53,13 +53,14 @@ def names(family: Family, features: tuple[str, ...], num: int, held: Held = NOTH
     return found
 
 
-def base_of(params: Params, family: Family) -> Base:
+def base_of(params: Params, family: Family, held: Held = NOTHING) -> Base:
     """The point θ (host, in the user's units)."""
     covariances = np.asarray(params.covariances)
+    gaussians = covariances[:-1] if held.noise else covariances
     num, dim = params.means.shape
     axes = np.broadcast_to(np.eye(dim), (num, dim, dim))
     if family.orientation == "E":  # common axes: of the sum of the covariances, each with the same volume
-        axes = np.broadcast_to(np.linalg.eigh(_scaled(covariances).sum(axis=0))[1], (num, dim, dim))
+        axes = np.broadcast_to(np.linalg.eigh(_scaled(gaussians).sum(axis=0))[1], (num, dim, dim))
     elif family.orientation == "V":
         axes = np.linalg.eigh(covariances)[1]
     lengths = np.sqrt(np.einsum("kdi,kde,kei->ki", axes, covariances, axes))
@@ -94,6 +95,8 @@ def params_at(
         start += copies * numbers
     factors = _factors(parts, base, family) / scale[:, None]
     trils = safe_cholesky(factors @ jnp.swapaxes(factors, -1, -2))
+    if held.noise:  # not even what all components share moves it
+        trils = jnp.asarray(trils).at[-1].set(jnp.asarray(base[4])[-1] / scale[:, None])
     sds = jnp.sqrt(jnp.sum(jnp.square(base[4]), axis=-1))
     return Params(_weights(parts["weights"], logs, held), (means + sds * parts["means"] - center) / scale, trils)
 

@@ -63,11 +63,11 @@ class Constrained(NamedTuple):
 def highest_with(scalar: Scalar, value: float, start: Params, problem: Problem) -> Constrained:
     """Ascend from `start` (user's units) with the scalar held at a value. A local maximum near the start."""
     at = np.asarray(scalar.component), np.asarray(scalar.feature), np.asarray(scalar.standardised(value, problem))
-    base, zero = base_of(start, problem.family), np.zeros(problem.model.num_parameters)
+    base, zero = base_of(start, problem.family, problem.model.held), np.zeros(problem.model.num_parameters)
     here = _held(zero, base, problem, scalar, at)
     for _ in range(MOST_STEPS):
         check_stop()
-        base = base_of(here.params, problem.family)
+        base = base_of(here.params, problem.family, problem.model.held)
         gradient, normal, hessian = _derivatives(base, problem, scalar, at)
         if not (np.isfinite(hessian).all() and np.isfinite(here.objective)):
             return here
@@ -136,7 +136,8 @@ def _held_at(
     else:  # the volume: of this component, or of all where they share it
         ratio = jnp.sqrt(value / jnp.sum(jnp.square(params.scale_trils[k, d])))
         own = jnp.arange(len(params.weights)) == k
-        factors = jnp.where(own, ratio, 1.0) if family.volume == "V" else jnp.full_like(params.weights, ratio)
+        gaussian = jnp.arange(len(params.weights)) < len(params.weights) - held.noise
+        factors = jnp.where(own if family.volume == "V" else gaussian, ratio, 1.0)
         params = params._replace(scale_trils=params.scale_trils * factors[:, None, None])
     return params, log_posterior(params, prior, rows)
 

@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 
 from bayesgmm.data.convert import as_doubles
+from bayesgmm.data.noise import noise_of
 from bayesgmm.data.table import Table, as_table
 from bayesgmm.errors import ArgumentError, DataError
 
 
-def rows(x: Any, *, weights: Any = None, labels: Any = None, errors: Any = None) -> Table:
+def rows(x: Any, *, weights: Any = None, labels: Any = None, errors: Any = None, noise: Any = False) -> Table:
     """Data together with what else is known of the rows. Every function takes the result as its data.
 
-    The engines and `compare` take the same three arguments by themselves: ``fit_em(x, 2, weights=w)`` is
+    The engines and `compare` take the same four arguments by themselves: ``fit_em(x, 2, weights=w)`` is
     ``fit_em(rows(x, weights=w), 2)``.
 
     Parameters
@@ -31,6 +32,10 @@ def rows(x: Any, *, weights: Any = None, labels: Any = None, errors: Any = None)
         Standard deviations of the errors of measurement in the units of x, (N, D), or their covariances, (N, D, D):
         each row is a true value plus a Gaussian error of known covariance (extreme deconvolution: Bovy, Hogg & Roweis
         2011). The mixture is then that of the true values. An infinite standard deviation is a gap.
+    noise
+        True: besides the K Gaussians there is a component of rows that belong to no cluster, uniform over the
+        hypervolume of the data (Banfield & Raftery 1993). A number: over this volume. True and False for each row,
+        (N,): over the hypervolume, and these rows are noise at the start. It is component K, the last.
 
     Returns
     -------
@@ -39,8 +44,9 @@ def rows(x: Any, *, weights: Any = None, labels: Any = None, errors: Any = None)
     Raises
     ------
     ArgumentError
-        If weights are negative, not finite, all zero or of the wrong length, labels are not classes, or errors are
-        negative, of the wrong shape or not positive semi-definite.
+        If weights are negative, not finite, all zero or of the wrong length, labels are not classes, errors are
+        negative, of the wrong shape or not positive semi-definite, a volume is impossible, or noise is combined with
+        gaps, errors or labels.
     DataError
         If x is no table of numbers.
     """
@@ -51,16 +57,30 @@ def rows(x: Any, *, weights: Any = None, labels: Any = None, errors: Any = None)
         table = replace(table, weights=_checked_weights(weights, table.num_rows))
     if labels is not None:
         table = replace(table, labels=_checked_labels(labels, table))
-    return table if errors is None else _with_errors(table, errors)
+    table = table if errors is None else _with_errors(table, errors)
+    said = noise is not None and noise is not False
+    if said or table.noise is not None:
+        _refuse_with_noise(table)
+    return replace(table, noise=noise_of(noise, table.values, table.counted)) if said else table
 
 
-def described(x: Any, weights: Any, labels: Any, errors: Any) -> Any:
+def _refuse_with_noise(table: Table) -> None:
+    for there, what in (
+        (table.gaps > 0, "gaps (NaN). Drop or impute these rows"),
+        (table.errors is not None, "errors of measurement. Leave out one of the two"),
+        (table.labels is not None, "known classes. Leave out one of the two"),
+    ):
+        if there:
+            raise ArgumentError(f"A noise component is not taken together with {what}.")
+
+
+def described(x: Any, weights: Any, labels: Any, errors: Any, noise: Any = False) -> Any:
     """`rows`, or x itself if nothing more was said of it."""
-    if weights is None and labels is None and errors is None:
+    if weights is None and labels is None and errors is None and (noise is None or noise is False):
         return x
     if not isinstance(x, Table) and hasattr(x, "table") and not hasattr(x, "columns"):
-        raise ArgumentError("weights, labels and errors describe data; give them where the data are given.")
-    return rows(x, weights=weights, labels=labels, errors=errors)
+        raise ArgumentError("weights, labels, errors and noise describe data; give them where the data are given.")
+    return rows(x, weights=weights, labels=labels, errors=errors, noise=noise)
 
 
 def _without_column(x: Any, name: str) -> tuple[Table, np.ndarray]:

@@ -110,8 +110,8 @@ def _check_numbers_of_rows(frame: "pd.DataFrame", weights: str, path: Any) -> No
     bad = column[numbers.isna()]
     if len(bad):
         raise DataError(
-            f"{weights} in {short(path)} cannot be weights (--weights), because it has {shown(bad.iloc[0])}. Weights are "
-            "numbers: how often each row counts."
+            f"{weights} in {short(path)} cannot be weights (--weights), because it has {shown(bad.iloc[0])}. Weights "
+            "are numbers: how often each row counts."
         )
 
 

@@ -7,13 +7,13 @@ import numpy as np
 from bayesgmm.data.table import Table
 from bayesgmm.errors import ArgumentError
 
-WEIGHTS, FRACTIONS, GAPS, ERRORS, LABELS, REPEATED = (
-    "weights", "fractional weights", "gaps", "errors", "labels", "repeated incomplete rows"
+WEIGHTS, FRACTIONS, GAPS, ERRORS, LABELS, REPEATED, NOISE = (
+    "weights", "fractional weights", "gaps", "errors", "labels", "repeated incomplete rows", "noise"
 )  # fmt: skip
 CLASSES_DRAWN = (FRACTIONS, REPEATED)
 """Not taken by engines that draw z: there is a z for each time that a row counts."""
-UNLIKE_SIMULATED = (WEIGHTS, GAPS, ERRORS)
-"""Not taken by checks that compare rows with simulated ones, which are complete and count once."""
+UNLIKE_SIMULATED = (WEIGHTS, GAPS, ERRORS, NOISE)
+"""Not taken by checks that compare rows with simulated ones, which are complete, count once, and are of Gaussians."""
 COPIES_DRAWN = (FRACTIONS, GAPS, ERRORS)
 """Not taken by engines that draw several z of each row: they do not draw a true row for each."""
 WORDS = {
@@ -26,6 +26,7 @@ WORDS = {
         "rows with gaps or errors that count more than once: it draws a true row for each time. Repeat such rows "
         "(numpy.repeat)"
     ),
+    NOISE: "a noise component",
 }
 
 
@@ -39,6 +40,7 @@ def kinds_of(table: Table) -> list[str]:
         ERRORS: table.errors is not None,
         LABELS: table.labels is not None,
         REPEATED: weights is not None and not table.complete and bool((weights > 1).any()),
+        NOISE: table.noise is not None,
     }
     return [kind for kind, is_there in found.items() if is_there]
 

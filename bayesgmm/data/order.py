@@ -32,7 +32,12 @@ def same_features(x, table: Table) -> Table:
             f"The fit has {table.dim} features ({', '.join(table.features)}); the new data have {new.dim}. "
             f"Give a column for each feature, in this order.{row}"
         )
-    return in_order(new, table.features, table.named, "fit")
+    new = in_order(new, table.features, table.named, "fit")
+    if table.noise is None:
+        return new
+    if not new.complete:
+        raise DataError("A mixture with a noise component takes no rows with gaps or errors. Drop these rows.")
+    return replace(new, noise=replace(table.noise, guess=None))
 
 
 def in_order(table: Table, features: tuple[str, ...], named: bool, whose: str) -> Table:
@@ -58,4 +63,5 @@ def _reordered(table: Table, order: list[int]) -> Table:
     """The same table with its columns in this order."""
     features = tuple(table.features[i] for i in order)
     errors = None if table.errors is None else table.errors[:, order][:, :, order]
-    return replace(table, values=table.values[:, order], features=features, errors=errors)
+    noise = None if table.noise is None else table.noise.in_order(order)
+    return replace(table, values=table.values[:, order], features=features, errors=errors, noise=noise)

@@ -9,6 +9,7 @@ import numpy as np
 from bayesgmm.data.convert import as_doubles
 from bayesgmm.data.dependence import dependence, far_rows
 from bayesgmm.data.moments import filled, gaussian_moments, weighted_moments
+from bayesgmm.data.noise import Noise
 from bayesgmm.errors import DataError
 from bayesgmm.numerics.arrays import LARGEST, SMALLEST
 
@@ -35,6 +36,8 @@ class Table:
     """Known classes, (N,) integers with -1 for unknown, or the probability of each class, (N, K); None: unknown."""
     errors: np.ndarray | None = None
     """Covariances of the errors of measurement, (N, D, D); None: none."""
+    noise: Noise | None = None
+    """The region of rows that belong to no cluster; None: every row does."""
 
     def __repr__(self) -> str:
         return f"Table of {self.num_rows} rows × {self.dim} features ({', '.join(self.features)}){self.aside}"
@@ -72,7 +75,7 @@ class Table:
     @property
     def plain(self) -> bool:
         """Whether nothing but the values is known, and all of them are."""
-        return self.complete and self.weights is None and self.labels is None
+        return self.complete and self.weights is None and self.labels is None and self.noise is None
 
     @property
     def about(self) -> str:
@@ -97,7 +100,8 @@ class Table:
     def take(self, rows: np.ndarray | slice) -> "Table":
         """These rows."""
         own = (None if part is None else part[rows] for part in (self.weights, self.labels, self.errors))
-        return Table(self.values[rows], self.features, self.named, *own)
+        noise = None if self.noise is None else self.noise.take(rows)
+        return Table(self.values[rows], self.features, self.named, *own, noise=noise)
 
     def parts(self, size: int = CHUNK) -> Iterator["Table"]:
         """Tables of at most `size` rows, in order; views, not copies."""

@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import CONJUGATE
-from bayesgmm.model.fixed import Held
+from bayesgmm.model.fixed import PARTS, Held
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
@@ -90,7 +90,7 @@ def constrain(position: Position, prior: Belief) -> Params:
         trils = (jnp.exp(position["log_scales"]) / metric)[:, :, None] * jnp.eye(dim, dtype=dtype)
     if held is None:
         return Params(_simplex()(position["weights"]), means, jnp.broadcast_to(trils, (num, dim, dim)))
-    free = {part: held.free(part, num) for part in held._fields}
+    free = {part: held.free(part, num) for part in PARTS}
     weights, means, trils = (
         jnp.ones(num, dtype).at[free["weights"]].set(_shares(position["weights"], len(free["weights"]))),
         jnp.zeros((num, dim), dtype).at[free["means"]].set(means),

@@ -10,6 +10,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.engines.agglomeration import Agglomeration, scaled_components
 from bayesgmm.engines.cuts import cut_in_order
 from bayesgmm.engines.known_classes import certain, class_shares, under_labels
+from bayesgmm.engines.noise_starts import first_guess
 from bayesgmm.errors import DataError
 from bayesgmm.model.types import Stats
 from bayesgmm.priors.shrinkage import proper_covariance
@@ -42,6 +43,7 @@ class Divisions:
         rows = np.flatnonzero(table.counted > 0)
         if len(rows) > SUBSAMPLE:
             rows = np.sort(_some_rows(self.rng, rows, table))
+        rows, self.noise_share = _clustered(rows, problem)
         self.table = table.take(rows)
         self.x, self.problem = problem.frame.rows(table.filled[rows]), problem
         self.counted = table.counted[rows]
@@ -163,6 +165,17 @@ class Divisions:
             ranks[np.argsort(self.white[self.chosen, -1], kind="stable")] = np.arange(len(self.chosen))
             labels = ranks * num_components // len(self.chosen)
         return self._of_chosen(labels, num_components)
+
+
+def _clustered(rows: np.ndarray, problem: Problem) -> tuple[np.ndarray, float]:
+    """Those of these rows that are not noise at first, and the share of the noise in the starts."""
+    noise = problem.table.noise
+    if noise is None:
+        return rows, 0.0
+    some = problem.table.take(rows)
+    assert some.noise is not None
+    guess = first_guess(some.noise, problem.frame.rows(some.values), problem.model.num_gaussians)
+    return rows[~guess], (some.counted[guess].sum() + 1.0) / (some.total + problem.num_components)
 
 
 def _by_labels(known: np.ndarray) -> list[Division]:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesgmm.data.described import described
-from bayesgmm.data.kinds import LABELS, WORDS
+from bayesgmm.data.kinds import LABELS, NOISE, WORDS
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
 from bayesgmm.engines.known_classes import certain, class_shares
 from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
@@ -67,6 +67,7 @@ def sample_exact(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    noise: Any = False,
     fixed: Any = None,
     num_samples: int = 1000,
     num_chains: int = 4,
@@ -81,7 +82,7 @@ def sample_exact(
     ----------
     x, n_components, covariance_type, prior, fixed, reference, dtype, progress_bar
         As for `sample_gibbs`. The prior must be conjugate (`NormalInverseWishart`, `NormalInverseGamma`).
-    weights, labels, errors
+    weights, labels, errors, noise
         Rows of which more is known than values are refused.
     num_samples, num_chains
         Independent draws, in the shape (chain, draw) of the samplers.
@@ -97,7 +98,7 @@ def sample_exact(
     DataError, PriorError, ArgumentError
         Before the run, if an input cannot be used, or there are more than 2²¹ labellings.
     """
-    x = described(x, weights, labels, errors)
+    x = described(x, weights, labels, errors, noise)
     arguments = Arguments(
         x, n_components, covariance_type, prior, fixed, num_samples, num_chains, seed, reference, dtype, progress_bar
     )
@@ -146,7 +147,8 @@ def _constant(problem: Problem) -> float:
 def _posterior_given(index: Array, prior: Belief, rows: Complete) -> tuple[Belief, Array]:
     """``p(θ | z, x)`` for the labelling with this number, and the log probability of what is known of the classes.
 
-    The digits of the number in base K are the labels of the rows whose class is not known.
+    To the latter the density of the rows of noise is added. The digits of the number in base K are the labels of the
+    rows whose class is not known.
     """
     every = rows.take(jnp.arange(rows.capacity))  # all rows: one component may have more than a block
     x, num = every.x[0], prior.weights.concentration.shape[-1]
@@ -162,6 +164,8 @@ def _posterior_given(index: Array, prior: Belief, rows: Complete) -> tuple[Belie
     means = (held @ x[1:].T) / jnp.maximum(counts, 1.0)[:, None]
     apart = (x[1:] - means[:, :, None]) * held[:, None, :]
     said = jnp.sum(x[0] * jnp.take_along_axis(known, labels[None], axis=0)[0])
+    if every.noise is not None:  # a Gaussian row has the constant that `_constant` takes from all rows
+        said += counts[-1] * (every.noise + 0.5 * (len(x) - 1) * math.log(2.0 * math.pi))
     return prior.update(Stats(counts, means, gram(apart), jnp.zeros((), x.dtype))), said
 
 
@@ -192,5 +196,5 @@ _NORMALISER = Program(lambda prior: prior.log_normaliser())
 EXACT = Engine(
     "exact", "the exact posterior, by enumeration of all labellings", sample_exact, DRAW_SETTINGS,
     needs=Conjugacy.JOINT, families=CONJUGATE, exact=True, check_size=_number_of_labellings,
-    refuses=tuple(kind for kind in WORDS if kind != LABELS),
+    refuses=tuple(kind for kind in WORDS if kind not in (LABELS, NOISE)),
 )  # fmt: skip

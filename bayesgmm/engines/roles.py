@@ -31,6 +31,8 @@ def in_roles(starts: Params, problem: Problem) -> Params:
     if problem.prior is not None and not problem.prior.exchangeable:
         starts = jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype), starts)
         logs = logs + np.asarray(_ROLES(starts, problem.standard_prior))
+    if problem.table.noise is not None:  # it stays the last
+        logs[:, -1, :-1] = logs[:, :-1, -1] = -np.inf
     return permute(to_numpy(starts), assign(-logs))
 
 
@@ -42,7 +44,9 @@ def numbered_by_fixed(starts: Params, problem: Problem) -> np.ndarray:
     held = fixed.standardise(problem.frame)
     weights, means, trils = (np.asarray(part, float) for part in starts)
     theta: Params = Params(weights, means, trils)  # pyright: ignore[reportArgumentType]
-    return problem.table.total * np.stack([_loss(theta, held, k) for k in range(num)], axis=1)
+    logs = np.zeros((len(weights), num, num))
+    logs[:, : len(held.weights)] = np.stack([_loss(theta, held, k) for k in range(len(held.weights))], axis=1)
+    return problem.table.total * logs
 
 
 def _loss(starts: Params, held: Fixed, k: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from jaxtyping import PRNGKeyArray
 
 from bayesgmm.engines.divisions import Divisions, division_stats, one_hot
 from bayesgmm.engines.known_classes import all_known
+from bayesgmm.engines.noise_starts import with_noise
 from bayesgmm.engines.roles import in_roles
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.types import Params, Stats, check_params
@@ -39,16 +40,24 @@ def make_starts(key: PRNGKeyArray, problem: Problem, num_starts: int, init: str 
     With known classes the groups of each division are numbered as agrees best with the labels, and each row of known
     class is in its class. If there are such rows of every class, two starts from these alone come before all others of
     ``"auto"`` and ``"hierarchical"``. If the classes of all rows are known, there is one start, whatever `num_starts`.
+
+    With a noise component, the rows that are noise at first (`bayesgmm.engines.noise_starts.first_guess`) are in no
+    division, and their share is its weight.
     """
     divisions = Divisions(key, problem)
-    stats, local = divisions.stats(problem.num_components, num_starts, init)
+    stats, local = divisions.stats(problem.model.num_gaussians, num_starts, init)
     if len(local) == 1 and all_known(problem.table) and (np.asarray(stats.counts) > 0).all():
         return _on_leading_axis(class_params(first_of(stats), shrink=False), problem)
-    return in_roles(starts_from(stats, local, divisions.target, problem.dtype), problem)
+    starts = starts_from(stats, local, divisions.target, problem.dtype)
+    if problem.table.noise is not None:
+        starts = with_noise(starts, problem, divisions.noise_share)
+    return in_roles(starts, problem)
 
 
 def label_start(labels, problem: Problem) -> Params:
     """A start from a labelling of the rows, on a leading axis of 1: class frequencies, means and covariances.
+
+    With a noise component, K is the label of its rows.
 
     A class without a proper covariance (few rows, or dependent features) is shrunk to its own scale: `class_params`.
 
@@ -71,11 +80,16 @@ def label_start(labels, problem: Problem) -> Params:
         )
     x, weights = problem.frame.rows(problem.table.filled), problem.table.weights
     shares = one_hot(labels, k)[None] if weights is None else one_hot(labels, k)[None] * weights
-    return _on_leading_axis(class_params(first_of(division_stats(x, shares)), shrink=False), problem)
+    if problem.table.noise is None:
+        return _on_leading_axis(class_params(first_of(division_stats(x, shares)), shrink=False), problem)
+    gaussians = class_params(first_of(division_stats(x, shares[:, :-1])), shrink=False)
+    return _on_leading_axis(with_noise(gaussians, problem, shares[0, -1].sum() / shares.sum()), problem)
 
 
 def given_start(problem: Problem, weights=None, means=None, covariances=None) -> Params:
     """A start from parameters in the user's units; by default, equal weights and the covariance of all rows.
+
+    With a noise component, weights may have one number more: its share, which is otherwise 1 / (K + 1).
 
     Raises
     ------
@@ -83,11 +97,16 @@ def given_start(problem: Problem, weights=None, means=None, covariances=None) ->
         If the means are missing, a part has the wrong shape, the weights are not positive or do not add up to one, or a
         covariance is not positive definite.
     """
-    k, dim = problem.num_components, problem.table.dim
+    k, dim = problem.model.num_gaussians, problem.table.dim
+    share = None
     if means is None:
         raise ArgumentError("A start needs means_init. weights_init and covariances_init are optional.")
     if weights is None:
         weights = np.full(k, 1.0 / k)
+    elif k < problem.num_components:
+        given = as_floats("weights_init", weights)
+        whole = given.shape == (k + 1,) and (given > 0).all() and abs(given.sum() - 1.0) <= 1e-6
+        weights, share = (given[:-1] / given[:-1].sum(), float(given[-1])) if whole else (given, None)
     if covariances is None:
         covariances = np.broadcast_to(problem.table.moments()[1], (k, dim, dim))
     shapes = {"weights_init": (weights, (k,)), "means_init": (means, (k, dim)),
@@ -107,7 +126,10 @@ def given_start(problem: Problem, weights=None, means=None, covariances=None) ->
         params = Params.of(weights / weights.sum(), means, covariances)
     except ArgumentError:
         raise ArgumentError("Each matrix of covariances_init must be symmetric and positive definite.") from None
-    return _on_leading_axis(problem.frame.standardise(params), problem)
+    inside = problem.frame.standardise(params)
+    if k < problem.num_components:
+        inside = with_noise(inside, problem, 1.0 / (k + 1.0) if share is None else share)
+    return _on_leading_axis(inside, problem)
 
 
 def warm_start(params: Params, problem: Problem) -> Params:
@@ -139,15 +161,18 @@ def _on_leading_axis(params: Params, problem: Problem) -> Params:
 
 def weak_prior(model: Model, num_components: int | None = None) -> Belief:
     """The data-scaled default prior, in standardised coordinates, under which no start is singular."""
-    num = num_components or model.num_components
+    num = num_components or model.num_gaussians
     covariance = proper_covariance(model.table) / np.outer(model.frame.scale, model.frame.scale)
     covariance = covariance + 1e-9 * np.diag(np.diagonal(covariance))
     prior = data_scaled_prior(np.zeros(model.table.dim), covariance, num).expand(num, model.table.dim)
     # Concentration one above flat: a component without rows at the start still gets a positive weight.
     prior = prior._replace(weights=prior.weights._replace(concentration=prior.weights.concentration + 1.0))
-    if model.fixed is None or num != model.num_components:
+    of_model = num == model.num_gaussians
+    fixed = None if model.fixed is None or not of_model else model.fixed.standardise(model.frame)
+    noise = None if model.table.noise is None or not of_model else model.table.noise.standardise(model.frame)
+    if fixed is None and noise is None:
         return prior
-    return within_family(prior, model.family, num, model.table.dim, model.fixed.standardise(model.frame))[0]
+    return within_family(prior, model.family, num, model.table.dim, fixed, noise)[0]
 
 
 def starts_from(stats: Stats, local: np.ndarray, covariance: np.ndarray, dtype: str) -> Params:

@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 
 from bayesgmm.data.described import described
+from bayesgmm.data.kinds import NOISE, check_rows
 from bayesgmm.data.table import Table
 from bayesgmm.engines.chain_starts import Init, chain_starts
 from bayesgmm.engines.dial import ROWS, betas, check_beta, kernel_at, moving_kernel
@@ -159,6 +160,7 @@ def walk(
         raise PriorError(f"{engine} draws θ, so it needs a proper prior: without one the posterior is improper.")
     with scope("float64"):
         problem = prepare(x, n_components, prior, "float64", covariance_type, fixed)
+        check_rows("walk", (NOISE,), problem.table, "fit_em does.")
         check_conjugacy(engine, Conjugacy.JOINT, problem.prior)
         if problem.prior is not None and problem.prior.unbounded_at_zero and sharpness != 1:
             check_has_mode(problem.prior)

@@ -24,6 +24,12 @@ class Held(NamedTuple):
     weights: tuple[int, ...] = ()
     means: tuple[int, ...] = ()
     covariances: tuple[int, ...] = ()
+    noise: bool = False
+    """Whether the last component is the noise and no Gaussian. Its mean and covariance are held."""
+
+    def with_noise(self, num: int) -> "Held":
+        """The same for K Gaussians, and a noise component after them."""
+        return Held(self.weights, (*self.means, num), (*self.covariances, num), True)
 
     def free(self, part: str, num: int) -> np.ndarray:
         """The components of which this part is free."""
@@ -55,7 +61,8 @@ class Fixed:
     def held(self) -> Held:
         """Which components hold what."""
         firsts = self.weights, self.means[:, 0], self.scale_trils[:, 0, 0]
-        return Held(*(tuple(np.flatnonzero(~np.isnan(part)).tolist()) for part in firsts))
+        weights, means, covariances = (tuple(np.flatnonzero(~np.isnan(part)).tolist()) for part in firsts)
+        return Held(weights, means, covariances)
 
     @cached_property
     def alike(self) -> np.ndarray:
@@ -75,15 +82,18 @@ class Fixed:
         return np.nan_to_num(self.weights), np.nan_to_num(self.means), trils
 
     def put(self, params: Params) -> Params:
-        """θ (host, any leading axes) in which each held parameter has its value to the last digit."""
-        parts = (np.where(np.isnan(held), own, held) for own, held in zip(params, self.parts, strict=True))
+        """θ (host, any leading axes; noise may follow) in which each held parameter has its value to the last digit."""
+        parts = [np.array(part, float) for part in params]
+        for axes, (own, held) in enumerate(zip(parts, self.parts, strict=True), 1):
+            here = np.moveaxis(own, -axes, 0)[: len(held)]
+            moved = held.reshape(len(held), *(1,) * (own.ndim - axes), *held.shape[1:])
+            here[...] = np.where(np.isnan(moved), here, moved)
         return Params(*parts)  # pyright: ignore[reportArgumentType]
 
-    def num_held(self, family: Family) -> int:
-        """Free parameters of the mixture that are held."""
-        num, dim = self.means.shape
-        held = self.held
-        weights = min(len(held.weights), num - 1)
+    def num_held(self, family: Family, num_components: int) -> int:
+        """Free parameters of the mixture that are held, of so many components with the noise."""
+        dim, held = self.means.shape[1], self.held
+        weights = min(len(held.weights), num_components - 1)
         of_one = family.num_parameters(1, dim)
         return weights + dim * len(held.means) + of_one * len(held.covariances)
 
@@ -100,7 +110,8 @@ class Fixed:
     def words(self) -> str:
         """What is held, in a few words."""
         found = []
-        for part, which in self.held._asdict().items():
+        for part in PARTS:
+            which = getattr(self.held, part)
             if which:
                 whose = "all components" if len(which) == len(self.weights) else _components(which)
                 found.append(f"{part} of {whose}")
@@ -156,7 +167,8 @@ def resolve_fixed(fixed: Any, num: int, features: tuple[str, ...], family: Famil
     found = Fixed(parts["weights"], parts["means"], trils)
     if not any(found.held):
         return None
-    if all(len(which) == num for which in found.held) or (num == 1 and all(found.held[1:])):
+    whole = [len(getattr(found.held, part)) == num for part in PARTS]
+    if all(whole) or (num == 1 and all(whole[1:])):
         raise ArgumentError(
             "fixed holds every parameter, so there is nothing to infer. Leave something free, or use "
             "bayesgmm.from_parameters for a mixture of known parameters."
@@ -199,7 +211,8 @@ def _in_order(what: str, value: Any, features: tuple[str, ...]) -> Any:
         if any(isinstance(name, str) for name in names):
             if sorted(map(str, names)) != sorted(features):
                 raise ArgumentError(
-                    f"The {what} has the names {', '.join(map(str, names))}, and the features are {', '.join(features)}."
+                    f"The {what} has the names {', '.join(map(str, names))}, and the features are "
+                    f"{', '.join(features)}."
                 )
             value = value.reindex(**{axis: list(features)})
     return value

@@ -72,6 +72,17 @@ class Scorer(NamedTuple):
         """The same scores, with matrices."""
         return self._replace(whiteners=full(self.whiteners), trils=full(self.trils))
 
+    def with_noise(self, log_density: Float[Array, ""]) -> "Scorer":
+        """The same scores, but for the last component: it has this density everywhere.
+
+        What its offset says of the Gaussian in its place is taken off: ``log π`` is left.
+        """
+        dim = self.locs.shape[-1]
+        log_weights = self.offsets + log_diagonal_sum(self.trils) + 0.5 * dim * math.log(2.0 * math.pi)
+        last = jnp.arange(len(self.offsets)) == len(self.offsets) - 1
+        whiteners = jnp.where(last[:, None, None], 0.0, self.whiteners)
+        return self._replace(offsets=jnp.where(last, log_weights + log_density, self.offsets), whiteners=whiteners)
+
     def separate(self) -> Float[Array, "K D2"]:
         """The same scores for diagonal whiteners, as coefficients of (1, x, x²)."""
         precisions = jnp.square(self.whiteners[..., 0])

@@ -29,10 +29,12 @@ def draws_of(result: Any, most: int) -> Params:
 
 def class_of_rows(result: Any, rows: np.ndarray) -> np.ndarray:
     """The most probable component of each row, averaged over at most 100 draws."""
-    draws = draws_of(result, MOST_DRAWS)
+    draws, noise = draws_of(result, MOST_DRAWS), result.table.noise
     total = np.zeros((len(rows), draws.weights.shape[1]))
     for weights, means, trils in zip(*draws, strict=True):
         scores = np.stack([_log_joint(rows, *one) for one in zip(weights, means, trils, strict=True)], axis=1)
+        if noise is not None:
+            scores[:, -1] = _log(weights[-1]) + 0.5 * rows.shape[1] * np.log(2.0 * np.pi) - noise.log_volume
         scores = np.exp(scores - scores.max(axis=1, keepdims=True))
         total += scores / scores.sum(axis=1, keepdims=True)
     return total.argmax(axis=1)
@@ -40,5 +42,13 @@ def class_of_rows(result: Any, rows: np.ndarray) -> np.ndarray:
 
 def _log_joint(rows: np.ndarray, weight: Any, mean: Any, tril: Any) -> np.ndarray:
     whitened = solve_triangular(tril, np.nan_to_num(rows - mean).T, lower=True)  # for colours: a gap is at the mean
-    log_weight = np.log(max(weight, np.finfo(float).tiny))
-    return log_weight - np.log(np.diagonal(tril)).sum() - 0.5 * np.square(whitened).sum(axis=0)
+    return _log(weight) - np.log(np.diagonal(tril)).sum() - 0.5 * np.square(whitened).sum(axis=0)
+
+
+def _log(weight: Any) -> float:
+    return float(np.log(max(weight, np.finfo(float).tiny)))
+
+
+def num_gaussians(result: Any) -> int:
+    """The number of components of a result without its noise."""
+    return result.n_components - (result.table.noise is not None)

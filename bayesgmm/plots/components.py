@@ -18,15 +18,26 @@ from bayesgmm.plots.arguments import (
     shared_table,
     styled,
 )
-from bayesgmm.plots.classes import MOST_POINTS, class_of_rows, draws_of, rows_shown
+from bayesgmm.plots.classes import MOST_POINTS, class_of_rows, draws_of, num_gaussians, rows_shown
 from bayesgmm.plots.ellipses import draw_ellipses
-from bayesgmm.plots.style import WIDTH, axes_of, component_color, engine_color, engine_style, listed, write_note
+from bayesgmm.plots.style import (
+    NOISE_COLOR,
+    WIDTH,
+    axes_of,
+    component_color,
+    engine_color,
+    engine_style,
+    listed,
+    write_note,
+)
 from bayesgmm.runtime.formatting import for_figure
 
 MOST_FEATURES = 4
 MOST_CURVES = 400
 """Draws whose densities make a band."""
 OUTLINE = "#333333"
+CROSS: dict[str, Any] = {"marker": "x", "color": NOISE_COLOR, "linewidths": 0.8, "alpha": 0.9}
+"""A row of noise."""
 
 
 @styled(FIT, POSTERIOR, several=True)
@@ -36,7 +47,8 @@ def plot_components(results: Any, ax: Any = None, features: Any = None) -> Axes:
     One feature: a histogram with the density of each engine. Two: a scatter plot with the ellipse that contains 90 % of
     each component, at the point estimate or the posterior mean. More: a triangle of such scatter plots, by default over
     the first four features. The numbers are those of the components. The colour of a row is its most probable component
-    in the first result. Of more than 5,000 rows, some at equal steps are drawn; the title says so.
+    in the first result; a grey cross is a row of noise. Of more than 5,000 rows, some at equal steps
+    are drawn; the title says so.
 
     Parameters
     ----------
@@ -102,6 +114,10 @@ def _scatter(results: Results, values: np.ndarray, classes: np.ndarray, pair: tu
     colors = np.array([component_color(int(k)) for k in range(int(classes.max()) + 1)])[classes]
     size = float(np.clip(4000.0 / len(values), 4.0, 14.0))
     order = np.random.default_rng(0).permutation(len(values))  # no class lies on top of the others
+    clear = classes[order] >= num_gaussians(next(iter(results.values())))
+    if clear.any():
+        ax.scatter(*values[order[clear]][:, pair].T, s=2 * size, rasterized=True, zorder=1, **CROSS)
+    order = order[~clear]
     ax.scatter(
         *values[order][:, pair].T, s=size, c=list(colors[order]), alpha=0.7, linewidths=0, rasterized=True, zorder=1
     )
@@ -120,11 +136,12 @@ def _densities(results: Results, table: np.ndarray, feature: int, ax: Axes) -> N
     rows = table[:: max(1, -(-len(table) // MOST_POINTS))]
     classes = class_of_rows(first, rows)
     groups = [rows[classes == k, feature] for k in range(first.n_components)]
+    colors = [component_color(k) for k in range(num_gaussians(first))] + [CROSS["color"]]
     bins = np.linspace(values.min(), values.max(), int(np.clip(2 * np.sqrt(len(values)), 10, 80)) + 1)
     share = 1.0 / (len(rows) * (bins[1] - bins[0]))
     ax.hist(
         groups, bins=list(bins), weights=[np.full(len(group), share) for group in groups], stacked=True, alpha=0.45,
-        color=[component_color(k) for k in range(len(groups))], edgecolor="white", linewidth=0.3,
+        color=colors[: len(groups)], edgecolor="white", linewidth=0.3,
     )  # fmt: skip
     for i, (name, result) in enumerate(results.items()):
         draws = _density_draws(result, grid, feature)
@@ -133,7 +150,9 @@ def _densities(results: Results, table: np.ndarray, feature: int, ax: Axes) -> N
             ax.fill_between(grid, low, high, color=engine_color(name), alpha=0.13, linewidth=0)
         ax.plot(grid, draws.sum(axis=2).mean(axis=0), **engine_style(name, i))
         if i == 0:
-            _number_parts(grid, draws.mean(axis=0), ax)
+            _number_parts(grid, draws.mean(axis=0)[:, : num_gaussians(first)], ax)
+            if first.table.noise is not None:
+                ax.plot(grid, draws.mean(axis=0)[:, -1], color=CROSS["color"], linewidth=1.0)
     ax.set_ylim(bottom=0)
 
 
@@ -153,7 +172,10 @@ def _density_draws(result: Any, grid: np.ndarray, feature: int) -> np.ndarray:
     """Density of each component times its weight in one feature, (draw, grid, component)."""
     weights, means, trils = draws_of(result, MOST_CURVES)
     means, sds = means[:, None, :, feature], np.sqrt(np.square(trils[:, None, :, feature]).sum(axis=-1))
-    return weights[:, None] * np.exp(-0.5 * ((grid[:, None] - means) / sds) ** 2) / (sds * np.sqrt(2 * np.pi))
+    densities = np.exp(-0.5 * ((grid[:, None] - means) / sds) ** 2) / (sds * np.sqrt(2 * np.pi))
+    if result.table.noise is not None:
+        densities[:, :, -1] = result.table.noise.density_of(feature, grid)
+    return weights[:, None] * densities
 
 
 def _density_handles(results: Results) -> list[Any]:
@@ -178,6 +200,10 @@ def _handles(results: Results) -> list[Any]:
 def _class_handles(results: Results, what: str) -> list[Any]:
     name, first = next(iter(results.items()))
     style = {"marker": "o", "markersize": 5, "linestyle": "", "alpha": 0.8}
-    handles = [Line2D([], [], color=component_color(k), label=f"{k}", **style) for k in range(first.n_components)]
+    handles = [Line2D([], [], color=component_color(k), label=f"{k}", **style) for k in range(num_gaussians(first))]
     handles[0].set_label(f"0: {what} of component 0 by {for_figure(name, 20)}")
-    return listed(handles)
+    if first.table.noise is None:
+        return listed(handles)
+    share = 100.0 * float(np.asarray(first.params.weights)[..., -1].mean())
+    cross = {"marker": CROSS["marker"], "markersize": 5, "linestyle": "", "color": CROSS["color"]}
+    return [*listed(handles), Line2D([], [], label=f"noise ({share:.3g} % by {for_figure(name, 20)})", **cross)]

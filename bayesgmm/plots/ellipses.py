@@ -9,6 +9,7 @@ from matplotlib.patches import Ellipse
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.plots.arguments import Results, is_point
+from bayesgmm.plots.classes import num_gaussians
 from bayesgmm.plots.style import component_color, engine_color, engine_style
 
 MASS = 0.9
@@ -31,9 +32,9 @@ def draw_ellipses(results: Results, pair: tuple[int, int], ax: Axes) -> None:
     """Draw the components of all results in two features."""
     centers: list[tuple[int, np.ndarray]] = []
     for i, (name, result) in enumerate(results.items()):
-        params = mean_params(result)
+        params, num = mean_params(result), num_gaussians(result)
         style = engine_style(name, i, 1.5) | {"zorder": 3}
-        for k, (mean, covariance) in enumerate(zip(params.means, params.covariances, strict=True)):
+        for k, (mean, covariance) in enumerate(zip(params.means[:num], params.covariances[:num], strict=True)):
             center = np.asarray(mean)[list(pair)]
             ax.add_patch(ellipse_of(center, np.asarray(covariance)[np.ix_(pair, pair)], style))
             ax.plot(*center, marker="+", color=engine_color(name), markersize=8, markeredgewidth=1.4, zorder=4)

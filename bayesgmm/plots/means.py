@@ -18,6 +18,7 @@ from bayesgmm.plots.arguments import (
     shared_table,
     styled,
 )
+from bayesgmm.plots.classes import num_gaussians
 from bayesgmm.plots.style import axes_array, engine_color, write_note
 from bayesgmm.runtime.formatting import for_figure
 
@@ -47,8 +48,8 @@ def plot_means(results: Any, axes: Any = None, features: Any = None, intervals: 
     -------
     ndarray of Axes
     """
-    table, num = shared_table(results), next(iter(results.values())).n_components
-    if any(result.n_components != num for result in results.values()):
+    table, num = shared_table(results), num_gaussians(next(iter(results.values())))
+    if any(num_gaussians(result) != num for result in results.values()):
         raise ArgumentError("plot_means takes results with equal numbers of components; those in results differ.")
     shown = feature_indices(features, table.features, MOST_FEATURES)
     intervals = check_intervals(intervals, results)

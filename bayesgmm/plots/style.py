@@ -34,6 +34,8 @@ WIDTH = 8.5
 COMPONENT_COLORS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#7B3294", "#7F7F7F", "#B8860B")
 """After Okabe & Ito, distinguishable for colour-blind readers; disjoint from `ENGINE_COLORS`."""
 
+NOISE_COLOR = "#7A7A7A"
+"""Rows and weight of a noise component."""
 LINES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), "-.")
 CHAIN_COLORS = ("#4C72B0", "#DD8452", "#55A868", "#C44E52", "#8172B3", "#937860", "#DA8BC3", "#8C8C8C")
 

@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bayesgmm.plots.arguments import FIT, POSTERIOR, feature_indices, has_chains, shared_table, styled
-from bayesgmm.plots.style import axes_array, axes_of, chain_color, component_color, engine_color
+from bayesgmm.plots.classes import num_gaussians
+from bayesgmm.plots.style import NOISE_COLOR, axes_array, axes_of, chain_color, component_color, engine_color
 from bayesgmm.plots.words import mixing_title
 from bayesgmm.runtime.formatting import for_figure
 
@@ -44,8 +45,9 @@ def plot_traces(posteriors: Any, axes: Any = None, features: Any = None) -> np.n
         axes[row, 0].set_ylabel(label)
     most = max(posterior.num_chains for posterior in posteriors.values())
     _legend(axes[0, -1], [(f"chain {i}", chain_color(i)) for i in range(most)])
-    most = max(posterior.n_components for posterior in posteriors.values())
-    _legend(axes[1, -1], [(f"component {k}", component_color(k)) for k in range(most)])
+    most = max(num_gaussians(posterior) for posterior in posteriors.values())
+    noise = [("noise", NOISE_COLOR)] * any(posterior.table.noise is not None for posterior in posteriors.values())
+    _legend(axes[1, -1], [(f"component {k}", component_color(k)) for k in range(most)] + noise)
     return axes
 
 
@@ -83,10 +85,12 @@ def _draw_column(axes: np.ndarray, name: str, posterior: Any, feature: int) -> N
     width = 0.4 if posterior.num_samples > 300 else 0.8
     for chain in range(posterior.num_chains):
         axes[0].plot(log_posterior[chain], linewidth=width, alpha=0.8, color=chain_color(chain))
-        for k in range(posterior.n_components):
+        for k in range(num_gaussians(posterior)):
             style = {"linewidth": width, "alpha": 0.7, "color": component_color(k)}
             axes[1].plot(posterior.params.weights[chain, :, k], **style)
             axes[2].plot(posterior.params.means[chain, :, k, feature], **style)
+        if posterior.table.noise is not None:
+            axes[1].plot(posterior.params.weights[chain, :, -1], linewidth=width, alpha=0.7, color=NOISE_COLOR)
     axes[0].set_title(f"{for_figure(name, 30)}: {_draws_words(posterior)}", color=engine_color(name))
     axes[2].set_xlabel("draw")
 

@@ -16,6 +16,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from bayesgmm.data.noise import Noise
 from bayesgmm.errors import PriorError
 from bayesgmm.model.families import Family
 from bayesgmm.model.fixed import Fixed
@@ -29,6 +30,7 @@ from bayesgmm.priors.held import hold
 from bayesgmm.priors.held_weights import HeldDirichlet
 from bayesgmm.priors.hyperparameters import in_full
 from bayesgmm.priors.normal_inverse_wishart import flat_components
+from bayesgmm.priors.with_noise import add_noise
 from bayesgmm.priors.within_family import restrict_flat
 from bayesgmm.runtime.arguments import as_array, as_key, check_count
 from bayesgmm.runtime.formatting import array_words
@@ -225,11 +227,13 @@ def flat_prior(num_components: int, dim: int) -> Belief:
 
 
 def within_family(
-    prior: Belief | None, family: Family, num_components: int, dim: int, fixed: Fixed | None = None
-) -> tuple[Belief, float]:
+    prior: Belief | None, family: Family, num_gaussians: int, dim: int, fixed: Fixed | None = None,
+    noise: Noise | None = None,
+) -> tuple[Belief, float]:  # fmt: skip
     """A (full) prior within a covariance family, given what is held, and the log of its constant.
 
-    Without a prior, the flat prior with constant 0.
+    Without a prior, the flat prior with constant 0. With ``noise`` the result has one component more, whose weight has
+    the concentration of the others if theirs are equal, and otherwise 1.
 
     Raises
     ------
@@ -237,20 +241,30 @@ def within_family(
         If the prior is improper within the family, or not a prior for it, or so heavy that the data have no digits.
     """
     if prior is None:
-        flat = flat_prior(num_components, dim)
+        flat = flat_prior(num_gaussians, dim)
+        components = flat.components
         if fixed is not None:
             components, _ = hold(None, (flat.components, 0.0), family, fixed)
-            return Belief(_held_weights(flat.weights, fixed), components), 0.0
-        return (flat if family.name == "VVV" else restricted(flat, family)), 0.0
+        elif family.name != "VVV":
+            components = restrict_flat(flat.components, family)
+        return Belief(*_with_weights(flat.weights, components, fixed, noise)), 0.0
     prior = prior.taken_by(family)
     within, weights = prior.components.within(family), prior.weights
     if fixed is not None:
-        within, weights = hold(prior.components, within, family, fixed), _held_weights(weights, fixed)
-    return Belief(weights, within[0]), total_constant(within[1], weights)
+        within = hold(prior.components, within, family, fixed)
+    weights, components = _with_weights(weights, within[0], fixed, noise)
+    return Belief(weights, components), total_constant(within[1], weights)
 
 
-def _held_weights(weights: Dirichlet, fixed: Fixed) -> Any:
-    return HeldDirichlet(weights.concentration, fixed.filled()[0]) if fixed.held.weights else weights
+def _with_weights(weights: Dirichlet, components: Any, fixed: Fixed | None, noise: Noise | None) -> tuple[Any, Any]:
+    """Weights and components, some weights of which are held, with the noise after them."""
+    values = None if fixed is None or not fixed.held.weights else fixed.filled()[0]
+    if noise is not None:
+        own = np.asarray(weights.concentration, float)
+        weights = Dirichlet(np.append(own, own[0] if (own == own[0]).all() else 1.0))
+        values = None if values is None else np.append(values, 0.0)
+        components = add_noise(components, noise)
+    return (weights if values is None else HeldDirichlet(weights.concentration, values)), components
 
 
 def restricted(belief: Belief, family: Family) -> Belief:

@@ -165,7 +165,7 @@ class Restricted:
         return 0.5 * dim * jnp.sum(jnp.log(self.strength / (2.0 * math.pi))) - jnp.sum(self.log_integrals())
 
     def log_integrals(self) -> Float[Array, "c"]:
-        """Log integral over each free covariance, with the means integrated out but for their own factors, (K,) or (1,)."""
+        """Log integral over each free covariance, means integrated out but for their own factors, (K,) or (1,)."""
         powers, scatters = self._apart_from_means()
         dim = self.loc.shape[-1]
         if self.family.orientation == "I":

@@ -281,7 +281,7 @@ def relabel(source: Source, method: str = "stephens", **options: Any) -> Relabel
     Raises
     ------
     DrawsError, ArgumentError
-        If the draws cannot be read, or lack what the method uses, or prior, known classes or held parameters number them.
+        If the draws cannot be read, or lack what the method uses, or prior, labels or held parameters number them.
     """
     if told_apart(source):
         by = {

@@ -30,6 +30,7 @@ from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
 from bayesgmm.results.simulate import sample_prior, simulated
+from bayesgmm.results.with_noise import same_box
 from bayesgmm.runtime.arguments import split_key
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.programs import Program
@@ -166,7 +167,7 @@ def invariants_of_theta(params: Params, table: Table, frame: Frame) -> dict[str,
     mean = np.einsum("cdk,cdkf->cdf", weights, means)
     variances = np.diagonal(params.covariances, axis1=-2, axis2=-1)
     second = np.einsum("cdk,cdkf->cdf", weights, variances + (means - mean[:, :, None]) ** 2)
-    points = Table(table.filled[_fixed_points(table)], table.features)
+    points = same_box(table, table.filled[_fixed_points(table)])
     quantities = {
         "sorted_weights": np.sort(weights, axis=-1)[..., ::-1],
         "mixture_mean": mean,

@@ -28,6 +28,7 @@ from bayesgmm.results.external_draws import (
     with_component_dim,
 )
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.with_noise import refuse_noise
 from bayesgmm.runtime.checks import shown
 from bayesgmm.sweep.per_row import log_densities
 
@@ -86,8 +87,7 @@ class Draws:
         if isinstance(self.source, Posterior):
             return self.source.frame
         assert self.table is not None
-        center, covariance = self.table.moments()
-        scale = np.sqrt(np.diagonal(covariance))
+        center, scale = self.table.moments()[0], np.sqrt(np.diagonal(self.table.moments()[1]))
         return Frame.around(center, np.where(scale > 0, scale, 1.0))  # a feature may be constant
 
     @cached_property
@@ -240,6 +240,7 @@ def _check(draws: Draws, fewest_components: int) -> None:
         check_values(name, values)
     if draws.num_components < fewest_components:
         raise DrawsError("There is a single component, so labels cannot switch.")
+    refuse_noise(draws.table if fewest_components > 1 else None, "Relabelling and diagnosis")
 
 
 def _with_rows(draws: Draws, labels: Any, probabilities: Any) -> Draws:
@@ -270,9 +271,9 @@ def _named_variable(draws: Draws, value: Any) -> np.ndarray:
     import xarray as xr
 
     tree = draws.source
-    if not isinstance(tree, xr.DataTree):
-        raise DrawsError(f"Only a DataTree has variables by name. Give the array itself, not {shown(value)}.")
-    return per_draw(tree["posterior"], value)
+    if isinstance(tree, xr.DataTree):
+        return per_draw(tree["posterior"], value)
+    raise DrawsError(f"Only a DataTree has variables by name. Give the array itself, not {shown(value)}.")
 
 
 def _as_probabilities(values: np.ndarray) -> np.ndarray:
@@ -282,14 +283,13 @@ def _as_probabilities(values: np.ndarray) -> np.ndarray:
 
 
 def _as_labels(values: np.ndarray, draws: Draws) -> np.ndarray:
-    rows = draws.table.num_rows if draws.table is not None else None
+    rows = None if draws.table is None else draws.table.num_rows
     if values.ndim != 3 or values.shape[:2] != draws.shape or rows not in (None, values.shape[2]) or not values.size:
         expected = (*draws.shape, rows or "N")
         raise DrawsError(f"labels have shape {values.shape}; expected (chain, draw, N), here {expected}.")
     if values.dtype.kind not in "iu":
         raise DrawsError(f"labels must be integers, got {values.dtype}.")
-    # R and JAGS count from 1.
-    first = int(values.max() == draws.num_components)
+    first = int(values.max() == draws.num_components)  # R and JAGS count from 1
     if values.min() < first or values.max() - first >= draws.num_components:
         raise DrawsError(
             f"labels run from {values.min()} to {values.max()}; expected 0 to {draws.num_components - 1}, or 1 to "

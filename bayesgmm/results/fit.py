@@ -19,6 +19,7 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
 from bayesgmm.results.datatree import fit_tree
 from bayesgmm.results.to_mixture import HasMixture
+from bayesgmm.results.with_noise import component_index, components_words, redrawn, without_moments
 from bayesgmm.runtime.arguments import as_key, check_choice, check_count
 from bayesgmm.runtime.checks import check_level
 from bayesgmm.runtime.dtypes import scope
@@ -77,7 +78,7 @@ class MixtureFit(HasMixture):
 
     @property
     def n_components(self) -> int:
-        """K."""
+        """K; K + 1 with a noise component, the last."""
         return len(self.params.weights)
 
     @property
@@ -114,10 +115,7 @@ class MixtureFit(HasMixture):
         return -2.0 * self.log_likelihood + self.n_parameters * np.log(self.table.total)
 
     def icl(self) -> float:
-        """``BIC - 2 Σ_n log max_k r_nk`` (Biernacki, Celeux & Govaert 2000).
-
-        Smaller is better; mclust prints the negative.
-        """
+        """``BIC - 2 Σ_n log max_k r_nk`` (Biernacki, Celeux & Govaert 2000): smaller is better; not so in mclust."""
         certainty = np.log(self.predict_proba().max(axis=1))
         return self.bic() - 2.0 * float((self.table.counted * certainty).sum())
 
@@ -144,7 +142,7 @@ class MixtureFit(HasMixture):
         n = check_count("n", n)
         with scope("float64"):
             z, x = mixture.sample(as_key(seed), Params(*map(jnp.asarray, self.params)), n)
-            return np.asarray(z), np.asarray(x)
+            return redrawn(self.table.noise, seed, np.asarray(z), np.asarray(x), self.n_components)
 
     @cached_property
     def datatree(self) -> "xr.DataTree":
@@ -161,12 +159,13 @@ class MixtureFit(HasMixture):
         """Weights, means and standard deviations, a row per component."""
         import pandas as pd
 
-        sds = np.sqrt(np.diagonal(self.params.covariances, axis1=1, axis2=2))
+        params = without_moments(self.params, self.table)
+        sds = np.sqrt(np.diagonal(params.covariances, axis1=1, axis2=2))
         columns: dict[str, np.ndarray] = {"weight": np.asarray(self.params.weights)}
         for d, name in enumerate(self.table.features):
-            columns[f"mean[{name}]"] = np.asarray(self.params.means[:, d])
+            columns[f"mean[{name}]"] = np.asarray(params.means[:, d])
             columns[f"sd[{name}]"] = sds[:, d]
-        return pd.DataFrame(columns, index=pd.RangeIndex(self.n_components, name="component"))
+        return pd.DataFrame(columns, index=component_index(self.model))
 
     def intervals(
         self, method: str = "information", level: float = 0.9, *, num_replicates: int = 1000, seed: Any = 0
@@ -281,8 +280,9 @@ class MixtureFit(HasMixture):
         target = "maximum likelihood" if self.prior is None else "maximum a posteriori"
         kind = f"{self.family.label(self.table.dim)} covariances{self.model.aside}"
         return (
-            f"{self.algorithm.upper()}, {target}: {self.n_components} components, {kind}, log-likelihood "
-            f"{self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, BIC {self.bic():.1f}"
+            f"{self.algorithm.upper()}, {target}: {components_words(self.model, self.params.weights)}, {kind}, "
+            f"log-likelihood {self.log_likelihood:.3f}, {self.status} after {self.n_iter} iterations, "
+            f"BIC {self.bic():.1f}"
         )
 
     def _table(self) -> "pd.DataFrame":
@@ -291,7 +291,7 @@ class MixtureFit(HasMixture):
         for name in self.table.features:
             means, sds = table.loc[f"mean[{name}]"], table.loc[f"sd[{name}]"]
             table.loc[f"mean[{name}]"] = [placed(mean, sd) for mean, sd in zip(means, sds, strict=True)]
-        return table
+        return table if self.table.noise is None else table.where(self.summary().T.notna(), "–")
 
     def __repr__(self) -> str:
         return as_text(self._title(), self._table())

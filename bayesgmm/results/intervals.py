@@ -15,6 +15,7 @@ from bayesgmm.numerics.arrays import sd
 from bayesgmm.problem import Model
 from bayesgmm.results.digits import SummaryTable
 from bayesgmm.results.parameters import estimates_of, flatten, parameter_names, tails
+from bayesgmm.results.with_noise import of_gaussians
 from bayesgmm.runtime.arguments import check_memory
 from bayesgmm.runtime.formatting import as_html, as_text
 
@@ -192,6 +193,9 @@ def _kept(estimates: np.ndarray, model: Model) -> np.ndarray:
     """Indices of the parameters of a family: those that are diagonal have no covariances of two features."""
     num, dim = model.num_components, model.table.dim
     place = np.arange(len(estimates))
+    if model.table.noise is not None:
+        names = parameter_names(model.table, num)
+        place = np.array([i for i in place if of_gaussians(names[i], model.table, num)])
     if model.family.orientation != "I" or dim == 1:
         return place
-    return place[(place < num * (1 + dim)) | (estimates != 0)]
+    return place[(place < num * (1 + dim)) | (estimates[place] != 0)]

@@ -20,6 +20,7 @@ from bayesgmm.results.convergence import convergence_table, smallest_bfmi, state
 from bayesgmm.results.datatree import label_invariant, posterior_tree
 from bayesgmm.results.kept_settings import picklable
 from bayesgmm.results.to_mixture import HasMixture
+from bayesgmm.results.with_noise import component_index, components_words, redrawn
 from bayesgmm.runtime.arguments import as_key, check_choice, check_count, split_seed
 from bayesgmm.runtime.checks import check_level
 from bayesgmm.runtime.formatting import as_html, as_text, plus_minus
@@ -84,7 +85,7 @@ class Posterior(HasMixture):
 
     @property
     def n_components(self) -> int:
-        """K."""
+        """K; K + 1 with a noise component, the last."""
         return self.params.weights.shape[-1]
 
     @property
@@ -188,7 +189,7 @@ class Posterior(HasMixture):
 
     def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:
         """Draw `n` rows from the posterior predictive, each under a new draw of θ: components (n,), rows (n, D)."""
-        return self.mixture.sample(n, seed)
+        return redrawn(self.table.noise, seed, *self._gaussians.sample(n, seed), self.n_components)
 
     def _averages(self, x) -> tuple[np.ndarray, np.ndarray]:
         """Responsibilities and log densities of the rows of x, or of the data for None."""
@@ -275,7 +276,7 @@ class Posterior(HasMixture):
         if self.num_divergences:
             diagnosis += f", {self.num_divergences} divergences"
         return (
-            f"{self.algorithm}: {self.n_components} components, {kind}, "
+            f"{self.algorithm}: {components_words(self.model, self.params.weights)}, {kind}, "
             f"{self.num_chains} chain{'s' * (self.num_chains > 1)} × {self.num_samples} draws{cut}; {diagnosis}"
         )
 
@@ -293,4 +294,7 @@ class Posterior(HasMixture):
         parts = [weights, *np.moveaxis(means, -1, 0)]
         rows = [plus_minus(part.mean(axis=(0, 1)), sd(part, axis=(0, 1))) for part in parts]
         names = ["weight", *(f"mean[{name}]" for name in self.table.features)]
-        return pd.DataFrame(rows, names, pd.RangeIndex(self.n_components, name="component"))
+        table = pd.DataFrame(rows, names, component_index(self.model))
+        if self.table.noise is not None:
+            table.iloc[1:, -1] = "–"
+        return table

@@ -12,6 +12,7 @@ from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import root_of
 from bayesgmm.priors.boundary import refuse_overflow
 from bayesgmm.priors.prior import Belief
+from bayesgmm.results.with_noise import redrawn
 from bayesgmm.runtime.arguments import derived_key, host_generator, key_array
 from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import Program
@@ -42,8 +43,13 @@ def _with_classes(key: PRNGKeyArray, params: Params, num_rows: int) -> tuple[np.
 
 
 def simulated(key: PRNGKeyArray, params: Params, table: Table) -> np.ndarray:
-    """As `predictive`, for the rows of a table: with their errors of measurement, if they have any; without gaps."""
-    x = predictive(key, params, table.num_rows)
+    """As `predictive`, for the rows of a table: with their errors of measurement, and without gaps.
+
+    Rows of noise are uniform over its box.
+    """
+    z, x = _with_classes(key, params, table.num_rows)
+    if table.noise is not None:
+        _, x = redrawn(table.noise, key, z, x, params.weights.shape[-1])
     if table.errors is None:
         return x
     noise = host_generator(derived_key(key, 1)).standard_normal(x.shape)

@@ -8,6 +8,7 @@ from bayesgmm.numerics.arrays import sd
 from bayesgmm.numerics.chains import QUALITY, figures_of
 from bayesgmm.results.digits import SummaryTable
 from bayesgmm.results.parameters import flatten, parameter_names, tails
+from bayesgmm.results.with_noise import of_gaussians
 from bayesgmm.runtime.checks import check_level
 
 
@@ -17,6 +18,7 @@ def summary_table(params: Params, table: Table, level: float, chains: bool) -> S
     draws = np.moveaxis(flatten(params), -1, 0)
     names = parameter_names(table, params.weights.shape[-1])
     kept = [i for i, values in enumerate(draws) if not (names[i].startswith("covariances") and not values.any())]
+    kept = [i for i in kept if of_gaussians(names[i], table, params.weights.shape[-1])]
     below, above = tails(level)
     rows = {}
     for i in kept:

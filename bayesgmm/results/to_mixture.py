@@ -10,6 +10,7 @@ from bayesgmm.model.types import Params, check_params
 from bayesgmm.numerics.arrays import LARGEST
 from bayesgmm.results.mixture import Mixture
 from bayesgmm.results.mixture_arguments import feature_names
+from bayesgmm.results.with_noise import refuse_noise
 
 if TYPE_CHECKING:
     from bayesgmm.results.regression import Regression
@@ -49,7 +50,17 @@ class HasMixture:
 
     @cached_property
     def mixture(self) -> Mixture:
-        """The fitted mixture apart from its data; of a posterior the average over its draws. See `Mixture`."""
+        """The fitted mixture apart from its data; of a posterior the average over its draws. See `Mixture`.
+
+        Raises `ArgumentError` if there is a noise component.
+        """
+        own: Any = self
+        refuse_noise(own.table, "Mixtures (marginal, conditional, regress)")
+        return self._gaussians
+
+    @property
+    def _gaussians(self) -> Mixture:
+        """All components as Gaussians, the noise too."""
         own: Any = self
         return Mixture(check_params(own.params), own.table.features, own.table.named)
 

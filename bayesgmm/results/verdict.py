@@ -14,6 +14,7 @@ from bayesgmm.results.convergence import GOOD_BFMI
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.parameters import parameter_names
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.with_noise import of_gaussians
 from bayesgmm.runtime.formatting import for_terminal
 
 FAR = 1.0
@@ -171,8 +172,10 @@ def point_line(name: str, fit: MixtureFit, other: str, posterior: Posterior) -> 
     moving = sds > 0  # a single weight is 1 in every draw
     if not moving.any():
         return f"{name} and {other}: no comparison, since the draws of {other} are constant."
-    z = np.where(moving, np.abs(point - means) / np.where(moving, sds, 1.0), 0.0)
     names = parameter_names(posterior.table, posterior.n_components)
+    own = [of_gaussians(one, posterior.table, posterior.n_components) for one in names[: len(point)]]
+    moving = moving & np.array(own)
+    z = np.where(moving, np.abs(point - means) / np.where(moving, sds, 1.0), 0.0)
     worst = int(z.argmax())
     if not usable(posterior):
         return f"{name} and {other}: no comparison, since {_doubt(other, posterior)}."
@@ -195,7 +198,8 @@ def prior_line(name: str, result: MixtureFit | Posterior) -> str | None:
     if not isinstance(components, NormalInverseWishart | NormalTimesInverseWishart):
         return None
     (weights, _, covariances), _ = moments(result)
-    variances = np.diagonal(covariances, axis1=1, axis2=2)
+    weights = weights[: result.model.num_gaussians]
+    variances = np.diagonal(covariances[: len(weights)], axis1=1, axis2=2)
     rows = table.total * weights[:, None]
     scales = np.diagonal(np.asarray(components.scale), axis1=1, axis2=2)
     counted = np.full_like(rows, table.total) if result.family.pooled else rows

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bayesgmm.data.described import described
+from bayesgmm.data.kinds import NOISE, check_rows
 from bayesgmm.data.table import Table, as_table
 from bayesgmm.errors import BayesGMMError
 from bayesgmm.priors.prior import Belief
@@ -62,6 +63,7 @@ def fit_classes(
         If no cell of a class has a fit.
     """
     table = as_table(described(x, weights, None, errors))
+    check_rows("fit_classes", (NOISE,), table, "fit_em does, for one class.")
     classes, places = named_classes(labels, table.num_rows)
     check_rows_of_classes(classes, table, places)
     options = {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.data.described import check_classes, described
+from bayesgmm.data.kinds import NOISE, check_rows
 from bayesgmm.data.table import as_table, check_table
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.em.ascent_state import STATUS, usable
@@ -16,7 +17,8 @@ from bayesgmm.errors import ArgumentError, CollapseError, SamplingInterrupted
 from bayesgmm.model.families import FAMILIES, resolve_family
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.prior import Belief
-from bayesgmm.problem import check_well_posed, prepare, well_posed
+from bayesgmm.priors.well_posed import check_well_posed, well_posed
+from bayesgmm.problem import prepare
 from bayesgmm.runtime.arguments import as_key, as_list, check_choice, check_count, check_number
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.interrupt import interruptible
@@ -90,6 +92,7 @@ def fit_table(
     """
     x = described(x, weights, labels, errors)
     table = as_table(x)
+    check_rows("fit_table", (NOISE,), table, "fit_em does: compare its bic() for several K.")
     sizes, names = checked_table(n_components, families, criterion, table.dim)
     n_init, max_iter = check_count("n_init", n_init, most=MOST_CHAINS), check_count("max_iter", max_iter)
     tol = check_number("tol", tol, low=0.0, open_low=True)

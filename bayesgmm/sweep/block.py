@@ -8,6 +8,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Float
 
 from bayesgmm.data.described import check_classes
+from bayesgmm.data.noise import standard_log_density
 from bayesgmm.data.table import Table
 from bayesgmm.model.mixture import log_joint_scorer
 from bayesgmm.model.types import Frame, Params
@@ -28,6 +29,8 @@ class Block(NamedTuple):
     """R with ``R Rᵀ`` the covariance of a row's errors; None: no errors."""
     labels: Float[Array, "K n"] | None = None
     """Log probability of what is known of a row's class, under each class; None: nothing is known."""
+    noise: Float[Array, ""] | None = None
+    """Log density of the noise, the last component; None: all components are Gaussians."""
 
 
 def blocks_of(table: Table, frame: Frame, num_components: int, size: int) -> Iterator[tuple[Block, int, int]]:
@@ -47,6 +50,7 @@ def block_of(table: Table, frame: Frame, num_components: int, size: int, gaps: b
         _padded((~np.isnan(values)).astype(float), size) if masked else None,
         None if table.errors is None else _padded(error_roots(table, frame), size),
         None if labels is None else _padded(labels, size),
+        standard_log_density(table.noise, frame.scale),
     )
 
 
@@ -60,6 +64,7 @@ def _padded(rows: np.ndarray, size: int) -> np.ndarray:
 def scores_of(theta: Params, block: Block) -> Float[Array, "K n"]:
     """``log p(x_n, z_n = k | θ)`` of what was seen of each row, θ and rows standardised; for compiled functions."""
     scorer = log_joint_scorer(theta)
+    scorer = scorer if block.noise is None else scorer.with_noise(block.noise)
     if block.seen is None:
         scores = scorer.scores(scorer.residuals(block.x))
     else:

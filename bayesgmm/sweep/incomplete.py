@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
 from bayesgmm.data.moments import patterns_of
+from bayesgmm.data.noise import standard_log_density
 from bayesgmm.data.table import Table
 from bayesgmm.model.mixture import Scorer
 from bayesgmm.model.types import Frame
@@ -38,6 +39,11 @@ class Incomplete(NamedTuple):
     def weights(self) -> Float[Array, "C n"] | None:
         """How often each row counts; None: once."""
         return self.blocks.weights
+
+    @property
+    def noise(self) -> Float[Array, ""] | None:
+        """Log density of the noise, the last component; None: all components are Gaussians."""
+        return self.blocks.noise
 
     @property
     def num_rows(self) -> Int[Array, ""]:
@@ -91,6 +97,11 @@ class Patterns(NamedTuple):
         return self.blocks.weights
 
     @property
+    def noise(self) -> Float[Array, ""] | None:
+        """Log density of the noise, the last component; None: all components are Gaussians."""
+        return self.blocks.noise
+
+    @property
     def num_rows(self) -> Int[Array, ""]:
         """Number of rows."""
         return self.blocks.num_rows
@@ -128,7 +139,7 @@ class Patterns(NamedTuple):
 Rows = Complete | Incomplete | Patterns
 """The data as a pass reads them: complete, or with gaps or errors.
 
-A pytree with ``num_rows``, ``num_blocks``, ``capacity``, ``dtype``, ``weights`` and ``take(rows)``.
+A pytree with ``num_rows``, ``num_blocks``, ``capacity``, ``dtype``, ``weights``, ``noise`` and ``take(rows)``.
 """
 
 
@@ -209,4 +220,6 @@ def _blocks(table: Table, frame: Frame, dtype, num_components: int, places, shap
     weights = None if table.weights is None else in_blocks(table.weights.astype(dtype), places, shape)
     labels = log_labels(table, num_components)
     labels = None if labels is None else in_blocks(labels.astype(dtype), places, shape)
-    return Blocks(*jax.device_put((x, np.asarray(table.num_rows), weights, labels)))
+    noise = standard_log_density(table.noise, frame.scale)
+    noise = None if noise is None else noise.astype(dtype)
+    return Blocks(*jax.device_put((x, np.asarray(table.num_rows), weights, labels, noise)))

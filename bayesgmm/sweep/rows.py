@@ -55,6 +55,8 @@ class Blocks(NamedTuple):
     """How often each row counts, 0 for padding; None: once."""
     labels: Float[Array, "C K n"] | None = None
     """Log probability of what is known of each row's class, under each class; None: nothing is known."""
+    noise: Float[Array, ""] | None = None
+    """Log density of the noise, the last component; None: all components are Gaussians."""
 
     @property
     def num_blocks(self) -> int | Array:
@@ -84,7 +86,7 @@ class Blocks(NamedTuple):
         at, place = rows // self.x.shape[2], rows % self.x.shape[2]
         weights = None if self.weights is None else jnp.asarray(self.weights)[at, place][None]
         labels = None if self.labels is None else jnp.asarray(self.labels)[at, :, place].T[None]
-        return Blocks(jnp.asarray(self.x)[at, :, place].T[None], jnp.asarray(len(rows)), weights, labels)
+        return Blocks(jnp.asarray(self.x)[at, :, place].T[None], jnp.asarray(len(rows)), weights, labels, self.noise)
 
 
 class View(NamedTuple):
@@ -106,6 +108,8 @@ class View(NamedTuple):
     """Each row counts once."""
     labels: None = None
     """No class is known."""
+    noise: None = None
+    """All components are Gaussians."""
 
     @property
     def width(self) -> int:
@@ -168,7 +172,7 @@ class View(NamedTuple):
 Complete = Blocks | View
 """Complete rows as a pass reads them.
 
-A pytree with ``num_rows``, ``num_blocks``, ``capacity``, ``dtype``, ``block(i)`` and ``take(rows)``.
+A pytree with ``num_rows``, ``num_blocks``, ``capacity``, ``dtype``, ``noise``, ``block(i)`` and ``take(rows)``.
 """
 
 

@@ -47,6 +47,7 @@ def sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, assign: Assign) -> Stat
 
 @partial(jax.jit, static_argnames="assign")
 def _sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, Any], assign: Callable) -> Stats:
+    scorer = scorer if rows.noise is None else scorer.with_noise(rows.noise)
     routes = _routes(scorer, rows, assign)
     if isinstance(rows, Incomplete | Patterns):
         scorer = scorer.full

@@ -45,7 +45,7 @@ KIND_OF = {
     "num_replicates": "replicates", "em_intervals": "em_intervals", "intervals": "fit_intervals",
     "truths": "truths", "n_features": "components", "overlap": "share", "imbalance": "number", "test_rows": "count",
     "errors": "row_errors", "given": "given", "update_draws": "flag", "target": "target", "on": "given_features", "y": "places",
-    "num_draws": "region_draws", "fixed": "fixed",
+    "num_draws": "region_draws", "fixed": "fixed", "noise": "noise",
     "client": "client", "executor": "executor", "n_jobs": "n_jobs", "first": "column", "second": "column", "role": "role",
 }  # fmt: skip
 """The kind of a parameter by its name."""

@@ -302,6 +302,11 @@ KINDS: dict[str, Kind] = {
         np.full((40, 2), 1e200) ;; np.full((40, 2), 1e-200) ;; pd.DataFrame(np.ones((40, 2))) ;; [[1, 2]] * 40
         np.where(np.arange(80).reshape(40, 2) % 3, 0.1, np.inf) ;; np.full((40, 2, 2), np.nan) ;; 'x' ;; [['a', 'b']] * 40
     """, "1 ;; object() ;; 1.5 ;; lambda: 1"),
+    "noise": kind("False ;; True ;; 1e4", """
+        None ;; np.arange(40) < 3 ;; np.arange(6) < 1 ;; 1e300 ;; 1e-300 ;; 0.5 ;; np.float32(1e3) ;; 10**6
+        np.zeros(40, bool) ;; np.ones(40, bool) ;; pd.Series(np.arange(40) < 3) ;; [True] * 3 + [False] * 37 ;; np.True_
+        np.array(1e4) ;; 1e-9
+    """, "'auto' ;; object() ;; -1.0 ;; 0 ;; np.nan ;; np.inf ;; [1.0, 2.0] ;; X2 ;; Z * 1.5 ;; {} ;; lambda: 1 ;; 2j"),
     "fixed": kind("None ;; {'means': {0: [0.0, 0.5]}} ;; {'weights': {1: 0.4}} ;; {}", """
         {'covariances': {1: np.eye(2)}} ;; {'weights': [0.5, 0.5]} ;; {'means': np.full((2, 2), np.nan)} ;; {'means': X2[:2]}
         {'means': {0: [1e300, 0.0]}} ;; {'covariances': {0: 1e-300 * np.eye(2)}} ;; {'covariances': {0: 1e300 * np.eye(2)}}

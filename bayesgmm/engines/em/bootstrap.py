@@ -156,7 +156,7 @@ def _of_size(sample: Blocks | Incomplete, rows: Rows) -> Blocks | Incomplete:
     held = jnp.arange(blocks.x.shape[2]) < rows.num_rows
     weights = None if blocks.weights is None else jnp.where(held, blocks.weights, 0.0)
     x = jnp.where(held, blocks.x, 0.0)
-    return _with_blocks(sample, Blocks(x, jnp.asarray(rows.num_rows), weights, blocks.labels))
+    return _with_blocks(sample, Blocks(x, jnp.asarray(rows.num_rows), weights, blocks.labels, blocks.noise))
 
 
 _REFIT = Program(_refit, static=("method",))

@@ -36,6 +36,7 @@ def fit_mcem(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    noise: Any = False,
     fixed: Any = None,
     copies: int = 100,
     num_steps: int = 200,
@@ -55,7 +56,7 @@ def fit_mcem(
     ----------
     x, n_components, covariance_type, prior, seed, dtype, progress_bar
         As for `fit_em`.
-    weights, labels, errors, fixed
+    weights, labels, errors, noise, fixed
         What else is known of the rows and of θ; see `rows` and `fit_em`.
     copies
         Draws of z for each row in each step.
@@ -77,7 +78,7 @@ def fit_mcem(
     CollapseError
         If every start reached a singularity of the unbounded likelihood.
     """
-    x = described(x, weights, labels, errors)
+    x = described(x, weights, labels, errors, noise)
     num, length, settings = _checked(copies, num_steps, n_init, init)
     schedule = np.full(length, float(num))
     return _fit(
@@ -95,6 +96,7 @@ def fit_same(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    noise: Any = False,
     fixed: Any = None,
     copies: int = 1000,
     num_steps: int = 300,
@@ -113,7 +115,7 @@ def fit_same(
     ----------
     x, n_components, covariance_type, prior, seed, dtype, progress_bar
         As for `sample_gibbs`; the prior must be a conjugate one (`NormalInverseWishart`, `NormalInverseGamma`).
-    weights, labels, errors, fixed
+    weights, labels, errors, noise, fixed
         What else is known of the rows and of θ; see `rows` and `fit_em`.
     copies
         Copies of z in the last step.
@@ -133,7 +135,7 @@ def fit_same(
     DataError, PriorError, ArgumentError
         Before the run, if an input cannot be used.
     """
-    x = described(x, weights, labels, errors)
+    x = described(x, weights, labels, errors, noise)
     num, length, settings = _checked(copies, num_steps, n_init, init)
     schedule = np.round(np.geomspace(1.0, num, length))
     return _fit(

@@ -10,6 +10,7 @@ from bayesgmm.engines.divisions import division_stats, one_hot
 from bayesgmm.engines.em.ascent import begin, run_ascents
 from bayesgmm.engines.em.ascent_state import PRUNED, Ascent, usable
 from bayesgmm.engines.em.moves import equal_pair, moves
+from bayesgmm.engines.noise_starts import noise_shares, with_noise
 from bayesgmm.engines.roles import in_roles
 from bayesgmm.engines.starts import class_params, first_of
 from bayesgmm.model.types import Params
@@ -89,11 +90,21 @@ def _moves(theta: Params, problem: Problem, most: int) -> list[Params]:
     Under a prior that tells the components apart, another numbering of θ comes before all.
     """
     rows = some_rows(problem)
+    if problem.table.noise is not None:
+        clustered = rows[noise_shares(theta, problem, rows) < 0.5]
+        share, theta = float(theta.weights[-1]), Params(*(part[:-1] for part in theta))
+        theta = theta._replace(weights=theta.weights / theta.weights.sum())
+        made = _moves_of(theta, clustered, problem, most)
+        return [with_noise(one, problem, share) for one in made]
+    return _moves_of(theta, rows, problem, most)
+
+
+def _moves_of(theta: Params, rows: np.ndarray, problem: Problem, most: int) -> list[Params]:
     made = moves(theta, rows, most)
     if equal_pair(theta) is not None and (labels := cut_in_order(rows, len(theta.weights))) is not None:
         division = division_stats(rows, one_hot(labels, len(theta.weights))[None])
         made = [class_params(first_of(division), shrink=True), *made[: most - 1]]
-    if problem.model.exchangeable:
+    if problem.model.exchangeable or problem.table.noise is not None:
         return made
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), theta, *made)
     numbered = in_roles(stacked, problem)

@@ -45,6 +45,7 @@ def fit_em(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    noise: Any = False,
     fixed: Any = None,
     n_init: int = 16,
     init: Any = "auto",
@@ -79,8 +80,9 @@ def fit_em(
         `bayesgmm.model.families`.
     prior
         None (maximum likelihood), ``"default"`` (`default_prior`) or a `Prior`, in the user's units.
-    weights, labels, errors
-        What else is known of the rows: how often each counts, its class, its errors of measurement; see `rows`.
+    weights, labels, errors, noise
+        What else is known of the rows: how often each counts, its class, its errors of measurement, and whether
+        some belong to no cluster; see `rows`.
     fixed
         Parameters that are known and held while the rest is inferred, such as ``{"means": {0: [1.0, 2.0]}}``: by
         ``"weights"``, ``"means"``, ``"covariances"``, a mapping from components to values, or an array for all
@@ -141,7 +143,7 @@ def fit_em(
         If there is no prior and a component rests on no more rows than its part of the covariance needs. Also if the
         density has no highest mode under a hierarchical prior.
     """
-    x = described(x, weights, labels, errors)
+    x = described(x, weights, labels, errors, noise)
     max_iter, tol, n_init = _check_arguments(algorithm, max_iter, tol, n_init, accelerate)
     first_beta = check_beta(beta_start, algorithm)
     settings = {
@@ -162,11 +164,10 @@ def fit_em(
         starts = starts_of(key_start, problem, n_init, init, labels_init, given)
         brief = progress_bar is None and problem.table.num_rows <= BATCHED_ROWS
         with listening(False if brief else progress_bar) as listener:
-            run = partial(_ascend, algorithm=algorithm, accelerate=quick)
+            run, gain = partial(_ascend, algorithm=algorithm, accelerate=quick), 0.0
             if first_beta is not None:
                 run = partial(anneal_and_ascend, beta_start=first_beta, accelerate=accelerate)
             ascents, interrupted = run(key_ascent, starts, problem, _tol_of(algorithm, tol), max_iter, listener)
-            gain = 0.0
             if given_start and algorithm == "em" and tol > 0 and not interrupted:
                 ascents, interrupted, gain = higher_by(key_ascent, ascents, problem, tol, max_iter, accelerate)
             best = best_of(ascents, problem, interrupted)

@@ -71,7 +71,7 @@ def warn_of(fit: MixtureFit, counts: np.ndarray, tol: float, gain: float) -> Non
             SpuriousComponentWarning, stacklevel=4,
         )  # fmt: skip
     _warn_of_points(fit)
-    in_a_feature, free = "", fit.model.held.free("covariances", fit.n_components)
+    in_a_feature, free = "", fit.model.held.free("covariances", fit.model.num_gaussians)
     few, family = fit.family.rows_needed(fit.table.dim), fit.family.label(fit.table.dim)
     if fit.prior is None and fit.table.gaps and counts.min() > few:
         counts, in_a_feature = _counts_of_values(fit), " in a feature"
@@ -87,7 +87,7 @@ def warn_of(fit: MixtureFit, counts: np.ndarray, tol: float, gain: float) -> Non
 
 def _warn_of_points(fit: MixtureFit) -> None:
     """Warn of components whose whole spread is explained by the errors of measurement."""
-    errors, free = fit.table.errors, fit.model.held.free("covariances", fit.n_components)
+    errors, free = fit.table.errors, fit.model.held.free("covariances", fit.model.num_gaussians)
     if errors is None or fit.prior is not None or not len(free):
         return
     sizes = np.diagonal(errors, axis1=1, axis2=2)
@@ -97,8 +97,8 @@ def _warn_of_points(fit: MixtureFit) -> None:
     if len(points):
         warnings.warn(
             f"Without the errors of measurement, component {', '.join(map(str, points))} has a variance below "
-            f"{POINT:g} of theirs: the errors explain its whole spread, and the likelihood is highest at a point. Check "
-            "the size of the errors, or use prior='default' or a prior of your own.",
+            f"{POINT:g} of theirs: the errors explain its whole spread, and the likelihood is highest at a point. "
+            "Check the size of the errors, or use prior='default' or a prior of your own.",
             SpuriousComponentWarning, stacklevel=5,
         )  # fmt: skip
 

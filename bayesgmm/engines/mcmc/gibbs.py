@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int, PRNGKeyArray
 
 from bayesgmm.data.described import described
-from bayesgmm.data.kinds import CLASSES_DRAWN, ERRORS, GAPS
+from bayesgmm.data.kinds import CLASSES_DRAWN, ERRORS, GAPS, NOISE
 from bayesgmm.engines.chain_starts import Init
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine
@@ -51,6 +51,7 @@ def sample_gibbs(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    noise: Any = False,
     fixed: Any = None,
     num_warmup: int = 1000,
     num_samples: int = 1000,
@@ -74,7 +75,7 @@ def sample_gibbs(
         EEI, VII, EII; E and V for one feature.
     prior
         ``"default"`` (`default_prior`) or a proper conjugate `Prior`, in the user's units; None (flat) is refused.
-    weights, labels, errors
+    weights, labels, errors, noise
         What else is known of the rows; see `rows`.
     fixed
         Parameters that are known and held while the rest is inferred, such as ``{"means": {0: [1.0, 2.0]}}``: by
@@ -116,7 +117,7 @@ def sample_gibbs(
     MixingWarning
         If in some chain no replica moved from the far end of the ladder to the posterior.
     """
-    x = described(x, weights, labels, errors)
+    x = described(x, weights, labels, errors, noise)
     tempering = check_count("tempering", tempering, most=MOST_CHAINS)
     num_warmup = check_count("num_warmup", num_warmup, least=0)
     posterior = run_sampler(
@@ -144,7 +145,7 @@ def gibbs(tempering: int, num_warmup: int) -> Sampler:
         partial(_start_replicas, tempering),
         partial(_advance_replicas, num_warmup),
         settings,
-        (GAPS, ERRORS),
+        (GAPS, ERRORS, NOISE),
         f"tempering={tempering}",
         _swaps,
     )

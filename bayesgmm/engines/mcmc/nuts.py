@@ -71,6 +71,7 @@ def sample_nuts(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    noise: Any = False,
     fixed: Any = None,
     num_warmup: int = 1000,
     num_samples: int = 1000,
@@ -90,7 +91,7 @@ def sample_nuts(
 
     Parameters
     ----------
-    x, n_components, covariance_type, prior, weights, labels, errors, fixed, num_warmup, num_samples, num_chains
+    x, n_components, covariance_type, prior, weights, labels, errors, noise, fixed, num_warmup, num_samples, num_chains
         As for `sample_gibbs`.
     seed, init, reference, checkpoint, dtype, progress_bar
         As for `sample_gibbs`.
@@ -115,7 +116,7 @@ def sample_nuts(
     SamplingInterrupted
         If stopped during warm-up.
     """
-    x = described(x, weights, labels, errors)
+    x = described(x, weights, labels, errors, noise)
     check_choice("likelihood", likelihood, ("marginal", "enumerated", "labels"))
     target_accept_prob = check_number("target_accept_prob", target_accept_prob, 0.0, 1.0, open_low=True, open_high=True)
     max_tree_depth = check_count("max_tree_depth", max_tree_depth, most=DEEPEST, why="a tree has 2 ** depth steps")

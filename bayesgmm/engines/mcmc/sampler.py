@@ -65,7 +65,7 @@ def run_sampler(
     *,
     covariance_type: str,
     prior: Belief | str | None,
-    fixed: Any,
+    fixed: Any = None,
     num_warmup: int,
     num_samples: int,
     num_chains: int,

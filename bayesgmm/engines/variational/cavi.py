@@ -74,6 +74,7 @@ def fit_cavi(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    noise: Any = False,
     fixed: Any = None,
     n_init: int = 8,
     batch_size: int | None = None,
@@ -95,7 +96,7 @@ def fit_cavi(
 
     Parameters
     ----------
-    x, n_components, covariance_type, prior, weights, labels, errors, fixed, reference, dtype
+    x, n_components, covariance_type, prior, weights, labels, errors, noise, fixed, reference, dtype
         As for `sample_gibbs`.
     n_init
         Number of starts.
@@ -130,7 +131,7 @@ def fit_cavi(
     NotConvergedWarning
         If the best start stopped at `max_iter`.
     """
-    x = described(x, weights, labels, errors)
+    x = described(x, weights, labels, errors, noise)
     n_init, max_iter = check_count("n_init", n_init, most=MOST_CHAINS), check_count("max_iter", max_iter)
     tol, num_steps = check_number("tol", tol, low=0.0, open_low=True), check_count("num_steps", num_steps)
     batch_size = None if batch_size is None else check_count("batch_size", batch_size)

@@ -57,6 +57,7 @@ def fit_laplace(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    noise: Any = False,
     fixed: Any = None,
     num_samples: int = 1000,
     num_chains: int = 4,
@@ -75,7 +76,7 @@ def fit_laplace(
 
     Parameters
     ----------
-    x, n_components, covariance_type, prior, weights, labels, errors, fixed, reference, dtype
+    x, n_components, covariance_type, prior, weights, labels, errors, noise, fixed, reference, dtype
         As for `sample_gibbs`.
     num_samples, num_chains
         Independent draws, in the shape (chain, draw) of the samplers.
@@ -93,7 +94,7 @@ def fit_laplace(
     FitError
         If the posterior has no proper maximum there: its Hessian is singular to working precision.
     """
-    x = described(x, weights, labels, errors)
+    x = described(x, weights, labels, errors, noise)
     arguments = Arguments(
         x, n_components, covariance_type, prior, fixed, num_samples, num_chains, seed, reference, dtype, progress_bar
     )

@@ -73,6 +73,7 @@ def fit_svi(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    noise: Any = False,
     fixed: Any = None,
     batch_size: int | None = None,
     num_steps: int = 4000,
@@ -93,7 +94,7 @@ def fit_svi(
 
     Parameters
     ----------
-    x, n_components, covariance_type, prior, weights, labels, errors, fixed, reference, dtype
+    x, n_components, covariance_type, prior, weights, labels, errors, noise, fixed, reference, dtype
         As for `sample_nuts`.
     guide
         ``"normal"``, ``"low_rank"``, ``"dense"``, ``"flow"`` (`GUIDES`), or a callable that makes a guide from a model,
@@ -122,7 +123,7 @@ def fit_svi(
     FitError
         If the ELBO becomes infinite or NaN.
     """
-    x = described(x, weights, labels, errors)
+    x = described(x, weights, labels, errors, noise)
     _check_arguments(guide, num_steps, num_particles, batch_size, learning_rate)
     num_steps, num_particles, learning_rate = int(num_steps), int(num_particles), float(learning_rate)
     arguments = Arguments(

@@ -49,6 +49,7 @@ def prior_sensitivity(posterior: Posterior, *, part: str | None = None) -> "pd.D
     flat = part is not None and float(np.ptp(np.asarray(tree["log_prior"].to_dataset()[part]))) < FLAT
     with _without_arviz_log():
         table = az.psense_summary(tree, threshold=SENSITIVE, prior_var_names=None if flat else part)
+    table = table.rename(index=lambda name: str(name).replace(SLASH, "/"))
     if flat:  # to a power, a constant density is the same density; ArviZ has no importance weights for it
         table = table.assign(prior=0.0, diagnosis="✓")
     figures = table[["prior", "likelihood"]]
@@ -80,7 +81,7 @@ def scaling_tree(posterior: Posterior) -> xr.DataTree:
     draws: Any = {d: own[d] for d in ("chain", "draw")}
     # Each number is a variable: psense_summary mixes up the names of those in matrices. What is constant says nothing.
     numbers = {
-        name: xr.DataArray(values, draws, ("chain", "draw"))
+        name.replace("/", SLASH): xr.DataArray(values, draws, ("chain", "draw"))
         for quantity in (invariant, own) for name, values in numbers_of(quantity) if np.ptp(values) > 0.0
     }  # fmt: skip
     density = xr.DataArray(posterior.log_likelihood, draws, ("chain", "draw"))
@@ -106,6 +107,10 @@ def sensitivity_of_noise(posterior: Posterior) -> float:
 
 SENSITIVE = 0.05
 """Power-scaling sensitivity above which a quantity depends on the prior or the likelihood (Kallioinen et al. 2024)."""
+
+
+SLASH = "\u2215"
+"""Stands for a slash in the name of a variable, which a DataTree does not take."""
 
 
 NOISE = 40

@@ -207,8 +207,15 @@ def assert_same_posterior(found, exact):
                 assert abs(one.mean() - two.mean()) < 5 * error + 1e-12, (part, place)
 
 
-@pytest.mark.parametrize("case", EACH)
-@pytest.mark.parametrize("engine", [bg.sample_gibbs, pytest.param(bg.sample_nuts, marks=pytest.mark.slow)])
+SAMPLED = [
+    (bg.sample_gibbs, "some of all"), pytest.param(bg.sample_nuts, "some of all", marks=pytest.mark.slow),
+    pytest.param(bg.sample_gibbs, "means", marks=pytest.mark.slow),
+    *(pytest.param(bg.sample_gibbs, case, marks=WHOLE) for case in ("covariances", "weights", "a component")),
+    *(pytest.param(bg.sample_nuts, case, marks=WHOLE) for case in CASES if case != "some of all"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("engine", "case"), SAMPLED)
 def test_samplers_have_the_exact_posterior(engine, case):
     found = engine(TINY, 2, prior=PRIOR, fixed=CASES[case], num_samples=2000, seed=1)
     assert_same_posterior(found, exact(case))
@@ -225,8 +232,13 @@ def test_tempered_gibbs_holds_them():
     assert_same_posterior(found, exact("some of all"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", ["means", "covariances", "weights"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param("means", marks=pytest.mark.slow),
+        *(pytest.param(one, marks=WHOLE) for one in ("covariances", "weights")),
+    ],
+)
 def test_svi_and_same_hold_them(case):
     svi = bg.fit_svi(TINY, 2, prior=PRIOR, fixed=CASES[case], seed=1)
     assert svi.elbo < exact(case).log_evidence

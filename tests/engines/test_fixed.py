@@ -314,7 +314,7 @@ def test_gibbs_and_nuts_agree_under_semi_conjugate_priors(components, case):
 
 SLOW = pytest.mark.slow
 CALIBRATED = [
-    pytest.param("gibbs", "means", marks=SLOW), pytest.param("nuts", "some of all", marks=SLOW),
+    pytest.param("gibbs", "means", marks=SLOW), pytest.param("nuts", "some of all", marks=WHOLE),
     pytest.param("gibbs", "covariances", marks=WHOLE), pytest.param("gibbs", "weights", marks=WHOLE),
     pytest.param("nuts", "means", marks=WHOLE),
 ]  # fmt: skip

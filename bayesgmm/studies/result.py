@@ -177,7 +177,14 @@ class Study:
         return pd.DataFrame(rows)
 
     def is_point(self, engine: str) -> bool:
-        """Whether a column has point estimates."""
+        """Whether a column has point estimates.
+
+        Raises
+        ------
+        ArgumentError
+            If the study has no column of that name.
+        """
+        check_choice("engine", engine, self.engines)
         return not find_engine(self.plan.engines[engine][0]).draws
 
     @property

@@ -355,11 +355,6 @@ CLI = {
         {"command": "'compare'", "data": "'data.csv'", "-k": "'2'", "--engines": "'em'", "--starts": "'2'", "--warmup": "'4'",
          "--samples": "'8'", "--chains": "'2'", "--also": "'stan=draws.nc'", "--quiet": ""}, 0.1,
     ),
-    "cli compare noise": Call(
-        "cli", {"data": "cli_data", "-k": "cli_count", "--weights": "cli_labels"},
-        {"command": "'compare'", "data": "'data.csv'", "-k": "'2'", "--engines": "'em'", "--starts": "'2'", "--noise": "",
-         "--quiet": ""}, 0.1,
-    ),
     "cli fit": Call(
         "cli",
         {"data": "cli_data", "-k": "cli_ks", "--families": "cli_families", "--criterion": "cli_word", "--prior": "cli_word",

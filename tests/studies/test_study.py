@@ -242,3 +242,8 @@ def test_intervals_cover_exactly_if_truths_come_from_the_prior():
     frame = replace(found, plan=other, lines=lines).to_frame()
     wrong = frame[(frame["role"] == "invariants") & (frame["quantity"] == "coverage")].iloc[0]
     assert wrong["value"] < 0.9 - 3.5 * wrong["se"]
+
+
+def test_a_column_that_a_study_does_not_have_is_refused(study):
+    with pytest.raises(ArgumentError, match="engine must be one of"):
+        study.is_point("nope")

@@ -7,7 +7,7 @@ import numpy as np
 from bayesgmm.diagnosis.missed_modes import MissedMode
 from bayesgmm.numerics.importance import GOOD_K
 from bayesgmm.numerics.mixing import SHORT, UNKNOWN, draws_to_add, figures
-from bayesgmm.relabelling.result import numbering_of, told_apart
+from bayesgmm.relabelling.result import WHOSE, numbering_of, told_apart
 from bayesgmm.results.convergence import GOOD_BFMI
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import (
@@ -143,14 +143,9 @@ def _labels(found: Any) -> str:
     if found.pareto_k is not None:
         return ""
     if told_apart(found.relabelling.draws.source):
-        by = {
-            "labels": "Known classes tell the components apart: component k is class k",
-            "fixed": "Held parameters tell the components apart: component k is the one that holds them",
-        }.get(
-            str(numbering_of(found.relabelling.draws.source)),
-            "The prior tells the components apart: component k is the prior's",
-        )
-        return f"{by} in every draw, and is not relabelled."
+        numbering = str(numbering_of(found.relabelling.draws.source))
+        by = {"labels": "Known classes tell", "fixed": "Held parameters tell"}.get(numbering, "The prior tells")
+        return f"{by} the components apart: component k is {WHOSE[numbering]} in every draw, and is not relabelled."
     if found.num_permutations == 1:
         return "Labels did not switch."
     how = f"switched {found.num_switches} times within" if found.num_switches else "differed between"

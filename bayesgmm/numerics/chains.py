@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm.numerics.arrays import sd
 from bayesgmm.numerics.mixing import FEWEST_DRAWS
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def figures_of(draws: np.ndarray) -> dict[str, float]:
     from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportUsage]
 
     constant = draws.size > 1 and np.ptp(draws) == 0
-    figures = {"mean": draws.mean(), "sd": 0.0 if constant else draws.std(ddof=1) if draws.size > 1 else np.nan}
+    figures = {"mean": draws.mean(), "sd": float(sd(draws, ddof=1)) if draws.size > 1 else np.nan}
     if draws.shape[1] < FEWEST_DRAWS or constant:
         return figures | dict.fromkeys(QUALITY, np.nan)
     axes: dict[str, Any] = {"chain_axis": 0, "draw_axis": 1}

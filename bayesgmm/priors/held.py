@@ -23,9 +23,10 @@ from bayesgmm.model.families import Family
 from bayesgmm.model.fixed import Fixed, Held
 from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, log_diagonal_sum, matmul, outer
+from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, log_diagonal_sum, outer
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.inverse_wishart import sample_means
+from bayesgmm.priors.normal_inverse_wishart import trace_with_precision
 from bayesgmm.priors.normal_means import normal_constant
 from bayesgmm.priors.within_family import Restricted, restrict, restrict_flat
 from bayesgmm.runtime.dtypes import double_on_host
@@ -41,7 +42,7 @@ class HeldComponents:
     means: Any
     """(K, D): the known means; no meaning where they are free."""
     trils: Any
-    """(K, D, D): Cholesky factors of the known covariances; no meaning where they are free."""
+    """(K, D, D): Cholesky factors of the known covariances; some proper factor where they are free."""
     held: Held
 
     conjugacy: ClassVar[Conjugacy] = Conjugacy.NONE
@@ -110,9 +111,22 @@ class HeldComponents:
         )
 
 
+class _GivenZ(HeldComponents):
+    """What the posteriors given z below share. Priors without a closed form must not have ``update``."""
+
+    @property
+    def counts(self) -> Array:
+        """Effective number of rows for each covariance, (K,)."""
+        return self.inner.counts
+
+    def update(self, stats: Stats) -> "_GivenZ":
+        """The posterior given z."""
+        return dataclasses.replace(self, inner=self.inner.update(stats))
+
+
 @partial(jax.tree_util.register_dataclass, data_fields=["inner", "means", "trils"], meta_fields=["held"])
 @dataclasses.dataclass(frozen=True)
-class HeldIndependent(HeldComponents):
+class HeldIndependent(_GivenZ):
     """Independent priors of means and covariances (`bayesgmm.priors.semiconjugate_posterior.Independent`)."""
 
     conjugacy: ClassVar[Conjugacy] = Conjugacy.CONDITIONAL
@@ -121,15 +135,6 @@ class HeldIndependent(HeldComponents):
     def strength(self) -> Array:
         """Number of rows for each mean, (K,)."""
         return self.inner.strength
-
-    @property
-    def counts(self) -> Array:
-        """Effective number of rows for each covariance, (K,)."""
-        return self.inner.counts
-
-    def update(self, stats: Stats) -> "HeldIndependent":
-        """The posterior given these statistics only."""
-        return dataclasses.replace(self, inner=self.inner.update(stats))
 
     def mode(self, present: Params) -> tuple[Array, Array]:
         """One ECM iteration: means given the current covariances, then covariances given those means."""
@@ -148,7 +153,7 @@ class HeldIndependent(HeldComponents):
 
 @partial(jax.tree_util.register_dataclass, data_fields=["inner", "means", "trils"], meta_fields=["held"])
 @dataclasses.dataclass(frozen=True)
-class HeldConjugate(HeldComponents):
+class HeldConjugate(_GivenZ):
     """A conjugate prior within a family (`bayesgmm.priors.within_family.Restricted`)."""
 
     conjugacy: ClassVar[Conjugacy] = Conjugacy.JOINT
@@ -157,15 +162,6 @@ class HeldConjugate(HeldComponents):
     def strength(self) -> Array:
         """Effective number of rows for each mean, (K,): infinite for a known one."""
         return jnp.where(self._known_means, jnp.inf, self.inner.strength)
-
-    @property
-    def counts(self) -> Array:
-        """Effective number of rows for each covariance, (K,)."""
-        return self.inner.counts
-
-    def update(self, stats: Stats) -> "HeldConjugate":
-        """Conjugate update of the effective counts and scatters."""
-        return dataclasses.replace(self, inner=self.inner.update(stats))
 
     def mode(self, present: Params) -> tuple[Array, Array]:
         """Joint mode of what is free."""
@@ -182,7 +178,7 @@ class HeldConjugate(HeldComponents):
 
     def expected_log_det(self) -> Float[Array, "K"]:
         """``E[log |Σ_k|]``."""
-        known = 2.0 * log_diagonal_sum(self.put_trils(jnp.broadcast_to(jnp.eye(self._dim), jnp.shape(self.trils))))
+        known = 2.0 * log_diagonal_sum(jnp.asarray(self.trils))
         return jnp.where(self._known_trils, known, self._given_means.expected_log_det())
 
     def harmonic_trils(self) -> Float[Array, "K D D"]:
@@ -195,14 +191,13 @@ class HeldConjugate(HeldComponents):
 
     def log_normaliser(self) -> Float[Array, ""]:
         """Minus the log integral of ``exp(log_kernel)`` over what is free."""
-        given = self._given_means
-        free = ~self._known_trils
-        integral = jnp.sum(jnp.where(free if len(given.log_integrals()) > 1 else True, given.log_integrals(), 0.0))
-        trils = self.put_trils(jnp.broadcast_to(jnp.eye(self._dim), jnp.shape(self.trils)))
-        whiteners = inverse_tril(trils)
-        spreads = jnp.sum(matmul(whiteners, given.scale) * whiteners, axis=(-2, -1))
+        given, trils = self._given_means, jnp.asarray(self.trils)
+        spreads = trace_with_precision(inverse_tril(trils), given.scale)
         at_known = -(given.counts - 1.0) * log_diagonal_sum(trils) - 0.5 * spreads
-        integral += jnp.sum(jnp.where(free, 0.0, at_known))
+        integrals = given.log_integrals()  # one, if all covariances are the same: then none is known
+        if self.held.covariances:
+            integrals = jnp.where(self._known_trils, at_known, integrals)
+        integral = jnp.sum(integrals)
         strength = jnp.where(self._known_means, 1.0, self.inner.strength)
         means = 0.5 * self._dim * jnp.log(2.0 * math.pi / strength)
         return -(integral + jnp.sum(jnp.where(self._known_means, 0.0, means)))

@@ -144,7 +144,7 @@ class NormalInverseWishart(NamedTuple):
     ) -> Float[Array, ""]:
         """Log density without its constant; ``whiteners`` are L⁻¹ and ``log_diagonals`` are log |L|."""
         shift = matvec(whiteners, means - self.loc)
-        spread = _trace(whiteners, jnp.asarray(self.scale))
+        spread = trace_with_precision(whiteners, jnp.asarray(self.scale))
         exponent = self.counts * log_diagonals
         return -jnp.sum(exponent + 0.5 * spread + 0.5 * self.strength * jnp.sum(shift**2, axis=-1))
 
@@ -163,7 +163,7 @@ class NormalInverseWishart(NamedTuple):
         dim = jnp.shape(self.loc)[-1]
         whiteners = inverse_tril(q.harmonic_trils())
         shift = jnp.sum(matvec(whiteners, q.loc - self.loc) ** 2, axis=-1) + dim / q.strength
-        spread = _trace(whiteners, jnp.asarray(self.scale))
+        spread = trace_with_precision(whiteners, jnp.asarray(self.scale))
         return -0.5 * jnp.sum(self.counts * q.expected_log_det() + spread + self.strength * shift)
 
     def standardise(self, frame: Frame) -> "NormalInverseWishart":
@@ -209,7 +209,7 @@ class NormalInverseWishart(NamedTuple):
         return jnp.sum(jnp.where(proper, log_constant(df, scale) + means, 0.0))
 
 
-def _trace(whiteners: Float[Array, "K D E"], scale: Float[Array, "K D D"]) -> Float[Array, "K"]:
+def trace_with_precision(whiteners: Float[Array, "K D E"], scale: Float[Array, "K D D"]) -> Float[Array, "K"]:
     """``tr(Σ⁻¹ scale)``; the whiteners may be columns."""
     if is_column(whiteners):
         return jnp.sum(jnp.square(whiteners) * column(scale), axis=(-2, -1))

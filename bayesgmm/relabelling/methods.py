@@ -47,7 +47,7 @@ from bayesgmm.relabelling.costs import (
     votes,
 )
 from bayesgmm.relabelling.pivots import draw_of, partition_of, points_of, scales_of, variable_of
-from bayesgmm.relabelling.result import Relabelling, iterate, numbering_of, relabelling_from, result_of, told_apart
+from bayesgmm.relabelling.result import Relabelling, iterate, refuse_told_apart, relabelling_from, result_of
 from bayesgmm.results.draws import Source, as_draws
 from bayesgmm.runtime.arguments import (
     as_key,
@@ -283,14 +283,7 @@ def relabel(source: Source, method: str = "stephens", **options: Any) -> Relabel
     DrawsError, ArgumentError
         If the draws cannot be read, or lack what the method uses, or prior, labels or held parameters number them.
     """
-    if told_apart(source):
-        by = {
-            "labels": "A known class of some rows tells the components apart: component k is class k",
-            "fixed": "Held parameters tell the components apart: component k is the one that holds them",
-        }.get(
-            str(numbering_of(source)), "The prior of these draws tells the components apart: component k is the prior's"
-        )
-        raise ArgumentError(f"{by} in every draw. A relabelling would mix them. Read the draws as they are.")
+    refuse_told_apart(source)
     chosen = METHODS[check_choice("method", method, METHODS)]
     own = set(inspect.signature(chosen).parameters) | set(inspect.signature(as_draws).parameters)
     check_names(options, own - {"source", "about", "fewest_components"}, f"relabel(method={method!r})")

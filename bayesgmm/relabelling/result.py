@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.errors import DrawsError
+from bayesgmm.errors import ArgumentError, DrawsError
 from bayesgmm.model.alignment import align
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.assignment import assign, cost_of, exchange_ratios, inverse, renumber
@@ -198,9 +198,25 @@ def iterate(
             permutations = better
 
 
+WHOSE = {"prior": "the prior's", "labels": "class k", "fixed": "the one that holds them"}
+"""What component k is in every draw, by what tells the components apart."""
+
+
 def told_apart(source: Any) -> bool:
     """Whether something known of a posterior, or of the tree made of it, numbers the components; others do not say."""
-    return numbering_of(source) in ("prior", "labels", "fixed")
+    return numbering_of(source) in WHOSE
+
+
+def refuse_told_apart(source: Any) -> None:
+    """Refuse to relabel draws of which something known numbers the components."""
+    if not told_apart(source):
+        return
+    numbering = str(numbering_of(source))
+    by = {"labels": "A known class of some rows tells", "fixed": "Held parameters tell"}
+    raise ArgumentError(
+        f"{by.get(numbering, 'The prior of these draws tells')} the components apart: component k is "
+        f"{WHOSE[numbering]} in every draw. A relabelling would mix them. Read the draws as they are."
+    )
 
 
 def numbering_of(source: Any) -> str | None:

@@ -124,6 +124,9 @@ _HOME = {
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
+_FOLDERS = ("plots", "sklearn")
+"""Modules of the public face, such as ``bayesgmm.plots``."""
+
 __all__ = [  # noqa: RUF022 - in the order of the workflow
     "load_dataset", "rows", "compare", "Comparison", "fit_em", "fit_mcem", "fit_same", "fit_table", "FitTable",
     "fit_classes", "ClassMixtures",
@@ -146,10 +149,10 @@ def __getattr__(name: str):
     """Load a public name when it is first used, so that ``import bayesgmm`` stays light."""
     if name in _MODULE_OF:
         return getattr(importlib.import_module(f"bayesgmm.{_MODULE_OF[name]}"), name)
-    if name == "plots":
-        return importlib.import_module("bayesgmm.plots")
+    if name in _FOLDERS:
+        return importlib.import_module(f"bayesgmm.{name}")
     raise AttributeError(f"module 'bayesgmm' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "plots", "__version__"]
+    return [*__all__, *_FOLDERS, "__version__"]

@@ -58,6 +58,10 @@ class CollapseError(FitError):
     """A component collapsed onto too few points, where the likelihood is unbounded."""
 
 
+class IllDefinedError(CollapseError, ValueError):
+    """A covariance is not positive definite, in an estimator for scikit-learn, which raises a ``ValueError`` then."""
+
+
 class SamplingInterrupted(BayesGMMError, RuntimeError):
     """The run stopped before it kept its first draw."""
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from checks import bench_checks
 from efficiency import bench_efficiency
+from estimators import bench_estimators
 from labels import bench_labels
 from start import bench_start
 from studies import bench_bootstrap, bench_studies
@@ -329,6 +330,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "mclust": bench_mclust, "restarts": bench_restarts, "ascent": bench_ascent, "table": bench_table,
     "gradient": bench_gradient, "gibbs": bench_gibbs, "efficiency": bench_efficiency, "labels": bench_labels,
     "start": bench_start, "checks": bench_checks, "bootstrap": bench_bootstrap, "studies": bench_studies,
+    "estimators": bench_estimators,
 }  # fmt: skip
 
 

@@ -215,7 +215,7 @@ def check_table(table: Table, num_components: int) -> None:
         If there are fewer rows than components, a feature is constant, or no value of it was seen.
     """
     if table.gaps:
-        _refuse_unseen(table)
+        refuse_unseen(table)
     counted = table.num_rows if table.weights is None else int((table.weights > 0).sum())
     if counted < num_components:
         raise DataError(
@@ -250,7 +250,7 @@ def _refuse_infinite(table: Table) -> None:
         )
 
 
-def _refuse_unseen(table: Table) -> None:
+def refuse_unseen(table: Table) -> None:
     """Refuse a column without values."""
     seen = np.any([~np.isnan(part.values[part.counted > 0]).all(axis=0) for part in table.parts()], axis=0)
     empty = [name for name, any_ in zip(table.features, seen, strict=True) if not any_]

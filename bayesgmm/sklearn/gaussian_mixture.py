@@ -20,9 +20,9 @@ class GaussianMixture(FastMixture, theirs.GaussianMixture):
     """A Gaussian mixture by EM, as in scikit-learn; or its posterior, by CAVI, Gibbs or NUTS.
 
     With ``inference="em"`` and ``prior=None`` the answers are those of ``sklearn.mixture.GaussianMixture`` with the
-    same parameters and ``random_state``: the same starts, the same steps with the same ``reg_covar``, the same stop. The
-    ridge ``reg_covar`` is honoured as what it is there, a number that is added to the variances in each step. It is no
-    prior, and `bayesgmm.fit_em` has none; set it to 0 for maximum likelihood.
+    same parameters and ``random_state``: the same starts, the same steps with the same ``reg_covar``, and the same
+    stop. The ridge ``reg_covar`` is honoured as what it is there, a number that is added to the variances in each
+    step. It is no prior, and `bayesgmm.fit_em` has none; set it to 0 for maximum likelihood.
 
     Parameters
     ----------

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from bayesgmm.relabelling.result import Relabelling
     from bayesgmm.results.density_region import HighestDensityRegion
     from bayesgmm.results.fit import MixtureFit
+    from bayesgmm.results.from_draws import from_draws
     from bayesgmm.results.mixture import Mixture
     from bayesgmm.results.posterior import Posterior
     from bayesgmm.results.profile import Profile
@@ -101,6 +102,7 @@ _HOME = {
     "results.mixture": ("Mixture",),
     "results.regression": ("Regression",),
     "results.to_mixture": ("from_parameters",),
+    "results.from_draws": ("from_draws",),
     "relabelling.result": ("Relabelling",),
     "relabelling.methods": ("relabel",),
     "checking.predictive": ("PredictiveChecks", "predictive_checks"),
@@ -134,7 +136,7 @@ __all__ = [  # noqa: RUF022 - in the order of the workflow
     "Walk", "calibrate", "Calibration", "check", "ModelCheck", "loo", "kfold", "loo_pit", "predictive_checks",
     "PredictiveChecks", "prior_sensitivity", "study", "Study", "random_mixture", "overlap", "relabel",
 "Relabelling", "diagnose", "Diagnosis",
-    "label_invariant_view", "from_parameters", "Mixture", "Regression", "HighestDensityRegion",
+    "label_invariant_view", "from_draws", "from_parameters", "Mixture", "Regression", "HighestDensityRegion",
     "MixtureFit", "Profile", "Posterior", "VariationalPosterior", "StochasticPosterior",
     "LaplacePosterior", "ExactPosterior", "Prior", "Dirichlet", "NormalInverseWishart", "NormalInverseGamma",
     "NormalTimesInverseWishart", "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal",

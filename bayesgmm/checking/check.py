@@ -11,7 +11,7 @@ from bayesgmm.checking.loo import check_posterior, leave_one_out, too_high
 from bayesgmm.checking.loo_pit import pit_tree
 from bayesgmm.checking.predictive import PredictiveChecks, predictive_checks
 from bayesgmm.checking.row_sample import subsampling_error
-from bayesgmm.checking.sensitivity import SENSITIVE, prior_sensitivity, sensitivity_of_noise
+from bayesgmm.checking.sensitivity import SENSITIVE, UNKNOWN_PRIOR, prior_sensitivity, sensitivity_of_noise
 from bayesgmm.data.kinds import UNLIKE_SIMULATED
 from bayesgmm.numerics.uniformity import direction, holm
 from bayesgmm.results.approximation import ApproximatePosterior
@@ -41,8 +41,8 @@ class ModelCheck:
     pit: xr.DataTree
     """LOO-PITs, as `loo_pit` returns them."""
     predictive: PredictiveChecks
-    sensitivity: "pd.DataFrame"
-    """As `prior_sensitivity` returns it."""
+    sensitivity: "pd.DataFrame | None"
+    """As `prior_sensitivity` returns it; None if the prior of the draws is not known."""
     noise: float
     """Sensitivity to the prior that pure noise shows with this number of draws; see `sensitivity_of_noise`."""
 
@@ -73,7 +73,7 @@ class ModelCheck:
         """A row per check: its most extreme figure, and whether it passed."""
         import pandas as pd
 
-        k, uniformity, prior = self.loo.pareto_k.values.max(), self.uniformity, self.sensitivity["prior"]
+        k, uniformity = self.loo.pareto_k.values.max(), self.uniformity
         posterior, p = self.posterior, self.predictive.summary()["p"]
         trusted = posterior.trusted if isinstance(posterior, ApproximatePosterior) else posterior.mixed
         mixing = (
@@ -85,8 +85,14 @@ class ModelCheck:
             "leave-one-out": ("largest k-hat", k, k <= self.loo.good_k),
             "LOO-PIT": (f"p of uniformity [{uniformity.idxmin()}]", uniformity.min(), uniformity.min() >= LEVEL),
             "predictive checks": (f"p of {p.idxmin()}", p.min(), self.predictive.surprising.empty),
-            "prior": (f"sensitivity of {prior.idxmax()}", prior.max(), not self._sensitive().any()),
         }
+        if self.sensitivity is not None:
+            prior = self.sensitivity["prior"]
+            rows["prior"] = (
+                f"sensitivity of {prior.idxmax()}",
+                prior.max(),
+                not self._sensitive(self.sensitivity).any(),
+            )
         parts = {part: (figure, value, "yes" if fine else "no") for part, (figure, value, fine) in rows.items()}
         return pd.DataFrame.from_dict(parts, orient="index", columns=["figure", "value", "sound"])
 
@@ -138,13 +144,15 @@ class ModelCheck:
             "components, or another covariance_type. Coarsely rounded data also have this effect."
         )
 
-    def _sensitive(self) -> "pd.Series":
-        return self.sensitivity["diagnosis"].str.startswith("potential") & (self.sensitivity["prior"] > self.noise)
+    def _sensitive(self, table: "pd.DataFrame") -> "pd.Series":
+        return table["diagnosis"].str.startswith("potential") & (table["prior"] > self.noise)
 
     def _prior_line(self) -> str:
         table = self.sensitivity
+        if table is None:
+            return f"Prior: not assessed. {UNKNOWN_PRIOR}"
         order = np.argsort(-table["prior"].to_numpy())
-        found = table.iloc[order][self._sensitive().to_numpy()[order]]
+        found = table.iloc[order][self._sensitive(table).to_numpy()[order]]
         blind = (
             f" With these draws any value below {self.noise:.2g} is noise: draw more." if self.noise > SENSITIVE else ""
         )
@@ -168,9 +176,7 @@ class ModelCheck:
         return as_html(" ".join(self.verdict()), self.summary())
 
 
-def check(
-    posterior: Posterior, *, max_rows: int = MOST_ROWS, seed: Any = 0, progress_bar: Progress = None
-) -> ModelCheck:
+def check(posterior: Any, *, max_rows: int = MOST_ROWS, seed: Any = 0, progress_bar: Progress = None) -> ModelCheck:
     """Run all checks that need no refits: `loo`, `loo_pit`, `predictive_checks`, `prior_sensitivity`.
 
     Print the result for the verdict of each check; ``.plot()`` draws each. The verdict includes the warnings of the
@@ -179,7 +185,7 @@ def check(
     Parameters
     ----------
     posterior
-        Draws of any engine.
+        Draws of any engine, or of other software (see `bayesgmm.from_draws`).
     max_rows
         Of more rows than this, leave-one-out, LOO-PIT and replicates use a random sample, and the verdict says so. The
         elpd is then an estimate of that of all rows (Magnusson et al. 2020). At least 100.
@@ -197,7 +203,7 @@ def check(
     ArgumentError
         If `posterior` is no posterior, has fewer than 100 draws, or `max_rows` is too small.
     """
-    check_posterior(posterior, "check", UNLIKE_SIMULATED)
+    posterior = check_posterior(posterior, "check", UNLIKE_SIMULATED)
     max_rows = check_count("max_rows", max_rows, least=FEWEST_ROWS)
     rows = choose_rows(posterior.table.num_rows, max_rows, as_key(seed))
     with listening(progress_bar) as listener:
@@ -208,7 +214,9 @@ def check(
         listener("check", 1, parts, "leave-one-out")
         replicates = predictive_checks(posterior, max_rows=max_rows, seed=seed)
         listener("check", 2, parts, "predictive checks")
-        sensitivity, noise = prior_sensitivity(posterior), sensitivity_of_noise(posterior)
+        sensitivity, noise = None, float("nan")
+        if posterior.model.prior is not None:
+            sensitivity, noise = prior_sensitivity(posterior), sensitivity_of_noise(posterior)
         listener("check", 3, parts, "")
     return ModelCheck(posterior, elpd, pit, replicates, sensitivity, noise)
 

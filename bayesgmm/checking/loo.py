@@ -22,6 +22,7 @@ from bayesgmm.errors import ArgumentError, LooWarning, SamplingInterrupted
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.importance import bridge
 from bayesgmm.results.approximation import ApproximatePosterior
+from bayesgmm.results.from_draws import as_posterior
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import as_key, check_count, check_flag, derived_key, host_generator, split_key
 from bayesgmm.runtime.interrupt import interruptible
@@ -35,7 +36,7 @@ FEWEST_DRAWS = 100
 
 
 def loo(
-    posterior: Posterior,
+    posterior: Any,
     *,
     moment_match: bool = True,
     refit: bool = False,
@@ -52,9 +53,11 @@ def loo(
     Parameters
     ----------
     posterior
-        Draws of any engine. Draws of an approximation are treated as draws of the posterior.
+        Draws of any engine, or of other software (see `bayesgmm.from_draws`). Draws of an approximation are treated as
+        draws of the posterior.
     moment_match
-        Transform the draws where k-hat is too high. Takes milliseconds to seconds for each such row.
+        Transform the draws where k-hat is too high. Takes milliseconds to seconds for each such row. Not for draws of
+        other software whose prior is not known.
     refit
         Run the engine again, with the same settings, without each row whose k-hat is still too high. Slow.
     seed
@@ -80,7 +83,7 @@ def loo(
     LooWarning
         If k-hat stays too high in some rows, or k-hat of an approximate posterior is not acceptable.
     """
-    check_posterior(posterior)
+    posterior = check_posterior(posterior)
     check_flag("moment_match", moment_match)
     check_flag("refit", refit)
     key = as_key(seed)
@@ -93,7 +96,7 @@ def loo(
     return elpd
 
 
-def kfold(posterior: Posterior, *, k: int = 10, seed: Any = 0, progress_bar: Progress = None) -> ELPDDataLOOKFold:
+def kfold(posterior: Any, *, k: int = 10, seed: Any = 0, progress_bar: Progress = None) -> ELPDDataLOOKFold:
     """Expected log density of new rows by K-fold cross-validation, with a refit for each of the `k` folds.
 
     ``elpd = Σ_i log p(x_i | rows of the other folds)``. It needs no importance weights, and allows more rows than fit
@@ -104,7 +107,7 @@ def kfold(posterior: Posterior, *, k: int = 10, seed: Any = 0, progress_bar: Pro
     Parameters
     ----------
     posterior
-        Draws of any engine.
+        Draws of any engine, or of other software (see `bayesgmm.from_draws`).
     k
         Number of random folds of equal size; from 2 to the number of rows.
     seed
@@ -128,7 +131,7 @@ def kfold(posterior: Posterior, *, k: int = 10, seed: Any = 0, progress_bar: Pro
     LooWarning
         If the chains of a refit have not mixed (R-hat above 1.05).
     """
-    check_posterior(posterior)
+    posterior = check_posterior(posterior)
     table = posterior.table
     k = check_count("k", k, least=2)
     left = table.num_rows - -(-table.num_rows // k) if k <= table.num_rows else 0
@@ -154,8 +157,15 @@ def kfold(posterior: Posterior, *, k: int = 10, seed: Any = 0, progress_bar: Pro
     return elpd
 
 
-def check_posterior(posterior: Any, what: str = "loo", refused: tuple[str, ...] = (WEIGHTS,)) -> None:
-    """Raise an error if there are no draws, or too few, or the rows are of a kind that the check does not take."""
+def check_posterior(posterior: Any, what: str = "loo", refused: tuple[str, ...] = (WEIGHTS,)) -> Posterior:
+    """The posterior, read if it is draws of other software (`bayesgmm.from_draws`).
+
+    Raises
+    ------
+    ArgumentError, DrawsError, DataError
+        If there are no draws, or too few, or the rows are of a kind that the check does not take.
+    """
+    posterior = as_posterior(posterior)
     if not isinstance(posterior, Posterior):
         raise ArgumentError(
             f"This is a {type(posterior).__name__}, not a posterior. A model check needs draws. Use sample_gibbs, "
@@ -168,6 +178,7 @@ def check_posterior(posterior: Any, what: str = "loo", refused: tuple[str, ...] 
     if refused == UNLIKE_SIMULATED and posterior.table.weights is None:
         advice = "It compares rows with simulated ones. bg.loo takes rows with gaps and errors."
     check_rows(what, refused, posterior.table, advice)
+    return posterior
 
 
 def leave_one_out(
@@ -193,7 +204,7 @@ def leave_one_out(
     elpd.influence_pareto_k = elpd.pareto_k.copy()
     elpd.p_loo_i = (logsumexp(density, axis=0) - np.log(len(density))) - elpd.elpd_i
     matched = {}
-    bad = too_high(elpd) if moment_match else []
+    bad = too_high(elpd) if moment_match and posterior.model.prior is not None else []
     cloud = to_cloud(posterior, draws_kept(posterior, group), efficiency) if len(bad) else None
     for number, row in enumerate(bad):
         found = match(cloud, row if rows is None else int(rows[row])) if cloud is not None else None

@@ -1,5 +1,7 @@
 """Probability integral transform (PIT) of each value under its leave-one-out predictive distribution, per feature."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from arviz_stats.utils import ELPDDataLOO
@@ -13,7 +15,7 @@ from bayesgmm.runtime.progress import Progress, listening
 from bayesgmm.sweep.per_row import distribution_functions
 
 
-def loo_pit(posterior: Posterior, *, moment_match: bool = True, progress_bar: Progress = None) -> xr.DataTree:
+def loo_pit(posterior: Any, *, moment_match: bool = True, progress_bar: Progress = None) -> xr.DataTree:
     """PIT of each value under its predictive distribution given the other rows: uniform if the model is right.
 
     ``PIT_nd = Σ_s w_ns Σ_k π_k Φ((x_nd - μ_kd) / σ_kd)`` over draws s, with the leave-one-out weights of `loo`. This is
@@ -23,7 +25,7 @@ def loo_pit(posterior: Posterior, *, moment_match: bool = True, progress_bar: Pr
     Parameters
     ----------
     posterior
-        Draws of any engine.
+        Draws of any engine, or of other software (see `bayesgmm.from_draws`).
     moment_match
         As for `loo`: rows whose k-hat is too high use the transformed draws.
     progress_bar
@@ -45,7 +47,7 @@ def loo_pit(posterior: Posterior, *, moment_match: bool = True, progress_bar: Pr
     LooWarning
         As `loo`.
     """
-    check_posterior(posterior, "loo_pit", UNLIKE_SIMULATED)
+    posterior = check_posterior(posterior, "loo_pit", UNLIKE_SIMULATED)
     check_flag("moment_match", moment_match)
     with listening(progress_bar) as listener:
         elpd, matched = leave_one_out(posterior, moment_match, listener)

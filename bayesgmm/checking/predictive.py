@@ -10,7 +10,6 @@ from jaxtyping import Float
 from bayesgmm.checking.loo import check_posterior
 from bayesgmm.data.kinds import UNLIKE_SIMULATED
 from bayesgmm.model.types import Frame, Params
-from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.simulate import predictive
 from bayesgmm.runtime.arguments import as_key, check_count, derived_key, host_generator, split_key
 from bayesgmm.runtime.formatting import as_html, as_text, for_terminal, for_tree
@@ -129,9 +128,7 @@ ADVICE = {
 }
 
 
-def predictive_checks(
-    posterior: Posterior, *, num: int = 500, max_rows: int = MOST_ROWS, seed: Any = 0
-) -> PredictiveChecks:
+def predictive_checks(posterior: Any, *, num: int = 500, max_rows: int = MOST_ROWS, seed: Any = 0) -> PredictiveChecks:
     """Compare statistics of the data with those of data sets drawn from the posterior (Gelman, Meng & Stern 1996).
 
     ``p = P(T(x_rep, θ) ≥ T(x, θ) | x)``. Statistics of the tails: the 1 % and 99 % quantiles and the excess kurtosis of
@@ -148,7 +145,7 @@ def predictive_checks(
     Parameters
     ----------
     posterior
-        Draws of any engine.
+        Draws of any engine, or of other software (see `bayesgmm.from_draws`).
     num
         Number of replicated data sets, each given one posterior draw of θ; at least 20.
     max_rows
@@ -168,7 +165,7 @@ def predictive_checks(
     """
     import pandas as pd
 
-    check_posterior(posterior, "predictive_checks", UNLIKE_SIMULATED)
+    posterior = check_posterior(posterior, "predictive_checks", UNLIKE_SIMULATED)
     num = check_count("num", num, least=FEWEST, most=MOST, why="each is a data set")
     max_rows = check_count("max_rows", max_rows, least=FEWEST)
     key_draws, key_rows, key_data = split_key(as_key(seed), 3)

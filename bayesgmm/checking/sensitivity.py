@@ -16,7 +16,7 @@ from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import check_choice
 
 
-def prior_sensitivity(posterior: Posterior, *, part: str | None = None) -> "pd.DataFrame":
+def prior_sensitivity(posterior: Any, *, part: str | None = None) -> "pd.DataFrame":
     """Sensitivity of the posterior of each quantity to raising the prior, or the likelihood, to a power near 1.
 
     ``D = |d distance(p_α(·), p(·)) / d log2 α|`` with ``p_α ∝ p(θ)^α p(x | θ)``. Importance weights on the draws
@@ -26,7 +26,7 @@ def prior_sensitivity(posterior: Posterior, *, part: str | None = None) -> "pd.D
     Parameters
     ----------
     posterior
-        Draws of any engine.
+        Draws of any engine, or of other software (see `bayesgmm.from_draws`).
     part
         ``"weights"`` or ``"components"`` to scale only that factor of the prior; None for the whole prior. The default
         prior of the weights is uniform: nothing is sensitive to its power.
@@ -40,11 +40,14 @@ def prior_sensitivity(posterior: Posterior, *, part: str | None = None) -> "pd.D
     Raises
     ------
     ArgumentError
-        If `posterior` is no posterior or has fewer than 100 draws, or if there is no such `part`.
+        If `posterior` is no posterior or has fewer than 100 draws, if its prior is not known, or if there is no such
+        `part`.
     """
-    check_posterior(posterior, "prior_sensitivity", ())
+    posterior = check_posterior(posterior, "prior_sensitivity", ())
     if part is not None:
         check_choice("part", part, PARTS, ", or None")
+    if posterior.model.prior is None:
+        raise ArgumentError(f"Sensitivity to the prior cannot be assessed. {UNKNOWN_PRIOR}")
     tree = scaling_tree(posterior)
     flat = part is not None and float(np.ptp(np.asarray(tree["log_prior"].to_dataset()[part]))) < FLAT
     with _without_arviz_log():
@@ -105,6 +108,7 @@ def sensitivity_of_noise(posterior: Posterior) -> float:
     return float(az.psense(tree)["noise"].max())
 
 
+UNKNOWN_PRIOR = "The prior of these draws is not known; if it was one of bayesgmm's, give it as from_draws(…, prior=)."
 SENSITIVE = 0.05
 """Power-scaling sensitivity above which a quantity depends on the prior or the likelihood (Kallioinen et al. 2024)."""
 

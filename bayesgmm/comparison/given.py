@@ -1,7 +1,6 @@
 """Further columns of a comparison: results of the user, checked before any engine runs, relabelled after it."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,13 +8,12 @@ import numpy as np
 from bayesgmm.data.table import Table
 from bayesgmm.engines.engine import engine_names, find_engine
 from bayesgmm.errors import ArgumentError, DataError, DrawsError
-from bayesgmm.model.alignment import align, permute
 from bayesgmm.model.types import Params
 from bayesgmm.problem import Model
 from bayesgmm.results.draws import Draws, as_draws
 from bayesgmm.results.external_draws import features_of
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.results.given_posterior import given_posterior
+from bayesgmm.results.given_posterior import check_family, given_posterior, seconds_of, stats_of
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.checks import shown
 
@@ -97,19 +95,6 @@ def read_given(what: str, name: str, value: Any, model: Model) -> MixtureFit | P
     return _from_draws(what, name, draws, model)
 
 
-def relabelled(result: MixtureFit | Posterior, reference: Params, model: Model) -> MixtureFit | Posterior:
-    """The result in the labelling of a reference; components that prior or labels tell apart stay as they are."""
-    here = Params(*map(np.asarray, model.frame.standardise(result.params)))
-    there = Params(*map(np.asarray, model.frame.standardise(reference)))
-    permutations = align(here, there, model.interchangeable)
-    params = permute(result.params, permutations)
-    if isinstance(result, MixtureFit):
-        return replace(result, params=params)
-    before = np.asarray(result.permutations)
-    composed = np.take_along_axis(before, permutations.astype(int), axis=-1).astype(before.dtype)
-    return replace(result, params=params, permutations=composed, reference=reference)
-
-
 def describe(result: MixtureFit | Posterior) -> str:
     """What a column of the user is."""
     if result.algorithm not in engine_names():
@@ -132,8 +117,8 @@ def _from_draws(what: str, name: str, draws: Draws, model: Model) -> Posterior:
     if draws.table is not None:
         _check_data(what, draws.table, table)
     params = params if order is None else _with_features(params, order)
-    _check_family(what, params, model)
-    return given_posterior(params, model, name, _seconds(draws.source), _stats(draws))
+    check_family(what, params, model)
+    return given_posterior(params, model, name, seconds_of(draws.source), stats_of(draws))
 
 
 def _check_size(what: str, num: int, dim: int, model: Model) -> None:
@@ -204,39 +189,3 @@ def _with_features(params: Params, order: list[int]) -> Params:
     """θ with its features in another order; a Cholesky factor is that of the permuted covariance."""
     covariances = np.asarray(params.covariances)[..., order, :][..., order]
     return params._replace(means=params.means[..., order], scale_trils=np.linalg.cholesky(covariances))
-
-
-def _check_family(what: str, params: Params, model: Model) -> None:
-    """Refuse draws outside the covariance family, under whose prior they have no density."""
-    family, covariances = model.family, np.asarray(params.covariances)
-    sizes = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
-    scale = sizes[..., :, None] * sizes[..., None, :]
-    outside = family.orientation == "I" and (np.abs(covariances / scale - np.eye(scale.shape[-1])) > 1e-6).any()
-    outside |= family.pooled and (np.abs(covariances - covariances[..., :1, :, :]) > 1e-6 * scale).any()
-    if outside:
-        raise ArgumentError(
-            f"{what} has covariances outside {family.label(model.table.dim)}, the covariance_type of the comparison. "
-            "Use the covariance_type of the draws."
-        )
-
-
-def _seconds(source: Any) -> float:
-    """Seconds of sampling as ArviZ keeps them, or NaN."""
-    groups = [] if source is None else [source, source["posterior"]]
-    found = [group.attrs.get("sampling_time") for group in groups]
-    seconds = [float(one) for one in found if isinstance(one, int | float | np.number) and one > 0]
-    return seconds[0] if seconds else float("nan")
-
-
-def _stats(draws: Draws) -> dict[str, np.ndarray]:
-    """Divergences and energies of a Hamiltonian sampler, if there are any."""
-    tree: Any = draws.source
-    if tree is None or "sample_stats" not in tree.children:
-        return {}
-    group = tree["sample_stats"].to_dataset()
-    arrays = {name: group[name] for name in ("diverging", "energy") if name in group}
-    values = {
-        name: array.transpose("chain", "draw").values
-        for name, array in arrays.items() if set(array.dims) == {"chain", "draw"} and array.dtype.kind in "biuf"
-    }  # fmt: skip
-    return {name: one for name, one in values.items() if one.shape == draws.shape}

@@ -8,7 +8,7 @@ from threading import Event
 from typing import Any
 
 from bayesgmm.comparison.comparison import Comparison
-from bayesgmm.comparison.given import check_given, describe, read_given, relabelled
+from bayesgmm.comparison.given import check_given, describe, read_given
 from bayesgmm.comparison.reference import Reference, plan_reference
 from bayesgmm.comparison.tables import Result
 from bayesgmm.data.described import described
@@ -25,6 +25,7 @@ from bayesgmm.errors import (
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem, prepare
 from bayesgmm.results.fit import MixtureFit
+from bayesgmm.results.given_posterior import relabelled
 from bayesgmm.results.intervals import METHODS
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import mixing_line

@@ -23,9 +23,11 @@ PRIOR, LIKELIHOOD = "#D55E00", "#0072B2"
 
 @styled("ModelCheck")
 def plot_check(check: Any) -> dict[str, Figure]:
-    """Draw every part of a `ModelCheck`: k-hat, LOO-PIT, tails, pairs, clusters, prior."""
+    """Draw every part of a `ModelCheck`: k-hat, LOO-PIT, tails, pairs, clusters, prior (if it is known)."""
     figures = {"k-hat": plot_khat(check.loo), "LOO-PIT": plot_pit(check.pit)}
     figures |= plot_predictive_checks(check.predictive)
+    if check.sensitivity is None:
+        return figures
     prior = plot_sensitivity(check.sensitivity)
     return figures | {"prior": prior.figure}  # pyright: ignore[reportReturnType]
 

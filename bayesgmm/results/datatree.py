@@ -75,20 +75,22 @@ def posterior_tree(
     num_chains, num_draws = params.weights.shape[:2]
     step = _thinning(num_chains, num_draws, table.num_rows)
     wide = _thinning(num_chains, num_draws, table.num_rows * dim)
-    prior_draws = sample_prior(key_prior, prior, PRIOR_DRAWS)
-    rows = _thinning(1, PRIOR_DRAWS, table.num_rows * dim)
     groups = {
         "posterior": _theta(params),
         "sample_stats": {"lp": invariants["log_posterior"].values, **sample_stats},
-        "log_prior": _log_prior(params, prior, (invariants["log_posterior"] - invariants["log_likelihood"]).values),
-        "prior": _theta(prior_draws),
         "observed_data": {"x": table.values.copy()},
     }
+    rows, prior_draws = None, None
+    if model.prior is not None:  # unknown for draws of other software
+        prior_draws = sample_prior(key_prior, prior, PRIOR_DRAWS)
+        rows = _thinning(1, PRIOR_DRAWS, table.num_rows * dim)
+        total = (invariants["log_posterior"] - invariants["log_likelihood"]).values
+        groups |= {"log_prior": _log_prior(params, prior, total), "prior": _theta(prior_draws)}
     if step:
         groups["log_likelihood"] = {"x": log_densities(_every(params, step), table, frame) * table.counted}
     if wide:
         groups["posterior_predictive"] = {"x": simulated(key_predict, _every(params, wide), table)}
-    if rows:
+    if prior_draws is not None and rows:
         groups["prior_predictive"] = {"x": simulated(key_prior_predict, _every(prior_draws, rows), table)}
     thinning = {"log_likelihood": step, "posterior_predictive": wide, "prior_predictive": rows}
     omitted = [name for name, thin in thinning.items() if thin == 0]
@@ -98,7 +100,7 @@ def posterior_tree(
     tree = _tree(groups, table, params.weights.shape[-1], attrs)
     tree["label_invariant"] = xr.DataTree(invariants)
     for name, thin in thinning.items():
-        if thin > 1:
+        if thin and thin > 1:
             draws = tree[name].to_dataset()
             kept = draws.assign_coords(draw=draws["draw"].values * thin)
             note = f"every {thin}th draw, to hold no more than {MOST_VALUES} numbers"

@@ -28,6 +28,7 @@ from bayesgmm.results.external_draws import (
     with_component_dim,
 )
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.usual_names import draws_in, usual_names
 from bayesgmm.results.with_noise import refuse_noise
 from bayesgmm.runtime.checks import shown
 from bayesgmm.sweep.per_row import log_densities
@@ -198,7 +199,9 @@ def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest
         if "posterior" not in source.children:
             raise DrawsError(f"The DataTree has no group posterior, only {', '.join(source.children) or 'none'}.")
         refuse_fit(source)
-        posterior = with_component_dim(source["posterior"].to_dataset(), component_dim, names)
+        dataset = source["posterior"].to_dataset()
+        names = names or usual_names(draws_in(dataset))
+        posterior = with_component_dim(dataset, component_dim, names)
         variables = from_dataset(posterior, component_dim)
         tree = source.copy()
         tree["posterior"] = xr.DataTree(posterior)
@@ -207,6 +210,7 @@ def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest
     elif isinstance(source, Mapping):
         refuse_about("arrays, whose third axis has the components", {"component_dim": component_dim})
         variables = {str(name): as_chains(str(name), values) for name, values in source.items()}
+        names = names or usual_names(variables)
     else:
         raise no_draws(source)
     if not variables:

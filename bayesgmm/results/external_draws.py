@@ -189,7 +189,11 @@ def observed(tree: "xr.DataTree") -> Table | None:
         return None
     arrays = list(tree["observed_data"].to_dataset().data_vars.values())
     usable = [array for array in arrays if array.ndim in (1, 2) and array.dtype.kind in "iuf"]
-    return as_table(usable[0]) if len(arrays) == len(usable) == 1 else None
+    if not len(arrays) == len(usable) == 1:
+        return None
+    table = as_table(usable[0])
+    counted = table.features == tuple(map(str, range(table.dim)))  # ArviZ's default coordinates are no names
+    return as_table(table.values) if counted else table
 
 
 def data_of(tree: "xr.DataTree", given: Table | None) -> Table | None:

@@ -1,15 +1,19 @@
 """Draws of other software as a `Posterior`, so that they can stand beside those of the engines."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
+from bayesgmm.errors import ArgumentError
+from bayesgmm.model.alignment import align, permute
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
+from bayesgmm.results.draws import Draws
+from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.programs import Program, Stopwatch
@@ -65,12 +69,63 @@ def given_posterior(
     with scope("float64"):
         flat = jax.tree.map(lambda leaf: np.asarray(leaf, float).reshape(-1, *leaf.shape[2:]), params)
         log_prior = np.asarray(_LOG_PRIORS(flat, model.family_prior)).reshape(shape[:2]) + model.prior_constant
+    if model.prior is None:
+        log_prior = np.zeros(shape[:2])
     return GivenPosterior(
         params=params, log_likelihood=_log_likelihood(params, model), log_prior=log_prior, sample_stats=stats or {},
         algorithm=name, model=model, settings={}, reference=jax.tree.map(lambda leaf: leaf[0, 0], params),
         permutations=np.broadcast_to(np.arange(shape[2]), shape), num_warmup=0, interrupted=False,
         clock=Reported(np.nan, seconds), seed=0, continuation=None,
     )  # fmt: skip
+
+
+def relabelled(result: MixtureFit | Posterior, reference: Params, model: Model) -> MixtureFit | Posterior:
+    """The result in the labelling of a reference; components that prior or labels tell apart stay as they are."""
+    here = Params(*map(np.asarray, model.frame.standardise(result.params)))
+    there = Params(*map(np.asarray, model.frame.standardise(reference)))
+    permutations = align(here, there, model.interchangeable)
+    params = permute(result.params, permutations)
+    if isinstance(result, MixtureFit):
+        return replace(result, params=params)
+    before = np.asarray(result.permutations)
+    composed = np.take_along_axis(before, permutations.astype(int), axis=-1).astype(before.dtype)
+    return replace(result, params=params, permutations=composed, reference=reference)
+
+
+def check_family(what: str, params: Params, model: Model) -> None:
+    """Refuse draws outside the covariance family, under whose prior they have no density."""
+    family, covariances = model.family, np.asarray(params.covariances)
+    sizes = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
+    scale = sizes[..., :, None] * sizes[..., None, :]
+    outside = family.orientation == "I" and (np.abs(covariances / scale - np.eye(scale.shape[-1])) > 1e-6).any()
+    outside |= family.pooled and (np.abs(covariances - covariances[..., :1, :, :]) > 1e-6 * scale).any()
+    if outside:
+        raise ArgumentError(
+            f"{what} has covariances outside {family.label(model.table.dim)}, the covariance_type of the comparison. "
+            "Use the covariance_type of the draws."
+        )
+
+
+def seconds_of(source: Any) -> float:
+    """Seconds of sampling as ArviZ keeps them, or NaN."""
+    groups = [] if source is None else [source, source["posterior"]]
+    found = [group.attrs.get("sampling_time") for group in groups]
+    seconds = [float(one) for one in found if isinstance(one, int | float | np.number) and one > 0]
+    return seconds[0] if seconds else float("nan")
+
+
+def stats_of(draws: Draws) -> dict[str, np.ndarray]:
+    """Divergences and energies of a Hamiltonian sampler, if there are any."""
+    tree: Any = draws.source
+    if tree is None or "sample_stats" not in tree.children:
+        return {}
+    group = tree["sample_stats"].to_dataset()
+    arrays = {name: group[name] for name in ("diverging", "energy") if name in group}
+    values = {
+        name: array.transpose("chain", "draw").values
+        for name, array in arrays.items() if set(array.dims) == {"chain", "draw"} and array.dtype.kind in "biuf"
+    }  # fmt: skip
+    return {name: one for name, one in values.items() if one.shape == draws.shape}
 
 
 def _log_likelihood(params: Params, model: Model) -> np.ndarray:

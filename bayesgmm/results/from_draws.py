@@ -1,0 +1,115 @@
+"""A `Posterior` from the draws of other software, so that everything that takes a posterior takes them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bayesgmm.data.described import described
+from bayesgmm.data.table import Table, as_table, check_table
+from bayesgmm.errors import ArgumentError, DataError, DrawsError
+from bayesgmm.model.families import resolve_family
+from bayesgmm.model.types import Params
+from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Model, build_model
+from bayesgmm.results.draws import Draws, as_draws
+from bayesgmm.results.given_posterior import check_family, given_posterior, relabelled, seconds_of, stats_of
+from bayesgmm.results.posterior import Posterior
+
+
+def from_draws(
+    draws: Any,
+    x: Any = None,
+    *,
+    names: Mapping[str, str] | None = None,
+    component_dim: str = "component",
+    covariance_type: str = "full",
+    prior: Belief | str | None = None,
+    weights: Any = None,
+) -> Posterior:
+    """A posterior from draws of PyMC, Stan, NumPyro or any other software.
+
+    The result is checked, compared and plotted as one of this package: `loo`, `check`, `predictive_checks`, `loo_pit`,
+    `partition`, `diagnose`, `compare(also=)`. These functions also take the draws themselves, if they hold their data
+    and have usual names.
+
+    Parameters
+    ----------
+    draws
+        An ArviZ DataTree, its ``posterior`` Dataset, or a mapping of names to arrays (chain, draw, component, …).
+    x
+        The data (N, D) that were fitted; by default ``observed_data`` of the DataTree, if it has exactly one variable.
+    names
+        Names in the draws of ``weights``, ``means`` and one of ``covariances``, ``scale_trils``, ``variances``,
+        ``sds``. Usual ones (``w``, ``mu``, ``Sigma``, ``sigma``, …) are found: `bayesgmm.results.usual_names`.
+    component_dim
+        The dimension of the components in a DataTree, if it is neither ``component`` nor ArviZ's default.
+    covariance_type
+        The covariance family that was fitted, for the number of parameters.
+    prior
+        The prior that the other software had, as a `Prior`. Without it nothing is known of the prior: leave-one-out has
+        no moment matching, and sensitivity to the prior cannot be assessed.
+    weights
+        How often each row counts, if the model had weights.
+
+    Returns
+    -------
+    Posterior
+        In a common labelling, that of the draw of highest density, by the mean of the first feature. It cannot be
+        extended or refitted.
+
+    Raises
+    ------
+    DrawsError
+        If the draws do not hold θ; the message says what they hold, and how to name it.
+    DataError, ArgumentError, PriorError
+        If the data are not those of the draws, or an argument cannot be used.
+    """
+    found = as_draws(draws, x=x, names=names, component_dim=component_dim, fewest_components=1)
+    if isinstance(found.source, Posterior):
+        raise ArgumentError("These draws are a Posterior already. Use it as it is.")
+    if found.params is None:
+        raise DrawsError(
+            f"The draws have {', '.join(found.variables)}. Which of them are weights, means and covariances (or "
+            "scale_trils, variances, sds)? Say so by names=, such as {'weights': 'w', 'means': 'mu', 'sds': 'sigma'}."
+        )
+    if found.table is None:
+        raise DataError("The draws do not hold the data that were fitted. Pass them as x=.")
+    table = described(found.table, weights, None, None)
+    model = _model_of(found.params, as_table(table), covariance_type, prior)
+    check_family("The draws", found.params, model)
+    posterior = given_posterior(found.params, model, _software(found), seconds_of(found.source), stats_of(found))
+    density = posterior.log_likelihood + posterior.log_prior
+    best = np.unravel_index(int(np.argmax(density)), density.shape)
+    parts = [np.asarray(part)[best] for part in posterior.params]
+    order = np.argsort(parts[1][:, 0]) if model.exchangeable else np.arange(len(parts[0]))
+    reference = Params(*(part[order] for part in parts))  # pyright: ignore[reportArgumentType]
+    return relabelled(posterior, reference, model)  # pyright: ignore[reportReturnType]
+
+
+def as_posterior(draws: Any) -> Any:
+    """A posterior as it is; draws of other software by `from_draws`; anything else as it is.
+
+    Raises
+    ------
+    DrawsError, DataError
+        If the draws do not hold θ or their data.
+    """
+    if isinstance(draws, Mapping | Draws) or hasattr(draws, "data_vars") or hasattr(draws, "children"):
+        return from_draws(draws)
+    return draws
+
+
+def _model_of(params: Params, table: Table, covariance_type: str, prior: Any) -> Model:
+    num, dim = params.means.shape[-2:]
+    if table.dim != dim:
+        raise DataError(f"The draws have {dim} features, the data {table.dim} ({', '.join(table.features)}).")
+    check_table(table, num)
+    return build_model(table, num, prior, resolve_family(covariance_type, dim))
+
+
+def _software(draws: Draws) -> str:
+    """What made the draws, as ArviZ keeps it."""
+    groups: list[Any] = [] if draws.source is None else [draws.source, draws.source["posterior"]]  # pyright: ignore[reportIndexIssue]
+    names = [group.attrs.get("inference_library") for group in groups]
+    return next((name for name in names if isinstance(name, str) and name), "given draws")

@@ -20,6 +20,25 @@ class Params(NamedTuple):
     scale_trils: Float[Array, "*b K D D"]
     """Lower Cholesky factors of the covariances."""
 
+    def _repr_html_(self) -> str:
+        """For Jupyter: a row per component with weight, means and standard deviations; shapes of several θ."""
+        import pandas as pd
+
+        from bayesgmm.runtime.formatting import as_html
+
+        *batch, num, dim = np.shape(self.means)
+        if batch:
+            title = f"Params: {' × '.join(map(str, batch))} θ of {num} components and {dim} features"
+            return as_html(title, pd.DataFrame({"shape": [str(np.shape(part)) for part in self]}, index=self._fields))
+        sds = np.sqrt((np.asarray(self.scale_trils) ** 2).sum(axis=-1))
+        columns = {
+            f"{what}[x{d}]": values[:, d]
+            for d in range(dim)
+            for what, values in (("mean", np.asarray(self.means)), ("sd", sds))
+        }
+        frame = pd.DataFrame({"weight": np.asarray(self.weights), **columns})
+        return as_html(f"Params: {num} components, {dim} features", frame.rename_axis("component"))
+
     @property
     def covariances(self) -> Float[Array, "*b K D D"]:
         """Σ_k = L_k L_kᵀ."""

@@ -18,7 +18,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.data.noise import Noise
 from bayesgmm.errors import PriorError
-from bayesgmm.model.families import Family
+from bayesgmm.model.families import FAMILIES, Family
 from bayesgmm.model.fixed import Fixed
 from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
@@ -211,11 +211,27 @@ class Belief(NamedTuple):
         """The prior within a family in mathematical notation, line by line."""
         return [f"weights ~ Dirichlet({array_words(self.weights.concentration)})", *self.components.describe(family)]
 
+    def _repr_html_(self) -> str:
+        """For Jupyter: the distribution of each part, in mathematical notation."""
+        from bayesgmm.runtime.formatting import for_html
+
+        in_full_shape = np.ndim(self.weights.concentration) == 1 and np.ndim(getattr(self.components, "loc", 0.0)) == 2
+        lines = self.describe(FAMILIES["VVV"]) if in_full_shape else [_as_call(part) for part in self]
+        words = "<br>".join(map(for_html, lines))
+        return f"<p><b>Prior</b></p><p style='font-family: monospace; white-space: pre-wrap'>{words}</p>"
+
     def padded(self, num_components: int) -> "Belief":
         """The same prior for more components. Those beyond K are placeholders of weight 0."""
         extra = np.ones(num_components - len(self.weights.concentration))
         concentration = np.append(self.weights.concentration, extra)
         return Belief(Dirichlet(concentration), self.components.padded(num_components))
+
+
+def _as_call(part: Any) -> str:
+    """A part of a prior as users write it: its class and fields."""
+    fields = part._asdict().items() if hasattr(part, "_asdict") else vars(part).items()
+    values = (f"{name} = {_as_call(one) if hasattr(one, '_asdict') else array_words(one)}" for name, one in fields)
+    return f"{type(part).__name__}({', '.join(values)})"
 
 
 Prior = Belief

@@ -62,6 +62,15 @@ class Model:
         return self.num_components - 1 + k * d + self.family.num_parameters(k, d) - held
 
     @property
+    def num_counted(self) -> int:
+        """Parameters that criteria count: the free ones, and the hypervolume of the noise unless the user gave it.
+
+        mclust counts it in the same way (``nMclustParams``).
+        """
+        noise = self.table.noise
+        return self.num_parameters + (noise is not None and not noise.given)
+
+    @property
     def aside(self) -> str:
         """What is known of rows and parameters, after a comma, for titles."""
         return self.table.aside + (f", held: {self.fixed.words()}" if self.fixed is not None else "")

@@ -27,6 +27,8 @@ class Noise:
     log_volume: float
     guess: np.ndarray | None = None
     """Which rows are noise at first, (N,), if the user says so; a start only."""
+    given: bool = False
+    """Whether the user gave the volume. Otherwise it is the hypervolume of the data, and counts as a parameter."""
 
     @property
     def covariance(self) -> np.ndarray:
@@ -44,7 +46,7 @@ class Noise:
     def standardise(self, frame: Any) -> "Noise":
         """The same box in the coordinates of a `bayesgmm.model.types.Frame`."""
         center, edges = (self.center - frame.center) / frame.scale, self.edges / np.asarray(frame.scale)[:, None]
-        return Noise(center, edges, self.log_volume - float(frame.log_volume), self.guess)
+        return Noise(center, edges, self.log_volume - float(frame.log_volume), self.guess, self.given)
 
     def density_of(self, feature: int, grid: np.ndarray) -> np.ndarray:
         """Marginal density of one feature at equally spaced values, each averaged over its step."""
@@ -137,7 +139,7 @@ def _scaled(box: Noise, log_volume: float) -> Noise:
             "noise=True, or a larger volume."
         )
     stretch = math.exp((log_volume - box.log_volume) / len(box.center))
-    return Noise(box.center, box.edges * stretch, log_volume)
+    return Noise(box.center, box.edges * stretch, log_volume, given=True)
 
 
 def _flat(apart: np.ndarray) -> bool:

@@ -103,8 +103,8 @@ class MixtureFit(HasMixture):
 
     @property
     def n_parameters(self) -> int:
-        """Free parameters: K - 1 weights, K D means, and those of the covariance family."""
-        return self.model.num_parameters
+        """Free parameters: K - 1 weights, K D means, those of the family; the volume of noise unless it was given."""
+        return self.model.num_counted
 
     def aic(self) -> float:
         """``-2 log L + 2 p``: smaller is better (Akaike 1974)."""

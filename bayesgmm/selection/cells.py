@@ -153,7 +153,8 @@ class FitTable:
     def best_model(self) -> str:
         """The best model in words."""
         best = self._ranked[0]
-        return f"{best.family} with {best.n_components} component{'' if best.n_components == 1 else 's'}"
+        noise = "" if self.best.table.noise is None else " and noise"
+        return f"{best.family} with {best.n_components} component{'' if best.n_components == 1 else 's'}{noise}"
 
     def __repr__(self) -> str:
         return "\n".join([as_text(self._title(), self.ranking()), *self.notes()])

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.data.described import check_classes, described
-from bayesgmm.data.kinds import NOISE, check_rows
 from bayesgmm.data.table import as_table, check_table
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.em.ascent_state import STATUS, usable
@@ -44,6 +43,7 @@ def fit_table(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    noise: Any = False,
     criterion: str = "bic",
     n_init: int = 16,
     seed: Any = 0,
@@ -69,8 +69,9 @@ def fit_table(
         ``"all"`` (fourteen; E and V for one feature), or a selection of mclust codes or scikit-learn names.
     prior
         None (maximum likelihood), ``"default"`` (scaled to each K) or a conjugate `Prior` that fits every K.
-    weights, labels, errors
-        What else is known of the rows; see `rows`.
+    weights, labels, errors, noise
+        What else is known of the rows, and whether each model has a noise component; see `rows`. K counts the
+        Gaussians, and the rows that are noise at first are the same in all cells.
     criterion
         ``"bic"`` (Schwarz 1978), ``"icl"`` (Biernacki, Celeux & Govaert 2000) or ``"aic"``; all smaller is better.
     n_init
@@ -90,9 +91,8 @@ def fit_table(
     CollapseError
         If no cell has a fit.
     """
-    x = described(x, weights, labels, errors)
+    x = described(x, weights, labels, errors, noise)
     table = as_table(x)
-    check_rows("fit_table", (NOISE,), table, "fit_em does: compare its bic() for several K.")
     sizes, names = checked_table(n_components, families, criterion, table.dim)
     n_init, max_iter = check_count("n_init", n_init, most=MOST_CHAINS), check_count("max_iter", max_iter)
     tol = check_number("tol", tol, low=0.0, open_low=True)
@@ -102,7 +102,7 @@ def fit_table(
     if len(singular) == len(names):
         check_well_posed(table, FAMILIES[names[0]], prior)
     with scope(dtype) as dtype, stopwatch() as clock, interruptible() as stop, listening(progress_bar) as listener:
-        widest = 1 if table.labels is None else max(sizes)
+        widest = 1 if table.labels is None and table.noise is None else max(sizes)
         problem = prepare(table, widest, None, dtype, "spherical" if table.dependence else "full")
         check_conjugacy("fit_table", Conjugacy.JOINT, prior)
         check_has_mode(prior)
@@ -126,13 +126,13 @@ def fit_table(
 
 def _cell(row: Row, clock: Stopwatch, seed: Any, interrupted: bool, settings: dict[str, Any]) -> Cell:
     model = row.problem.model
-    family, size = model.family, model.num_components
+    family, size = model.family, model.num_gaussians
     label = family.label(model.table.dim)
     if not usable(row.ascents)[0]:
         return Cell(label, size, None, STATUS[int(row.ascents.status[0])], False)
     fit = to_fit(row.ascents, 0, row.problem, "em", interrupted, clock, seed, settings)
     needed = family.rows_needed(model.table.dim)
-    spurious = model.prior is None and bool(row.ascents.counts[0].min() <= needed)
+    spurious = model.prior is None and bool(row.ascents.counts[0, :size].min() <= needed)
     return Cell(label, size, fit, fit.status, spurious)
 
 

@@ -76,9 +76,10 @@ class Model:
         return self.table.aside + (f", held: {self.fixed.words()}" if self.fixed is not None else "")
 
     @property
-    def held_attrs(self) -> dict[str, str]:
-        """The argument ``fixed`` as code, for files; empty if nothing is held."""
-        return {} if self.fixed is None else {"fixed": self.fixed.code()}
+    def known_attrs(self) -> dict[str, Any]:
+        """The argument ``fixed`` as code, and the box of the noise, for files; empty if there are none."""
+        noise = {} if self.table.noise is None else self.table.noise.attrs
+        return noise if self.fixed is None else {"fixed": self.fixed.code(), **noise}
 
     @property
     def held(self) -> Held:

@@ -152,7 +152,7 @@ class MixtureFit(HasMixture):
     def to_datatree(self) -> "xr.DataTree":
         """ArviZ DataTree with one chain of one draw, with the same variables and dims as a posterior."""
         attrs = {"engine": self.algorithm, "n_components": self.n_components, "status": self.status}
-        attrs |= self.model.held_attrs
+        attrs |= self.model.known_attrs
         return fit_tree(self.params, self.table, self.model.frame, self.objective, attrs)
 
     def summary(self) -> "pd.DataFrame":

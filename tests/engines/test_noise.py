@@ -314,7 +314,6 @@ def test_what_noise_does_not_go_with_is_refused():
         (lambda: bg.walk(bg.rows(x, noise=True), 2), ArgumentError, "noise component"),
         (lambda: bg.sample_gibbs(x, 2, noise=True, tempering=4), ArgumentError, "noise component"),
         (lambda: bg.sample_nuts(x, 2, noise=True, likelihood="labels"), ArgumentError, "noise component"),
-        (lambda: bg.calibrate(bg.rows(x, noise=True), 2), ArgumentError, "noise component"),
         (lambda: fit.conditional({"x0": 1.0}), ArgumentError, "noise component"),
         (lambda: fit.mixture, ArgumentError, "noise component"),
         (lambda: fit.predict(gaps), DataError, "gaps"),

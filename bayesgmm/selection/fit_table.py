@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.data.described import check_classes, described
+from bayesgmm.data.described import check_classes, described, fits_labels
 from bayesgmm.data.table import as_table, check_table
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.em.ascent_state import STATUS, usable
@@ -23,7 +23,7 @@ from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Stopwatch, stopwatch
 from bayesgmm.runtime.progress import Progress, listening
-from bayesgmm.selection.cells import CRITERIA, SINGULAR, Cell, FitTable
+from bayesgmm.selection.cells import CRITERIA, SINGULAR, UNLIKE_LABELS, Cell, FitTable
 from bayesgmm.selection.grid_search import GridSearch, Row
 from bayesgmm.selection.schedule import search_families
 
@@ -64,7 +64,7 @@ def fit_table(
     x
         Data of shape (N, D): DataFrame, array or xarray.
     n_components
-        One K, or several, such as ``range(1, 10)``.
+        One K, or several, such as ``range(1, 10)``. With known classes, a K of fewer has cells without a fit.
     families
         ``"all"`` (fourteen; E and V for one feature), or a selection of mclust codes or scikit-learn names.
     prior
@@ -87,7 +87,7 @@ def fit_table(
     Raises
     ------
     PriorError, ArgumentError
-        Before the run, if an input is invalid.
+        Before the run, if an input is invalid, or no K is as large as the known classes need.
     CollapseError
         If no cell has a fit.
     """
@@ -97,7 +97,9 @@ def fit_table(
     n_init, max_iter = check_count("n_init", n_init, most=MOST_CHAINS), check_count("max_iter", max_iter)
     tol = check_number("tol", tol, low=0.0, open_low=True)
     check_table(table, max(sizes))
-    check_classes(table, min(sizes))
+    asked, sizes = sizes, [size for size in sizes if fits_labels(table, size)]
+    if not sizes:
+        check_classes(table, max(asked))
     singular = [name for name in names if not well_posed(table, FAMILIES[name], prior)]
     if len(singular) == len(names):
         check_well_posed(table, FAMILIES[names[0]], prior)
@@ -114,6 +116,12 @@ def fit_table(
             _cell(row, clock, seed, cut, settings) for name in tried if name in done for row in grid.rows(name)
         )
         cells += tuple(Cell(name, size, None, SINGULAR, False) for name in singular for size in sizes)
+        cells += tuple(
+            Cell(FAMILIES[name].label(table.dim), size, None, UNLIKE_LABELS, False)
+            for name in names
+            for size in asked
+            if size not in sizes
+        )
         if not cells:
             raise SamplingInterrupted("Stopped before the search of the first family ended. Nothing can be returned.")
     if all(cell.fit is None for cell in cells):

@@ -69,8 +69,9 @@ def refuse_noise(table: Table | None, what: str) -> None:
     if table is not None and table.noise is not None:
         raise ArgumentError(
             f"{what} take mixtures of Gaussians only, and this one has a noise component. For the Gaussians alone, "
-            "with p = result.params: w = p.weights[..., :-1]; bayesgmm.from_parameters(w / w.sum(axis=-1, keepdims=True), "
-            "p.means[..., :-1, :], p.covariances[..., :-1, :, :], result.table.features)."
+            "with p = result.params: w = p.weights[..., :-1]; "
+            "bayesgmm.from_parameters(w / w.sum(axis=-1, keepdims=True), p.means[..., :-1, :], "
+            "p.covariances[..., :-1, :, :], result.table.features)."
         )
 
 

@@ -158,6 +158,7 @@ def fit(
     columns: Columns = None,
     weights: Weights = None,
     labels: Labels = None,
+    noise: Noise = False,
     starts: Annotated[int, typer.Option(help="Starts per model.")] = 16,
     seed: Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
@@ -174,8 +175,8 @@ def fit(
 
     with stoppable() as stop:
         found = fit_table(
-            table, numbers, families, prior=None if prior == "none" else prior, criterion=criterion, n_init=starts,
-            seed=seed, progress_bar=not quiet,
+            table, numbers, families, prior=None if prior == "none" else prior, noise=noise, criterion=criterion,
+            n_init=starts, seed=seed, progress_bar=not quiet,
         )  # fmt: skip
         save_table(found, output)
         print_table(found)

@@ -198,12 +198,9 @@ class Comparison:
         return verdict_of(self)
 
     def diagnose(self, search: bool = True) -> dict[str, Diagnosis]:
-        """The diagnosis of each sampler by `bayesgmm.diagnose`; empty for a single component, which has no labels.
-
-        Empty with a noise component too.
-        """
+        """The diagnosis of each sampler by `bayesgmm.diagnose`; empty for a single component, which has no labels."""
         found = {}
-        for name, one in self.samplers.items() if self.n_components > 1 and self.table.noise is None else ():
+        for name, one in self.samplers.items() if self.model.num_gaussians > 1 else ():
             check_stop()
             found[name] = diagnose(one, search=search, seed=self.seed)
         return found

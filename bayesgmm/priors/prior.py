@@ -220,11 +220,22 @@ class Belief(NamedTuple):
         words = "<br>".join(map(for_html, lines))
         return f"<p><b>Prior</b></p><p style='font-family: monospace; white-space: pre-wrap'>{words}</p>"
 
-    def padded(self, num_components: int) -> "Belief":
-        """The same prior for more components. Those beyond K are placeholders of weight 0."""
-        extra = np.ones(num_components - len(self.weights.concentration))
-        concentration = np.append(self.weights.concentration, extra)
-        return Belief(Dirichlet(concentration), self.components.padded(num_components))
+    def padded(self, num_gaussians: int) -> "Belief":
+        """The same prior for more Gaussians. Those beyond K are placeholders of weight 0; the noise stays the last."""
+        own, last = np.split(self.weights.concentration, [self.components.num_gaussians])
+        concentration = np.concatenate([own, np.ones(num_gaussians - len(own)), last])
+        return Belief(Dirichlet(concentration), self.components.padded(num_gaussians))
+
+    def beside(self, noise: Noise | None) -> "Belief":
+        """The prior of K Gaussians within a family, and of this noise after them; unchanged without noise.
+
+        The weight of the noise has the concentration of the others if theirs are equal, and otherwise 1.
+        """
+        if noise is None:
+            return self
+        own = np.asarray(self.weights.concentration, float)
+        weights = Dirichlet(np.append(own, own[0] if (own == own[0]).all() else 1.0))
+        return Belief(weights, add_noise(self.components, noise))
 
 
 def _as_call(part: Any) -> str:
@@ -275,12 +286,11 @@ def within_family(
 def _with_weights(weights: Dirichlet, components: Any, fixed: Fixed | None, noise: Noise | None) -> tuple[Any, Any]:
     """Weights and components, some weights of which are held, with the noise after them."""
     values = None if fixed is None or not fixed.held.weights else fixed.filled()[0]
-    if noise is not None:
-        own = np.asarray(weights.concentration, float)
-        weights = Dirichlet(np.append(own, own[0] if (own == own[0]).all() else 1.0))
-        values = None if values is None else np.append(values, 0.0)
-        components = add_noise(components, noise)
-    return (weights if values is None else HeldDirichlet(weights.concentration, values)), components
+    weights, components = Belief(weights, components).beside(noise)
+    if values is None:
+        return weights, components
+    values = values if noise is None else np.append(values, 0.0)
+    return HeldDirichlet(weights.concentration, values), components
 
 
 def restricted(belief: Belief, family: Family) -> Belief:

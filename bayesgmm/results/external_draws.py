@@ -2,12 +2,14 @@
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm.data.noise import noise_from
 from bayesgmm.data.table import Table, as_table
 from bayesgmm.errors import DrawsError
 from bayesgmm.model.types import Params
@@ -193,7 +195,12 @@ def observed(tree: "xr.DataTree") -> Table | None:
         return None
     table = as_table(usable[0])
     counted = table.features == tuple(map(str, range(table.dim)))  # ArviZ's default coordinates are no names
-    return as_table(table.values) if counted else table
+    return _with_noise(as_table(table.values) if counted else table, tree)
+
+
+def _with_noise(table: Table, tree: "xr.DataTree") -> Table:
+    """The data with the noise component that the tree has, if it has one and the data do not."""
+    return replace(table, noise=noise_from(tree.attrs)) if table.noise is None else table
 
 
 def data_of(tree: "xr.DataTree", given: Table | None) -> Table | None:
@@ -205,7 +212,7 @@ def data_of(tree: "xr.DataTree", given: Table | None) -> Table | None:
             f"The data have {given.num_rows} rows, but the group observed_data of the draws has {rows.pop()}. Pass the "
             "data that were fitted."
         )
-    own = observed(tree)
+    own, given = observed(tree), None if given is None else _with_noise(given, tree)
     if given is None or own is None:
         return own if given is None else given
     if given.values.shape != own.values.shape or not np.allclose(given.values, own.values, rtol=1e-5):

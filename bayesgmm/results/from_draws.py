@@ -101,7 +101,7 @@ def as_posterior(draws: Any) -> Any:
 
 
 def _model_of(params: Params, table: Table, covariance_type: str, prior: Any) -> Model:
-    num, dim = params.means.shape[-2:]
+    num, dim = params.means.shape[-2] - (table.noise is not None), params.means.shape[-1]
     if table.dim != dim:
         raise DataError(f"The draws have {dim} features, the data {table.dim} ({', '.join(table.features)}).")
     check_table(table, num)

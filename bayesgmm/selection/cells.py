@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from bayesgmm.data.unseen import unseen_words
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import resolve_family
 from bayesgmm.results.fit import MixtureFit
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 CRITERIA = ("bic", "icl", "aic")
 FIGURES = (*CRITERIA, "log_likelihood", "n_parameters", "n_iter", "status", "spurious")
 SINGULAR = "singular covariances"
+UNLIKE_LABELS = "not as many components as the labels say"
 
 
 @dataclass(frozen=True)
@@ -126,11 +128,13 @@ class FitTable:
                 f"few rows for its covariance ({names}): likely spurious modes of the likelihood. "
                 "prior='default' bounds the likelihood."
             )
+        if unseen := unseen_words(self.best.table, self.best.n_components):
+            lines.append(f"No value was seen of {unseen}: its mean and variance there are not estimated by any row.")
         failed = [cell for cell in self.cells if cell.fit is None]
         if failed:
             names = ", ".join(f"{c.family} {c.n_components} ({c.status})" for c in failed[:6])
             lines.append(
-                f"No fit: {names}{', …' if len(failed) > 6 else ''}. {_remedy(failed, self.best.prior is None)}"
+                f"No fit: {names}{', …' if len(failed) > 6 else ''}. {_remedy(failed, self.best.prior is None)}".strip()
             )
         slow = [c for c in self.cells if c.fit is not None and not c.fit.converged and not c.fit.interrupted]
         if slow:
@@ -153,7 +157,8 @@ class FitTable:
     def best_model(self) -> str:
         """The best model in words."""
         best = self._ranked[0]
-        return f"{best.family} with {best.n_components} component{'' if best.n_components == 1 else 's'}"
+        noise = "" if self.best.table.noise is None else " and noise"
+        return f"{best.family} with {best.n_components} component{'' if best.n_components == 1 else 's'}{noise}"
 
     def __repr__(self) -> str:
         return "\n".join([as_text(self._title(), self.ranking()), *self.notes()])
@@ -167,5 +172,5 @@ def _remedy(failed: list[Cell], flat: bool) -> str:
     """What to try where cells have no fit, without a prior (`flat`) or under one."""
     dependent = "Correct far rows, drop linearly dependent features, or leave out families with correlations. "
     bound = "prior='default' bounds the likelihood." if flat else "Use a prior with a larger scale."
-    statuses = {cell.status == SINGULAR for cell in failed}
-    return (dependent * (True in statuses) + bound * (False in statuses)).strip()
+    statuses = {cell.status for cell in failed} - {UNLIKE_LABELS}
+    return (dependent * (SINGULAR in statuses) + bound * bool(statuses - {SINGULAR})).strip()

@@ -98,22 +98,30 @@ class ClassMixtures:
         return np.stack([fit.score_samples(new) for fit in self.fits], axis=1) + np.log(self.shares)
 
     def confusion(self) -> "pd.DataFrame":
-        """Rows of each class (index) by the class that is predicted (columns), for the rows of the fit."""
+        """Rows of each class (index) by the class that is predicted (columns), for the rows of the fit.
+
+        With weights a row counts as often as its weight says.
+        """
         import pandas as pd
 
-        counts = np.zeros((len(self.classes), len(self.classes)), int)
-        np.add.at(counts, (self.labels, self._scores(None).argmax(axis=1)), 1)
+        counts = np.zeros((len(self.classes), len(self.classes)))
+        np.add.at(counts, (self.labels, self._scores(None).argmax(axis=1)), self.table.counted)
+        counts = counts.astype(int) if (counts == np.round(counts)).all() else counts
         return pd.DataFrame(counts, pd.Index(self.classes, name="class"), pd.Index(self.classes, name="predicted"))
 
     def summary(self) -> "pd.DataFrame":
-        """A row per class: its rows, share, family, components, log-likelihood, and errors on the rows of the fit."""
+        """A row per class: its rows, share, family, components, log-likelihood, and errors on the rows of the fit.
+
+        Rows and errors are counted as in `confusion`.
+        """
         import pandas as pd
 
-        counts, confusion = np.bincount(self.labels, minlength=len(self.classes)), self.confusion().to_numpy()
+        confusion = self.confusion().to_numpy()
+        counts = confusion.sum(axis=1)
         rows = [
-            {"rows": int(counts[c]), "share": self.shares[c], "family": fit.family.label(self.table.dim),
+            {"rows": counts[c], "share": self.shares[c], "family": fit.family.label(self.table.dim),
              "components": fit.n_components, "log-likelihood": fit.log_likelihood,
-             "errors": int(counts[c] - confusion[c, c])}
+             "errors": counts[c] - confusion[c, c]}
             for c, fit in enumerate(self.fits)
         ]  # fmt: skip
         return pd.DataFrame(rows, pd.Index([str(name) for name in self.classes], name="class"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from bayesgmm.checking.loo import check_posterior
+from bayesgmm.checking.requirements import check_posterior
 from bayesgmm.data.kinds import UNLIKE_SIMULATED
 from bayesgmm.data.noise import Noise
 from bayesgmm.model.types import Frame, Params

@@ -28,7 +28,7 @@ from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.dirichlet import Dirichlet, total_constant
 from bayesgmm.priors.held import hold
 from bayesgmm.priors.held_weights import HeldDirichlet
-from bayesgmm.priors.hyperparameters import in_full
+from bayesgmm.priors.hyperparameters import as_call, in_full
 from bayesgmm.priors.normal_inverse_wishart import flat_components
 from bayesgmm.priors.with_noise import add_noise
 from bayesgmm.priors.within_family import restrict_flat
@@ -216,7 +216,7 @@ class Belief(NamedTuple):
         from bayesgmm.runtime.formatting import for_html
 
         in_full_shape = np.ndim(self.weights.concentration) == 1 and np.ndim(getattr(self.components, "loc", 0.0)) == 2
-        lines = self.describe(FAMILIES["VVV"]) if in_full_shape else [_as_call(part) for part in self]
+        lines = self.describe(FAMILIES["VVV"]) if in_full_shape else [as_call(part) for part in self]
         words = "<br>".join(map(for_html, lines))
         return f"<p><b>Prior</b></p><p style='font-family: monospace; white-space: pre-wrap'>{words}</p>"
 
@@ -236,13 +236,6 @@ class Belief(NamedTuple):
         own = np.asarray(self.weights.concentration, float)
         weights = Dirichlet(np.append(own, own[0] if (own == own[0]).all() else 1.0))
         return Belief(weights, add_noise(self.components, noise))
-
-
-def _as_call(part: Any) -> str:
-    """A part of a prior as users write it: its class and fields."""
-    fields = part._asdict().items() if hasattr(part, "_asdict") else vars(part).items()
-    values = (f"{name} = {_as_call(one) if hasattr(one, '_asdict') else array_words(one)}" for name, one in fields)
-    return f"{type(part).__name__}({', '.join(values)})"
 
 
 Prior = Belief

@@ -19,15 +19,15 @@ from bayesgmm.results.external_draws import (
     data_of,
     features_of,
     from_dataset,
-    is_simplex,
     no_draws,
-    params_of,
     per_draw,
     recorded_density,
+    refuse_about,
     refuse_fit,
     with_component_dim,
 )
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.theta_of_draws import is_simplex, params_of
 from bayesgmm.results.usual_names import draws_in, usual_names
 from bayesgmm.runtime.checks import shown
 from bayesgmm.sweep.per_row import log_densities
@@ -180,17 +180,6 @@ def as_draws(
                 "Say which these are by names=, or leave x= out."
             )
     return _with_rows(draws, labels, probabilities)
-
-
-def refuse_about(source: str, about: Mapping[str, Any]) -> None:
-    """Refuse arguments of `as_draws` that have no use with this source, unless they have the values of its defaults."""
-    for name, value in about.items():
-        if name == "component_dim":
-            default = isinstance(value, str) and value == "component"
-        else:
-            default = value is None or (name == "names" and isinstance(value, Mapping) and not value)
-        if not default:
-            raise ArgumentError(f"{name} is about draws of other software; it has no use with {source}. Leave it out.")
 
 
 def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest_components: int) -> Draws:

@@ -17,7 +17,7 @@ PACKAGE = Path(bg.__file__).parent
 TESTS = Path(__file__).parent
 ORDER = (
     "version", "errors", "numerics", "runtime", "data", "model", "priors", "sweep", "problem", "curvature", "plots", "results",
-    "engines", "relabelling", "selection", "diagnosis", "partitions", "checking", "comparison", "studies", "cli",
+    "engines", "relabelling", "selection", "diagnosis", "partitions", "checking", "comparison", "studies", "saving", "cli",
 )  # fmt: skip
 """The folders (and single files) in reading order. A file imports its own folder and earlier ones only."""
 LONGEST_FILE, LONGEST_FUNCTION, MEDIAN_FUNCTION = 300, 60, 8

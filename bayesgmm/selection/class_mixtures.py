@@ -106,14 +106,18 @@ class ClassMixtures:
         return pd.DataFrame(counts, pd.Index(self.classes, name="class"), pd.Index(self.classes, name="predicted"))
 
     def summary(self) -> "pd.DataFrame":
-        """A row per class: its rows, share, family, components, log-likelihood, and errors on the rows of the fit."""
+        """A row per class: its rows, share, family, components, log-likelihood, and errors on the rows of the fit.
+
+        The errors are NaN if the rows were left out when it was saved.
+        """
         import pandas as pd
 
-        counts, confusion = np.bincount(self.labels, minlength=len(self.classes)), self.confusion().to_numpy()
+        counts = np.bincount(self.labels, minlength=len(self.classes))
+        confusion = self.confusion().to_numpy() if self.table.has_rows else np.full((len(counts),) * 2, np.nan)
         rows = [
             {"rows": int(counts[c]), "share": self.shares[c], "family": fit.family.label(self.table.dim),
              "components": fit.n_components, "log-likelihood": fit.log_likelihood,
-             "errors": int(counts[c] - confusion[c, c])}
+             "errors": counts[c] - confusion[c, c]}
             for c, fit in enumerate(self.fits)
         ]  # fmt: skip
         return pd.DataFrame(rows, pd.Index([str(name) for name in self.classes], name="class"))

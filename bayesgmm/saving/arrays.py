@@ -33,6 +33,11 @@ def digest(array: np.ndarray) -> str:
     return found.hexdigest()[:32]
 
 
+def dims_of(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Names of the axes for NetCDF and xarray, which want different names for the axes of one array."""
+    return tuple(f"d{axis}_{size}" for axis, size in enumerate(shape))
+
+
 def as_stored(array: np.ndarray) -> np.ndarray:
     """The array as files hold it: neither without axes nor of truth values."""
     array = array.astype(np.uint8) if array.dtype == bool else array

@@ -13,6 +13,7 @@ from bayesgmm.errors import DrawsError, LoadError
 from bayesgmm.results.draws_file import check_group
 from bayesgmm.runtime.files import write
 from bayesgmm.runtime.memory import free_memory
+from bayesgmm.saving.arrays import dims_of
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 ARVIZ = ("posterior", "prior", "observed_data", "sample_stats", "posterior_predictive")
@@ -28,7 +29,7 @@ def write_netcdf(path: Path, texts: dict[str, str], arrays: dict[str, np.ndarray
         for name, text in texts.items():
             file.attrs[name] = text
         for name, array in arrays.items():
-            dims = tuple(f"d{axis}_{size}" for axis, size in enumerate(array.shape))
+            dims = dims_of(array.shape)
             for dim, size in zip(dims, array.shape, strict=True):
                 if dim not in file.dimensions:
                     file.dimensions[dim] = size

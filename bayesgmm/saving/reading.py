@@ -38,7 +38,7 @@ class Reader:
             "Table": lambda fields: parts.read_table(self, fields),
             "Model": lambda fields: parts.read_model(self, fields), "SeedSequence": parts.read_seed,
             "DataFrame": frames.read_frame, "Dataset": frames.read_dataset, "DataTree": frames.read_tree,
-            "function": lambda fields: function_of(fields["name"]),
+            "function": _function,
         }  # fmt: skip
 
     def result(self, record: Any) -> Any:
@@ -122,6 +122,13 @@ def _text(fields: dict[str, Any]) -> np.ndarray:
     if not all(isinstance(value, str) for value in values):
         raise LoadError("A text of the manifest is no text.")
     return np.array(values, str).reshape(fields["shape"])
+
+
+def _function(fields: dict[str, Any]) -> Any:
+    found = function_of(fields["name"])
+    if found is None:
+        raise LoadError(f"The manifest names a function {fields['name']!r}, which is nothing that bayesgmm saves.")
+    return found
 
 
 def _key(fields: dict[str, Any]) -> Any:

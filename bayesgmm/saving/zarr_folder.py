@@ -12,6 +12,7 @@ import numpy as np
 
 from bayesgmm.errors import ArgumentError, LoadError
 from bayesgmm.runtime.files import part_of
+from bayesgmm.saving.arrays import dims_of
 
 CODECS = {"bytes", "zstd"}
 """All that are read. Zarr knows others, which may run code."""
@@ -59,7 +60,7 @@ def write_zarr(path: Path, texts: dict[str, str], arrays: dict[str, np.ndarray])
         for name, array in arrays.items():
             group, _, own = name.rpartition("/")
             place = root.require_group(group) if group else root
-            place.create_array(own, data=array)
+            place.create_array(own, data=array, dimension_names=dims_of(array.shape))
         _to_disk(part)
         if path.exists():
             os.rename(path, former)

@@ -12,6 +12,7 @@ from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.checks import shown
 from bayesgmm.runtime.formatting import as_html, as_text, for_html
+from bayesgmm.runtime.written_tables import Written
 from bayesgmm.selection.cells import FitTable
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class ClassMixtures:
+class ClassMixtures(Written):
     """A mixture for each class, and the shares of the classes: a density, and a rule that classifies new rows."""
 
     classes: tuple[Any, ...]

@@ -13,6 +13,8 @@ from fuzz.objects import X2, Z
 
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, DataError
+from bayesgmm.problem import prepare
+from bayesgmm.runtime.dtypes import scope
 from bayesgmm.saving.reading import Reader
 from bayesgmm.saving.records import Writer
 
@@ -176,18 +178,27 @@ KNOWN = {
 }  # fmt: skip
 
 
+def fit_of(x, prior="default", covariance_type="full", fixed=None, **known):
+    """A fit with the parameters of another one and this model, so that nothing new is compiled."""
+    fit = objects.fit()
+    with scope("float64"):
+        model = prepare(bg.rows(x, **known), 2, prior, "float64", covariance_type, fixed).model
+    dim, more = model.table.dim, model.num_components - 2
+    own = [fit.params.weights, fit.params.means[:, :dim], fit.params.scale_trils[:, :dim, :dim]]
+    whole = [np.concatenate([part, *[part[-1:]] * more]) for part in own]
+    whole[0] = whole[0] / whole[0].sum()
+    return dataclasses.replace(fit, model=model, params=bg.Params(*whole))
+
+
 @pytest.mark.parametrize("known", KNOWN)
 def test_models_come_back(known, tmp_path):
     x, arguments = KNOWN[known]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fit = bg.fit_em(x, 2, prior="default", n_init=2, progress_bar=False, **arguments)
+    fit = fit_of(x, **arguments)
     found = there_and_back(fit, tmp_path)
     assert_same(fit, found)
     assert found.table.values.tobytes() == fit.table.values.tobytes()
     assert found.model.numbering == fit.model.numbering
-    np.testing.assert_array_equal(found.predict(), fit.predict())
-    pd.testing.assert_frame_equal(found.intervals().table, fit.intervals().table)
+    assert_same_prior(fit.model.family_prior, found.model.family_prior)
     bare = bg.load(bg.save(fit, tmp_path / "bare.nc", data=False))
     assert repr(bare) == repr(fit)
     assert bare.model.numbering == fit.model.numbering
@@ -226,7 +237,7 @@ def assert_same_prior(one, two):
 
 def test_a_prior_that_the_user_gave_is_that_of_the_loaded_model(tmp_path):
     prior = objects.OTHERS[2]
-    fit = bg.fit_em(X2, 2, prior=prior, n_init=2, progress_bar=False)
+    fit = fit_of(X2, prior=prior)
     found = there_and_back(fit, tmp_path)
     assert_same_prior(fit.model.family_prior, found.model.family_prior)
     assert found.model.prior_constant == fit.model.prior_constant
@@ -364,7 +375,6 @@ def test_xarray_reads_the_arrays_too(tmp_path):
         place = bg.save(objects.gibbs(), tmp_path / f"it{suffix}")
         more = {} if engine == "h5netcdf" else {"consolidated": False}
         with xr.open_datatree(place, engine=engine, **more) as tree:
-            found = tree["posterior/params/means"].values if engine == "h5netcdf" else None
+            found = tree["posterior/params/means"].values
             assert "bayesgmm" in tree.attrs
-        if found is not None:
-            np.testing.assert_array_equal(found, objects.gibbs().params.means)
+        np.testing.assert_array_equal(found, objects.gibbs().params.means)

@@ -76,6 +76,10 @@ Truth = Annotated[
 Names = Annotated[
     str | None, typer.Option(help="Variable names in the files: weights=w,means=mu,variances=s2 (or sds, …).")
 ]
+Save = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Also save the result whole, for bayesgmm.load: FILE.nc, or a folder FILE.zarr."),
+]
 HeldOut = Annotated[
     int | None, typer.Option(help="Folds of a held-out log score; every engine is refitted for each fold.")
 ]
@@ -106,6 +110,7 @@ def compare(
     reference: Truth = None,
     names: Names = None,
     held_out: HeldOut = None,
+    save: Save = None,
     seed: Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
@@ -120,7 +125,9 @@ def compare(
     given, truth = given_results(also or [], reference, pairs(names))
     if held_out is not None:
         check_folds(held_out, table, k)
-    output = Output(out, "--out")
+    from bayesgmm.saving.command import check_save, save_to
+
+    output, place = Output(out, "--out"), check_save(save)
     with stoppable() as stop, warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # the verdict below reports it
         comparison = run(
@@ -130,6 +137,7 @@ def compare(
         )  # fmt: skip
         unscored = None if held_out is None or stop.is_set() else score(comparison, held_out, seed, not quiet)
         save_tables(comparison, output)
+        save_to(place, comparison, output)
         written = None if stop.is_set() else save_report(comparison, output)
         print_comparison(comparison)
     say(f"Report: {visible(str(written)) if written else 'not written'}")
@@ -159,6 +167,7 @@ def fit(
     weights: Weights = None,
     labels: Labels = None,
     starts: Annotated[int, typer.Option(help="Starts per model.")] = 16,
+    save: Save = None,
     seed: Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -169,8 +178,10 @@ def fit(
     if prior not in ("none", "default"):
         raise ArgumentError(f"--prior must be none or default, got {prior!r}.")
     table = read_file(data, columns, _say, weights, labels)
-    output = Output(out, "--out")
+    from bayesgmm.saving.command import check_save, save_to
     from bayesgmm.selection.fit_table import fit_table
+
+    output, place = Output(out, "--out"), check_save(save)
 
     with stoppable() as stop:
         found = fit_table(
@@ -178,6 +189,7 @@ def fit(
             seed=seed, progress_bar=not quiet,
         )  # fmt: skip
         save_table(found, output)
+        save_to(place, found.best, output)
         print_table(found)
     say(f"Table, figures and best model: {visible(out)}")
     finish(output, stop)

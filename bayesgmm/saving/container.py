@@ -25,18 +25,18 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 _FORMS = {".nc": (write_netcdf, open_netcdf), ".zarr": (write_zarr, open_zarr)}
 
 
-def checked_path(path: Any) -> Path:
-    """A path with one of the two suffixes.
+def checked_path(path: Any, name: str = "path") -> Path:
+    """A path with one of the two suffixes, from the argument of this name.
 
     Raises
     ------
     ArgumentError
         If it is no path or has another suffix, or the package zarr lacks.
     """
-    place = as_path("path", path)
+    place = as_path(name, path)
     if place.suffix not in _FORMS:
         raise ArgumentError(
-            f"path must end in .nc (NetCDF, one file) or .zarr (Zarr, a folder), got {short(place)!r}. The suffix says "
+            f"{name} must end in .nc (NetCDF, one file) or .zarr (Zarr, a folder), got {short(place)!r}. The suffix says "
             "in which form a result is saved."
         )
     if place.suffix == ".zarr":

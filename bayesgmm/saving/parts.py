@@ -1,5 +1,7 @@
 """Parts of results that are more than their fields: the data, the model, chains and seeds."""
 
+import warnings
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +11,7 @@ from bayesgmm.data.left_out import RowsLeftOut, Totals, totals_of
 from bayesgmm.data.table import Table
 from bayesgmm.engines.engine import engine_names, find_engine
 from bayesgmm.engines.mcmc.sampler import Chains
-from bayesgmm.errors import LoadError
+from bayesgmm.errors import ArgumentError, LoadError, SaveWarning
 from bayesgmm.model.families import FAMILIES
 from bayesgmm.priors.prior import within_family
 from bayesgmm.problem import Model
@@ -65,12 +67,24 @@ def write_posterior(writer: Any, posterior: Posterior, place: str) -> dict[str, 
     """The record of draws with the state of their chains."""
     record = writer.fields(posterior, place, leave_out=("continuation",))
     chains = posterior.continuation
-    if isinstance(chains, Chains) and _saved_engine(chains.sampler.name) is not None:
-        record["chains"] = {"engine": chains.sampler.name, "state": writer.record(chains.state, f"{place}/chains")}
-    elif chains is not None:
-        why = f"the state of a chain of {posterior.algorithm} cannot be saved."
-        record["chains"] = {"why": chains.why if isinstance(chains, NoChains) else why}
+    if chains is not None:
+        record["chains"] = _write_chains(writer, chains, posterior.algorithm, f"{place}/chains")
     return record | _kept(writer, posterior.table, {"invariants": lambda: posterior.invariants}, place)
+
+
+def _write_chains(writer: Any, chains: Any, algorithm: str, place: str) -> dict[str, Any]:
+    """The state of the chains, or why it is not kept."""
+    if isinstance(chains, NoChains):
+        return {"why": chains.why}
+    if isinstance(chains, Chains) and _saved_engine(chains.sampler.name) is not None:
+        with suppress(ArgumentError):  # the states of other engines are not in the table of classes
+            return {"engine": chains.sampler.name, "state": writer.record(chains.state, place)}
+    why = f"the state of a chain of {algorithm} cannot be saved."
+    warnings.warn(
+        f"The draws are saved, but {why} What is loaded cannot be extended: extend this posterior first.",
+        SaveWarning, stacklevel=2,
+    )  # fmt: skip
+    return {"why": why}
 
 
 def read_posterior(cls: Any, fields: dict[str, Any]) -> Posterior:

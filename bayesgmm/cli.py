@@ -22,6 +22,7 @@ from bayesgmm.comparison.terminal import print_comparison, print_diagnosis, prin
 from bayesgmm.engines.engine import engine_names, find_engines
 from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning, visible
 from bayesgmm.runtime.files import Output
+from bayesgmm.saving.command import check_save, save_to
 from bayesgmm.studies.command import study
 
 app = typer.Typer(
@@ -125,8 +126,6 @@ def compare(
     given, truth = given_results(also or [], reference, pairs(names))
     if held_out is not None:
         check_folds(held_out, table, k)
-    from bayesgmm.saving.command import check_save, save_to
-
     output, place = Output(out, "--out"), check_save(save)
     with stoppable() as stop, warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # the verdict below reports it
@@ -140,11 +139,10 @@ def compare(
         save_to(place, comparison, output)
         written = None if stop.is_set() else save_report(comparison, output)
         print_comparison(comparison)
-    say(f"Report: {visible(str(written)) if written else 'not written'}")
-    say(f"Draws and summary: {visible(out)}")
+    report = visible(str(written)) if written else "not written"
+    say(f"Report: {report}", f"Draws and summary: {visible(out)}")
     absent = [f"{name}.nc" for name in engine_names() if name not in comparison.results]
-    stale = [name for name in absent if (output.folder / name).exists()]
-    if stale:
+    if stale := [name for name in absent if (output.folder / name).exists()]:
         say(f"Files from an earlier run: {', '.join(stale)}")
     if unscored is not None and not stop.is_set():
         report_error(error_in_options(unscored))
@@ -178,7 +176,6 @@ def fit(
     if prior not in ("none", "default"):
         raise ArgumentError(f"--prior must be none or default, got {prior!r}.")
     table = read_file(data, columns, _say, weights, labels)
-    from bayesgmm.saving.command import check_save, save_to
     from bayesgmm.selection.fit_table import fit_table
 
     output, place = Output(out, "--out"), check_save(save)

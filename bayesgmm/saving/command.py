@@ -6,8 +6,6 @@ from typing import Any
 from bayesgmm.comparison.terminal import say
 from bayesgmm.errors import ArgumentError, visible
 from bayesgmm.runtime.files import Output
-from bayesgmm.saving.container import checked_path
-from bayesgmm.saving.results import save
 
 
 def check_save(path: str | None) -> Path | None:
@@ -20,6 +18,8 @@ def check_save(path: str | None) -> Path | None:
     """
     if path is None:
         return None
+    from bayesgmm.saving.container import checked_path
+
     place = checked_path(path, "--save")
     Output(place.parent, "--save")
     return place
@@ -29,6 +29,8 @@ def save_to(place: Path | None, result: Any, output: Output) -> None:
     """Save a result where ``--save`` says. A failure is one of the problems of the output, and loses nothing else."""
     if place is None:
         return
+    from bayesgmm.saving.results import save
+
     try:
         say(f"Saved, for bayesgmm.load: {visible(str(save(result, place)))}")
     except ArgumentError as error:

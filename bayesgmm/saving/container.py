@@ -36,8 +36,8 @@ def checked_path(path: Any, name: str = "path") -> Path:
     place = as_path(name, path)
     if place.suffix not in _FORMS:
         raise ArgumentError(
-            f"{name} must end in .nc (NetCDF, one file) or .zarr (Zarr, a folder), got {short(place)!r}. The suffix says "
-            "in which form a result is saved."
+            f"{name} must end in .nc (NetCDF, one file) or .zarr (Zarr, a folder), got {short(place)!r}. The suffix "
+            "says in which form a result is saved."
         )
     if place.suffix == ".zarr":
         load_zarr()

@@ -388,7 +388,7 @@ KINDS: dict[str, Kind] = {
     "loaded_path": kind("TMP / 'bare.nc' ;; 'bare.nc' ;; str(TMP / 'bare.zarr') ;; 'fit.nc'", "'link.nc'", """
         None ;; 1 ;; '' ;; 'nowhere.nc' ;; 'nowhere.zarr' ;; 'draws.nc' ;; 'other.nc' ;; 'broken.nc' ;; 'data.csv' ;; 'loop.nc'
         TMP / 'folder.nc' ;; TMP ;; 'cut.nc' ;; 'pickle.nc' ;; 'empty.nc' ;; 'other.zarr' ;; 'a\\0b.nc' ;; object() ;; 'fifo.nc'
-        'x' * 5000 + '.nc' ;; b'bare.nc' ;; X2 ;; '[red].nc'
+        'x' * 5000 + '.nc' ;; b'bare.nc' ;; X2 ;; '[no].nc'
     """),
     "rows_of_fit": kind("None ;; X2 ;; X2.tolist() ;; pd.DataFrame(X2) ;; bg.rows(X2)", """
         X2.astype(np.float32) ;; pd.DataFrame(X2, columns=['x1', 'x0']) ;; bg.rows(X2, weights=np.ones(40))

@@ -126,6 +126,16 @@ def test_a_posterior_is_used_as_the_original(tmp_path):
     assert found.mixture.mean == pytest.approx(original.mixture.mean, abs=0)
 
 
+def test_a_loaded_mixture_classifies_as_the_posterior(tmp_path):
+    for original in (objects.fit(), objects.gibbs()):
+        found = there_and_back(original.mixture, tmp_path)
+        np.testing.assert_allclose(found.predict_proba(OTHER_ROWS), original.predict_proba(OTHER_ROWS), atol=1e-12)
+        np.testing.assert_array_equal(found.predict(OTHER_ROWS), original.predict(OTHER_ROWS))
+    tight = there_and_back(bg.from_parameters([0.5, 0.5], X2[:2], [1e-12 * np.eye(2)] * 2), tmp_path)
+    with pytest.raises(DataError, match="Row 1 is so far"):
+        tight.predict([[0.0, 0.0], [1e150, 0.0]])
+
+
 def test_parts_of_a_comparison_stay_shared(tmp_path):
     found = there_and_back(objects.comparison(), tmp_path)
     assert found.results["gibbs"].table is found.table
@@ -380,3 +390,13 @@ def test_xarray_reads_the_arrays_too(tmp_path):
             found = tree["posterior/params/means"].values
             assert "bayesgmm" in tree.attrs
         np.testing.assert_array_equal(found, objects.gibbs().params.means)
+
+
+def test_files_of_the_first_format_stay_readable():
+    """`format_1.nc` was written when the format was new. What changes the format needs a new number, and still reads it."""
+    found = bg.load(Path(__file__).parent / "format_1.nc")
+    assert (found.algorithm, found.seed, found.params.means.shape) == ("gibbs", 3, (2, 6, 2, 2))
+    logs = [found.mixture.__class__(bg.Params(*(part[c, d] for part in found.params)), ("x0", "x1")).score_samples(X2[::4])
+            for c in range(2) for d in range(6)]  # fmt: skip
+    np.testing.assert_allclose(np.sum(logs, axis=1), found.log_likelihood.ravel(), rtol=1e-10)
+    assert found.extend(2, progress_bar=False).num_samples == 8

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from bayesgmm.results.regression import Regression
     from bayesgmm.results.to_mixture import from_parameters
     from bayesgmm.runtime.program_folder import CacheInfo, cache_info, clear_cache
+    from bayesgmm.saving.results import load, save
     from bayesgmm.selection.cells import FitTable
     from bayesgmm.selection.class_mixtures import ClassMixtures
     from bayesgmm.selection.fit_classes import fit_classes
@@ -108,6 +109,7 @@ _HOME = {
     "checking.predictive": ("PredictiveChecks", "predictive_checks"),
     "results.fit": ("MixtureFit",),
     "runtime.program_folder": ("CacheInfo", "cache_info", "clear_cache"),
+    "saving.results": ("load", "save"),
     "selection.cells": ("FitTable",),
     "selection.class_mixtures": ("ClassMixtures",),
     "selection.fit_classes": ("fit_classes",),
@@ -142,8 +144,8 @@ __all__ = [  # noqa: RUF022 - in the order of the workflow
     "NormalTimesInverseWishart", "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal",
     "default_prior", "gaussian_mixture", "Params", "log_joint", "log_density", "log_likelihood",
     "responsibilities", "sample", "partition", "Partition", "CredibleBall", "partition_distances",
-    "PartitionDistances", "adjusted_rand", "variation_of_information", "binder_distance", "cache_info",
-    "clear_cache", "CacheInfo",
+    "PartitionDistances", "adjusted_rand", "variation_of_information", "binder_distance", "save", "load",
+    "cache_info", "clear_cache", "CacheInfo",
 ]  # fmt: skip
 
 

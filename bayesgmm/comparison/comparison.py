@@ -24,6 +24,7 @@ from bayesgmm.runtime.files import Output, tree_forms
 from bayesgmm.runtime.formatting import as_html, as_text, for_html, wrapped
 from bayesgmm.runtime.interrupt import check_stop
 from bayesgmm.runtime.progress import Progress
+from bayesgmm.runtime.written_tables import Written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(repr=False)
-class Comparison:
+class Comparison(Written):
     """Results of several engines on one data set, with tables and figures that compare them."""
 
     model: Model
@@ -122,6 +123,10 @@ class Comparison:
         The rows of `costs` follow those of the parameters. `level` as for `estimates`.
         """
         return tables.long_table(self, self._level(level) or LEVEL)
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """The same as `to_frame`; every result has this name."""
+        return self.to_frame()
 
     def costs(self) -> "pd.DataFrame":
         """Quality and cost of each result: a row per figure, a column per engine.

@@ -9,6 +9,7 @@ import numpy as np
 from bayesgmm.errors import PriorError
 from bayesgmm.numerics.linalg import fault_of_matrix
 from bayesgmm.runtime.arguments import as_floats
+from bayesgmm.runtime.formatting import array_words
 
 
 def in_full(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -11,6 +11,7 @@ from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.arguments import check_choice, check_count
 from bayesgmm.runtime.formatting import as_html, as_text, for_html
 from bayesgmm.runtime.programs import Stopwatch
+from bayesgmm.runtime.written_tables import Written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,7 @@ class Cell:
 
 
 @dataclass(frozen=True, repr=False)
-class FitTable:
+class FitTable(Written):
     """Fits of several covariance families and numbers of components to one data set."""
 
     cells: tuple[Cell, ...]
@@ -83,20 +84,24 @@ class FitTable:
         import pandas as pd
 
         figure = self.criterion if figure is None else check_choice("figure", figure, FIGURES)
-
-        def value(cell: Cell):
-            if figure in ("status", "spurious"):
-                return getattr(cell, figure)
-            if cell.fit is None:
-                return float("nan")
-            found = getattr(cell.fit, figure)
-            return found() if callable(found) else found
-
         families = list(dict.fromkeys(cell.family for cell in self.cells))
         sizes = sorted({cell.n_components for cell in self.cells})
-        values = {(cell.n_components, cell.family): value(cell) for cell in self.cells}
+        values = {(cell.n_components, cell.family): _figure(cell, figure) for cell in self.cells}
         rows = [[values[size, family] for family in families] for size in sizes]
         return pd.DataFrame(rows, index=pd.Index(sizes, name="n_components"), columns=families)
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """A row per cell with all its figures: family, n_components, bic, icl, aic, log_likelihood and so on."""
+        import pandas as pd
+
+        rows = [
+            {"family": cell.family, "n_components": cell.n_components, **{one: _figure(cell, one) for one in FIGURES}}
+            for cell in self.cells
+        ]
+        return pd.DataFrame(rows)
+
+    def _written(self) -> "pd.DataFrame":
+        return self.ranking()
 
     def ranking(self, num: int = 5) -> "pd.DataFrame":
         """The `num` best models, best first; spurious cells come last."""
@@ -166,6 +171,16 @@ class FitTable:
     def _repr_html_(self) -> str:
         notes = "".join(f"<p>{for_html(line)}</p>" for line in self.notes())
         return as_html(self._title(), self.ranking()) + notes
+
+
+def _figure(cell: Cell, figure: str) -> Any:
+    """One of `FIGURES` of a cell; NaN if it needs a fit and there is none."""
+    if figure in ("status", "spurious"):
+        return getattr(cell, figure)
+    if cell.fit is None:
+        return float("nan")
+    found = getattr(cell.fit, figure)
+    return found() if callable(found) else found
 
 
 def _remedy(failed: list[Cell], flat: bool) -> str:

@@ -12,6 +12,7 @@ from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.checks import shown
 from bayesgmm.runtime.formatting import as_html, as_text, for_html
+from bayesgmm.runtime.written_tables import Written
 from bayesgmm.selection.cells import FitTable
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class ClassMixtures:
+class ClassMixtures(Written):
     """A mixture for each class, and the shares of the classes: a density, and a rule that classifies new rows."""
 
     classes: tuple[Any, ...]
@@ -112,12 +113,13 @@ class ClassMixtures:
     def summary(self) -> "pd.DataFrame":
         """A row per class: its rows, share, family, components, log-likelihood, and errors on the rows of the fit.
 
-        Rows and errors are counted as in `confusion`.
+        Rows and errors are counted as in `confusion`. The errors are NaN if the rows were left out when it was saved.
         """
         import pandas as pd
 
-        confusion = self.confusion().to_numpy()
-        counts = confusion.sum(axis=1)
+        num = len(self.classes)
+        counts = np.bincount(self.labels, self.table.weights, num)
+        confusion = self.confusion().to_numpy() if self.table.has_rows else np.full((num, num), np.nan)
         rows = [
             {"rows": counts[c], "share": self.shares[c], "family": fit.family.label(self.table.dim),
              "components": fit.n_components, "log-likelihood": fit.log_likelihood,

@@ -213,4 +213,5 @@ GIBBS = Engine(
     needs=Conjugacy.CONDITIONAL,
     families=CONJUGATE,
     refuses=CLASSES_DRAWN,
+    sampler=lambda settings, num_warmup: gibbs(settings.get("tempering", 1), num_warmup),
 )

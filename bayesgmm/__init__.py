@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bayesgmm import distributions as distributions
     from bayesgmm import plots as plots
     from bayesgmm.checking.calibration import Calibration, calibrate
     from bayesgmm.checking.check import ModelCheck, check
@@ -146,10 +147,10 @@ def __getattr__(name: str):
     """Load a public name when it is first used, so that ``import bayesgmm`` stays light."""
     if name in _MODULE_OF:
         return getattr(importlib.import_module(f"bayesgmm.{_MODULE_OF[name]}"), name)
-    if name == "plots":
-        return importlib.import_module("bayesgmm.plots")
+    if name in ("distributions", "plots"):
+        return importlib.import_module(f"bayesgmm.{name}")
     raise AttributeError(f"module 'bayesgmm' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "plots", "__version__"]
+    return [*__all__, "distributions", "plots", "__version__"]

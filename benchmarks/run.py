@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from checks import bench_checks
+from distribution import bench_distribution
 from efficiency import bench_efficiency
 from labels import bench_labels
 from start import bench_start
@@ -329,6 +330,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "mclust": bench_mclust, "restarts": bench_restarts, "ascent": bench_ascent, "table": bench_table,
     "gradient": bench_gradient, "gibbs": bench_gibbs, "efficiency": bench_efficiency, "labels": bench_labels,
     "start": bench_start, "checks": bench_checks, "bootstrap": bench_bootstrap, "studies": bench_studies,
+    "distribution": bench_distribution,
 }  # fmt: skip
 
 

@@ -13,23 +13,29 @@ from jaxtyping import Float
 from numpyro.distributions import constraints
 from numpyro.distributions.util import clamp_probs, lazy_property, validate_sample
 
+from bayesgmm.distributions.arguments import (
+    MATRICES,
+    Shape,
+    alike,
+    array,
+    broadcast,
+    floats,
+    of_class,
+    one_of,
+    shapes_of,
+    tril_of_precision,
+)
 from bayesgmm.errors import ArgumentError
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, outer, transposed
-from bayesgmm.runtime.arguments import as_array
 from bayesgmm.sweep.batches import over_batches
 from bayesgmm.sweep.densities import log_densities, normalised, scores_of_rows
-
-MATRICES = ("covariance_matrix", "precision_matrix", "scale_tril")
-Shape = tuple[int, ...]
-
-__all__ = ["GaussianMixture"]
 
 
 class _Derived(lazy_property):
     """What follows from the arguments, computed when it is asked for. It is not kept, so the pytree stays the same."""
 
-    def __get__(self, instance, obj_type=None):
+    def __get__(self, instance: Any, obj_type: Any = None) -> Any:
         return self if instance is None else self.wrapped(instance)
 
 
@@ -59,8 +65,8 @@ class GaussianMixture(dist.Distribution):
     Raises
     ------
     ArgumentError
-        If not exactly one of ``weights`` and ``logits``, or of the three matrices, is given; if shapes do not match; and
-        with ``validate_args``, if weights are not on the simplex, or matrices not positive definite. It is a
+        If not exactly one of ``weights`` and ``logits``, or of the three matrices, is given; if shapes do not match;
+        and with ``validate_args``, if weights are not on the simplex, or matrices not positive definite. It is a
         ``ValueError``.
     """
 
@@ -70,7 +76,7 @@ class GaussianMixture(dist.Distribution):
         "precision_matrix": constraints.independent(constraints.positive_definite, 1),
         "scale_tril": constraints.independent(constraints.lower_cholesky, 1),
     }  # fmt: skip
-    support = constraints.real_vector
+    support: Any = constraints.real_vector  # pyright: ignore[reportIncompatibleMethodOverride]
     pytree_data_fields = ("weights", "logits", "means", "scale_tril")
     means: Any
     scale_tril: Any
@@ -86,18 +92,17 @@ class GaussianMixture(dist.Distribution):
         logits: Any = None,
         validate_args: bool | None = None,
     ):
-        mixing = _one_of(weights=weights, logits=logits)
-        matrices = _one_of(
-            covariance_matrix=covariance_matrix, precision_matrix=precision_matrix, scale_tril=scale_tril
-        )
-        (self.means,) = _one_of(means=means).values()
-        self.__dict__.update(mixing | matrices)
+        mixing = one_of(weights=weights, logits=logits)
+        matrices = one_of(covariance_matrix=covariance_matrix, precision_matrix=precision_matrix, scale_tril=scale_tril)
+        (self.means,) = one_of(means=means).values()
+        for name, part in (mixing | matrices).items():
+            setattr(self, name, part)
         given = mixing | matrices | {"means": self.means}
-        batch, event = _shapes_of({name: np.shape(part) for name, part in given.items()})
+        batch, event = shapes_of({name: np.shape(part) for name, part in given.items()})
         if "covariance_matrix" in matrices:
-            self.scale_tril = cholesky(_floats(self.covariance_matrix))
+            self.scale_tril = cholesky(floats(self.covariance_matrix))
         elif "precision_matrix" in matrices:
-            self.scale_tril = _tril_of_precision(_floats(self.precision_matrix))
+            self.scale_tril = tril_of_precision(floats(self.precision_matrix))
         super().__init__(batch, event, validate_args=validate_args)
 
     def validate_args(self, strict: bool = True) -> None:
@@ -121,27 +126,27 @@ class GaussianMixture(dist.Distribution):
         """Batch and event shape, from the shapes of the arguments of the constructor."""
         names = ("weights", "means", *MATRICES)
         given = dict(zip(names, args, strict=False)) | kwargs
-        return _shapes_of({name: tuple(shape) for name, shape in given.items() if shape is not None})
+        return shapes_of({name: tuple(shape) for name, shape in given.items() if shape is not None})
 
     @_Derived
     def weights(self) -> Array:
         """Weights (…, K)."""
-        return jax.nn.softmax(_floats(self.logits), axis=-1)
+        return jax.nn.softmax(floats(self.logits), axis=-1)
 
     @_Derived
     def logits(self) -> Array:
         """Logs of the weights (…, K)."""
-        return jnp.log(clamp_probs(_floats(self.weights)))
+        return jnp.log(clamp_probs(floats(self.weights)))
 
     @_Derived
     def covariance_matrix(self) -> Array:
         """Covariances of the components (…, K, D, D); `covariance` is that of the mixture."""
-        return gram(_floats(self.scale_tril))
+        return gram(floats(self.scale_tril))
 
     @_Derived
     def precision_matrix(self) -> Array:
         """Inverse covariances of the components (…, K, D, D)."""
-        return gram(transposed(inverse_tril(_floats(self.scale_tril))))
+        return gram(transposed(inverse_tril(floats(self.scale_tril))))
 
     @property
     def mixture_size(self) -> int:
@@ -156,7 +161,7 @@ class GaussianMixture(dist.Distribution):
     @property
     def component_distribution(self) -> dist.MultivariateNormal:
         """The Gaussians of all components; the components are its last batch axis."""
-        return dist.MultivariateNormal(_floats(self.means), scale_tril=_floats(self.scale_tril))
+        return dist.MultivariateNormal(floats(self.means), scale_tril=floats(self.scale_tril))
 
     @property
     def _log_weights(self) -> Array:
@@ -171,7 +176,7 @@ class GaussianMixture(dist.Distribution):
             If the batch shape does not broadcast to it.
         """
         batch_shape = tuple(batch_shape)
-        if _broadcast("batch_shape", self.batch_shape, batch_shape) != batch_shape:
+        if broadcast("batch_shape", self.batch_shape, batch_shape) != batch_shape:
             raise ArgumentError(f"A mixture of batch shape {self.batch_shape} cannot be expanded to {batch_shape}.")
         expanded = copy.copy(self)
         expanded._batch_shape = batch_shape
@@ -189,7 +194,8 @@ class GaussianMixture(dist.Distribution):
         del intermediates
         x, batch = self._rows(value)
         if self._scored(x) == batch:
-            return over_batches(log_densities, *_alike(self._log_weights, self.means, self.scale_tril, x), batch)
+            log_weights, means, trils, x = alike(self._log_weights, self.means, self.scale_tril, x)
+            return over_batches(log_densities, log_weights, means, trils, x, batch)
         return normalised(jnp.moveaxis(self._log_joint(x), -1, 0))[1]  # several weights share rows
 
     def class_probabilities(self, value: Any) -> Float[Array, "..."]:
@@ -212,18 +218,18 @@ class GaussianMixture(dist.Distribution):
         key_z, key_x = jr.split(key)
         shape = tuple(sample_shape) + self.batch_shape
         z = jr.categorical(key_z, self._log_weights, axis=-1, shape=shape)
-        means, trils = (_floats(part) for part in (self.means, self.scale_tril))
+        means, trils = (floats(part) for part in (self.means, self.scale_tril))
         noise = jr.normal(key_x, shape + self.event_shape, means.dtype)
-        moved = jnp.einsum("...de,...e->...d", _of_class(trils, z, 2), noise, precision=lax.Precision.HIGHEST)
-        return _of_class(means, z, 1) + moved, [z]
+        moved = jnp.einsum("...de,...e->...d", of_class(trils, z, 2), noise, precision=lax.Precision.HIGHEST)
+        return of_class(means, z, 1) + moved, [z]
 
     @property
-    def mean(self) -> Array:
+    def mean(self) -> jax.Array:
         """Mean of the mixture, (…, D)."""
         return jnp.broadcast_to(jnp.einsum("...k,...kd->...d", *self._weighted), self.batch_shape + self.event_shape)
 
     @property
-    def variance(self) -> Array:
+    def variance(self) -> jax.Array:
         """Variances of the mixture, (…, D): the diagonal of its `covariance`."""
         return jnp.diagonal(self.covariance, axis1=-2, axis2=-1)
 
@@ -232,19 +238,21 @@ class GaussianMixture(dist.Distribution):
         """Covariance of the mixture, (…, D, D): within and between the components."""
         weights, means = self._weighted
         apart = means - self.mean[..., None, :]
-        parts = gram(_floats(self.scale_tril)) + outer(apart)
+        parts = gram(floats(self.scale_tril)) + outer(apart)
         return jnp.einsum("...k,...kde->...de", weights, parts)
 
     @property
     def _weighted(self) -> tuple[Array, Array]:
-        return _floats(self.weights), _floats(self.means)
+        return floats(self.weights), floats(self.means)
 
     def _rows(self, value: Any) -> tuple[Array, Shape]:
         """The value as rows, and the shape of its log density."""
-        x = _floats(value)
+        x = floats(array("value", value))
         if x.shape[-1:] != self.event_shape:
-            raise ArgumentError(f"value has shape {x.shape}; its last axis must have the {self.event_shape[0]} features.")
-        return x, _broadcast("value", x.shape[:-1], self.batch_shape)
+            raise ArgumentError(
+                f"value has shape {x.shape}; its last axis must have the {self.event_shape[0]} features."
+            )
+        return x, broadcast("value", x.shape[:-1], self.batch_shape)
 
     def _scored(self, x: Array) -> Shape:
         """Shape of the rows that differ in their scores, weights apart."""
@@ -253,78 +261,6 @@ class GaussianMixture(dist.Distribution):
     def _log_joint(self, value: Any) -> Array:
         """``log p(x, z = k)``, (…, K)."""
         x, batch = self._rows(value)
-        log_weights, means, trils, x = _alike(self._log_weights, self.means, self.scale_tril, x)
+        log_weights, means, trils, x = alike(self._log_weights, self.means, self.scale_tril, x)
         scores = over_batches(scores_of_rows, None, means, trils, x, self._scored(x))
         return jnp.broadcast_to(scores + log_weights, (*batch, self.mixture_size))
-
-
-def _one_of(**given: Any) -> dict[str, Any]:
-    """The one argument that is given, as an array, or an `ArgumentError`."""
-    found = {name: value for name, value in given.items() if value is not None}
-    if len(found) != 1:
-        what = " and ".join(found) if found else "none of them"
-        raise ArgumentError(f"Give exactly one of {', '.join(given)}: you gave {what}.")
-    return {name: value if hasattr(value, "shape") else as_array(name, value) for name, value in found.items()}
-
-
-def _shapes_of(shapes: dict[str, Shape]) -> tuple[Shape, Shape]:
-    """Batch and event shape.
-
-    Raises
-    ------
-    ArgumentError
-        If shapes do not match; the message says which.
-    """
-    means = shapes["means"]
-    if len(means) < 2 or 0 in means[-2:]:
-        raise ArgumentError(f"means must have the shape (…, K, D), got {means}.")
-    num, dim = means[-2:]
-    batches = {"means": means[:-2]}
-    for name, shape in shapes.items():
-        if name in MATRICES:
-            if shape[-3:] not in ((num, dim, dim), (1, dim, dim)):
-                raise ArgumentError(
-                    f"{name} has shape {shape}; beside means of shape {means} it must be (…, {num}, {dim}, {dim}), or "
-                    f"(…, 1, {dim}, {dim}) for one matrix that all components share."
-                )
-            batches[name] = shape[:-3]
-        elif name != "means":
-            if shape[-1:] != (num,):
-                raise ArgumentError(f"{name} has shape {shape}; beside means of shape {means} it must be (…, {num}).")
-            batches[name] = shape[:-1]
-    try:
-        return np.broadcast_shapes(*batches.values()), (dim,)
-    except ValueError:
-        found = ", ".join(f"{name} {shape}" for name, shape in batches.items())
-        raise ArgumentError(f"The batch axes do not broadcast: {found}.") from None
-
-
-def _broadcast(name: str, shape: Shape, batch: Shape) -> Shape:
-    try:
-        return np.broadcast_shapes(shape, batch)
-    except ValueError:
-        raise ArgumentError(f"The batch axes {shape} of {name} do not broadcast with {batch}.") from None
-
-
-def _floats(value: Any) -> Array:
-    """Floating-point numbers as an array of JAX, in the precision of its configuration."""
-    value = jnp.asarray(value)
-    return value if jnp.issubdtype(value.dtype, jnp.floating) else value.astype(float)
-
-
-def _alike(*parts: Any) -> list[Array]:
-    """Arrays of one precision: that of JAX's promotion."""
-    arrays = [_floats(part) for part in parts]
-    return [array.astype(jnp.result_type(*arrays)) for array in arrays]
-
-
-def _tril_of_precision(matrix: Array) -> Array:
-    """Lower Cholesky factor of the inverse: the inverse of U with ``U Uᵀ`` the matrix, transposed."""
-    return inverse_tril(transposed(cholesky(matrix[..., ::-1, ::-1])[..., ::-1, ::-1]))
-
-
-def _of_class(parts: Array, z: Array, num_event: int) -> Array:
-    """What belongs to class z, (…, K, event) → (…, event)."""
-    axis = -num_event - 1
-    parts = parts.reshape((1,) * (z.ndim - (parts.ndim - num_event - 1)) + parts.shape)
-    return jnp.squeeze(jnp.take_along_axis(parts, z.reshape(z.shape + (1,) * (num_event + 1)), axis=axis), axis)

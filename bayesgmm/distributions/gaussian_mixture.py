@@ -121,6 +121,10 @@ class GaussianMixture(dist.Distribution):
                 "symmetric and positive definite, and scale_tril lower triangular with a diagonal above 0."
             ) from None
 
+    def get_args(self) -> dict[str, Any]:
+        """The arguments that were given, in the precision of the computation."""
+        return {name: floats(value) for name, value in super().get_args().items()}
+
     @classmethod
     def infer_shapes(cls, *args: Any, **kwargs: Any) -> tuple[Shape, Shape]:
         """Batch and event shape, from the shapes of the arguments of the constructor."""
@@ -182,7 +186,6 @@ class GaussianMixture(dist.Distribution):
         expanded._batch_shape = batch_shape
         return expanded
 
-    @validate_sample
     def log_prob(self, value: Any, intermediates: Any = None) -> Array:
         """Log density of the rows (…, D): shape (…), the axes before D broadcast with the batch shape.
 
@@ -192,6 +195,10 @@ class GaussianMixture(dist.Distribution):
             If a value has another number of features than the mixture, or batches do not match.
         """
         del intermediates
+        return self._log_density(array("value", value))
+
+    @validate_sample
+    def _log_density(self, value: Any) -> Array:
         x, batch = self._rows(value)
         if self._scored(x) == batch:
             log_weights, means, trils, x = alike(self._log_weights, self.means, self.scale_tril, x)

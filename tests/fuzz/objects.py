@@ -144,6 +144,13 @@ def mixture_use(weights, means, covariances, given):
     return [found.mean, found.covariance, ends, region.to_frame(), repr(found), found.sample(3, 0)]
 
 
+def distribution_use(weights, means, covariances, x):
+    """Every figure of the distribution of NumPyro, with its values checked."""
+    made = bg.distributions.GaussianMixture(weights, means, covariances, validate_args=True)
+    drawn = made.sample(jr.key(0), (2,))
+    return [made.log_prob(x), made.class_probabilities(x), made.mean, made.covariance, np.asarray(drawn)]
+
+
 def axes():
     import matplotlib.pyplot as plt
 

@@ -117,8 +117,8 @@ class GaussianMixture(dist.Distribution):
             super().validate_args(strict)
         except ValueError as problem:
             raise ArgumentError(
-                f"{problem} Weights must be at least 0 and sum to 1, means and logits be finite, covariances and precisions "
-                "symmetric and positive definite, and scale_tril lower triangular with a diagonal above 0."
+                f"{problem} Weights must be at least 0 and sum to 1, means and logits be finite, covariances and "
+                "precisions symmetric and positive definite, and scale_tril lower triangular with a diagonal above 0."
             ) from None
 
     def get_args(self) -> dict[str, Any]:

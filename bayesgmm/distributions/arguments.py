@@ -76,7 +76,8 @@ def broadcast(name: str, shape: Shape, batch: Shape) -> Shape:
 
 def floats(value: Any) -> Array:
     """Floating-point numbers as an array of JAX, in the precision of its configuration."""
-    value = jnp.asarray(value)
+    with np.errstate(over="ignore"):  # beyond the precision: infinite
+        value = jnp.asarray(value)
     return value if jnp.issubdtype(value.dtype, jnp.floating) else value.astype(float)
 
 

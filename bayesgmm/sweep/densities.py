@@ -1,11 +1,11 @@
 """Log density of each row under a mixture, to be differentiated inside a larger model.
 
-The derivative of ``log p(x_n)`` is that of the scores, averaged over the responsibilities (Fisher's identity). The first
-pass over the rows keeps the responsibilities, and no more. The derivative is then one more pass: sums of the products of
-features, weighted by them. It is made of operations of JAX, so derivatives of any order and ``vmap`` work.
+The derivative of ``log p(x_n)`` is that of the scores, averaged over the responsibilities (Fisher's identity). The
+first pass over the rows keeps the responsibilities, and no more. The derivative is then one more pass: sums of the
+products of features, weighted by them. It is made of operations of JAX, so derivatives of any order and ``vmap`` work.
 
-The scores come by the two routes of `bayesgmm.sweep.statistics`: products of features, or residuals where products would
-lose digits. Few rows have the second route only.
+The scores come by the two routes of `bayesgmm.sweep.statistics`: products of features, or residuals where products
+would lose digits. Few rows have the second route only.
 """
 
 from collections.abc import Callable

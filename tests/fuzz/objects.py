@@ -148,7 +148,9 @@ def distribution_use(weights, means, covariances, x):
     """Every figure of the distribution of NumPyro, with its values checked. Rows that are not finite have NaN, as there."""
     made = bg.distributions.GaussianMixture(weights, means, covariances, validate_args=True)
     drawn = made.sample(jr.key(0), (2,))
-    of_rows = [np.nan_to_num(part) for part in (made.log_prob(x), made.class_probabilities(x))]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Out-of-support values")  # of NumPyro, for infinite rows
+        of_rows = [np.nan_to_num(part) for part in (made.log_prob(x), made.class_probabilities(x))]
     return [*of_rows, made.mean, made.covariance, np.asarray(drawn)]
 
 

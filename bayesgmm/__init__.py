@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bayesgmm import distributions as distributions
     from bayesgmm import plots as plots
     from bayesgmm.checking.calibration import Calibration, calibrate
     from bayesgmm.checking.check import ModelCheck, check
@@ -128,7 +129,7 @@ _HOME = {
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
-_FOLDERS = ("plots", "sklearn")
+_FOLDERS = ("distributions", "plots", "sklearn")
 """Modules of the public face, such as ``bayesgmm.plots``."""
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow

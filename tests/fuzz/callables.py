@@ -311,6 +311,10 @@ VARIANTS = {
         "mixture_use", {"weights": "weights", "means": "means", "covariances": "covariances", "given": "given"},
         {"weights": "[0.5, 0.5]", "means": "X2[:2]", "covariances": "[np.eye(2)] * 2", "given": "{'x0': 0.5}"},
     ),
+    "distribution of NumPyro": Call(
+        "distribution_use", {"weights": "weights", "means": "means", "covariances": "covariances", "x": "array_rows"},
+        {"weights": "[0.5, 0.5]", "means": "X2[:2]", "covariances": "[np.eye(2)] * 2", "x": "X2"},
+    ),
     "relabel ecr": Call("bg.relabel", {"source": "draws", "pivot": "pivot"}, {"source": "gibbs()", "method": "'ecr'"}),
     "relabel pra": Call("bg.relabel", {"source": "draws", "pivot": "pivot"}, {"source": "gibbs()", "method": "'pra'"}),
     "relabel ordering": Call(

@@ -147,6 +147,16 @@ def mixture_use(weights, means, covariances, given):
     return [found.mean, found.covariance, ends, region.to_frame(), repr(found), found.sample(3, 0)]
 
 
+def distribution_use(weights, means, covariances, x):
+    """Every figure of the distribution of NumPyro, with its values checked. Rows that are not finite have NaN, as there."""
+    made = bg.distributions.GaussianMixture(weights, means, covariances, validate_args=True)
+    drawn = made.sample(jr.key(0), (2,))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Out-of-support values")  # of NumPyro, for infinite rows
+        of_rows = [np.nan_to_num(part) for part in (made.log_prob(x), made.class_probabilities(x))]
+    return [*of_rows, made.mean, made.covariance, np.asarray(drawn)]
+
+
 def axes():
     import matplotlib.pyplot as plt
 

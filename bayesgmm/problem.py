@@ -10,6 +10,7 @@ import numpy as np
 
 from bayesgmm.data.described import check_classes, check_occupied, same_for_labels
 from bayesgmm.data.table import Table, as_table, check_table
+from bayesgmm.errors import PriorError
 from bayesgmm.model.families import Family, resolve_family
 from bayesgmm.model.fixed import NOTHING, Fixed, Held, check_size, resolve_fixed
 from bayesgmm.model.types import Frame, Params
@@ -69,6 +70,15 @@ class Model:
         """
         noise = self.table.noise
         return self.num_parameters + (noise is not None and not noise.given)
+
+    @property
+    def known_prior(self) -> Belief:
+        """The prior as given, or a `PriorError` if there is none: of maximum likelihood, or of given draws."""
+        if self.prior is None:
+            raise PriorError(
+                "The prior of these draws is not known. If it is one of bayesgmm's: from_draws(…, prior=)."
+            )
+        return self.prior
 
     @property
     def aside(self) -> str:

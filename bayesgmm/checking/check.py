@@ -10,6 +10,7 @@ from arviz_stats.utils import ELPDDataLOO
 from bayesgmm.checking.loo import leave_one_out, too_high
 from bayesgmm.checking.loo_pit import pit_tree
 from bayesgmm.checking.predictive import PredictiveChecks, predictive_checks
+from bayesgmm.checking.refits import can_refit
 from bayesgmm.checking.requirements import check_posterior
 from bayesgmm.checking.row_sample import subsampling_error
 from bayesgmm.checking.sensitivity import SENSITIVE, UNKNOWN_PRIOR, prior_sensitivity, sensitivity_of_noise
@@ -52,7 +53,11 @@ class ModelCheck:
         """P-value of uniformity of the LOO-PITs of each feature (Tesso et al. 2026), Holm-adjusted for their number."""
         import pandas as pd
 
-        p = self.pit["loo_pit"].to_dataset().azstats.uniformity_test(dim="obs", method="pot_c")[0]["x"]
+        pits, noise = self.pit["loo_pit"].to_dataset(), self.posterior.table.noise
+        if noise is not None and not noise.given:  # the box ends at these rows, so their PITs are 0 or 1
+            edge = noise.on_edge(self.posterior.table.values[self.loo.elpd_i["obs"].values])
+            pits = pits.isel(obs=np.flatnonzero(~edge))
+        p = pits.azstats.uniformity_test(dim="obs", method="pot_c")[0]["x"]
         return pd.Series(holm(np.atleast_1d(p.values)), index=list(self.posterior.table.features))
 
     def verdict(self) -> list[str]:
@@ -122,10 +127,11 @@ class ModelCheck:
         if not bad:
             return " ".join([*parts, f"Pareto k-hat is good in every row{' of the sample' if sampled else ''}."])
         shown = ", ".join(str(numbers[row]) for row in bad[:5]) + (", …" if len(bad) > 5 else "")
+        way = ("kfold" if sampled else "loo(refit=True)") if can_refit(self.posterior) else "refits without these rows"
         parts.append(
             f"Unreliable in {len(bad)} {'row' if len(bad) == 1 else 'rows'} ({shown}): Pareto k-hat up to "
             f"{elpd.pareto_k.values.max():.2f}. Such a row changes the posterior strongly: look at it. For a "
-            f"reliable elpd use {'kfold' if sampled else 'loo(refit=True)'}."
+            f"reliable elpd use {way}."
         )
         return " ".join(parts)
 

@@ -15,7 +15,7 @@ from arviz_stats.utils import ELPDDataLOO, ELPDDataLOOKFold
 from scipy.special import logsumexp  # pyright: ignore[reportAttributeAccessIssue]
 
 from bayesgmm.checking.moment_matching import Matched, match, to_cloud
-from bayesgmm.checking.refits import STUCK, Folds, Refit, as_one_draw, refitter, without
+from bayesgmm.checking.refits import STUCK, Folds, Refit, as_one_draw, can_refit, refitter, without
 from bayesgmm.checking.requirements import check_posterior
 from bayesgmm.checking.row_sample import density_tree, extrapolate
 from bayesgmm.errors import ArgumentError, LooWarning, SamplingInterrupted
@@ -227,10 +227,13 @@ def warn_unreliable_rows(elpd: ELPDDataLOO, posterior: Posterior) -> None:
     if bad:
         worst = elpd.pareto_k.values[bad].max()
         shown = ", ".join(map(str, bad[:8])) + (", …" if len(bad) > 8 else "")
+        advice = "Use refit=True to refit without each of them, or kfold, which needs no weights."
+        advice = (
+            advice if can_refit(posterior) else "With the software that made the draws, refit without each of them."
+        )
         warnings.warn(
             f"Leave-one-out is unreliable in {len(bad)} of {elpd.n_data_points} rows (counting from 0: {shown}): their "
-            f"Pareto k-hat is above {elpd.good_k:.2f} (up to {worst:.2f}). Look at these rows. Use refit=True to refit "
-            "without each of them, or kfold, which needs no weights.",
+            f"Pareto k-hat is above {elpd.good_k:.2f} (up to {worst:.2f}). Look at these rows. {advice}",
             LooWarning, stacklevel=3,
         )  # fmt: skip
     if isinstance(posterior, ApproximatePosterior) and not posterior.trusted:

@@ -25,6 +25,11 @@ Refit = Callable[[Table, Any], Posterior]
 """Runs the engine on other rows, with a key."""
 
 
+def can_refit(posterior: Posterior) -> bool:
+    """Whether the engine of these draws is known here."""
+    return posterior.algorithm in engine_names()
+
+
 def refitter(posterior: Posterior) -> Refit:
     """A function that runs the engine of the posterior again on other rows, with the same settings.
 
@@ -35,7 +40,7 @@ def refitter(posterior: Posterior) -> Refit:
     ArgumentError
         If the engine is unknown.
     """
-    if posterior.algorithm not in engine_names():
+    if not can_refit(posterior):
         raise ArgumentError(
             f"Refits are not possible: the engine of these draws ({posterior.algorithm}) is unknown. Use loo without "
             "refit=True, or draws of sample_gibbs or sample_nuts."

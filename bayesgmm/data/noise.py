@@ -42,6 +42,11 @@ class Noise:
         parts = {"noise_center": self.center, "noise_edges": self.edges, "noise_log_volume": self.log_volume}
         return {name: np.ravel(part).tolist() for name, part in parts.items()} | {"noise_given": int(self.given)}
 
+    def on_edge(self, x: np.ndarray) -> np.ndarray:
+        """Which rows x (N, D) lie on a face of the box: those that it was made around."""
+        along = np.linalg.solve(self.edges, (x - self.center).T)
+        return (np.abs(along) >= 0.5 - 1e-9).any(axis=0)
+
     def take(self, rows: np.ndarray | slice) -> "Noise":
         """The same box, for these rows."""
         return self if self.guess is None else replace(self, guess=self.guess[rows])

@@ -52,9 +52,10 @@ def find_missed_mode(posterior: Posterior, seed: Any) -> MissedMode | None:
     """The mode of largest mass that EM finds from `STARTS` starts and does not reach from the draws.
 
     A lower mode counts too if it is broad: what matters is its share of the posterior, not its height. None if there is
-    no such mode, or only lower ones of little mass. None also if EM has no mode to find under the prior, or it fails.
+    no such mode, or only lower ones of little mass. None also if EM has no mode to find under the prior, the
+    prior is not known, or it fails.
     """
-    if not posterior.prior.has_mode:
+    if posterior.model.prior is None or not posterior.model.prior.has_mode:
         return None
     key_starts, key_run = split_key(as_key(seed))
     with scope("float64"):

@@ -188,6 +188,8 @@ def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest
     tree, recorded, table = None, None, None if x is None else as_table(x)
     if isinstance(source, xr.Dataset):
         source = xr.DataTree.from_dict({"posterior": source})
+    if isinstance(source, xr.DataTree) and not source.children and {"chain", "draw"} <= set(source.dims):
+        source = xr.DataTree.from_dict({"posterior": source.to_dataset()})  # the node of that group
     if isinstance(source, xr.DataTree):
         if "posterior" not in source.children:
             raise DrawsError(f"The DataTree has no group posterior, only {', '.join(source.children) or 'none'}.")

@@ -15,6 +15,8 @@ from bayesgmm.problem import Model, build_model
 from bayesgmm.results.draws import Draws, as_draws
 from bayesgmm.results.given_posterior import check_family, given_posterior, relabelled, seconds_of, stats_of
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.theta_of_draws import SPREADS
+from bayesgmm.results.usual_names import draws_in, usual_names, why_unclear
 
 
 def from_draws(
@@ -23,7 +25,7 @@ def from_draws(
     *,
     names: Mapping[str, str] | None = None,
     component_dim: str = "component",
-    covariance_type: str = "full",
+    covariance_type: str | None = None,
     prior: Belief | str | None = None,
     weights: Any = None,
 ) -> Posterior:
@@ -45,7 +47,8 @@ def from_draws(
     component_dim
         The dimension of the components in a DataTree, if it is neither ``component`` nor ArviZ's default.
     covariance_type
-        The covariance family that was fitted, for the number of parameters.
+        The covariance family that was fitted, for the number of parameters. By default what the draws show: spherical,
+        diagonal, tied (equal in every draw), or full.
     prior
         The prior that the other software had, as a `Prior`. Without it nothing is known of the prior: leave-one-out has
         no moment matching, and sensitivity to the prior cannot be assessed.
@@ -65,19 +68,17 @@ def from_draws(
     DataError, ArgumentError, PriorError
         If the data are not those of the draws, or an argument cannot be used.
     """
+    draws = _with_theta(draws, names)
     found = as_draws(draws, x=x, names=names, component_dim=component_dim, fewest_components=1)
     if isinstance(found.source, Posterior):
         raise ArgumentError("These draws are a Posterior already. Use it as it is.")
     if found.params is None:
-        raise DrawsError(
-            f"The draws have {', '.join(found.variables)}. Which of them are weights, means and covariances (or "
-            "scale_trils, variances, sds)? Say so by names=, such as {'weights': 'w', 'means': 'mu', 'sds': 'sigma'}."
-        )
+        raise _unclear(list(found.variables), why_unclear(found.variables))
     if found.table is None:
-        raise DataError("The draws do not hold the data that were fitted. Pass them as x=.")
+        raise DataError("The draws do not hold the data that were fitted, or several variables. Pass them as x=.")
     table = described(found.table, weights, None, None)
-    model = _model_of(found.params, as_table(table), covariance_type, prior)
-    check_family("The draws", found.params, model)
+    model = _model_of(found.params, as_table(table), covariance_type or _shown(found.params), prior)
+    check_family("This posterior", found.params, model)
     posterior = given_posterior(found.params, model, _software(found), seconds_of(found.source), stats_of(found))
     density = posterior.log_likelihood + posterior.log_prior
     best = np.unravel_index(int(np.argmax(density)), density.shape)
@@ -98,6 +99,42 @@ def as_posterior(draws: Any) -> Any:
     if isinstance(draws, Mapping | Draws) or hasattr(draws, "data_vars") or hasattr(draws, "children"):
         return from_draws(draws)
     return draws
+
+
+def _with_theta(draws: Any, names: Any) -> Any:
+    """Draws in which usual names say what θ is; arrays that are no part of it are left out of a mapping."""
+    if names is not None or isinstance(draws, Draws | Posterior) or not isinstance(draws, Mapping):
+        return draws
+    tree = hasattr(draws, "children") or hasattr(draws, "data_vars")  # these are mappings, too
+    arrays = _arrays_of(draws) if tree else {name: np.asarray(one) for name, one in draws.items() if np.ndim(one) >= 2}
+    own = usual_names(arrays)
+    theta = {own.get(part, part) for part in ("weights", "means", *SPREADS)}
+    found = {name: draws[name] for name in arrays if name in theta} if not tree else theta.intersection(arrays)
+    if arrays and len(found) < 3:
+        raise _unclear(list(arrays), why_unclear(arrays))
+    return draws if tree else found
+
+
+def _arrays_of(tree: Any) -> dict[str, np.ndarray]:
+    """The variables of the group posterior, or of a Dataset."""
+    group = tree["posterior"] if "posterior" in getattr(tree, "children", ()) else tree
+    return draws_in(group) if hasattr(group, "data_vars") else {}
+
+
+def _unclear(names: list[str], why: str) -> DrawsError:
+    return DrawsError(
+        f"The draws have {', '.join(map(str, names))}. {why} Say what is what by names=, such as {{'weights': 'w', "
+        "'means': 'mu', 'sds': 'sigma'}."
+    )
+
+
+def _shown(params: Params) -> str:
+    """The covariance type that all draws have."""
+    covariances = np.asarray(params.covariances)
+    variances = np.diagonal(covariances, axis1=-2, axis2=-1)
+    if (covariances == variances[..., None] * np.eye(covariances.shape[-1])).all():
+        return "spherical" if (variances == variances[..., :1]).all() else "diag"
+    return "tied" if covariances.shape[2] > 1 and (covariances == covariances[:, :, :1]).all() else "full"
 
 
 def _model_of(params: Params, table: Table, covariance_type: str, prior: Any) -> Model:

@@ -101,8 +101,7 @@ def check_family(what: str, params: Params, model: Model) -> None:
     outside |= family.pooled and (np.abs(covariances - covariances[..., :1, :, :]) > 1e-6 * scale).any()
     if outside:
         raise ArgumentError(
-            f"{what} has covariances outside {family.label(model.table.dim)}, the covariance_type of the comparison. "
-            "Use the covariance_type of the draws."
+            f"{what} has covariances outside {family.label(model.table.dim)}. Use the covariance_type of the draws."
         )
 
 

@@ -106,8 +106,7 @@ class Posterior(HasMixture):
     @property
     def prior(self) -> Belief:
         """The prior as given, in full shape."""
-        assert self.model.prior is not None
-        return self.model.prior
+        return self.model.known_prior
 
     @property
     def num_chains(self) -> int:

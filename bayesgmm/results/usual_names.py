@@ -42,6 +42,29 @@ def usual_names(variables: dict[str, np.ndarray]) -> dict[str, str]:
     return {ours: theirs for ours, theirs in found.items() if ours != theirs}
 
 
+def why_unclear(variables: dict[str, np.ndarray]) -> str:
+    """Why usual names do not say which variables are θ, in a sentence."""
+    shapes = {name: array.shape[2:] for name, array in variables.items() if array.size and array.dtype.kind in "iuf"}
+    named = [name for name in WEIGHTS if len(shapes.get(name, ())) == 1]
+    weights = [name for name in named if _simplex(variables[name])]
+    if not weights:
+        why = f"{named[0]} is not at least 0 with sum 1 in each draw" if named else "no variable (K,) has a usual name"
+        return f"The weights are not clear: {why}."
+    if len(weights) > 1:
+        return f"Two variables could be the weights: {weights[0]} and {weights[1]}."
+    (num,) = shapes[weights[0]]
+    means = [name for name in MEANS if shapes.get(name, ())[:1] == (num,) and len(shapes[name]) <= 2]
+    if len(means) != 1:
+        several = f"{means[0]} and {means[1]} could be the means" if means else f"no means ({num}, D) have a usual name"
+        return f"The means are not clear: {several}."
+    usual = [name for names in SPREADS.values() for name in names if name in shapes]
+    found = ", ".join(f"{name} {shapes[name]}" for name in dict.fromkeys(usual))
+    return (
+        f"The spread is not clear: it needs one of {', '.join(SPREADS)} for each of {num} components. Of usual names "
+        f"there is {found or 'none'}."
+    )
+
+
 def draws_in(dataset: Any) -> dict[str, np.ndarray]:
     """The variables (chain, draw, …) of a dataset."""
     return {str(name): array.values for name, array in dataset.data_vars.items() if array.dims[:2] == ("chain", "draw")}
@@ -52,4 +75,7 @@ def _simplex(values: np.ndarray) -> bool:
 
 
 def _shapes_of(form: str, num: int, dim: int) -> tuple[tuple[int, ...], ...]:
-    return ((num, dim, dim),) if form in ("covariances", "scale_trils") else ((num,), (num, dim))
+    if form in ("covariances", "scale_trils"):
+        return ((num, dim, dim),)
+    # As many numbers as components and as features: one for each of which?
+    return ((num, dim),) if num == dim > 1 else ((num,), (num, dim))

@@ -71,6 +71,7 @@ def short_words(posterior: Posterior, rhat: float, ess: float) -> str:
     chains, num = posterior.num_chains, posterior.num_samples
     more = draws_to_add(rhat, ess, chains, num)
     way = f"extend({more})" if posterior.continuation is not None else f"Sampling with num_samples={num + more}"
+    way = way if posterior.settings else "Longer chains"  # of other software
     return (
         f"Good are R-hat below {GOOD_RHAT} and ESS above {GOOD_ESS * chains}. {way} should reach them: about {more:,} "
         "more draws per chain."
@@ -79,7 +80,7 @@ def short_words(posterior: Posterior, rhat: float, ess: float) -> str:
 
 def unmixed_advice(posterior: Posterior | None) -> str:
     """What to do about chains that have not mixed, from the most promising to the least."""
-    if posterior is None:
+    if posterior is None or not posterior.settings:  # draws of other software
         return (
             "Run longer, or start from other places; with bayesgmm, use Gibbs with tempering=12, or fewer components."
         )
@@ -110,7 +111,10 @@ def basins(posterior: Posterior) -> str:
 
 def gibbs_takes(posterior: Posterior) -> bool:
     """Whether Gibbs can sample this model: θ given z has a closed form under the prior."""
-    return posterior.prior.components.conjugacy >= Conjugacy.CONDITIONAL and posterior.family.name in CONJUGATE
+    prior = posterior.model.prior
+    return (
+        prior is not None and prior.components.conjugacy >= Conjugacy.CONDITIONAL and posterior.family.name in CONJUGATE
+    )
 
 
 def tempering_takes(posterior: Posterior) -> bool:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def checked_path(path: Any, name: str = "path") -> Path:
     ArgumentError
         If it is no path or has another suffix, or the package zarr lacks.
     """
-    place = as_path(name, path)
+    place = as_path(name, path).expanduser()
     if place.suffix not in _FORMS:
         raise ArgumentError(
             f"{name} must end in .nc (NetCDF, one file) or .zarr (Zarr, a folder), got {short(place)!r}. The suffix "
@@ -42,6 +43,25 @@ def checked_path(path: Any, name: str = "path") -> Path:
     if place.suffix == ".zarr":
         load_zarr()
     return place
+
+
+def refuse_foreign(path: Path) -> None:
+    """Refuse to replace a file that is no result of `save`; folders are guarded where they are written.
+
+    Raises
+    ------
+    ArgumentError
+        If there is such a file.
+    """
+    if not path.is_file():
+        return
+    ours = False
+    with suppress(Exception), _FORMS[path.suffix][1](path) as (attributes, _):  # h5py raises many kinds
+        ours = isinstance(attributes.get(MANIFEST), str)
+    if not ours:
+        raise ArgumentError(
+            f"{short(path)} is there already, and is no result of bayesgmm.save. Choose another name, or delete it."
+        )
 
 
 def write_container(path: Path, manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:

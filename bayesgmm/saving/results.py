@@ -13,7 +13,7 @@ from bayesgmm.problem import Model
 from bayesgmm.runtime.checks import check_flag
 from bayesgmm.runtime.files import reason
 from bayesgmm.saving.classes import KINDS, name_of
-from bayesgmm.saving.container import checked_path, read_container, write_container
+from bayesgmm.saving.container import checked_path, read_container, refuse_foreign, write_container
 from bayesgmm.saving.reading import Reader
 from bayesgmm.saving.records import Writer
 
@@ -44,7 +44,8 @@ def save(result: Any, path: str | PathLike, *, data: bool = True) -> Path:
     Raises
     ------
     ArgumentError
-        If this is nothing that can be saved, the suffix is another, or the path cannot be written.
+        If this is nothing that can be saved, the suffix is another, something else has this name, or the path cannot be
+        written.
     """
     place, rows = checked_path(path), check_flag("data", data)
     kind = name_of(type(result))
@@ -53,6 +54,7 @@ def save(result: Any, path: str | PathLike, *, data: bool = True) -> Path:
             f"A {type(result).__name__} cannot be saved. These can: {', '.join(KINDS)}. Arrays and tables have methods "
             "of their own (numpy.save, to_csv)."
         )
+    refuse_foreign(place)
     writer = Writer(rows)
     content = writer.record(result, kind.lower())
     manifest = {"kind": kind, "about": _about(result), "versions": versions(), "content": content}

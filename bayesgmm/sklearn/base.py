@@ -134,6 +134,14 @@ class FastMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMixture
         """Estimate from checked rows; sets the attributes."""
         raise NotImplementedError
 
+    def _goes_on(self, table: Table) -> bool:
+        """Whether this fit starts where the last one ended: `warm_start`, and a fit of the same sizes before."""
+        if not (self.warm_start and hasattr(self, "converged_") and hasattr(self, "lower_bound_")):
+            return False
+        shape = in_shape(np.ones((self.n_components, table.dim, table.dim)), self.covariance_type).shape
+        sizes = (self.n_components, table.dim)
+        return np.shape(self.means_) == sizes and np.shape(self.precisions_cholesky_) == shape
+
     def _forget(self, *names: str) -> None:
         """Take off these attributes of a fit before."""
         for name in names:
@@ -194,6 +202,12 @@ class FastMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMixture
             self.lower_bound_ = self.lower_bounds_[-1]
         self.posterior_ = posterior
         self.converged_ = bool(getattr(posterior, "converged", posterior.mixed))
+        if self.inference in SAMPLERS and not self.converged_:
+            warnings.warn(
+                f"The chains of {self.inference} do not agree well enough (worst R-hat {posterior.worst_rhat:.3f}, smallest "
+                f"ESS {posterior.smallest_ess:.0f}). Increase num_samples and num_warmup; bg.diagnose(posterior_) says more.",
+                ConvergenceWarning, stacklevel=4,
+            )  # fmt: skip
         params = posterior.params
         covariances = in_shape(np.asarray(params.covariances).mean(axis=(0, 1)), self.covariance_type)
         self._set_theta(params.weights.mean(axis=(0, 1)), params.means.mean(axis=(0, 1)), covariances, dtype)
@@ -207,7 +221,7 @@ class FastMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMixture
         self.precisions_ = precisions(factors, self.covariance_type).astype(dtype)
 
     def _warn_unsettled(self) -> None:
-        if not self.converged_ and self.max_iter > 0:
+        if not self.converged_ and self.max_iter > 0 and self.inference not in SAMPLERS:
             warnings.warn(
                 "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
                 "tol, or check for degenerate data.", ConvergenceWarning, stacklevel=4,

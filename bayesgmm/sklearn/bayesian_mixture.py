@@ -113,7 +113,7 @@ class BayesianGaussianMixture(FastMixture, theirs.BayesianGaussianMixture):
         return Belief(Dirichlet(self.weight_concentration_prior_), components)
 
     def _fit_cavi(self, table: Table, dtype: np.dtype) -> None:
-        going_on, random_state = self.warm_start and hasattr(self, "converged_"), check_random_state(self.random_state)
+        going_on, random_state = self._goes_on(table), check_random_state(self.random_state)
         self._forget("posterior_")
         best = None
         # The threads of BLAS would spin between its small calls, in the way of those that pass over the rows.

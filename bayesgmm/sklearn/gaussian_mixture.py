@@ -89,7 +89,7 @@ class GaussianMixture(FastMixture, theirs.GaussianMixture):
         self._warn_unsettled()
 
     def _fit_em(self, table: Table, dtype: np.dtype) -> None:
-        going_on, random_state = self.warm_start and hasattr(self, "converged_"), check_random_state(self.random_state)
+        going_on, random_state = self._goes_on(table), check_random_state(self.random_state)
         self._forget("posterior_")
         best, highest, shift = None, -np.inf, 0.0
         with scope("float64"):

@@ -12,7 +12,7 @@ from oracles import TRUTH
 from oracles.draws import made
 
 import bayesgmm as bg
-from bayesgmm.errors import ArgumentError, DataError, DrawsError
+from bayesgmm.errors import ArgumentError, DataError, DrawsError, PriorError
 from bayesgmm.results.usual_names import usual_names
 
 from_draws = inspect.unwrap(bg.from_draws)  # without the tests' type checker
@@ -105,7 +105,7 @@ def test_names_that_do_not_say_what_is_what(draws):
 def test_bad_input(draws, pymc):
     variables, x = draws
     other = {"a": variables["weights"], "b": variables["means"], "c": variables["covariances"]}
-    with pytest.raises(DrawsError, match=r"a\['chain', 'draw', 'a_dim_0'\].*names="):
+    with pytest.raises(DrawsError, match=r"no variable \(K,\) has a usual name.*names="):
         from_draws(tree_of(other, x))
     with pytest.raises(DrawsError, match="The draws have a, b, c"):
         from_draws(other)
@@ -118,6 +118,10 @@ def test_bad_input(draws, pymc):
         from_draws(pymc, covariance_type="diag")
     with pytest.raises(ArgumentError, match="already"):
         from_draws(bg.from_draws(pymc))
+    with pytest.raises(DrawsError, match="weights are not clear: w is not"):
+        from_draws({"w": 2 * variables["weights"], "mu": variables["means"], "cov": variables["covariances"]}, x)
+    with pytest.raises(PriorError, match="not known"):
+        _ = bg.from_draws(pymc).prior
     with pytest.raises(ArgumentError, match="from_draws"):
         bg.prior_sensitivity(pymc)
     with pytest.raises(ArgumentError, match="Refits are not possible"):
@@ -155,3 +159,16 @@ def test_numpyro():
     own = bg.sample_gibbs(x, 2, covariance_type="diag", seed=0)
     gap = np.abs(posterior.summary()["mean"].to_numpy() - own.summary()["mean"].to_numpy())
     assert (gap < 0.5 * own.summary()["sd"].to_numpy() + 1e-12).all()
+
+
+def test_what_else_the_draws_hold(draws):
+    """Numbers of a draw beside arrays are no part of θ; nodes of a tree, chains that disagree, and families are read."""
+    variables, x = draws
+    more = variables | {"tau": np.zeros((2, 50)), "beta": np.zeros((2, 50, 7))}
+    assert bg.from_draws(more, x).family.name == "VVI"  # the draws are diagonal
+    node = az.from_dict({"posterior": variables})["posterior"]
+    assert bg.from_draws(node, x).n_components == 3
+    apart = variables["means"].copy()
+    apart[1] += 4.0
+    checked = bg.check(bg.from_draws(variables | {"means": apart}, x))
+    assert "with bayesgmm, use Gibbs" in str(checked.verdict()[0])

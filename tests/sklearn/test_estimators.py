@@ -216,3 +216,13 @@ def test_says_what_it_does(x, capsys):
     said = [line.split(" time")[0].split("\t")[0] for line in capsys.readouterr().out.splitlines()]
     theirs.GaussianMixture(3, random_state=0, verbose=2, verbose_interval=1).fit(x)
     assert said == [line.split(" time")[0].split("\t")[0] for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_warm_start_of_another_size_begins_anew(x):
+    settings = {"random_state": 0, "warm_start": True}
+    for ours in (GaussianMixture, BayesianGaussianMixture):
+        mixture = ours(n_components=2, **settings).fit(x)
+        for change in ({"n_components": 3}, {"covariance_type": "diag"}):
+            fresh = ours(**{**mixture.get_params(), **change, "warm_start": False}).fit(x)
+            np.testing.assert_allclose(mixture.set_params(**change).fit(x).means_, fresh.means_)
+        assert mixture.fit(x[:, :1]).means_.shape == (3, 1)

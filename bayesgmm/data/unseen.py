@@ -11,7 +11,7 @@ def unseen_words(table: Table, num_components: int, held: tuple[int, ...] = ()) 
 
     Components whose means are `held` need no value.
     """
-    labels = table.labels
+    labels = table.labels if table.has_rows else None
     if labels is None or table.gaps == 0:
         return ""
     may = labels > 0 if labels.ndim == 2 else (labels[:, None] == np.arange(num_components)) | (labels < 0)[:, None]

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.results.parameters import flatten
-from bayesgmm.results.summary import shown_parameters
 from bayesgmm.runtime.written_tables import Written
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ class DrawsTable(Written):
         one draw of one chain. Covariances that the family holds at 0 are left out.
         """
         import pandas as pd
+
+    from bayesgmm.results.summary import shown_parameters
 
         own: Any = self
         values, lp = flatten(own.params), getattr(own, "objective", None)

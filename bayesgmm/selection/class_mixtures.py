@@ -118,7 +118,7 @@ class ClassMixtures(Written):
         import pandas as pd
 
         num = len(self.classes)
-        counts = np.bincount(self.labels, self.table.weights, num)
+        counts = np.bincount(self.labels, self.table.weights if self.table.has_rows else None, num)
         confusion = self.confusion().to_numpy() if self.table.has_rows else np.full((num, num), np.nan)
         rows = [
             {"rows": counts[c], "share": self.shares[c], "family": fit.family.label(self.table.dim),

@@ -204,8 +204,8 @@ class FastMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMixture
         self.converged_ = bool(getattr(posterior, "converged", posterior.mixed))
         if self.inference in SAMPLERS and not self.converged_:
             warnings.warn(
-                f"The chains of {self.inference} do not agree well enough (worst R-hat {posterior.worst_rhat:.3f}, smallest "
-                f"ESS {posterior.smallest_ess:.0f}). Increase num_samples and num_warmup; bg.diagnose(posterior_) says more.",
+                f"The chains of {self.inference} do not agree enough (worst R-hat {posterior.worst_rhat:.3f}, smallest "
+                f"ESS {posterior.smallest_ess:.0f}). Increase num_samples and num_warmup; bg.diagnose says more.",
                 ConvergenceWarning, stacklevel=4,
             )  # fmt: skip
         params = posterior.params

@@ -401,7 +401,9 @@ def test_discrepancies_are_those_of_each_draw(faithful):
 def test_shares_are_those_of_the_most_probable_classes(rng):
     theta, x = random_params(3, 3, 2), rng.normal(size=(50, 2)) * 3
     many = bg.Params(*(part[None] for part in theta))
-    ours, theirs = replicates._clusters(many, x, x[None, ::-1], Frame.around(np.zeros(2), np.ones(2)))
+    frame = Frame.around(np.zeros(2), np.ones(2))
+    pairs = per_row.shares_and_entropy(many, x, x[None, ::-1], frame)
+    ours, theirs = (replicates._cluster_statistics(*pair, None) for pair in pairs)
     shares = np.bincount(bg.responsibilities(theta, x).argmax(axis=1), minlength=3) / 50
     for found in (ours, theirs):
         np.testing.assert_allclose([found[f"share of rows [rank {k}]"][0] for k in range(3)], np.sort(shares)[::-1])

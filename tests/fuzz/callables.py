@@ -191,7 +191,17 @@ CONSTRUCTED = (
 
 INSIDE = {
     "Mixture": {"given_rows", "blocks"},
-    "Prior": {"standardise", "padded", "taken_by", "log_kernel", "log_normaliser", "as_written", "describe", "update"},
+    "Prior": {
+        "standardise",
+        "padded",
+        "taken_by",
+        "log_kernel",
+        "log_normaliser",
+        "as_written",
+        "describe",
+        "update",
+        "beside",
+    },
     "Dirichlet": {"log_kernel", "log_normaliser", "expected_log", "update"},
 }
 """Methods that engines call: their arguments (`Family`, `Stats`, `Frame`) are not public."""

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bayesgmm import distributions as distributions
     from bayesgmm import plots as plots
     from bayesgmm.checking.calibration import Calibration, calibrate
     from bayesgmm.checking.check import ModelCheck, check
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from bayesgmm.results.regression import Regression
     from bayesgmm.results.to_mixture import from_parameters
     from bayesgmm.runtime.program_folder import CacheInfo, cache_info, clear_cache
+    from bayesgmm.saving.results import load, save
     from bayesgmm.selection.cells import FitTable
     from bayesgmm.selection.class_mixtures import ClassMixtures
     from bayesgmm.selection.fit_classes import fit_classes
@@ -108,6 +110,7 @@ _HOME = {
     "checking.predictive": ("PredictiveChecks", "predictive_checks"),
     "results.fit": ("MixtureFit",),
     "runtime.program_folder": ("CacheInfo", "cache_info", "clear_cache"),
+    "saving.results": ("load", "save"),
     "selection.cells": ("FitTable",),
     "selection.class_mixtures": ("ClassMixtures",),
     "selection.fit_classes": ("fit_classes",),
@@ -126,7 +129,7 @@ _HOME = {
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
-_FOLDERS = ("plots", "sklearn")
+_FOLDERS = ("distributions", "plots", "sklearn")
 """Modules of the public face, such as ``bayesgmm.plots``."""
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow
@@ -142,8 +145,8 @@ __all__ = [  # noqa: RUF022 - in the order of the workflow
     "NormalTimesInverseWishart", "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal",
     "default_prior", "gaussian_mixture", "Params", "log_joint", "log_density", "log_likelihood",
     "responsibilities", "sample", "partition", "Partition", "CredibleBall", "partition_distances",
-    "PartitionDistances", "adjusted_rand", "variation_of_information", "binder_distance", "cache_info",
-    "clear_cache", "CacheInfo",
+    "PartitionDistances", "adjusted_rand", "variation_of_information", "binder_distance", "save", "load",
+    "cache_info", "clear_cache", "CacheInfo",
 ]  # fmt: skip
 
 

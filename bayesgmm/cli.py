@@ -22,6 +22,7 @@ from bayesgmm.comparison.terminal import print_comparison, print_diagnosis, prin
 from bayesgmm.engines.engine import engine_names, find_engines
 from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning, visible
 from bayesgmm.runtime.files import Output
+from bayesgmm.saving.command import check_save, save_to
 from bayesgmm.studies.command import study
 
 app = typer.Typer(
@@ -76,6 +77,10 @@ Truth = Annotated[
 Names = Annotated[
     str | None, typer.Option(help="Variable names in the files: weights=w,means=mu,variances=s2 (or sds, …).")
 ]
+Save = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Also save the result whole, for bayesgmm.load: FILE.nc, or a folder FILE.zarr."),
+]
 HeldOut = Annotated[
     int | None, typer.Option(help="Folds of a held-out log score; every engine is refitted for each fold.")
 ]
@@ -106,6 +111,7 @@ def compare(
     reference: Truth = None,
     names: Names = None,
     held_out: HeldOut = None,
+    save: Save = None,
     seed: Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
@@ -120,7 +126,7 @@ def compare(
     given, truth = given_results(also or [], reference, pairs(names))
     if held_out is not None:
         check_folds(held_out, table, k)
-    output = Output(out, "--out")
+    output, place = Output(out, "--out"), check_save(save)
     with stoppable() as stop, warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # the verdict below reports it
         comparison = run(
@@ -130,13 +136,13 @@ def compare(
         )  # fmt: skip
         unscored = None if held_out is None or stop.is_set() else score(comparison, held_out, seed, not quiet)
         save_tables(comparison, output)
+        save_to(place, comparison, output)
         written = None if stop.is_set() else save_report(comparison, output)
         print_comparison(comparison)
-    say(f"Report: {visible(str(written)) if written else 'not written'}")
-    say(f"Draws and summary: {visible(out)}")
+    report = visible(str(written)) if written else "not written"
+    say(f"Report: {report}", f"Draws and summary: {visible(out)}")
     absent = [f"{name}.nc" for name in engine_names() if name not in comparison.results]
-    stale = [name for name in absent if (output.folder / name).exists()]
-    if stale:
+    if stale := [name for name in absent if (output.folder / name).exists()]:
         say(f"Files from an earlier run: {', '.join(stale)}")
     if unscored is not None and not stop.is_set():
         report_error(error_in_options(unscored))
@@ -158,7 +164,9 @@ def fit(
     columns: Columns = None,
     weights: Weights = None,
     labels: Labels = None,
+    noise: Noise = False,
     starts: Annotated[int, typer.Option(help="Starts per model.")] = 16,
+    save: Save = None,
     seed: Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -169,15 +177,17 @@ def fit(
     if prior not in ("none", "default"):
         raise ArgumentError(f"--prior must be none or default, got {prior!r}.")
     table = read_file(data, columns, _say, weights, labels)
-    output = Output(out, "--out")
     from bayesgmm.selection.fit_table import fit_table
+
+    output, place = Output(out, "--out"), check_save(save)
 
     with stoppable() as stop:
         found = fit_table(
-            table, numbers, families, prior=None if prior == "none" else prior, criterion=criterion, n_init=starts,
-            seed=seed, progress_bar=not quiet,
+            table, numbers, families, prior=None if prior == "none" else prior, noise=noise, criterion=criterion,
+            n_init=starts, seed=seed, progress_bar=not quiet,
         )  # fmt: skip
         save_table(found, output)
+        save_to(place, found.best, output)
         print_table(found)
     say(f"Table, figures and best model: {visible(out)}")
     finish(output, stop)

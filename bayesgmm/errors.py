@@ -50,6 +50,10 @@ class CheckpointError(ArgumentError):
     """A folder cannot be used as the checkpoint of this run."""
 
 
+class LoadError(BayesGMMError, ValueError):
+    """The file is no saved result, it is damaged, or a newer bayesgmm wrote it."""
+
+
 class FitError(BayesGMMError, RuntimeError):
     """No start of the algorithm led to a usable fit."""
 

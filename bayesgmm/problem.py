@@ -11,7 +11,7 @@ import numpy as np
 from bayesgmm.data.described import check_classes, check_occupied, same_for_labels
 from bayesgmm.data.table import Table, as_table, check_table
 from bayesgmm.model.families import Family, resolve_family
-from bayesgmm.model.fixed import NOTHING, Fixed, Held, resolve_fixed
+from bayesgmm.model.fixed import NOTHING, Fixed, Held, check_size, resolve_fixed
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.priors.default import resolve_prior
 from bayesgmm.priors.prior import Belief, log_kernel, within_family
@@ -62,14 +62,24 @@ class Model:
         return self.num_components - 1 + k * d + self.family.num_parameters(k, d) - held
 
     @property
+    def num_counted(self) -> int:
+        """Parameters that criteria count: the free ones, and the hypervolume of the noise unless the user gave it.
+
+        mclust counts it in the same way (``nMclustParams``).
+        """
+        noise = self.table.noise
+        return self.num_parameters + (noise is not None and not noise.given)
+
+    @property
     def aside(self) -> str:
         """What is known of rows and parameters, after a comma, for titles."""
         return self.table.aside + (f", held: {self.fixed.words()}" if self.fixed is not None else "")
 
     @property
-    def held_attrs(self) -> dict[str, str]:
-        """The argument ``fixed`` as code, for files; empty if nothing is held."""
-        return {} if self.fixed is None else {"fixed": self.fixed.code()}
+    def known_attrs(self) -> dict[str, Any]:
+        """The argument ``fixed`` as code, and the box of the noise, for files; empty if there are none."""
+        noise = {} if self.table.noise is None else self.table.noise.attrs
+        return noise if self.fixed is None else {"fixed": self.fixed.code(), **noise}
 
     @property
     def held(self) -> Held:
@@ -253,9 +263,12 @@ def build_model(
         check_occupied(table, num_gaussians)
     given = resolve_prior(prior, table, num_gaussians, family)
     given = None if given is None else given.taken_by(family)
+    frame = _frame_of(table)
+    if fixed is not None:
+        check_size(fixed, frame, table.features)
     family_prior, constant = within_family(given, family, num_gaussians, table.dim, fixed, table.noise)
     num_components = num_gaussians + (table.noise is not None)
-    return Model(table, num_components, family, _frame_of(table), given, family_prior, constant, fixed)
+    return Model(table, num_components, family, frame, given, family_prior, constant, fixed)
 
 
 def to_problem(model: Model, dtype: str) -> Problem:

@@ -31,8 +31,15 @@ for (name in names(base)) {
                           variance = aperm(p$variance$sigma, c(3, 1, 2)), Vinv = p$Vinv, bic = fit$bic,
                           noise_rows = sum(fit$classification == 0))
   }
+  # All cells of a table: BIC and ICL with the signs of bayesgmm; NA where mclust has no fit.
+  table <- function(f) {
+    found <- f(x, G = 1:3, modelNames = models[[name]], initialization = list(noise = guess), verbose = FALSE,
+               control = emControl(tol = c(1e-14, 1e-14), itmax = c(20000, 2000)))
+    lapply(as.data.frame(-unclass(found)[1:3, ]), function(column) column)
+  }
   out[[name]] <- list(x = x, first_noise = nrow(base[[name]]), G = sizes[[name]],
-                      hypvol = mclust:::hypvol(x), fits = fits)
+                      hypvol = mclust:::hypvol(x), fits = fits,
+                      bic = table(mclustBIC), icl = table(mclustICL))
 }
 cat(toJSON(list(how = paste("R mclust", packageVersion("mclust"), "by benchmarks/mclust_noise.R"), data = out),
-           digits = 14, auto_unbox = TRUE))
+           digits = 14, auto_unbox = TRUE, na = "null"))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from checks import bench_checks
+from distribution import bench_distribution
 from efficiency import bench_efficiency
 from estimators import bench_estimators
 from labels import bench_labels
@@ -331,6 +332,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "gradient": bench_gradient, "gibbs": bench_gibbs, "efficiency": bench_efficiency, "labels": bench_labels,
     "start": bench_start, "checks": bench_checks, "bootstrap": bench_bootstrap, "studies": bench_studies,
     "estimators": bench_estimators,
+    "distribution": bench_distribution,
 }  # fmt: skip
 
 

@@ -372,3 +372,47 @@ def test_wrong_words_about_references_are_refused_before_the_run(tmp_path, words
     assert isinstance(result.exception, BayesGMMError)
     assert message in str(result.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_results_are_saved_whole(tmp_path, no_report):
+    place = tmp_path / "new" / "run.nc"
+    result = CliRunner().invoke(cli.app, [*SMALL, "--quiet", "--out", str(tmp_path / "out"), "--save", str(place)])
+    assert result.exit_code == 0, result.output
+    assert "Saved, for bayesgmm.load" in result.output
+    found = bg.load(place)
+    assert list(found.results) == ["em", "gibbs"]
+    assert found.results["gibbs"].num_samples == 40
+    words = [
+        "fit",
+        "faithful",
+        "-k",
+        "2",
+        "--families",
+        "VVV",
+        "--starts",
+        "10",
+        "--quiet",
+        "--out",
+        str(tmp_path / "fit"),
+    ]
+    result = CliRunner().invoke(cli.app, [*words, "--save", str(tmp_path / "best.zarr")])
+    assert result.exit_code == 0, result.output
+    assert bg.load(tmp_path / "best.zarr").predict([[4.0, 80.0]]).shape == (1,)
+
+
+def test_a_place_that_cannot_be_saved_to_is_refused_before_the_run(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in ("run.pkl", str(tmp_path / "file" / "run.nc")):
+        result = CliRunner().invoke(cli.app, [*SMALL, "--out", str(tmp_path / "out"), "--save", place])
+        assert isinstance(result.exception, BayesGMMError)
+        assert "--save" in str(result.exception)
+        assert not (tmp_path / "out" / "em.nc").exists()
+
+
+def test_a_result_that_cannot_be_saved_ends_with_code_3(tmp_path, no_report):
+    (tmp_path / "run.nc").mkdir()
+    words = [*SMALL, "--quiet", "--out", str(tmp_path / "out"), "--save", str(tmp_path / "run.nc")]
+    result = CliRunner().invoke(cli.app, words)
+    assert result.exit_code == 3, result.output
+    assert "could not be written" in result.stderr
+    assert (tmp_path / "out" / "em.nc").exists()

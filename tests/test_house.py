@@ -16,9 +16,9 @@ import bayesgmm as bg
 PACKAGE = Path(bg.__file__).parent
 TESTS = Path(__file__).parent
 ORDER = (
-    "version", "errors", "numerics", "runtime", "data", "model", "priors", "sweep", "problem", "curvature", "plots", "results",
-    "engines", "relabelling", "selection", "diagnosis", "partitions", "checking", "comparison", "studies",
-    "sklearn", "cli",
+    "version", "errors", "numerics", "runtime", "data", "model", "priors", "sweep", "distributions", "problem", "curvature",
+    "plots", "results", "engines", "relabelling", "selection", "diagnosis", "partitions", "checking",
+    "comparison", "studies", "sklearn", "saving", "cli",
 )  # fmt: skip
 """The folders (and single files) in reading order. A file imports its own folder and earlier ones only."""
 LONGEST_FILE, LONGEST_FUNCTION, MEDIAN_FUNCTION = 300, 60, 8
@@ -123,7 +123,7 @@ def test_step_is_the_only_composition():
     assert found == [("bayesgmm.engines.step", "step")]
     # Only `step` and the folder of the sweep import the pass; only `step` calls the parts of a kernel.
     importers = {module for module, targets in GRAPH.items() if "bayesgmm.sweep.statistics" in targets}
-    assert importers == {"bayesgmm.engines.step", "bayesgmm.sweep.likelihood"}
+    assert importers == {"bayesgmm.engines.step", "bayesgmm.sweep.likelihood", "bayesgmm.sweep.densities"}
     for path in FILES:
         for node in functions_of(path):
             parts = called(node) & {".score", ".estimate"}
@@ -171,6 +171,7 @@ def test_nothing_compares_engine_names():
 def test_only_the_sweep_scores_rows():
     """Only `sweep` computes scores of rows, so a new kind of row (weights, missing values) needs one change."""
     allowed = {"bayesgmm.sweep.block", "bayesgmm.sweep.impute", "bayesgmm.sweep.likelihood", "bayesgmm.engines.step"}
+    allowed |= {"bayesgmm.sweep.densities"}  # rows of the distribution of NumPyro
     allowed |= {"bayesgmm.engines.mcmc.tempering", "bayesgmm.engines.variational.cavi_batches"}  # rows of the table
     allowed |= {"bayesgmm.model.mixture", "bayesgmm.diagnosis.density_modes"}  # the equations; modes of one density
     for path in FILES:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.checking.simulations import Simulations, check_options, run_identity, target_of
-from bayesgmm.data.kinds import NOISE, check_rows
 from bayesgmm.data.table import Table, as_table
 from bayesgmm.engines.checks import MOST_CHAINS, check_sampled
 from bayesgmm.errors import (
@@ -156,7 +155,8 @@ def calibrate(
     ----------
     x
         Data (N, D). Only their shape and feature names are used, and the default prior, which depends on them. What is
-        known of their rows (`rows`) is simulated too: the same gaps, errors of the same size, weights of 0 and 1.
+        known of their rows (`rows`) is simulated too: the same gaps, errors of the same size, weights of 0 and 1. A
+        noise component keeps its box; data with rows outside are drawn again, which leaves the ranks uniform.
     n_components, covariance_type, prior, fixed
         The model, as for `sample_gibbs`.
     engine
@@ -231,7 +231,6 @@ def calibrate(
 
 def _check_known(table: Table) -> None:
     """Refuse what is known of rows and cannot be simulated."""
-    check_rows("calibrate", (NOISE,), table, "The box of the noise follows from the data, which are simulated.")
     if table.labels is not None and table.labels.ndim == 2:
         raise ArgumentError("calibrate simulates known classes, not probabilities of classes. Give labels (N,).")
     if table.weights is not None and not np.isin(table.weights, (0.0, 1.0)).all():

@@ -7,9 +7,10 @@ import numpy as np
 import xarray as xr
 from arviz_stats.utils import ELPDDataLOO
 
-from bayesgmm.checking.loo import check_posterior, leave_one_out, too_high
+from bayesgmm.checking.loo import leave_one_out, too_high
 from bayesgmm.checking.loo_pit import pit_tree
 from bayesgmm.checking.predictive import PredictiveChecks, predictive_checks
+from bayesgmm.checking.requirements import check_posterior
 from bayesgmm.checking.row_sample import subsampling_error
 from bayesgmm.checking.sensitivity import SENSITIVE, UNKNOWN_PRIOR, prior_sensitivity, sensitivity_of_noise
 from bayesgmm.data.kinds import UNLIKE_SIMULATED

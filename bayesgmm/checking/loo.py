@@ -16,13 +16,12 @@ from scipy.special import logsumexp  # pyright: ignore[reportAttributeAccessIssu
 
 from bayesgmm.checking.moment_matching import Matched, match, to_cloud
 from bayesgmm.checking.refits import STUCK, Folds, Refit, as_one_draw, refitter, without
+from bayesgmm.checking.requirements import check_posterior
 from bayesgmm.checking.row_sample import density_tree, extrapolate
-from bayesgmm.data.kinds import UNLIKE_SIMULATED, WEIGHTS, check_rows
 from bayesgmm.errors import ArgumentError, LooWarning, SamplingInterrupted
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.importance import bridge
 from bayesgmm.results.approximation import ApproximatePosterior
-from bayesgmm.results.from_draws import as_posterior
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import as_key, check_count, check_flag, derived_key, host_generator, split_key
 from bayesgmm.runtime.interrupt import interruptible
@@ -31,8 +30,6 @@ from bayesgmm.sweep.per_row import log_densities
 
 NOTHING = 1e-12
 """Log densities of a row that vary by less than this say nothing: nothing was seen of the row."""
-FEWEST_DRAWS = 100
-"""Fewest draws to estimate the tail of the weights."""
 
 
 def loo(
@@ -155,30 +152,6 @@ def kfold(posterior: Any, *, k: int = 10, seed: Any = 0, progress_bar: Progress 
             LooWarning, stacklevel=2,
         )  # fmt: skip
     return elpd
-
-
-def check_posterior(posterior: Any, what: str = "loo", refused: tuple[str, ...] = (WEIGHTS,)) -> Posterior:
-    """The posterior, read if it is draws of other software (`bayesgmm.from_draws`).
-
-    Raises
-    ------
-    ArgumentError, DrawsError, DataError
-        If there are no draws, or too few, or the rows are of a kind that the check does not take.
-    """
-    posterior = as_posterior(posterior)
-    if not isinstance(posterior, Posterior):
-        raise ArgumentError(
-            f"This is a {type(posterior).__name__}, not a posterior. A model check needs draws. Use sample_gibbs, "
-            "sample_nuts, fit_cavi, fit_svi or fit_laplace."
-        )
-    draws = posterior.num_chains * posterior.num_samples
-    if draws < FEWEST_DRAWS:
-        raise ArgumentError(f"{draws} draws are too few for a check. It needs at least {FEWEST_DRAWS}. Draw more.")
-    advice = "az.loo(posterior.datatree) leaves out each row with all its copies."
-    if refused == UNLIKE_SIMULATED and posterior.table.weights is None:
-        advice = "It compares rows with simulated ones. bg.loo takes rows with gaps and errors."
-    check_rows(what, refused, posterior.table, advice)
-    return posterior
 
 
 def leave_one_out(

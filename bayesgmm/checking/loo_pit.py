@@ -6,8 +6,9 @@ import numpy as np
 import xarray as xr
 from arviz_stats.utils import ELPDDataLOO
 
-from bayesgmm.checking.loo import check_posterior, draws_kept, leave_one_out, warn_unreliable_rows
+from bayesgmm.checking.loo import draws_kept, leave_one_out, warn_unreliable_rows
 from bayesgmm.checking.moment_matching import Matched
+from bayesgmm.checking.requirements import check_posterior
 from bayesgmm.data.kinds import UNLIKE_SIMULATED
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import check_flag

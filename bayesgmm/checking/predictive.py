@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from bayesgmm.checking.loo import check_posterior
+from bayesgmm.checking.requirements import check_posterior
 from bayesgmm.data.kinds import UNLIKE_SIMULATED
+from bayesgmm.data.noise import Noise
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.results.simulate import predictive
 from bayesgmm.runtime.arguments import as_key, check_count, derived_key, host_generator, split_key
@@ -175,7 +176,7 @@ def predictive_checks(posterior: Any, *, num: int = 500, max_rows: int = MOST_RO
     table = posterior.table
     order = host_generator(key_rows).permutation(table.num_rows)[:max_rows]
     x, names = table.values[order], table.features
-    blocks = _replicates(params, x, posterior.frame, names, key_data)
+    blocks = _replicates(params, x, posterior.frame, names, key_data, table.noise)
     observed, replicated = (pd.concat(frames, ignore_index=True) for frames in zip(*blocks, strict=True))
     return PredictiveChecks(observed, replicated, {name: _aspect(name) for name in replicated}, _note(table, len(x)))
 
@@ -186,7 +187,9 @@ def _note(table: Any, num_rows: int) -> str:
     return "".join(parts)
 
 
-def _replicates(params: Params, x: np.ndarray, frame: Frame, names: tuple[str, ...], key: Any) -> Iterator[Any]:
+def _replicates(
+    params: Params, x: np.ndarray, frame: Frame, names: tuple[str, ...], key: Any, noise: Noise | None
+) -> Iterator[Any]:
     """Statistics of the data and of the replicates, in blocks of draws."""
     import pandas as pd
 
@@ -195,11 +198,11 @@ def _replicates(params: Params, x: np.ndarray, frame: Frame, names: tuple[str, .
     size = min(len(params.weights), max(1, BLOCK_VALUES // x.size))
     for i in range(0, len(params.weights), size):
         some = Params(*(part[i : i + size] for part in params))
-        drawn = predictive(derived_key(key, i), Params(*(part[None] for part in some)), len(x))[0]
+        drawn = predictive(derived_key(key, i), Params(*(part[None] for part in some)), len(x), noise)[0]
         ours = {name: np.broadcast_to(value, len(drawn)) for name, value in fixed.items()}
         theirs = _statistics(drawn, scale, names)
         if params.weights.shape[1] > 1:
-            found = _clusters(some, x, drawn, frame)
+            found = [_cluster_statistics(*one, noise) for one in shares_and_entropy(some, x, drawn, frame, noise)]
             ours, theirs = ours | found[0], theirs | found[1]
         yield pd.DataFrame(ours), pd.DataFrame(theirs)
 
@@ -237,16 +240,12 @@ def _nearest(x: Float[np.ndarray, "N D"]) -> float:
     return float(np.median(KDTree(some).query(some, k=2)[0][:, 1]))
 
 
-def _clusters(
-    params: Params, x: Float[np.ndarray, "N D"], drawn: Float[np.ndarray, "B N D"], frame: Frame
-) -> list[dict[str, np.ndarray]]:
-    """The statistics that depend on θ: of the data, and of the replicates."""
-    return [_cluster_statistics(*found) for found in shares_and_entropy(params, x, drawn, frame)]
-
-
-def _cluster_statistics(shares: np.ndarray, entropy: np.ndarray) -> dict[str, np.ndarray]:
+def _cluster_statistics(shares: np.ndarray, entropy: np.ndarray, noise: Noise | None) -> dict[str, np.ndarray]:
+    """The statistics that depend on θ, from the shares of the rows in each component (the noise last)."""
+    shares, rest = np.split(shares, [shares.shape[1] - (noise is not None)], axis=1)
     ranked = np.sort(shares, axis=1)[:, ::-1]
     found = {f"share of rows [rank {k}]": ranked[:, k] for k in range(min(ranked.shape[1], MOST_FEATURES))}
+    found |= {} if noise is None else {"share of rows [noise]": rest[:, 0]}
     return found | {"components with rows": (shares > 0).sum(axis=1).astype(float), "entropy of the classes": entropy}
 
 

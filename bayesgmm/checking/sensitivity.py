@@ -9,7 +9,7 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
-from bayesgmm.checking.loo import check_posterior
+from bayesgmm.checking.requirements import check_posterior
 from bayesgmm.errors import ArgumentError
 from bayesgmm.numerics.chains import numbers_of
 from bayesgmm.results.posterior import Posterior

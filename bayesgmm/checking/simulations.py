@@ -32,6 +32,15 @@ from bayesgmm.runtime.fingerprint import fingerprint, fingerprint_of_seed
 from bayesgmm.sweep.per_row import log_densities
 from bayesgmm.version import __version__
 
+FIRST = 1000
+"""Numbers of the keys of further tries."""
+TRIES = 200
+"""Most data sets that are drawn until one has no row outside of the noise's box."""
+OUTSIDE = (
+    f"{TRIES} simulated data sets had rows outside of the box of the noise: give the noise a larger volume, or a prior "
+    "of means and covariances that keeps them in it"
+)
+
 
 class Target(NamedTuple):
     """What is calibrated: an engine of bayesgmm, or any callable with the signature of one."""
@@ -135,14 +144,15 @@ class Simulations(NamedTuple):
     def run(self, number: int) -> dict[str, Any]:
         """Draw θ and data, run the engine, and rank θ among its draws."""
         model, table = self.model, self.model.table
-        drawn = sample_prior(derived_key(self.key_prior, number), model.family_prior, 1)
-        key = derived_key(self.key_data, number)
-        values, labels = simulated(key, drawn, table)[0, 0], table.labels
+        drawn, key, values = self._inside(number)
+        if drawn is None:
+            return {"failure": OUTSIDE}
+        labels = table.labels
         if labels is not None:  # of the same rows the class is known
             labels = np.where(labels < 0, -1, classes_of_simulated(key, drawn, table)[0, 0])
         if table.gaps:
             values[np.isnan(table.values)] = np.nan
-        truth, data = Params(*(np.asarray(part)[0, 0] for part in drawn)), replace(table, values=values, labels=labels)
+        truth, data = Params(*(np.asarray(part)[0, 0] for part in drawn)), _with_rows(table, values, labels)
         arguments = {
             "prior": model.prior, "covariance_type": self.covariance_type, "seed": derived_key(self.key_run, number),
             "reference": truth, **self.target.settings, **self.options,
@@ -152,7 +162,7 @@ class Simulations(NamedTuple):
                 for category in (MixingWarning, NotConvergedWarning):
                     warnings.simplefilter("ignore", category)  # the ranks show these failures
                 x = data if self.target.engine is None else model.on_rows(data)
-                posterior = self.target.run(x, model.num_components, **arguments)
+                posterior = self.target.run(x, model.num_gaussians, **arguments)
         except (FitError, DataError, SamplingInterrupted) as error:
             return {"failure": str(error).split(". ")[0]}
         if not isinstance(posterior, Posterior):
@@ -161,6 +171,28 @@ class Simulations(NamedTuple):
                 "(draws) can be calibrated."
             )
         return _ranks(posterior, truth, data, model, host_generator(derived_key(self.key_rank, number)))
+
+    def _inside(self, number: int) -> tuple[Params | None, Any, np.ndarray]:
+        """θ of the prior, the key of its data, and the data; no θ if every try has rows outside of the noise's box.
+
+        To reject data, whatever they tell of θ, leaves the posterior of those that are kept. Outside of its box the
+        noise has a density too, so there the engine has another model than the simulation.
+        """
+        noise = self.model.table.noise
+        for attempt in range(1 if noise is None else TRIES):
+            keys = [derived_key(key, number) for key in (self.key_prior, self.key_data)]
+            keys = [derived_key(key, FIRST + attempt) for key in keys] if attempt else keys
+            drawn = sample_prior(keys[0], self.model.family_prior, 1)
+            values = simulated(keys[1], drawn, self.model.table)[0, 0]
+            if noise is None or noise.holds(values):
+                return drawn, keys[1], values
+        return None, None, np.empty(0)
+
+
+def _with_rows(table: Table, values: np.ndarray, labels: np.ndarray | None) -> Table:
+    """The table with simulated rows; which rows its user called noise at first says nothing of them."""
+    noise = None if table.noise is None else replace(table.noise, guess=None)
+    return replace(table, values=values, labels=labels, noise=noise)
 
 
 def _ranks(posterior: Posterior, truth: Params, data: Table, model: Model, rng: np.random.Generator) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from bayesgmm.runtime.files import Output, tree_forms
 from bayesgmm.runtime.formatting import as_html, as_text, for_html, wrapped
 from bayesgmm.runtime.interrupt import check_stop
 from bayesgmm.runtime.progress import Progress
+from bayesgmm.runtime.written_tables import Written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(repr=False)
-class Comparison:
+class Comparison(Written):
     """Results of several engines on one data set, with tables and figures that compare them."""
 
     model: Model
@@ -123,6 +124,10 @@ class Comparison:
         """
         return tables.long_table(self, self._level(level) or LEVEL)
 
+    def to_dataframe(self) -> "pd.DataFrame":
+        """The same as `to_frame`; every result has this name."""
+        return self.to_frame()
+
     def costs(self) -> "pd.DataFrame":
         """Quality and cost of each result: a row per figure, a column per engine.
 
@@ -198,12 +203,9 @@ class Comparison:
         return verdict_of(self)
 
     def diagnose(self, search: bool = True) -> dict[str, Diagnosis]:
-        """The diagnosis of each sampler by `bayesgmm.diagnose`; empty for a single component, which has no labels.
-
-        Empty with a noise component too.
-        """
+        """The diagnosis of each sampler by `bayesgmm.diagnose`; empty for a single component, which has no labels."""
         found = {}
-        for name, one in self.samplers.items() if self.n_components > 1 and self.table.noise is None else ():
+        for name, one in self.samplers.items() if self.model.num_gaussians > 1 else ():
             check_stop()
             found[name] = diagnose(one, search=search, seed=self.seed)
         return found

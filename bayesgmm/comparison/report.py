@@ -70,8 +70,7 @@ def _context(comparison: Any) -> dict[str, Any]:
     return {
         "title": (
             f"{comparison.model.num_gaussians} Gaussian components{_noise_words(comparison)}"
-            f"{_family_words(comparison)}, "
-            f"{len(comparison.results)} engines"
+            f"{_family_words(comparison)}{_held_words(comparison)}, {len(comparison.results)} engines"
         ),
         "table": comparison.table,
         "engines": comparison.engine_names,
@@ -107,6 +106,10 @@ def _errors(comparison: Any, figure: Any) -> dict[str, Any] | None:
     shown = found.shown()
     about = {"figure": figure, "caption": CAPTIONS["errors"], "reference": found.reference, "notes": found.notes}
     return about | {"columns": list(shown.columns), "rows": _rows(shown)}
+
+
+def _held_words(comparison: Any) -> str:
+    return "" if comparison.model.fixed is None else f", held: {comparison.model.fixed.words()}"
 
 
 def _noise_words(comparison: Any) -> str:

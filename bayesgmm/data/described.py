@@ -261,6 +261,14 @@ def check_occupied(table: Table, num_components: int) -> None:
         )
 
 
+def fits_labels(table: Table, num_components: int) -> bool:
+    """Whether the labels can be those of K components; see `check_classes`."""
+    labels = table.labels
+    if labels is None:
+        return True
+    return bool(labels.shape[1] == num_components if labels.ndim == 2 else labels.max() < num_components)
+
+
 def check_classes(table: Table, num_components: int) -> None:
     """Refuse known classes that are not those of K components.
 
@@ -270,15 +278,14 @@ def check_classes(table: Table, num_components: int) -> None:
         If a label is K or more, or there are not K probabilities for each row.
     """
     labels = table.labels
-    if labels is None:
+    if labels is None or fits_labels(table, num_components):
         return
-    if labels.ndim == 2 and labels.shape[1] != num_components:
+    if labels.ndim == 2:
         raise ArgumentError(
             f"labels hold probabilities of {labels.shape[1]} classes for {num_components} components. Give one column "
             "for each component."
         )
-    if labels.ndim == 1 and labels.max() >= num_components:
-        raise ArgumentError(
-            f"labels go up to {labels.max()}, but there are {num_components} components: classes 0 to "
-            f"{num_components - 1}. Use n_components={labels.max() + 1}, or number the classes from 0."
-        )
+    raise ArgumentError(
+        f"labels go up to {labels.max()}, but there are {num_components} components: classes 0 to "
+        f"{num_components - 1}. Use n_components={labels.max() + 1}, or number the classes from 0."
+    )

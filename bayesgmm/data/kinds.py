@@ -12,10 +12,12 @@ WEIGHTS, FRACTIONS, GAPS, ERRORS, LABELS, REPEATED, NOISE = (
 )  # fmt: skip
 CLASSES_DRAWN = (FRACTIONS, REPEATED)
 """Not taken by engines that draw z: there is a z for each time that a row counts."""
-UNLIKE_SIMULATED = (WEIGHTS, GAPS, ERRORS, NOISE)
-"""Not taken by checks that compare rows with simulated ones, which are complete, count once, and are of Gaussians."""
+UNLIKE_SIMULATED = (WEIGHTS, GAPS, ERRORS)
+"""Not taken by checks that compare rows with simulated ones, which are complete and count once."""
 COPIES_DRAWN = (FRACTIONS, GAPS, ERRORS)
 """Not taken by engines that draw several z of each row: they do not draw a true row for each."""
+NOT_TEMPERED = (GAPS, ERRORS, NOISE)
+"""Not taken by Gibbs with replicas at several temperatures."""
 WORDS = {
     WEIGHTS: "rows with weights",
     FRACTIONS: "weights that are not whole numbers: it draws a class for each time that a row counts",

@@ -1,6 +1,7 @@
 """The region of a noise component: rows that belong to no cluster are uniform over it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,11 +28,19 @@ class Noise:
     log_volume: float
     guess: np.ndarray | None = None
     """Which rows are noise at first, (N,), if the user says so; a start only."""
+    given: bool = False
+    """Whether the user gave the volume. Otherwise it is the hypervolume of the data, and counts as a parameter."""
 
     @property
     def covariance(self) -> np.ndarray:
         """Covariance of the uniform distribution over the box, (D, D)."""
         return self.edges @ self.edges.T / 12.0
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """The box as attributes of a file; see `noise_from`."""
+        parts = {"noise_center": self.center, "noise_edges": self.edges, "noise_log_volume": self.log_volume}
+        return {name: np.ravel(part).tolist() for name, part in parts.items()} | {"noise_given": int(self.given)}
 
     def take(self, rows: np.ndarray | slice) -> "Noise":
         """The same box, for these rows."""
@@ -44,24 +53,37 @@ class Noise:
     def standardise(self, frame: Any) -> "Noise":
         """The same box in the coordinates of a `bayesgmm.model.types.Frame`."""
         center, edges = (self.center - frame.center) / frame.scale, self.edges / np.asarray(frame.scale)[:, None]
-        return Noise(center, edges, self.log_volume - float(frame.log_volume), self.guess)
+        return Noise(center, edges, self.log_volume - float(frame.log_volume), self.guess, self.given)
+
+    def holds(self, x: np.ndarray) -> bool:
+        """Whether all rows x (…, D) lie in the box."""
+        along = np.linalg.solve(self.edges, (x - self.center).reshape(-1, len(self.center)).T)
+        return bool((np.abs(along) <= 0.5 + ROUNDING).all())
+
+    def distribution_of(self, feature: int, values: np.ndarray) -> np.ndarray:
+        """Marginal distribution function of one feature, that of a sum of uniform variables, at some values."""
+        return np.interp(values - self.center[feature], *self._distribution(feature))
 
     def density_of(self, feature: int, grid: np.ndarray) -> np.ndarray:
         """Marginal density of one feature at equally spaced values, each averaged over its step."""
+        half = 0.5 * (grid[1] - grid[0])
+        ends = (self.distribution_of(feature, grid + side) for side in (half, -half))
+        return np.subtract(*ends) / (2.0 * half)
+
+    def _distribution(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
+        """Distances from the centre, and the marginal distribution function there."""
         widths = np.abs(self.edges[feature])
         widths = widths[widths > 1e-9 * widths.max()]
         reach = 0.5 * widths.sum()
         fine = np.linspace(-reach, reach, 4097)
-        below = (fine >= 0).astype(float)  # a sum of uniform variables: each one smooths the distribution function
-        for width in widths:
+        below = np.clip(fine / widths[0] + 0.5, 0.0, 1.0)
+        for width in widths[1:]:  # each further uniform variable smooths the distribution function
             total = np.concatenate([[0.0], np.cumsum(0.5 * (below[1:] + below[:-1])) * (fine[1] - fine[0])])
             ahead = np.maximum(fine + 0.5 * width - reach, 0.0)  # beyond its end the function is 1
             below = (
                 np.interp(fine + 0.5 * width, fine, total) + ahead - np.interp(fine - 0.5 * width, fine, total)
             ) / width
-        half = 0.5 * (grid[1] - grid[0])
-        ends = (np.interp(grid + side - self.center[feature], fine, below) for side in (half, -half))
-        return np.subtract(*ends) / (2.0 * half)
+        return fine, below
 
     def in_order(self, order: list[int]) -> "Noise":
         """The same box with the features in this order."""
@@ -101,6 +123,19 @@ def noise_of(noise: Any, x: np.ndarray, counted: np.ndarray) -> Noise | None:
     return replace(box, guess=guess)
 
 
+def num_gaussians(result: Any) -> int:
+    """The number of components of a fit or a posterior without its noise."""
+    return result.n_components - (result.table.noise is not None)
+
+
+def noise_from(attrs: Mapping[Any, Any]) -> Noise | None:
+    """The box that the attributes of a file say; None if they say none."""
+    if "noise_center" not in attrs:
+        return None
+    center, edges, volume = (np.ravel(attrs[f"noise_{name}"]) for name in ("center", "edges", "log_volume"))
+    return Noise(center, edges.reshape(len(center), -1), float(volume[0]), given=bool(attrs["noise_given"]))
+
+
 def _read(noise: Any, num_rows: int) -> tuple[float | None, np.ndarray | None]:
     """The volume and the first guess that ``noise`` says, if it says them."""
     if isinstance(noise, bool | np.bool_):
@@ -137,7 +172,7 @@ def _scaled(box: Noise, log_volume: float) -> Noise:
             "noise=True, or a larger volume."
         )
     stretch = math.exp((log_volume - box.log_volume) / len(box.center))
-    return Noise(box.center, box.edges * stretch, log_volume)
+    return Noise(box.center, box.edges * stretch, log_volume, given=True)
 
 
 def _flat(apart: np.ndarray) -> bool:

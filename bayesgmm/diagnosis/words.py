@@ -15,6 +15,7 @@ from bayesgmm.results.verdict import (
     gibbs_takes,
     short_words,
     tempered,
+    tempering_takes,
     unknown_words,
     unmixed_advice,
 )
@@ -98,7 +99,7 @@ def _posterior(found: Any) -> Posterior | None:
 
 
 def _stuck_advice(source: Posterior | None) -> str:
-    if source is not None and not gibbs_takes(source):
+    if source is not None and not tempering_takes(source):
         return "Longer runs rarely help: compare the modes, or try fewer components."
     return f"Use {tempered(source)} to estimate the share of each mode."
 
@@ -134,7 +135,7 @@ def _missed(found: Any) -> str:
     if missed.matters:
         source, start_there = _posterior(found), "start chains from it (init=diagnosis.missed.fit)"
         ways = [start_there if source is None or found.pareto_k is not None else basins(source) or start_there]
-        ways += [f"use {tempered(source)}"] if source is None or gibbs_takes(source) else []
+        ways += [f"use {tempered(source)}"] if source is None or tempering_takes(source) else []
         return f"{start}. {mass}. The draws show a wrong mode, or not all: {', or '.join(ways)}."
     return f"{start}. {mass}: too little to matter."
 
@@ -184,7 +185,7 @@ def _components(found: Any) -> list[str]:
 
 
 def _number(found: Any) -> list[str]:
-    occupied, modes, num = found.occupied, found.modes, found.relabelling.draws.num_components
+    occupied, modes, num = found.occupied, found.modes, found.relabelling.draws.num_gaussians
     if occupied is None or modes is None or not found.too_many:
         return []
     empty, humps = float(occupied[occupied.index < num].sum()), modes.idxmax()

@@ -105,8 +105,9 @@ class Divisions:
         If the class of each row is known, there is one division.
         """
         if self.num_distinct < num_components:
+            clustered = "" if self.table.noise is None else " that are not noise at first"
             raise DataError(
-                f"There are only {self.num_distinct} distinct rows for {num_components} components. "
+                f"There are only {self.num_distinct} distinct rows{clustered} for {num_components} components. "
                 "Use fewer components."
             )
         known = class_shares(self.table, num_components)

@@ -57,6 +57,9 @@ class Engine:
     """Whether it needs a proper prior although it returns no draws."""
     refuses: tuple[str, ...] = ()
     """Kinds of rows that it does not take (`bayesgmm.data.kinds`)."""
+    sampler: "Callable[[Mapping[str, Any], int], Any] | None" = None
+    """Its `bayesgmm.engines.mcmc.sampler.Sampler`, from the settings of a posterior and its warm-up, so that saved
+    chains can go on; None if it has no chains, or they cannot be saved."""
     caveat: str = ""
     """What a reader must know of its estimates, in a sentence."""
 

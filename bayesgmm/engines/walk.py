@@ -94,7 +94,7 @@ class Walk:
         drawn = f"{copies} {'copy' if copies == '1' else 'copies'} of z, sharpness {sharpness}"
         drawn += "" if self.betas is None else f", β from {self.betas[0]:g} to {self.betas[-1]:g}"
         ends = f"objective from {self.objective[0]:.3f} to {self.objective[-1]:.3f}"
-        return f"{self.algorithm}: {self.num_steps} steps with {drawn}; {ends}"
+        return f"{self.algorithm}: {self.num_steps} steps with {drawn}{self.model.aside}; {ends}"
 
     def __repr__(self) -> str:
         return as_text(self._title(), self.to_frame().iloc[[0, -1]].T)
@@ -163,7 +163,7 @@ def walk(
         check_rows("walk", (NOISE,), problem.table, "fit_em does.")
         check_conjugacy(engine, Conjugacy.JOINT, problem.prior)
         if problem.prior is not None and problem.prior.unbounded_at_zero and sharpness != 1:
-            check_has_mode(problem.prior)
+            check_has_mode(problem.prior, problem.model)
         if sharpness < math.inf and problem.family.name not in CONJUGATE:
             raise ArgumentError(
                 f"{engine} draws covariances, which has a closed form for {', '.join(CONJUGATE)} only, not for "

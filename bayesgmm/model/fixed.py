@@ -37,6 +37,8 @@ class Held(NamedTuple):
 
 
 NOTHING = Held()
+FARTHEST = 1e9
+"""Largest ratio of a held standard deviation to that of the data, and its inverse; see `check_size`."""
 LEAST = 1e-12
 """The smallest weight that can be held: beside 1, a smaller one has few digits."""
 
@@ -140,8 +142,8 @@ def resolve_fixed(fixed: Any, num: int, features: tuple[str, ...], family: Famil
     ----------
     fixed
         A mapping from ``"weights"``, ``"means"`` and ``"covariances"`` to what is held of them: an array for all
-        components, in which the free ones are NaN, or a mapping from numbers of components to values. Features are in
-        the order of the columns; those of a Series or DataFrame of pandas go by name.
+        components, in which the free ones are NaN, None or masked, or a mapping from numbers of components to values.
+        Features are in the order of the columns; those of a Series or DataFrame of pandas go by name.
 
     Raises
     ------
@@ -183,6 +185,8 @@ def _in_full(name: str, given: Any, num: int, shape: tuple[int, ...], features: 
         return full
     if isinstance(given, Mapping):
         for k, value in given.items():
+            if value is None:
+                continue
             if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 0 <= k < num:
                 raise ArgumentError(
                     f"fixed {name} names component {shown(k)}. The components are the integers 0 to {num - 1}."
@@ -190,6 +194,9 @@ def _in_full(name: str, given: Any, num: int, shape: tuple[int, ...], features: 
             what = f"fixed {name} of component {k}"
             full[k] = _whole(what, _in_order(what, value, features), shape)
         return full
+    if isinstance(given, np.ma.MaskedArray) and given.dtype.kind in "iuf":
+        given = np.ma.filled(given.astype(float), np.nan)
+    given = [full[0] if value is None else value for value in given] if isinstance(given, list | tuple) else given
     array = as_floats(f"fixed {name}", _in_order(f"fixed {name}", given, features))
     if array.shape != full.shape:
         raise ArgumentError(
@@ -266,6 +273,22 @@ def _factors(covariances: np.ndarray, family: Family, dim: int) -> np.ndarray:
             )
         trils[k] = np.linalg.cholesky(covariances[k])
     return trils
+
+
+def check_size(fixed: Fixed, frame: Frame, features: tuple[str, ...]) -> None:
+    """Refuse, with an `ArgumentError`, held means and covariances that are so unlike the data that digits are lost."""
+    spreads = np.maximum(np.linalg.norm(fixed.scale_trils, axis=-1) / frame.scale, np.finfo(float).tiny)
+    away = np.abs(fixed.means - frame.center) / frame.scale
+    for name, sizes, shown_as, of in (
+        ("standard deviation", np.maximum(spreads, 1.0 / spreads), spreads, "times that of the data"),
+        ("mean", away, away, "standard deviations of the data from their mean"),
+    ):
+        k, d = np.unravel_index(np.where(np.isnan(sizes), 0.0, sizes).argmax(), sizes.shape)
+        if sizes[k, d] > FARTHEST:
+            raise ArgumentError(
+                f"The fixed {name} of component {k} in {features[d]} is {shown_as[k, d]:.1e} {of}: the likelihood has "
+                "no digits left. Check its units; fixed covariances hold variances, in squared units of the data."
+            )
 
 
 def _components(which: tuple[int, ...]) -> str:

@@ -12,8 +12,8 @@ from bayesgmm.errors import ArgumentError, DataError, DrawsError
 from bayesgmm.model.types import Params
 from bayesgmm.partitions.distance import compact
 from bayesgmm.partitions.search import BLOCK_LABELS, tables
-from bayesgmm.results.draws import Draws, as_draws, refuse_about
-from bayesgmm.results.external_draws import observed, per_draw
+from bayesgmm.results.draws import Draws, as_draws
+from bayesgmm.results.external_draws import observed, per_draw, refuse_about
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import as_array, host_generator, shown
 from bayesgmm.sweep import per_row

@@ -131,14 +131,14 @@ class Partition:
         return ball_around(self.labels, self.draws, self.distances, level, LOSSES[self.loss], self.table)
 
     def summary(self) -> "pd.DataFrame":
-        """One row per cluster: number of rows, mean uncertainty, and feature means if there are data."""
+        """One row per cluster: number of rows, mean uncertainty, and feature means if there are data with rows."""
         import pandas as pd
 
         sizes = np.bincount(self.labels)
         columns = {"rows": sizes, "uncertainty": np.bincount(self.labels, self.uncertainty) / sizes}
-        for d, name in enumerate(self.table.features if self.table is not None else ()):
-            assert self.table is not None
-            columns[f"mean[{name}]"] = _means(self.labels, self.table.values[:, d])
+        if self.table is not None and self.table.has_rows:
+            for d, name in enumerate(self.table.features):
+                columns[f"mean[{name}]"] = _means(self.labels, self.table.values[:, d])
         return pd.DataFrame(columns, index=pd.RangeIndex(self.num_clusters, name="cluster"))
 
     def plot(self, ax: Any = None, kind: str = "similarity", features: Any = None) -> Any:

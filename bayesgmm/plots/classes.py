@@ -47,8 +47,3 @@ def _log_joint(rows: np.ndarray, weight: Any, mean: Any, tril: Any) -> np.ndarra
 
 def _log(weight: Any) -> float:
     return float(np.log(max(weight, np.finfo(float).tiny)))
-
-
-def num_gaussians(result: Any) -> int:
-    """The number of components of a result without its noise."""
-    return result.n_components - (result.table.noise is not None)

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from bayesgmm.data.noise import num_gaussians
 from bayesgmm.plots.arguments import (
     FIT,
     POSTERIOR,
@@ -18,7 +19,7 @@ from bayesgmm.plots.arguments import (
     shared_table,
     styled,
 )
-from bayesgmm.plots.classes import MOST_POINTS, class_of_rows, draws_of, num_gaussians, rows_shown
+from bayesgmm.plots.classes import MOST_POINTS, class_of_rows, draws_of, rows_shown
 from bayesgmm.plots.ellipses import draw_ellipses
 from bayesgmm.plots.style import (
     NOISE_COLOR,

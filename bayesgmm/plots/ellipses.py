@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
 
+from bayesgmm.data.noise import num_gaussians
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.plots.arguments import Results, is_point
-from bayesgmm.plots.classes import num_gaussians
 from bayesgmm.plots.style import component_color, engine_color, engine_style
 
 MASS = 0.9

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from bayesgmm.data.noise import num_gaussians
 from bayesgmm.errors import ArgumentError
 from bayesgmm.plots.arguments import (
     FIT,
@@ -18,7 +19,6 @@ from bayesgmm.plots.arguments import (
     shared_table,
     styled,
 )
-from bayesgmm.plots.classes import num_gaussians
 from bayesgmm.plots.style import axes_array, engine_color, write_note
 from bayesgmm.runtime.formatting import for_figure
 

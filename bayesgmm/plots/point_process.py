@@ -30,16 +30,17 @@ def plot_point_process(relabelling: Any, ax: Any = None, features: Any = None) -
         Names or indices of two features; the first two by default.
     """
     ax = axes_of(ax, 4.6)
-    draws, num = relabelling.draws, relabelling.draws.num_components
+    draws, num = relabelling.draws, relabelling.draws.num_gaussians
     name = draws.means_name or next(iter(draws.variables))
-    points = relabelling.variables[name].reshape(draws.size, num, -1)
+    points = relabelling.variables[name].reshape(draws.size, draws.num_components, -1)[:, :num]
     names = _names(relabelling, name, points.shape[2])
     chosen = feature_indices(features, names, 2, exactly=min(2, len(names)))
     of = "mean of " if draws.table is not None and name == draws.means_name else ""
     labels, points = [of + for_figure(names[i], 44) for i in chosen], points[..., chosen]
     if len(names) == 1:
         weights = _weights(relabelling)
-        second = np.broadcast_to(np.arange(draws.size)[:, None], points.shape[:2]) if weights is None else weights
+        every_draw = np.broadcast_to(np.arange(draws.size)[:, None], points.shape[:2])
+        second = every_draw if weights is None else weights[:, :num]
         points = np.stack([points[..., 0], second], axis=2)
         labels.append("draw" if weights is None else "weight")
     step = -(-draws.size // MOST_DRAWS)

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from bayesgmm.data.noise import num_gaussians
 from bayesgmm.plots.arguments import styled
 from bayesgmm.plots.style import COMPONENT_COLORS, axes_of
 
@@ -53,7 +54,7 @@ def plot_table(table: Any, ax: Any = None) -> Axes:
             )
     best = table.best
     height = getattr(best, table.criterion)()
-    ax.scatter([best.n_components], [height], s=150, facecolor="none", edgecolor="#111111", linewidth=1.4, zorder=6)
+    ax.scatter([num_gaussians(best)], [height], s=150, facecolor="none", edgecolor="#111111", linewidth=1.4, zorder=6)
     _name_lines(ax, [str(values.columns[j]) for j in coloured], values.shape[1] - len(coloured), bool(spurious.any()))
     # Values far above the best are not of interest: the axis cuts them off.
     shown = values.to_numpy(float)

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from bayesgmm.data.noise import num_gaussians
 from bayesgmm.plots.arguments import FIT, POSTERIOR, feature_indices, has_chains, shared_table, styled
-from bayesgmm.plots.classes import num_gaussians
 from bayesgmm.plots.style import NOISE_COLOR, axes_array, axes_of, chain_color, component_color, engine_color
 from bayesgmm.plots.words import mixing_title
 from bayesgmm.runtime.formatting import for_figure

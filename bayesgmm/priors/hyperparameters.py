@@ -9,6 +9,7 @@ import numpy as np
 from bayesgmm.errors import PriorError
 from bayesgmm.numerics.linalg import fault_of_matrix
 from bayesgmm.runtime.arguments import as_floats
+from bayesgmm.runtime.formatting import array_words
 
 
 def in_full(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -66,3 +67,10 @@ def describe_components(
         own = jax.tree.map(lambda leaf, k=k: np.asarray(leaf)[k], hyperparameters)
         found += lines("k" if same else str(k), own)
     return found
+
+
+def as_call(part: Any) -> str:
+    """A part of a prior as users write it: its class and fields."""
+    fields = part._asdict().items() if hasattr(part, "_asdict") else vars(part).items()
+    values = (f"{name} = {as_call(one) if hasattr(one, '_asdict') else array_words(one)}" for name, one in fields)
+    return f"{type(part).__name__}({', '.join(values)})"

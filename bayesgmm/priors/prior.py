@@ -28,7 +28,7 @@ from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.dirichlet import Dirichlet, total_constant
 from bayesgmm.priors.held import hold
 from bayesgmm.priors.held_weights import HeldDirichlet
-from bayesgmm.priors.hyperparameters import in_full
+from bayesgmm.priors.hyperparameters import as_call, in_full
 from bayesgmm.priors.normal_inverse_wishart import flat_components
 from bayesgmm.priors.with_noise import add_noise
 from bayesgmm.priors.within_family import restrict_flat
@@ -216,22 +216,26 @@ class Belief(NamedTuple):
         from bayesgmm.runtime.formatting import for_html
 
         in_full_shape = np.ndim(self.weights.concentration) == 1 and np.ndim(getattr(self.components, "loc", 0.0)) == 2
-        lines = self.describe(FAMILIES["VVV"]) if in_full_shape else [_as_call(part) for part in self]
+        lines = self.describe(FAMILIES["VVV"]) if in_full_shape else [as_call(part) for part in self]
         words = "<br>".join(map(for_html, lines))
         return f"<p><b>Prior</b></p><p style='font-family: monospace; white-space: pre-wrap'>{words}</p>"
 
-    def padded(self, num_components: int) -> "Belief":
-        """The same prior for more components. Those beyond K are placeholders of weight 0."""
-        extra = np.ones(num_components - len(self.weights.concentration))
-        concentration = np.append(self.weights.concentration, extra)
-        return Belief(Dirichlet(concentration), self.components.padded(num_components))
+    def padded(self, num_gaussians: int) -> "Belief":
+        """The same prior for more Gaussians. Those beyond K are placeholders of weight 0; the noise stays the last."""
+        own, last = np.split(self.weights.concentration, [self.components.num_gaussians])
+        concentration = np.concatenate([own, np.ones(num_gaussians - len(own)), last])
+        return Belief(Dirichlet(concentration), self.components.padded(num_gaussians))
 
+    def beside(self, noise: Noise | None) -> "Belief":
+        """The prior of K Gaussians within a family, and of this noise after them; unchanged without noise.
 
-def _as_call(part: Any) -> str:
-    """A part of a prior as users write it: its class and fields."""
-    fields = part._asdict().items() if hasattr(part, "_asdict") else vars(part).items()
-    values = (f"{name} = {_as_call(one) if hasattr(one, '_asdict') else array_words(one)}" for name, one in fields)
-    return f"{type(part).__name__}({', '.join(values)})"
+        The weight of the noise has the concentration of the others if theirs are equal, and otherwise 1.
+        """
+        if noise is None:
+            return self
+        own = np.asarray(self.weights.concentration, float)
+        weights = Dirichlet(np.append(own, own[0] if (own == own[0]).all() else 1.0))
+        return Belief(weights, add_noise(self.components, noise))
 
 
 Prior = Belief
@@ -275,12 +279,11 @@ def within_family(
 def _with_weights(weights: Dirichlet, components: Any, fixed: Fixed | None, noise: Noise | None) -> tuple[Any, Any]:
     """Weights and components, some weights of which are held, with the noise after them."""
     values = None if fixed is None or not fixed.held.weights else fixed.filled()[0]
-    if noise is not None:
-        own = np.asarray(weights.concentration, float)
-        weights = Dirichlet(np.append(own, own[0] if (own == own[0]).all() else 1.0))
-        values = None if values is None else np.append(values, 0.0)
-        components = add_noise(components, noise)
-    return (weights if values is None else HeldDirichlet(weights.concentration, values)), components
+    weights, components = Belief(weights, components).beside(noise)
+    if values is None:
+        return weights, components
+    values = values if noise is None else np.append(values, 0.0)
+    return HeldDirichlet(weights.concentration, values), components
 
 
 def restricted(belief: Belief, family: Family) -> Belief:

@@ -58,11 +58,20 @@ class WithNoise:
     @property
     def held(self) -> Held:
         """What is held of the Gaussians, and the noise."""
-        return getattr(self.inner, "held", NOTHING).with_noise(self._num)
+        return getattr(self.inner, "held", NOTHING).with_noise(self.num_gaussians)
 
     @property
-    def _num(self) -> int:
+    def num_gaussians(self) -> int:
+        """K: the components without the noise."""
         return np.shape(getattr(self.inner, "inner", self.inner).loc)[0]
+
+    def padded(self, num_gaussians: int) -> "WithNoise":
+        """The same distribution for more Gaussians; those beyond K are placeholders."""
+        return dataclasses.replace(self, inner=self.inner.padded(num_gaussians))
+
+    def among(self, families: tuple[Family, ...]) -> "WithNoise":
+        """The same distribution with the Gaussians of one of several families."""
+        return dataclasses.replace(self, inner=self.inner.among(families))
 
     @property
     def loc(self) -> Array:

@@ -60,6 +60,11 @@ class Restricted:
         return all(family.orientation == "I" for family in self.families)
 
     @property
+    def num_gaussians(self) -> int:
+        """K."""
+        return len(self.loc)
+
+    @property
     def loc(self) -> Array:
         """Location of the means, (K, D)."""
         return self.belief.loc

@@ -16,6 +16,17 @@ LEAST_VARIANCE = 1e-6
 """Least variance, as a share of the variance of the data. It keeps the density of a class of equal rows finite."""
 
 
+def apart_from_noise(costs: np.ndarray, draws: Draws) -> np.ndarray:
+    """The costs with those of an exchange with the noise (the last component) infinite; unchanged without noise."""
+    gaussian = np.arange(draws.num_components) < draws.num_gaussians
+    return costs if gaussian.all() else np.where(gaussian[:, None] == gaussian, costs, np.inf)
+
+
+def noise_last(values: np.ndarray, draws: Draws) -> np.ndarray:
+    """Numbers (…, component) to sort components by: infinite for the noise."""
+    return np.where(np.arange(draws.num_components) < draws.num_gaussians, values, np.inf)
+
+
 def disagreement(allocations: Allocations, pivot: np.ndarray) -> np.ndarray:
     """Half the number of rows that are either in class k of the pivot or in component j of the draw, but not in both.
 

@@ -37,10 +37,12 @@ from bayesgmm.errors import ArgumentError, DrawsError, IdentifiabilityWarning
 from bayesgmm.numerics.assignment import cost_of
 from bayesgmm.relabelling.allocations import Allocations
 from bayesgmm.relabelling.costs import (
+    apart_from_noise,
     disagreement,
     divergence,
     mean_probabilities,
     misfit,
+    noise_last,
     own_entropy,
     squares,
     sums_by_class,
@@ -200,9 +202,9 @@ def ordering(source: Source, by: str = "means", index: int = 0, **about: Any) ->
     values = variable_of(draws, by)
     index = check_count("index", index, least=0, most=values.shape[2] - 1, why=f"{by} has {values.shape[2]} numbers")
     key = values[:, :, index]
-    permutations = np.argsort(key, axis=1, kind="stable")
+    permutations = np.argsort(noise_last(key, draws), axis=1, kind="stable")
     ranked = np.take_along_axis(key, permutations, axis=1)
-    costs = squares(key[:, :, None], ranked.mean(axis=0)[:, None])
+    costs = apart_from_noise(squares(key[:, :, None], ranked.mean(axis=0)[:, None]), draws)
     found = result_of(draws, "ordering", costs, permutations, [cost_of(costs, permutations).sum()])
     if found.share_in_doubt > MOST_IN_DOUBT:
         warnings.warn(
@@ -236,7 +238,8 @@ def point_process(
 
     num_starts = check_count("num_starts", num_starts, least=0, most=MOST_STARTS, why="each is a run of k-means")
     draws = as_draws(source, **about)
-    points = points_of(draws, variables, scale=True)
+    num = draws.num_gaussians  # the noise has no place in a cluster
+    points = points_of(draws, variables, scale=True)[:, :num]
     cloud = points.reshape(-1, points.shape[2])
     others = host_generator(as_key(seed)).integers(draws.size, size=num_starts)
     runs = []
@@ -248,7 +251,8 @@ def point_process(
         runs.append((distances.min(axis=1).sum(), centres, distances))
     inertia, _, costs = min(runs, key=lambda run: run[0])
     clusters = costs.argmin(axis=1)
-    whole = (np.sort(clusters, axis=1) == np.arange(draws.num_components)).all(axis=1)
+    whole = (np.sort(clusters, axis=1) == np.arange(num)).all(axis=1)
+    costs = np.pad(costs, [(0, 0), *[(0, draws.num_components - num)] * 2])
     about_it = {"non_permutation_rate": float(1.0 - whole.mean()), "is_permutation": whole.reshape(draws.shape)}
     return relabelling_from(draws, "point process", costs, about=about_it, objective=[inertia])
 

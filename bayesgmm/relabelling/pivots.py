@@ -64,5 +64,5 @@ def points_of(draws: Draws, variables: list[str] | None, scale: bool) -> np.ndar
 
 def scales_of(draws: Draws, variables: list[str] | None) -> np.ndarray:
     """Standard deviation of each number over draws and components; `points_of` divides by it."""
-    spread = points_of(draws, variables, scale=False).std(axis=(0, 1))
+    spread = points_of(draws, variables, scale=False)[:, : draws.num_gaussians].std(axis=(0, 1))
     return np.where(spread > 0, spread, 1.0)

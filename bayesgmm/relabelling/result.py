@@ -12,7 +12,7 @@ from bayesgmm.model.alignment import align
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.assignment import assign, cost_of, exchange_ratios, inverse, renumber
 from bayesgmm.relabelling.allocations import Allocations
-from bayesgmm.relabelling.costs import disagreement
+from bayesgmm.relabelling.costs import apart_from_noise, disagreement, noise_last
 from bayesgmm.relabelling.pivots import partition_of
 from bayesgmm.results.convergence import convergence_table
 from bayesgmm.results.draws import Draws
@@ -95,8 +95,8 @@ class Relabelling:
             raise DrawsError("These draws do not come from an engine of bayesgmm. Use .datatree instead of .posterior.")
         params = Params(*(renumber(np.asarray(part), self.permutations, 2) for part in source.params))
         means = Params(*(np.asarray(part).mean(axis=(0, 1)) for part in (*params[:2], params.covariances)))
-        usual = Params.of(*means)
-        reference = Params(*(part[align(source.reference, usual)] for part in source.reference))
+        usual, among = Params.of(*means), source.model.interchangeable
+        reference = Params(*(part[align(source.reference, usual, among)] for part in source.reference))
         permutations = np.take_along_axis(source.permutations, self.permutations, axis=2)
         return replace(source, params=params, reference=reference, permutations=permutations)
 
@@ -144,7 +144,9 @@ class Relabelling:
                     values,
                 )
         dataset = xr.Dataset(arrays)
-        return convergence_table(dataset.assign_coords({dim: range(size) for dim, size in dataset.sizes.items()}))
+        table = convergence_table(dataset.assign_coords({dim: range(size) for dim, size in dataset.sizes.items()}))
+        noise = [f"[{k}, " for k in range(self.draws.num_gaussians, self.draws.num_components)]
+        return table.loc[[not any(part in name for part in noise) for name in table.index], :]  # but for its weight
 
     def summary(self) -> "pd.DataFrame":
         """Mean ± sd of the parameters of each component, with R-hat and ESS; see `convergence`."""
@@ -154,9 +156,10 @@ class Relabelling:
         chains, draws = self.draws.shape
         rate = self.about.get("non_permutation_rate")
         rate = "" if rate is None else f", non-permutation rate {rate:.3f}"
+        noise = " and noise" * (self.draws.num_gaussians < self.draws.num_components)
         return (
-            f"{self.method}: {self.draws.num_components} components, {chains} chains × {draws} draws; mean ambiguity "
-            f"{self.overall_ambiguity:.3f}, {self.share_in_doubt:.1%} of draws in doubt{rate}"
+            f"{self.method}: {self.draws.num_gaussians} components{noise}, {chains} chains × {draws} draws; mean "
+            f"ambiguity {self.overall_ambiguity:.3f}, {self.share_in_doubt:.1%} of draws in doubt{rate}"
         )
 
     def __repr__(self) -> str:
@@ -180,12 +183,12 @@ def iterate(
 ) -> Relabelling:
     """Alternate costs under the current permutations and the cheapest permutations until neither changes."""
     partition = partition_of(None, draws, allocations, least=0)
-    permutations = assign(disagreement(allocations, partition))
+    permutations = assign(apart_from_noise(disagreement(allocations, partition), draws))
     objective: list[float] = []
     quick = draws.size * draws.num_components * allocations.num_rows < LONG_WORK
     with listening(False if quick else None) as listener:
         while True:
-            costs = costs_of(permutations)
+            costs = apart_from_noise(costs_of(permutations), draws)
             objective.append(float(cost_of(costs, permutations).sum()))
             listener("relabel", len(objective), MOST_ITERATIONS, f"{method}, cost {objective[-1]:.6g}")
             better = assign(costs)
@@ -244,6 +247,7 @@ def relabelling_from(
     about: dict[str, Any] | None = None,
 ) -> Relabelling:
     """The cheapest permutations. Labels are sorted by `_order` unless the pivot fixes them."""
+    costs = apart_from_noise(costs, draws)
     permutations = assign(costs) if permutations is None else permutations
     objective = [float(cost_of(costs, permutations).sum())] if objective is None else objective
     about = dict(about or {})
@@ -286,7 +290,7 @@ def result_of(
 def _order(draws: Draws, permutations: np.ndarray) -> np.ndarray:
     """Order of the labels by the mean of the first number of ``means``, or of the first variable."""
     first = _first_parameter(draws)
-    return np.argsort(np.take_along_axis(first, permutations, axis=1).mean(axis=0), kind="stable")
+    return np.argsort(noise_last(np.take_along_axis(first, permutations, axis=1).mean(axis=0), draws), kind="stable")
 
 
 def _first_parameter(draws: Draws) -> np.ndarray:

@@ -164,14 +164,18 @@ def label_invariant(
 
 
 def invariants_of_theta(params: Params, table: Table, frame: Frame) -> dict[str, np.ndarray]:
-    """The label-invariant quantities of θ (chain, draw, …) that do not measure its fit to the data."""
+    """The label-invariant quantities of θ (chain, draw, …) that do not measure its fit to the data.
+
+    The weight of a noise component is the last of the sorted weights, whatever its size.
+    """
     weights, means = np.asarray(params.weights), np.asarray(params.means)
     mean = np.einsum("cdk,cdkf->cdf", weights, means)
     variances = np.diagonal(params.covariances, axis1=-2, axis2=-1)
     second = np.einsum("cdk,cdkf->cdf", weights, variances + (means - mean[:, :, None]) ** 2)
     points = same_box(table, table.filled[_fixed_points(table)])
+    gaussians, noise = np.split(weights, [weights.shape[-1] - (table.noise is not None)], axis=-1)
     quantities = {
-        "sorted_weights": np.sort(weights, axis=-1)[..., ::-1],
+        "sorted_weights": np.concatenate([np.sort(gaussians, axis=-1)[..., ::-1], noise], axis=-1),
         "mixture_mean": mean,
         "mixture_sd": np.sqrt(second),
         "log_density": log_densities(params, points, frame),

@@ -19,17 +19,16 @@ from bayesgmm.results.external_draws import (
     data_of,
     features_of,
     from_dataset,
-    is_simplex,
     no_draws,
-    params_of,
     per_draw,
     recorded_density,
+    refuse_about,
     refuse_fit,
     with_component_dim,
 )
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.theta_of_draws import is_simplex, params_of
 from bayesgmm.results.usual_names import draws_in, usual_names
-from bayesgmm.results.with_noise import refuse_noise
 from bayesgmm.runtime.checks import shown
 from bayesgmm.sweep.per_row import log_densities
 
@@ -73,8 +72,13 @@ class Draws:
 
     @property
     def num_components(self) -> int:
-        """K."""
+        """K; K + 1 with a noise component, the last."""
         return next(iter(self.variables.values())).shape[2]
+
+    @property
+    def num_gaussians(self) -> int:
+        """The components that may exchange their labels: all but the noise."""
+        return self.num_components - (self.table is not None and self.table.noise is not None)
 
     @property
     def num_rows(self) -> int | None:
@@ -178,17 +182,6 @@ def as_draws(
     return _with_rows(draws, labels, probabilities)
 
 
-def refuse_about(source: str, about: Mapping[str, Any]) -> None:
-    """Refuse arguments of `as_draws` that have no use with this source, unless they have the values of its defaults."""
-    for name, value in about.items():
-        if name == "component_dim":
-            default = isinstance(value, str) and value == "component"
-        else:
-            default = value is None or (name == "names" and isinstance(value, Mapping) and not value)
-        if not default:
-            raise ArgumentError(f"{name} is about draws of other software; it has no use with {source}. Leave it out.")
-
-
 def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest_components: int) -> Draws:
     import xarray as xr
 
@@ -242,16 +235,17 @@ def _check(draws: Draws, fewest_components: int) -> None:
                 "use one K."
             )
         check_values(name, values)
-    if draws.num_components < fewest_components:
+    if draws.num_gaussians < fewest_components:
         raise DrawsError("There is a single component, so labels cannot switch.")
-    refuse_noise(draws.table if fewest_components > 1 else None, "Relabelling and diagnosis")
 
 
 def _with_rows(draws: Draws, labels: Any, probabilities: Any) -> Draws:
     if labels is not None:
         labels = _as_labels(_named_variable(draws, labels), draws)
     if probabilities is not None:
-        probabilities = _as_probabilities(_named_variable(draws, probabilities))
+        probabilities = _named_variable(draws, probabilities)
+        if probabilities.dtype.kind not in "iuf":
+            raise DrawsError(f"probabilities must be numbers, got {probabilities.dtype}.")
         rows = draws.num_rows if labels is None else labels.shape[2]
         rows = probabilities.shape[2] if rows is None and probabilities.ndim == 4 else rows
         if probabilities.shape != (*draws.shape, rows, draws.num_components) or not rows:
@@ -261,6 +255,7 @@ def _with_rows(draws: Draws, labels: Any, probabilities: Any) -> Draws:
             )
         if not np.isfinite(probabilities).all() or not is_simplex(probabilities, 1e-6):
             raise DrawsError("probabilities must be finite, at least 0 and sum to 1 over components.")
+        probabilities = probabilities.astype(float)
     return replace(draws, labels=labels, probabilities=probabilities)
 
 
@@ -278,12 +273,6 @@ def _named_variable(draws: Draws, value: Any) -> np.ndarray:
     if isinstance(tree, xr.DataTree):
         return per_draw(tree["posterior"], value)
     raise DrawsError(f"Only a DataTree has variables by name. Give the array itself, not {shown(value)}.")
-
-
-def _as_probabilities(values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind not in "iuf":
-        raise DrawsError(f"probabilities must be numbers, got {values.dtype}.")
-    return values.astype(float)
 
 
 def _as_labels(values: np.ndarray, draws: Draws) -> np.ndarray:

@@ -31,7 +31,7 @@ def read_tree(path: str | Path) -> "xr.DataTree":
     raw = read_bytes(path, DrawsError, "Give the path of a NetCDF file of draws.")
     try:
         with h5py.File(io.BytesIO(raw), "r") as file:
-            declared = _check_group(file, len(raw), set())
+            declared = check_group(file, len(raw), set())
         if declared > free_memory() / 2:
             raise DrawsError(
                 f"declares {declared / 1e9:.3g} GB, more than half of the free memory. Drop variables or draws with "
@@ -52,7 +52,7 @@ def read_tree(path: str | Path) -> "xr.DataTree":
         ) from None
 
 
-def _check_group(group: Any, size: int, seen: set[Any]) -> int:
+def check_group(group: Any, size: int, seen: set[Any]) -> int:
     """The bytes of all variables. Links that NetCDF does not write, and variables larger than the file are refused."""
     import h5py
 
@@ -65,7 +65,9 @@ def _check_group(group: Any, size: int, seen: set[Any]) -> int:
             raise DrawsError(f"has a link {name}, which NetCDF does not allow. Write the file again.")
         member = group[name]
         if isinstance(member, h5py.Group):
-            declared += _check_group(member, size, seen)
+            declared += check_group(member, size, seen)
+        elif isinstance(member, h5py.Dataset) and (member.external or member.is_virtual):
+            raise DrawsError(f"takes {member.name} from another file, which NetCDF does not. Write the file again.")
         elif isinstance(member, h5py.Dataset) and not _is_bare_dimension(member):
             packed = member.compression is not None or member.scaleoffset is not None
             most = min(size, member.id.get_storage_size()) * (MOST_PACKED if packed else 1)

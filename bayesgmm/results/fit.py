@@ -103,8 +103,8 @@ class MixtureFit(HasMixture):
 
     @property
     def n_parameters(self) -> int:
-        """Free parameters: K - 1 weights, K D means, and those of the covariance family."""
-        return self.model.num_parameters
+        """Free parameters: K - 1 weights, K D means, those of the family; the volume of noise unless it was given."""
+        return self.model.num_counted
 
     def aic(self) -> float:
         """``-2 log L + 2 p``: smaller is better (Akaike 1974)."""
@@ -152,7 +152,7 @@ class MixtureFit(HasMixture):
     def to_datatree(self) -> "xr.DataTree":
         """ArviZ DataTree with one chain of one draw, with the same variables and dims as a posterior."""
         attrs = {"engine": self.algorithm, "n_components": self.n_components, "status": self.status}
-        attrs |= self.model.held_attrs
+        attrs |= self.model.known_attrs
         return fit_tree(self.params, self.table, self.model.frame, self.objective, attrs)
 
     def summary(self) -> "pd.DataFrame":

@@ -101,7 +101,7 @@ def as_posterior(draws: Any) -> Any:
 
 
 def _model_of(params: Params, table: Table, covariance_type: str, prior: Any) -> Model:
-    num, dim = params.means.shape[-2:]
+    num, dim = params.means.shape[-2] - (table.noise is not None), params.means.shape[-1]
     if table.dim != dim:
         raise DataError(f"The draws have {dim} features, the data {table.dim} ({', '.join(table.features)}).")
     check_table(table, num)
@@ -110,6 +110,7 @@ def _model_of(params: Params, table: Table, covariance_type: str, prior: Any) ->
 
 def _software(draws: Draws) -> str:
     """What made the draws, as ArviZ keeps it."""
-    groups: list[Any] = [] if draws.source is None else [draws.source, draws.source["posterior"]]  # pyright: ignore[reportIndexIssue]
+    tree: Any = draws.source
+    groups = [] if tree is None else [tree, tree["posterior"]]
     names = [group.attrs.get("inference_library") for group in groups]
     return next((name for name in names if isinstance(name, str) and name), "given draws")

@@ -18,6 +18,7 @@ from bayesgmm.results.parameters import estimates_of, flatten, parameter_names, 
 from bayesgmm.results.with_noise import of_gaussians
 from bayesgmm.runtime.arguments import check_memory
 from bayesgmm.runtime.formatting import as_html, as_text
+from bayesgmm.runtime.written_tables import Written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,7 @@ TITLES = {
 
 
 @dataclass(frozen=True, repr=False)
-class Intervals:
+class Intervals(Written):
     """Estimates, standard deviations and intervals of weights, means and covariances (each covariance once)."""
 
     table: "pd.DataFrame"
@@ -50,6 +51,9 @@ class Intervals:
     """What limits these intervals, in sentences."""
     covariance: np.ndarray
     """Covariance of the parameters, in the order of the rows: of the estimator, or of the draws."""
+
+    def _written(self) -> "pd.DataFrame":
+        return self.table
 
     def _title(self) -> str:
         return "\n".join([f"{self.level:.4g} intervals, {TITLES[self.method]}", *self.notes])

@@ -190,6 +190,16 @@ class Mixture:
             for block in self.blocks(rows)
         ])  # fmt: skip
 
+    def predict_proba(self, x: Any) -> np.ndarray:
+        """Responsibilities of each row of x, (N, K), averaged over the draws. Raises as `score_samples`."""
+        from bayesgmm.results.class_probabilities import responsibilities_of
+
+        return responsibilities_of(self, arguments.rows_of(x, self.features, self.named))
+
+    def predict(self, x: Any) -> np.ndarray:
+        """Most probable component of each row of x, (N,). Raises as `score_samples`."""
+        return self.predict_proba(x).argmax(axis=1)
+
     def blocks(self, rows: np.ndarray) -> list[np.ndarray]:
         """Views of rows, so few at a time that `BLOCK_VALUES` bounds what is computed of them."""
         size = max(1, BLOCK_VALUES // self.draws.means.size)

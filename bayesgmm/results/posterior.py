@@ -134,7 +134,7 @@ class Posterior(HasMixture):
         return {
             "engine": self.algorithm, "n_components": self.n_components, "num_warmup": self.num_warmup,
             "interrupted": int(self.interrupted), "sampling_time": self.clock.run_seconds,
-            "inference_library": "bayesgmm", "numbering": self.model.numbering, **self.model.held_attrs,
+            "inference_library": "bayesgmm", "numbering": self.model.numbering, **self.model.known_attrs,
         }  # fmt: skip
 
     def to_datatree(self) -> "xr.DataTree":

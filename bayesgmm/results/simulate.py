@@ -6,6 +6,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Key, PRNGKeyArray
 
+from bayesgmm.data.noise import Noise
 from bayesgmm.data.table import Table
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
@@ -18,9 +19,13 @@ from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import Program
 
 
-def predictive(key: PRNGKeyArray, params: Params, num_rows: int) -> np.ndarray:
-    """A data set of `num_rows` rows for each draw, (chain, draw, obs, feature): one z per row."""
-    return _with_classes(key, params, num_rows)[1]
+def predictive(key: PRNGKeyArray, params: Params, num_rows: int, noise: Noise | None = None) -> np.ndarray:
+    """A data set of `num_rows` rows for each draw, (chain, draw, obs, feature): one z per row.
+
+    Rows of noise are uniform over its box.
+    """
+    z, x = _with_classes(key, params, num_rows)
+    return redrawn(noise, key, z, x, params.weights.shape[-1])[1]
 
 
 def classes_of_simulated(key: PRNGKeyArray, params: Params, table: Table) -> np.ndarray:
@@ -43,13 +48,8 @@ def _with_classes(key: PRNGKeyArray, params: Params, num_rows: int) -> tuple[np.
 
 
 def simulated(key: PRNGKeyArray, params: Params, table: Table) -> np.ndarray:
-    """As `predictive`, for the rows of a table: with their errors of measurement, and without gaps.
-
-    Rows of noise are uniform over its box.
-    """
-    z, x = _with_classes(key, params, table.num_rows)
-    if table.noise is not None:
-        _, x = redrawn(table.noise, key, z, x, params.weights.shape[-1])
+    """As `predictive`, for the rows of a table: with their errors of measurement, and without gaps."""
+    x = predictive(key, params, table.num_rows, table.noise)
     if table.errors is None:
         return x
     noise = host_generator(derived_key(key, 1)).standard_normal(x.shape)

@@ -12,20 +12,30 @@ from bayesgmm.results.with_noise import of_gaussians
 from bayesgmm.runtime.checks import check_level
 
 
+def shown_parameters(values: np.ndarray, table: Table, num: int) -> tuple[list[int], list[str]]:
+    """Places and names of the parameters (…, P) that tables show: without covariances that are 0 in every draw.
+
+    Also without mean and covariance of the noise.
+    """
+    names = parameter_names(table, num)
+    some = values.reshape(-1, len(names)).any(axis=0)
+    kept = [i for i, name in enumerate(names) if some[i] or not name.startswith("covariances")]
+    kept = [i for i in kept if of_gaussians(names[i], table, num)]
+    return kept, [names[i] for i in kept]
+
+
 def summary_table(params: Params, table: Table, level: float, chains: bool) -> SummaryTable:
     """A row per weight, mean and covariance (each once); `chains` adds Monte Carlo error, ESS and R-hat."""
     level = check_level("level", level)
     draws = np.moveaxis(flatten(params), -1, 0)
-    names = parameter_names(table, params.weights.shape[-1])
-    kept = [i for i, values in enumerate(draws) if not (names[i].startswith("covariances") and not values.any())]
-    kept = [i for i in kept if of_gaussians(names[i], table, params.weights.shape[-1])]
+    kept, names = shown_parameters(flatten(params), table, params.weights.shape[-1])
     below, above = tails(level)
     rows = {}
-    for i in kept:
+    for i, name in zip(kept, names, strict=True):
         values = draws[i]
         found = figures_of(values) if chains else {}
         low, middle, high = np.quantile(values, [below, 0.5, above])
         row = {"mean": values.mean(), "sd": float(sd(values)), "median": middle}
         row |= {f"{100 * below:.4g}%": low, f"{100 * above:.4g}%": high}
-        rows[names[i]] = row | {name: found[name] for name in QUALITY if chains}
+        rows[name] = row | {name: found[name] for name in QUALITY if chains}
     return SummaryTable.of(rows, "parameter")

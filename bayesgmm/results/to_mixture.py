@@ -8,6 +8,7 @@ import numpy as np
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.types import Params, check_params
 from bayesgmm.numerics.arrays import LARGEST
+from bayesgmm.results.draws_table import DrawsTable
 from bayesgmm.results.mixture import Mixture
 from bayesgmm.results.mixture_arguments import feature_names
 from bayesgmm.results.with_noise import refuse_noise
@@ -45,7 +46,7 @@ def from_parameters(weights: Any, means: Any, covariances: Any, features: Any = 
     return Mixture(params, names, named)
 
 
-class HasMixture:
+class HasMixture(DrawsTable):
     """What a fit and a posterior can do apart from their data."""
 
     @cached_property

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from bayesgmm.data.kinds import NOT_TEMPERED, kinds_of
+from bayesgmm.data.noise import num_gaussians
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.numerics.arrays import sd
 from bayesgmm.numerics.mixing import FEWEST_DRAWS, GOOD_ESS, GOOD_RHAT, MIXED, SHORT, UNKNOWN, draws_to_add, figures
@@ -50,7 +52,7 @@ def mixing_words(posterior: Posterior) -> str:
         return f"the chains are slightly short ({shown}). {short_words(posterior, rhat, ess)}"
     several = "They stay in different modes, or move too slowly: bg.diagnose tells which."
     return (
-        f"the chains have not mixed ({shown}). {several if posterior.n_components > 1 else 'They move too slowly.'} "
+        f"the chains have not mixed ({shown}). {several if num_gaussians(posterior) > 1 else 'They move too slowly.'} "
         f"Do not use their draws as the posterior. {unmixed_advice(posterior)}"
     )
 
@@ -82,8 +84,11 @@ def unmixed_advice(posterior: Posterior | None) -> str:
             "Run longer, or start from other places; with bayesgmm, use Gibbs with tempering=12, or fewer components."
         )
     ways = ["run longer (extend)" if posterior.continuation is not None else "run longer"]
-    if posterior.n_components > 1:
-        ways += [f"use {tempered(posterior)}" if gibbs_takes(posterior) else basins(posterior), "try fewer components"]
+    if num_gaussians(posterior) > 1:
+        ways += [
+            f"use {tempered(posterior)}" if tempering_takes(posterior) else basins(posterior),
+            "try fewer components",
+        ]
     ways = [way for way in ways if way]
     text = ways[0] if len(ways) == 1 else f"{', '.join(ways[:-1])}, or {ways[-1]}"
     return f"{text[0].upper()}{text[1:]}."
@@ -106,6 +111,11 @@ def basins(posterior: Posterior) -> str:
 def gibbs_takes(posterior: Posterior) -> bool:
     """Whether Gibbs can sample this model: θ given z has a closed form under the prior."""
     return posterior.prior.components.conjugacy >= Conjugacy.CONDITIONAL and posterior.family.name in CONJUGATE
+
+
+def tempering_takes(posterior: Posterior) -> bool:
+    """Whether Gibbs with tempering takes this model and these data."""
+    return gibbs_takes(posterior) and not set(NOT_TEMPERED).intersection(kinds_of(posterior.table))
 
 
 def khat_line(name: str, approximation: ApproximatePosterior, other: str | None, sampled: Posterior | None) -> str:
@@ -151,7 +161,7 @@ def agreement_line(first: str, one: Posterior, second: str, two: Posterior) -> s
     return (
         f"{first} and {second} disagree: {quantity} differs by {worst:.1f} Monte Carlo standard errors. R-hat sees no "
         "mode that all chains of a sampler miss: at least one of the two misses a part of the posterior."
-        + (" Run bg.diagnose on both." if one.n_components > 1 else "")
+        + (" Run bg.diagnose on both." if num_gaussians(one) > 1 else "")
     )
 
 

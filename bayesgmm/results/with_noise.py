@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def components_words(model: Model, weights: Any) -> str:
     """The number of components, and the share of the noise if there is one; weights have the components last."""
-    words = f"{model.num_gaussians} components"
+    words = f"{model.num_gaussians} component{'' if model.num_gaussians == 1 else 's'}"
     if model.table.noise is None:
         return words
     return f"{words} and noise ({100.0 * float(np.asarray(weights)[..., -1].mean()):.3g} %)"
@@ -68,8 +68,10 @@ def refuse_noise(table: Table | None, what: str) -> None:
     """
     if table is not None and table.noise is not None:
         raise ArgumentError(
-            f"{what} take mixtures of Gaussians only, and this one has a noise component. For the Gaussians alone: "
-            "bayesgmm.from_parameters(weights[:-1] / weights[:-1].sum(), means[:-1], covariances[:-1])."
+            f"{what} take mixtures of Gaussians only, and this one has a noise component. For the Gaussians alone, "
+            "with p = result.params: w = p.weights[..., :-1]; "
+            "bayesgmm.from_parameters(w / w.sum(axis=-1, keepdims=True), p.means[..., :-1, :], "
+            "p.covariances[..., :-1, :, :], result.table.features)."
         )
 
 

@@ -151,7 +151,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class _Key:
+class FrozenKey:
     """A random key on the host."""
 
     words: np.ndarray
@@ -163,7 +163,7 @@ def freeze(state: Any) -> Any:
 
     def host(leaf: Any) -> Any:
         return (
-            _Key(plain(leaf), str(jr.key_impl(leaf)))
+            FrozenKey(plain(leaf), str(jr.key_impl(leaf)))
             if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
             else np.asarray(leaf)
         )
@@ -175,7 +175,9 @@ def thaw(state: Any) -> Any:
     """The inverse of `freeze`: the state on the device."""
     return jax.tree.map(
         lambda leaf: (
-            jr.wrap_key_data(jnp.asarray(leaf.words), impl=leaf.kind) if isinstance(leaf, _Key) else jnp.asarray(leaf)
+            jr.wrap_key_data(jnp.asarray(leaf.words), impl=leaf.kind)
+            if isinstance(leaf, FrozenKey)
+            else jnp.asarray(leaf)
         ),
         state,
     )

@@ -8,6 +8,7 @@ import errno
 import io
 import os
 import secrets
+import shutil
 import tempfile
 import time
 import warnings
@@ -64,7 +65,7 @@ def write(path: Path, content: Any) -> None:
         if not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, "The file is read-only", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = _part(path.parent)
+    part = part_of(path.parent)
     try:
         with open(part, "xb") as file:
             file.write(content)
@@ -202,14 +203,14 @@ def _refuse_unwritable(folder: Path) -> None:
     nearest = next(place for place in (folder, *folder.parents) if place.exists() or place.is_symlink())
     if not nearest.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is not a folder")
-    part = _part(nearest)
+    part = part_of(nearest)
     with open(part, "xb"):
         pass
     part.unlink()
 
 
-def _part(folder: Path) -> Path:
-    """A new name for a temporary file; short, because file systems limit the length."""
+def part_of(folder: Path) -> Path:
+    """A new name for a temporary file or folder; short, because file systems limit the length."""
     return folder / f".bayesgmm-{secrets.token_hex(8)}.part"
 
 
@@ -219,4 +220,4 @@ def _remove_abandoned(folder: Path) -> None:
         for path in folder.glob(".bayesgmm-*.part"):
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > ABANDONED:
-                    path.unlink()
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()

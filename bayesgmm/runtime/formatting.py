@@ -84,10 +84,14 @@ def terminal_width() -> int:
 
 def cells_of(frame: "pd.DataFrame") -> "pd.DataFrame":
     """The table as strings, with labels for a terminal."""
+    return rounded_cells(frame).rename(index=for_terminal, columns=for_terminal)
+
+
+def rounded_cells(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The table as strings, with its labels as they are."""
     if hasattr(frame, "shown"):
         frame = frame.shown()  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
-    rounded = frame.map(lambda cell: significant(float(cell)) if isinstance(cell, (float, np.floating)) else str(cell))
-    return rounded.rename(index=for_terminal, columns=for_terminal)
+    return frame.map(lambda cell: significant(float(cell)) if isinstance(cell, (float, np.floating)) else str(cell))
 
 
 class Block(NamedTuple):

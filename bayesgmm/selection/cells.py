@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from bayesgmm.data.unseen import unseen_words
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import resolve_family
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.arguments import check_choice, check_count
 from bayesgmm.runtime.formatting import as_html, as_text, for_html
 from bayesgmm.runtime.programs import Stopwatch
+from bayesgmm.runtime.written_tables import Written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 CRITERIA = ("bic", "icl", "aic")
 FIGURES = (*CRITERIA, "log_likelihood", "n_parameters", "n_iter", "status", "spurious")
 SINGULAR = "singular covariances"
+UNLIKE_LABELS = "not as many components as the labels say"
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Cell:
 
 
 @dataclass(frozen=True, repr=False)
-class FitTable:
+class FitTable(Written):
     """Fits of several covariance families and numbers of components to one data set."""
 
     cells: tuple[Cell, ...]
@@ -81,20 +84,24 @@ class FitTable:
         import pandas as pd
 
         figure = self.criterion if figure is None else check_choice("figure", figure, FIGURES)
-
-        def value(cell: Cell):
-            if figure in ("status", "spurious"):
-                return getattr(cell, figure)
-            if cell.fit is None:
-                return float("nan")
-            found = getattr(cell.fit, figure)
-            return found() if callable(found) else found
-
         families = list(dict.fromkeys(cell.family for cell in self.cells))
         sizes = sorted({cell.n_components for cell in self.cells})
-        values = {(cell.n_components, cell.family): value(cell) for cell in self.cells}
+        values = {(cell.n_components, cell.family): _figure(cell, figure) for cell in self.cells}
         rows = [[values[size, family] for family in families] for size in sizes]
         return pd.DataFrame(rows, index=pd.Index(sizes, name="n_components"), columns=families)
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """A row per cell with all its figures: family, n_components, bic, icl, aic, log_likelihood and so on."""
+        import pandas as pd
+
+        rows = [
+            {"family": cell.family, "n_components": cell.n_components, **{one: _figure(cell, one) for one in FIGURES}}
+            for cell in self.cells
+        ]
+        return pd.DataFrame(rows)
+
+    def _written(self) -> "pd.DataFrame":
+        return self.ranking()
 
     def ranking(self, num: int = 5) -> "pd.DataFrame":
         """The `num` best models, best first; spurious cells come last."""
@@ -126,11 +133,13 @@ class FitTable:
                 f"few rows for its covariance ({names}): likely spurious modes of the likelihood. "
                 "prior='default' bounds the likelihood."
             )
+        if unseen := unseen_words(self.best.table, self.best.n_components):
+            lines.append(f"No value was seen of {unseen}: its mean and variance there are not estimated by any row.")
         failed = [cell for cell in self.cells if cell.fit is None]
         if failed:
             names = ", ".join(f"{c.family} {c.n_components} ({c.status})" for c in failed[:6])
             lines.append(
-                f"No fit: {names}{', …' if len(failed) > 6 else ''}. {_remedy(failed, self.best.prior is None)}"
+                f"No fit: {names}{', …' if len(failed) > 6 else ''}. {_remedy(failed, self.best.prior is None)}".strip()
             )
         slow = [c for c in self.cells if c.fit is not None and not c.fit.converged and not c.fit.interrupted]
         if slow:
@@ -153,7 +162,8 @@ class FitTable:
     def best_model(self) -> str:
         """The best model in words."""
         best = self._ranked[0]
-        return f"{best.family} with {best.n_components} component{'' if best.n_components == 1 else 's'}"
+        noise = "" if self.best.table.noise is None else " and noise"
+        return f"{best.family} with {best.n_components} component{'' if best.n_components == 1 else 's'}{noise}"
 
     def __repr__(self) -> str:
         return "\n".join([as_text(self._title(), self.ranking()), *self.notes()])
@@ -163,9 +173,19 @@ class FitTable:
         return as_html(self._title(), self.ranking()) + notes
 
 
+def _figure(cell: Cell, figure: str) -> Any:
+    """One of `FIGURES` of a cell; NaN if it needs a fit and there is none."""
+    if figure in ("status", "spurious"):
+        return getattr(cell, figure)
+    if cell.fit is None:
+        return float("nan")
+    found = getattr(cell.fit, figure)
+    return found() if callable(found) else found
+
+
 def _remedy(failed: list[Cell], flat: bool) -> str:
     """What to try where cells have no fit, without a prior (`flat`) or under one."""
     dependent = "Correct far rows, drop linearly dependent features, or leave out families with correlations. "
     bound = "prior='default' bounds the likelihood." if flat else "Use a prior with a larger scale."
-    statuses = {cell.status == SINGULAR for cell in failed}
-    return (dependent * (True in statuses) + bound * (False in statuses)).strip()
+    statuses = {cell.status for cell in failed} - {UNLIKE_LABELS}
+    return (dependent * (SINGULAR in statuses) + bound * bool(statuses - {SINGULAR})).strip()

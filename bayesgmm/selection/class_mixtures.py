@@ -12,6 +12,7 @@ from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.checks import shown
 from bayesgmm.runtime.formatting import as_html, as_text, for_html
+from bayesgmm.runtime.written_tables import Written
 from bayesgmm.selection.cells import FitTable
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class ClassMixtures:
+class ClassMixtures(Written):
     """A mixture for each class, and the shares of the classes: a density, and a rule that classifies new rows."""
 
     classes: tuple[Any, ...]
@@ -98,22 +99,31 @@ class ClassMixtures:
         return np.stack([fit.score_samples(new) for fit in self.fits], axis=1) + np.log(self.shares)
 
     def confusion(self) -> "pd.DataFrame":
-        """Rows of each class (index) by the class that is predicted (columns), for the rows of the fit."""
+        """Rows of each class (index) by the class that is predicted (columns), for the rows of the fit.
+
+        With weights a row counts as often as its weight says.
+        """
         import pandas as pd
 
-        counts = np.zeros((len(self.classes), len(self.classes)), int)
-        np.add.at(counts, (self.labels, self._scores(None).argmax(axis=1)), 1)
+        counts = np.zeros((len(self.classes), len(self.classes)))
+        np.add.at(counts, (self.labels, self._scores(None).argmax(axis=1)), self.table.counted)
+        counts = counts.astype(int) if (counts == np.round(counts)).all() else counts
         return pd.DataFrame(counts, pd.Index(self.classes, name="class"), pd.Index(self.classes, name="predicted"))
 
     def summary(self) -> "pd.DataFrame":
-        """A row per class: its rows, share, family, components, log-likelihood, and errors on the rows of the fit."""
+        """A row per class: its rows, share, family, components, log-likelihood, and errors on the rows of the fit.
+
+        Rows and errors are counted as in `confusion`. The errors are NaN if the rows were left out when it was saved.
+        """
         import pandas as pd
 
-        counts, confusion = np.bincount(self.labels, minlength=len(self.classes)), self.confusion().to_numpy()
+        num = len(self.classes)
+        counts = np.bincount(self.labels, self.table.weights, num)
+        confusion = self.confusion().to_numpy() if self.table.has_rows else np.full((num, num), np.nan)
         rows = [
-            {"rows": int(counts[c]), "share": self.shares[c], "family": fit.family.label(self.table.dim),
+            {"rows": counts[c], "share": self.shares[c], "family": fit.family.label(self.table.dim),
              "components": fit.n_components, "log-likelihood": fit.log_likelihood,
-             "errors": int(counts[c] - confusion[c, c])}
+             "errors": counts[c] - confusion[c, c]}
             for c, fit in enumerate(self.fits)
         ]  # fmt: skip
         return pd.DataFrame(rows, pd.Index([str(name) for name in self.classes], name="class"))

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.data.described import check_classes, described
-from bayesgmm.data.kinds import NOISE, check_rows
+from bayesgmm.data.described import check_classes, described, fits_labels
 from bayesgmm.data.table import as_table, check_table
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.em.ascent_state import STATUS, usable
@@ -24,7 +23,7 @@ from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Stopwatch, stopwatch
 from bayesgmm.runtime.progress import Progress, listening
-from bayesgmm.selection.cells import CRITERIA, SINGULAR, Cell, FitTable
+from bayesgmm.selection.cells import CRITERIA, SINGULAR, UNLIKE_LABELS, Cell, FitTable
 from bayesgmm.selection.grid_search import GridSearch, Row
 from bayesgmm.selection.schedule import search_families
 
@@ -44,6 +43,7 @@ def fit_table(
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
+    noise: Any = False,
     criterion: str = "bic",
     n_init: int = 16,
     seed: Any = 0,
@@ -64,13 +64,14 @@ def fit_table(
     x
         Data of shape (N, D): DataFrame, array or xarray.
     n_components
-        One K, or several, such as ``range(1, 10)``.
+        One K, or several, such as ``range(1, 10)``. With known classes, a K of fewer has cells without a fit.
     families
         ``"all"`` (fourteen; E and V for one feature), or a selection of mclust codes or scikit-learn names.
     prior
         None (maximum likelihood), ``"default"`` (scaled to each K) or a conjugate `Prior` that fits every K.
-    weights, labels, errors
-        What else is known of the rows; see `rows`.
+    weights, labels, errors, noise
+        What else is known of the rows, and whether each model has a noise component; see `rows`. K counts the
+        Gaussians, and the rows that are noise at first are the same in all cells.
     criterion
         ``"bic"`` (Schwarz 1978), ``"icl"`` (Biernacki, Celeux & Govaert 2000) or ``"aic"``; all smaller is better.
     n_init
@@ -86,23 +87,24 @@ def fit_table(
     Raises
     ------
     PriorError, ArgumentError
-        Before the run, if an input is invalid.
+        Before the run, if an input is invalid, or no K is as large as the known classes need.
     CollapseError
         If no cell has a fit.
     """
-    x = described(x, weights, labels, errors)
+    x = described(x, weights, labels, errors, noise)
     table = as_table(x)
-    check_rows("fit_table", (NOISE,), table, "fit_em does: compare its bic() for several K.")
     sizes, names = checked_table(n_components, families, criterion, table.dim)
     n_init, max_iter = check_count("n_init", n_init, most=MOST_CHAINS), check_count("max_iter", max_iter)
     tol = check_number("tol", tol, low=0.0, open_low=True)
     check_table(table, max(sizes))
-    check_classes(table, min(sizes))
+    asked, sizes = sizes, [size for size in sizes if fits_labels(table, size)]
+    if not sizes:
+        check_classes(table, max(asked))
     singular = [name for name in names if not well_posed(table, FAMILIES[name], prior)]
     if len(singular) == len(names):
         check_well_posed(table, FAMILIES[names[0]], prior)
     with scope(dtype) as dtype, stopwatch() as clock, interruptible() as stop, listening(progress_bar) as listener:
-        widest = 1 if table.labels is None else max(sizes)
+        widest = 1 if table.labels is None and table.noise is None else max(sizes)
         problem = prepare(table, widest, None, dtype, "spherical" if table.dependence else "full")
         check_conjugacy("fit_table", Conjugacy.JOINT, prior)
         check_has_mode(prior)
@@ -114,6 +116,12 @@ def fit_table(
             _cell(row, clock, seed, cut, settings) for name in tried if name in done for row in grid.rows(name)
         )
         cells += tuple(Cell(name, size, None, SINGULAR, False) for name in singular for size in sizes)
+        cells += tuple(
+            Cell(FAMILIES[name].label(table.dim), size, None, UNLIKE_LABELS, False)
+            for name in names
+            for size in asked
+            if size not in sizes
+        )
         if not cells:
             raise SamplingInterrupted("Stopped before the search of the first family ended. Nothing can be returned.")
     if all(cell.fit is None for cell in cells):
@@ -126,13 +134,13 @@ def fit_table(
 
 def _cell(row: Row, clock: Stopwatch, seed: Any, interrupted: bool, settings: dict[str, Any]) -> Cell:
     model = row.problem.model
-    family, size = model.family, model.num_components
+    family, size = model.family, model.num_gaussians
     label = family.label(model.table.dim)
     if not usable(row.ascents)[0]:
         return Cell(label, size, None, STATUS[int(row.ascents.status[0])], False)
     fit = to_fit(row.ascents, 0, row.problem, "em", interrupted, clock, seed, settings)
     needed = family.rows_needed(model.table.dim)
-    spurious = model.prior is None and bool(row.ascents.counts[0].min() <= needed)
+    spurious = model.prior is None and bool(row.ascents.counts[0, :size].min() <= needed)
     return Cell(label, size, fit, fit.status, spurious)
 
 

@@ -1,8 +1,9 @@
 """The search behind the table of fits, over covariance families and numbers of components.
 
 All families and all numbers of components share one compiled program: θ is padded to the largest K, and the padded
-components are inactive. Families are searched from the simplest to the richest. Each family starts from divisions of
-the rows and from the best θ of the families that it contains, so that a richer family never ends below a simpler one.
+components are inactive. A noise component comes after them. Families are searched from the simplest to the richest.
+Each family starts from divisions of the rows and from the best θ of the families that it contains, so that a richer
+family never ends below a simpler one.
 """
 
 from dataclasses import replace
@@ -20,6 +21,7 @@ from bayesgmm.engines.divisions import Divisions
 from bayesgmm.engines.em.ascent import BATCHED_ROWS, ascend, begin, run_ascents, start_ascents
 from bayesgmm.engines.em.ascent_state import COLLAPSED, FAILED, Ascent, Best, Limits, usable
 from bayesgmm.engines.em.multistart import subsample
+from bayesgmm.engines.noise_starts import with_noise
 from bayesgmm.engines.starts import starts_from
 from bayesgmm.model.families import FAMILIES, Family
 from bayesgmm.model.types import Params
@@ -90,6 +92,8 @@ class GridSearch:
             self._padded(starts_from(*divisions.stats(size, num_starts), divisions.target, self.problem.dtype))
             for size in self.sizes
         ]
+        if self.problem.table.noise is not None:
+            made = [with_noise(starts, self.problem, divisions.noise_share) for starts in made]
         return jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *made)
 
     def _padded(self, params: Params) -> Params:
@@ -151,7 +155,11 @@ class GridSearch:
     def rows(self, name: str) -> list[Row]:
         """The results of a family, one row for each number of components."""
         found, problems = self.found[name], self._problems(name)
-        return [Row(problem, _without_padding(found, i, problem.num_components)) for i, problem in enumerate(problems)]
+        last = [self.widest] * (self.problem.table.noise is not None)
+        return [
+            Row(problem, _without_padding(found, i, [*range(size), *last]))
+            for i, (problem, size) in enumerate(zip(problems, self.sizes, strict=True))
+        ]
 
     def _search(self, name: str, made: list[Params]) -> tuple[Ascent, bool]:
         """Ascend from `made` and from divisions of the rows.
@@ -238,15 +246,15 @@ def _no_scouts(allowed, starts: Params) -> Scouts:
 _SEARCH = Program(_search)
 
 
-def _without_padding(ascents: Ascent, lane: int, size: int) -> Ascent:
-    """The ascent of one lane, with a leading axis of 1, without the padded components."""
+def _without_padding(ascents: Ascent, lane: int, kept: list[int]) -> Ascent:
+    """The ascent of one lane, with a leading axis of 1, with these components: those that are no padding."""
     mine = jax.tree.map(lambda leaf: leaf[lane : lane + 1], ascents)
 
     def cut(params: Params) -> Params:
-        return Params(params.weights[:, :size], params.means[:, :size], params.scale_trils[:, :size, :])
+        return Params(*(part[:, kept] for part in params))
 
     best = mine.state.best
-    best = Best(cut(best.params), best.objective, best.value, best.counts[:, :size], cut(best.plain))
+    best = Best(cut(best.params), best.objective, best.value, best.counts[:, kept], cut(best.plain))
     return mine._replace(state=mine.state._replace(best=best, params=cut(mine.state.params)))
 
 
@@ -263,17 +271,18 @@ def _put_back(ascents: Ascent, lanes: np.ndarray, new: Ascent) -> Ascent:
 
 def _restricted_model(model: Model, family: Family, size: int, prior: Belief | str | None) -> Model:
     """The model of one family and size. Its prior is always in the form of the family, so that all share a program."""
-    dim = model.table.dim
+    dim, noise = model.table.dim, model.table.noise
+    num, given, constant = size + (noise is not None), None, 0.0
     if prior is None:
-        flat = restricted(flat_prior(size, dim), family)
-        return replace(model, num_components=size, family=family, prior=None, family_prior=flat, prior_constant=0.0)
-    given = resolve_prior(prior, model.table, size, family)
-    assert given is not None
-    given = given.taken_by(family)
-    components, constant = restrict(given.components, family)
-    constant = total_constant(constant, given.weights)
-    within = Belief(given.weights, components)
-    return replace(model, num_components=size, family=family, prior=given, family_prior=within, prior_constant=constant)
+        within = restricted(flat_prior(size, dim), family).beside(noise)
+    else:
+        given = resolve_prior(prior, model.table, size, family)
+        assert given is not None
+        given = given.taken_by(family)
+        components, constant = restrict(given.components, family)
+        within = Belief(given.weights, components).beside(noise)
+        constant = total_constant(constant, within.weights)
+    return replace(model, num_components=num, family=family, prior=given, family_prior=within, prior_constant=constant)
 
 
 def _expanded(known: list[Params]) -> list[Params]:

@@ -17,6 +17,7 @@ from bayesgmm.runtime.arguments import check_choice
 from bayesgmm.runtime.files import Output, csv_form, tree_forms
 from bayesgmm.runtime.fingerprint import fingerprint_of_seed
 from bayesgmm.runtime.formatting import as_html, as_text, for_html, wrapped
+from bayesgmm.runtime.written_tables import Written
 from bayesgmm.studies.identity import identity
 from bayesgmm.studies.replicate import Plan, simulated_table
 from bayesgmm.studies.tables import (
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Study:
+class Study(Written):
     """Figures of every engine in every cell, with Monte Carlo standard errors."""
 
     plan: Plan
@@ -91,6 +92,10 @@ class Study:
         products of these sds, those of weights as they are. ``role`` is empty for figures of whole results.
         """
         return self._frame.copy()
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """The same as `to_frame`; every result has this name."""
+        return self.to_frame()
 
     @cached_property
     def dataset(self) -> "xr.Dataset":

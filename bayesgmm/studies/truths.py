@@ -14,6 +14,7 @@ from bayesgmm.model.types import Params, check_params
 from bayesgmm.priors.prior import Belief, within_family
 from bayesgmm.priors.within_family import check_drawn
 from bayesgmm.results.simulate import sample_prior
+from bayesgmm.results.with_noise import refuse_noise
 from bayesgmm.runtime.arguments import as_list, check_count, check_number, derived_key, named_key, shown
 from bayesgmm.studies.random_mixtures import MOST_COMPONENTS, MOST_FEATURES, random_mixture
 
@@ -152,6 +153,7 @@ def _prior_of(prior: Any, covariance_type: str, given: dict[str, tuple]) -> Beli
 
 
 def _checked(name: Any, value: Any) -> Params:
+    refuse_noise(getattr(value, "table", None), "Truths of a study")
     params = getattr(value, "params", value)
     if not isinstance(params, Params):
         raise ArgumentError(

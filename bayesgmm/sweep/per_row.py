@@ -16,6 +16,7 @@ from jax.scipy.special import logsumexp, xlogy
 from jax.scipy.stats import norm
 from jaxtyping import Float, PRNGKeyArray
 
+from bayesgmm.data.noise import Noise, standard_log_density
 from bayesgmm.data.table import Table
 from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.model.types import Frame, Params
@@ -127,20 +128,30 @@ def distribution_functions(
 ) -> Float[np.ndarray, "N D"]:
     """Predictive distribution function of each feature at each row: ``Σ_s w_ns Σ_k π_k Φ((x_nd - μ_kd) / σ_kd)``.
 
-    Draws ``s`` have one leading axis. The weights of the draws differ between rows.
+    Draws ``s`` have one leading axis. The weights of the draws differ between rows. A noise component has the
+    distribution function of its box.
     """
-    parts = []
+    parts, noise, of_noise = [], table.noise, 0.0
+    if noise is not None:
+        below = [noise.distribution_of(d, column) for d, column in enumerate(table.values.T)]
+        of_noise = (weights.T @ params.weights[:, -1]) * np.stack(below)
+        gaussian = np.arange(params.weights.shape[-1]) < params.weights.shape[-1] - 1
+        params = params._replace(weights=np.where(gaussian, params.weights, 0.0))  # pyright: ignore[reportArgumentType]
     with scope("float64"):
         flat = _flat(frame.standardise(params), 1)
         for block, first, count in blocks_of(table, frame, params.weights.shape[-1], _width(table, BLOCK)):
             own = np.zeros((len(weights), block.x.shape[1]))
             own[:, :count] = weights[:, first : first + count]
             parts.append(np.asarray(_DISTRIBUTION(flat, block.x, own))[:, :count])
-    return np.concatenate(parts, axis=1).T
+    return (np.concatenate(parts, axis=1) + of_noise).T
 
 
 def shares_and_entropy(
-    params: Params, x: Float[np.ndarray, "N D"], replicates: Float[np.ndarray, "B N D"], frame: Frame
+    params: Params,
+    x: Float[np.ndarray, "N D"],
+    replicates: Float[np.ndarray, "B N D"],
+    frame: Frame,
+    noise: Noise | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Shares of the rows by most probable class, (B, K), and mean entropy of the classes, (B,), under each of B draws.
 
@@ -152,7 +163,8 @@ def shares_and_entropy(
         inside = [
             np.pad(frame.rows(rows), (*((0, 0),) * (rows.ndim - 2), (0, room), (0, 0))) for rows in (x, replicates)
         ]
-        return [to_numpy(pair) for pair in _SHARES(flat, *inside, np.asarray(len(x)))]
+        density = standard_log_density(noise, frame.scale)
+        return [to_numpy(pair) for pair in _SHARES(flat, *inside, np.asarray(len(x)), density)]
 
 
 def _over_blocks(program: Program, params: Params, table: Table, frame: Frame, *more, size: int = BLOCK):
@@ -242,11 +254,11 @@ def _distribution(params: Params, x: Float[Array, "D n"], weights: Float[Array, 
     return lax.scan(add, jnp.zeros_like(x), (params, weights))[0]
 
 
-def _shares(params: Params, x: Float[Array, "N D"], replicates: Float[Array, "B N D"], num_rows):
+def _shares(params: Params, x: Float[Array, "N D"], replicates: Float[Array, "B N D"], num_rows, noise):
     real = jnp.arange(x.shape[0]) < num_rows
 
     def of(theta, rows):
-        joint, _ = average(jr.key(0), scores_of(theta, Block(rows.T)))
+        joint, _ = average(jr.key(0), scores_of(theta, Block(rows.T, noise=noise)))
         largest = jnp.argmax(joint, axis=0) == jnp.arange(joint.shape[0])[:, None]
         entropy = jnp.where(real, jnp.sum(xlogy(joint, joint), axis=0), 0.0)
         return jnp.sum(largest & real, axis=1) / num_rows, -jnp.sum(entropy) / num_rows

@@ -56,14 +56,14 @@ def _sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, Any], 
 
     @custom_vmap
     def route(key, scorer, rows, dial):
-        return lax.cond(_few_digits_at_stake(scorer), *routes, key, scorer, rows, dial)
+        return lax.cond(few_digits_at_stake(scorer), *routes, key, scorer, rows, dial)
 
     @route.def_vmap
     def _(axis_size, in_batched, key, scorer, rows, dial):
         # One choice for all lanes: with one choice per lane, both routes would run.
         axes = jax.tree.map(lambda batched: 0 if batched else None, in_batched)
         lanes = [jax.vmap(route, in_axes=axes, axis_size=axis_size) for route in routes]
-        safe = jnp.all(jax.vmap(_few_digits_at_stake, in_axes=(axes[1],), axis_size=axis_size)(scorer))
+        safe = jnp.all(jax.vmap(few_digits_at_stake, in_axes=(axes[1],), axis_size=axis_size)(scorer))
         stats = lax.cond(safe, *lanes, key, scorer, rows, dial)
         return stats, jax.tree.map(lambda _: True, stats)
 
@@ -101,7 +101,7 @@ def conditioning(scorer: Scorer) -> Float[Array, ""]:
     return jnp.max(jnp.mean(precisions * (1.0 + scorer.locs**2), axis=-1))
 
 
-def _few_digits_at_stake(scorer: Scorer) -> Bool[Array, ""]:
+def few_digits_at_stake(scorer: Scorer) -> Bool[Array, ""]:
     """Whether at most a quarter of the digits is lost: in double precision, twelve of sixteen remain."""
     return conditioning(scorer) < jnp.finfo(scorer.locs.dtype).eps ** -0.25
 
@@ -114,7 +114,7 @@ def _total(block_sums: Callable, num_blocks: int | Array):
 
 
 def _by_moments(key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[str, Any], *, assign: Callable) -> Stats:
-    coefficients = _coefficients(scorer)
+    coefficients = product_coefficients(scorer)
 
     def block_sums(index):
         return _moments(jr.fold_in(key, index), coefficients, rows, index, dial, assign)
@@ -124,7 +124,7 @@ def _by_moments(key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[st
     return Stats(counts, means, second - counts[:, None, None] * outer(means), value)
 
 
-def _coefficients(scorer: Scorer) -> Float[Array, "K M"]:
+def product_coefficients(scorer: Scorer) -> Float[Array, "K M"]:
     """Coefficients of the products x̃_i x̃_j, i ≤ j, in the scores."""
     left, right = np.triu_indices(scorer.locs.shape[1] + 1)
     return scorer.quadratic()[:, left, right] * np.where(left == right, 1.0, 2.0).astype(scorer.locs.dtype)
@@ -180,7 +180,7 @@ def _by_moments_of_patterns(
     def block_sums(index):
         part, gain, rest = of_pattern(scorer, rows.seen_in(index))
         own = jr.split(jr.fold_in(key, index))[0]
-        moments, value = _moments(own, _coefficients(part), rows.blocks, index, dial, assign)
+        moments, value = _moments(own, product_coefficients(part), rows.blocks, index, dial, assign)
         counts, means, second = _central(moments, part.locs.shape[1])
         shift = means - part.locs
         about = second - counts[:, None, None] * (outer(means) - outer(shift))  # about the means of the components

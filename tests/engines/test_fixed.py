@@ -14,7 +14,7 @@ from scipy.special import betaln
 
 import bayesgmm as bg
 from bayesgmm.checking.sensitivity import scaling_tree
-from bayesgmm.errors import ArgumentError
+from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.model.families import FAMILIES
 from bayesgmm.problem import prepare
 from bayesgmm.runtime.dtypes import scope
@@ -333,7 +333,9 @@ def test_results_say_what_is_held_and_refits_hold_it(rows, tmp_path):
     fixed = CASES["means"]
     found = bg.compare(rows, 2, engines=("mle", "gibbs"), fixed=fixed, num_samples=300, num_warmup=100)
     assert "held: means of component 0" in repr(found)
-    assert "Held: means of component 0" in found.to_html(tmp_path / "report.html").read_text()
+    report = found.to_html(tmp_path / "report.html").read_text()
+    assert "Held: means of component 0" in report
+    assert "held: means of component 0" in report[: report.index("</h1>")]
     posterior = found.results["gibbs"]
     for one in (posterior, posterior.extend(50)):
         np.testing.assert_array_equal(
@@ -377,6 +379,9 @@ REFUSED = [
     ({"weights": {0: 1.0}}, "nothing is left for the other 1"),
     ({"weights": [0.5, 0.6]}, "add up to 1.1 and not to 1"),
     ({"weights": [0.5, 0.5], "means": np.zeros((2, 2)), "covariances": [np.eye(2)] * 2}, "nothing to infer"),
+    ({"covariances": {0: 1e-300 * np.eye(2)}}, "standard deviation of component 0 in x0 is .*e-151 times that of the"),
+    ({"covariances": {1: np.diag([1.0, 1e25])}}, "standard deviation of component 1 in x1 is .* Check its units"),
+    ({"means": {0: [0.0, -1e12]}}, "mean of component 0 in x1 is .* standard deviations of the data from their mean"),
 ]
 
 
@@ -385,6 +390,27 @@ def test_what_cannot_be_held_is_refused(rows, fixed, words):
     for engine in (bg.fit_em, bg.sample_gibbs):
         with pytest.raises(ArgumentError, match=words):
             engine(rows, 2, fixed=fixed)
+
+
+@pytest.mark.parametrize(
+    "means", [[[-2.0, 0.3], None], np.ma.masked_invalid([[-2.0, 0.3], [np.nan] * 2]), {0: [-2.0, 0.3], 1: None}]
+)
+def test_none_and_masked_values_are_free(rows, means):
+    found = prepare(rows, 2, None, fixed={"means": means, "weights": [None, None]}).model.fixed
+    assert found.code() == repr(CASES["means"])
+
+
+def test_known_weights_need_no_bounded_prior(rows):
+    """A Dirichlet below 1 is a constant where all weights are known; the negative control is one free pair."""
+    low = bg.Prior(bg.Dirichlet(0.5), NIW)
+    held = {"weights": [0.45, 0.55]}
+    fits = [bg.fit_em(rows, 2, prior=prior, fixed=held) for prior in (PRIOR, low)]
+    np.testing.assert_allclose(fits[1].params.means, fits[0].params.means, atol=1e-6)  # both to a tol of 1e-6
+    np.testing.assert_allclose(fits[1].log_likelihood, fits[0].log_likelihood, atol=1e-6)
+    with pytest.raises(PriorError, match="unbounded at weight 0"):
+        bg.fit_em(rows, 2, prior=low, fixed=CASES["means"])
+    steps = bg.walk(rows, 2, engine="em", prior=low, fixed=held, num_steps=3)
+    assert "held: weights of all components" in repr(steps).replace("\n", " ")
 
 
 def test_covariances_are_held_only_where_they_share_nothing(rows):

@@ -100,7 +100,7 @@ def stored(name):
 
 @pytest.mark.parametrize(("name", "model"), estimates())
 def test_em_ends_where_mclust_ends(name, model):
-    """From the same rows called noise: log-likelihood, weights, means, covariances, and the density of the noise."""
+    """From the same rows called noise: log-likelihood, BIC, weights, means, covariances, density of the noise."""
     entry = stored(name)
     x, theirs = np.array(entry["x"]), entry["fits"][model]
     guess = np.arange(len(x)) >= entry["first_noise"]
@@ -108,6 +108,8 @@ def test_em_ends_where_mclust_ends(name, model):
     fit = bg.fit_em(x, entry["G"], covariance_type=model, noise=guess, tol=1e-10, max_iter=20000, **start)
     np.testing.assert_allclose(np.exp(-fit.table.noise.log_volume), theirs["Vinv"], rtol=1e-10)
     np.testing.assert_allclose(fit.log_likelihood, theirs["loglik"], atol=1e-6)
+    np.testing.assert_allclose(fit.bic(), -theirs["bic"], atol=1e-5)
+    assert fit.n_parameters == theirs["df"]  # the volume counts: it was not given
     order = np.argsort(np.array(theirs["mean"])[:, 0])
     np.testing.assert_allclose(fit.params.weights, np.array(theirs["pro"])[[*order, -1]], atol=1e-5)
     np.testing.assert_allclose(fit.params.means[:-1], np.array(theirs["mean"])[order], rtol=1e-4)
@@ -309,11 +311,9 @@ def test_what_noise_does_not_go_with_is_refused():
         (lambda: bg.fit_em(x, 2, noise=True, labels=np.full(272, -1)), ArgumentError, "known classes"),
         (lambda: bg.fit_em(plane, 2, noise=True), DataError, "hypervolume is 0"),
         (lambda: bg.fit_em(x, 2, noise=True, means_init=np.zeros((3, 2))), ArgumentError, "means_init"),
-        (lambda: bg.fit_table(bg.rows(x, noise=True), 2), ArgumentError, "noise component"),
         (lambda: bg.walk(bg.rows(x, noise=True), 2), ArgumentError, "noise component"),
         (lambda: bg.sample_gibbs(x, 2, noise=True, tempering=4), ArgumentError, "noise component"),
         (lambda: bg.sample_nuts(x, 2, noise=True, likelihood="labels"), ArgumentError, "noise component"),
-        (lambda: bg.calibrate(bg.rows(x, noise=True), 2), ArgumentError, "noise component"),
         (lambda: fit.conditional({"x0": 1.0}), ArgumentError, "noise component"),
         (lambda: fit.mixture, ArgumentError, "noise component"),
         (lambda: fit.predict(gaps), DataError, "gaps"),

@@ -366,6 +366,40 @@ KINDS: dict[str, Kind] = {
     """),
     "path": kind("TMP / 'out'\nstr(TMP / 'out2')", _PATHS),
     "optional_path": kind("None", _PATHS),
+    "saved": kind("""
+        fit() ;; gibbs() ;; nuts() ;; cavi() ;; svi() ;; laplace() ;; exact() ;; comparison() ;; table() ;; by_class()
+        study() ;; part() ;; relabelling() ;; gibbs().mixture ;; fit().marginal(0) ;; bg.relabel(TREE)
+    """, """
+        dataclasses.replace(fit(), seed=jr.key(0)) ;; dataclasses.replace(fit(), settings={'!': object(), 1: np.nan})
+        dataclasses.replace(gibbs(), sample_stats={'a/b': Z, '': X2, '..': Z > 0}) ;; fit_of_names()
+        dataclasses.replace(gibbs(), sample_stats={'x': np.array([object()])}) ;; dataclasses.replace(fit(), trace=None)
+        dataclasses.replace(gibbs(), continuation=len) ;; dataclasses.replace(fit(), model=None)
+    """, """
+        None ;; 1 ;; 'text' ;; {} ;; [] ;; X2 ;; P2 ;; PRIOR ;; TREE ;; D2 ;; object() ;; bg.Posterior ;; walked() ;; view()
+        model_check() ;; diagnosis() ;; fit().intervals() ;; gibbs().summary() ;; lambda: 1 ;; np ;; profiled() ;; elpd()
+    """),
+    "saved_path": kind("TMP / 'it.nc' ;; str(TMP / 'new/ü it.nc') ;; TMP / 'it.zarr' ;; 'it.nc' ;; TMP / 'a.b.nc'", """
+        TMP / 'folder.nc' ;; TMP / 'other.zarr' ;; 'loop/it.nc' ;; TMP / ('x' * 300 + '.nc') ;; '/proc/it.nc'
+        '/proc/it.zarr' ;; TMP / ('x' * 300 + '.zarr') ;; 'data.csv/it.zarr' ;; 'data.csv/it.nc' ;; ' .nc' ;; '[red].nc'
+    """, """
+        None ;; 1 ;; '' ;; ' ' ;; 'it' ;; 'it.h5' ;; 'it.NC' ;; '.nc' ;; b'it.nc' ;; 'a\\0b.nc' ;; '\\ud800.nc' ;; []
+        TMP ;; 'it.pkl' ;; X2 ;; object()
+    """),
+    "loaded_path": kind("TMP / 'bare.nc' ;; 'bare.nc' ;; str(TMP / 'bare.zarr') ;; 'fit.nc'", "'link.nc'", """
+        None ;; 1 ;; '' ;; 'nowhere.nc' ;; 'nowhere.zarr' ;; 'draws.nc' ;; 'other.nc' ;; 'broken.nc' ;; 'data.csv' ;; 'loop.nc'
+        TMP / 'folder.nc' ;; TMP ;; 'cut.nc' ;; 'pickle.nc' ;; 'empty.nc' ;; 'other.zarr' ;; 'a\\0b.nc' ;; object() ;; 'fifo.nc'
+        'x' * 5000 + '.nc' ;; b'bare.nc' ;; X2 ;; '[no].nc'
+    """),
+    "rows_of_fit": kind("None ;; X2 ;; X2.tolist() ;; pd.DataFrame(X2) ;; bg.rows(X2)", """
+        X2.astype(np.float32) ;; pd.DataFrame(X2, columns=['x1', 'x0']) ;; bg.rows(X2, weights=np.ones(40))
+        bg.rows(X2, noise=True) ;; X2.copy(order='F')
+    """, """
+        X2[::-1] ;; X2[:-1] ;; X2[:, :1] ;; 1 ;; 'x' ;; object() ;; [] ;; X2 + 1e-12 ;; np.full((40, 2), np.nan) ;; fit()
+        X2.T ;; bg.rows(X2, weights=np.full(40, 2.0)) ;; lambda: X2 ;; {} ;; X2 * np.inf
+    """),
+    "cli_saved": kind("'it.nc' ;; 'new/it.zarr' ;; 'ü €.nc' ;; '[red].nc'", "' .nc'", """
+        'it' ;; 'it.h5' ;; '' ;; 'file.txt/it.nc' ;; 'a\\0b.nc' ;; '/proc/x/it.nc'
+    """),
     "progress": kind("None\nFalse\nTrue\nlambda *args: None", "1\n'yes'\nobject()\n[]\nnp.bool_(False)\nX2"),
     "family": kind(FAMILIES, """
         'vvv' ;; 'FULL' ;; 'full ' ;; ['full'] ;; ('full',) ;; {'full'}

@@ -120,6 +120,9 @@ prior_draws = quiet(lambda: bg.sample_prior(X2, 2, num_samples=60))
 cut = quiet(lambda: bg.fit_em(X2[:30], 2, n_init=2, progress_bar=False))
 
 
+fit_of_names = quiet(lambda: bg.fit_em(pd.DataFrame(X2, columns=["a/b", "../ü!"]), 2, n_init=2, progress_bar=False))
+
+
 def used(part):
     """Make a prior, or a part of one, and draw from it: a wrong hyperparameter must be refused, or draws be finite."""
 
@@ -142,6 +145,16 @@ def mixture_use(weights, means, covariances, given):
     region = found.highest_density_region(0.5, num_draws=200)
     ends = found.quantile([0.01, 0.99]) if len(found.features) == 1 else found.mean
     return [found.mean, found.covariance, ends, region.to_frame(), repr(found), found.sample(3, 0)]
+
+
+def distribution_use(weights, means, covariances, x):
+    """Every figure of the distribution of NumPyro, with its values checked. Rows that are not finite have NaN, as there."""
+    made = bg.distributions.GaussianMixture(weights, means, covariances, validate_args=True)
+    drawn = made.sample(jr.key(0), (2,))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Out-of-support values")  # of NumPyro, for infinite rows
+        of_rows = [np.nan_to_num(part) for part in (made.log_prob(x), made.class_probabilities(x))]
+    return [*of_rows, made.mean, made.covariance, np.asarray(drawn)]
 
 
 def axes():
@@ -217,6 +230,17 @@ def files() -> None:
     frame.assign(b=np.nan).to_csv("missing.csv", index=False)
     frame.rename(columns={"a": "a,1", "b": "$b_"}).to_csv("names.csv", index=False)
     Path("ragged.csv").write_text("a,b\n1,2\n3\n4,5,6\n")
+    for name in ("bare.nc", "bare.zarr"):
+        bg.save(fit(), name, data=False)
+    bg.save(fit(), "fit.nc")
+    Path("link.nc").symlink_to("fit.nc")
+    Path("loop.nc").symlink_to("loop.nc")
+    Path("cut.nc").write_bytes(Path("fit.nc").read_bytes()[:-9])
+    Path("pickle.nc").write_bytes(b"\x80\x05cos\nsystem\n")
+    Path("empty.nc").write_bytes(b"")
+    Path("folder.nc").mkdir()
+    Path("other.zarr").mkdir()
+    os.mkfifo("fifo.nc")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         gibbs().datatree.to_netcdf("draws.nc")

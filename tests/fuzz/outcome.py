@@ -25,6 +25,7 @@ MAY_BE_MISSING = re.compile(
 """Parts of results that are documented as NaN or infinite where they are not defined, such as R-hat of few draws."""
 
 TABLES = ("Comparison.costs", "Comparison.estimates", "Comparison.summary", "Comparison.to_frame",
+          "Comparison.to_dataframe", "Study.to_dataframe", "FitTable.to_dataframe",
           "Diagnosis.summary", "FitTable.frame",
           "rows", "Study.replicates", "Study.to_frame", "Study.parameters", "Study.parting")  # fmt: skip
 """Tables with gaps where an engine has no such figure, and rows with gaps."""

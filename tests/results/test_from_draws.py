@@ -122,7 +122,7 @@ def test_bad_input(draws, pymc):
         bg.prior_sensitivity(pymc)
     with pytest.raises(ArgumentError, match="Refits are not possible"):
         bg.kfold(pymc)
-    with pytest.raises(DataError, match="features"):
+    with pytest.raises(DrawsError, match="differs from them"):
         from_draws(pymc, pd.DataFrame(np.zeros((272, 3))))
 
 

@@ -6,7 +6,8 @@ import pytest
 from oracles import TRUTH
 
 import bayesgmm as bg
-from bayesgmm.errors import ArgumentError, DataError
+from bayesgmm.data.unseen import unseen_words
+from bayesgmm.errors import ArgumentError, DataError, SpuriousComponentWarning
 
 
 def data_of(name):
@@ -114,3 +115,61 @@ def test_errors_of_a_class_name_it(iris):
         bg.fit_classes(x.assign(**{"Sepal.Width": np.where(names == "setosa", 1.0, x["Sepal.Width"])}), names, 1, "EEE")
     with pytest.raises(ArgumentError, match=r"no class 'oak'\. Choose one of setosa"):
         found.fit("oak")
+
+
+def test_confusion_counts_weights(iris):
+    """Two copies of a row are weight 2, in the table of errors and in the summary; weights may be no whole numbers."""
+    x, species, _ = iris
+    weights = np.where(np.arange(len(x)) % 3 == 0, 2.0, 1.0)
+    settings = {"n_components": 2, "families": "EEE"}
+    found = bg.fit_classes(x, species, weights=weights, **settings)
+    places = np.array([found.classes.index(name) for name in species])
+    by_hand = np.zeros((3, 3), int)
+    for truth, guess, weight in zip(species, found.predict(), weights, strict=True):
+        by_hand[found.classes.index(truth), found.classes.index(guess)] += int(weight)
+    np.testing.assert_array_equal(found.confusion().to_numpy(), by_hand)
+    assert found.confusion().to_numpy().dtype.kind == "i"
+    np.testing.assert_array_equal(found.summary()["rows"], np.bincount(places, weights=weights))
+    np.testing.assert_array_equal(found.summary()["errors"], by_hand.sum(axis=1) - np.diagonal(by_hand))
+    half = bg.fit_classes(x, species, weights=0.5 * weights, **settings)
+    np.testing.assert_allclose(half.confusion().to_numpy(), 0.5 * by_hand)
+
+
+def test_numbers_of_components_below_the_classes_have_no_fit(iris):
+    """Their cells say why, as those of families with singular covariances do; without any other K it is an error."""
+    x, species, _ = iris
+    labels = np.unique(species, return_inverse=True)[1]
+    table = bg.fit_table(x, [1, 2, 3], ["EEE"], labels=labels)
+    assert table.frame()["EEE"].isna().tolist() == [True, True, False]
+    assert set(table.frame("status")["EEE"][:2]) == {"not as many components as the labels say"}
+    notes = " ".join(table.notes())
+    assert "No fit: EEE 1 (not as many components as the labels say)" in notes
+    assert "bounds the likelihood" not in notes
+    with pytest.raises(ArgumentError, match="not as many components"):
+        table.fit("EEE", 2)
+    with pytest.raises(ArgumentError, match="Use n_components=3"):
+        bg.fit_table(x, [1, 2], ["EEE"], labels=labels)
+
+
+def test_classes_without_a_value_of_a_feature_are_named():
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    labels = np.arange(60) % 2
+    x[labels == 1, 1] = np.nan
+    assert unseen_words(bg.rows(x, labels=labels), 2) == "x1 in class 1"
+    assert not unseen_words(bg.rows(x, labels=labels), 2, held=(1,))
+    assert not unseen_words(bg.rows(x, labels=np.where(np.arange(60) < 2, -1, labels)), 2)  # row 0 may be of class 1
+    weights = (np.arange(60) > 2).astype(float)
+    unknown = np.where(np.arange(60) < 2, -1, labels)
+    assert unseen_words(bg.rows(x, labels=unknown, weights=weights), 2) == "x1 in class 1"
+
+
+@pytest.mark.slow
+def test_a_fit_warns_of_them():
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    labels = np.arange(60) % 2
+    x[labels == 1, 1] = np.nan
+    with pytest.warns(SpuriousComponentWarning, match="No value was seen of x1 in class 1.*not estimated by any row"):
+        bg.fit_em(x, 2, labels=labels, covariance_type="diag")
+    with pytest.warns(SpuriousComponentWarning, match="those of the prior"):
+        bg.fit_em(x, 2, labels=labels, covariance_type="diag", prior="default")
+    assert "x1 in class 1" in " ".join(bg.fit_table(x, 2, "VVI,EEI", labels=labels).notes())

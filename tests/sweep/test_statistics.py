@@ -153,4 +153,4 @@ def test_the_route_is_chosen_by_measured_conditioning():
     for width, dtype, moments in ((0.5, np.float64, True), (1e-3, np.float64, False), (0.1, np.float32, False)):
         params = bg.Params.of([1.0], np.zeros((1, 3)), [np.eye(3) * width**2])
         scorer = log_joint_scorer(jax.tree.map(lambda leaf, dtype=dtype: jnp.asarray(leaf, dtype), params))
-        assert bool(module._few_digits_at_stake(scorer)) == moments
+        assert bool(module.few_digits_at_stake(scorer)) == moments

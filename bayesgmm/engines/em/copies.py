@@ -165,7 +165,7 @@ def _fit(
         engine = find_engine(name)
         engine.check(problem.prior, problem.family, problem.table.dim)
         engine.check_problem(problem)
-        check_has_mode(problem.prior)
+        check_has_mode(problem.prior, problem.model)
         key_start, key_run = split_key(as_key(seed))
         starts = starts_of(key_start, problem, n_init, init, None, {"means": None})
         brief = progress_bar is None and problem.table.num_rows <= BATCHED_ROWS

@@ -26,7 +26,7 @@ from bayesgmm.errors import (
 from bayesgmm.model.types import Params
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.prior import Belief
-from bayesgmm.problem import Problem, prepare
+from bayesgmm.problem import Model, Problem, prepare
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.arguments import as_key, check_choice, check_count, check_flag, check_number, split_key
 from bayesgmm.runtime.dtypes import scope, to_numpy
@@ -153,7 +153,7 @@ def fit_em(
     }  # fmt: skip
     with scope(dtype) as dtype, stopwatch() as clock:
         problem = prepare(x, n_components, prior, dtype, covariance_type, fixed)
-        check_has_mode(problem.prior)
+        check_has_mode(problem.prior, problem.model)
         find_engine(algorithm).check_problem(problem)
         key_start, key_ascent = split_key(as_key(seed))
         given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
@@ -208,8 +208,8 @@ def _ascend(
     return to_numpy(ascents), interrupted
 
 
-def check_has_mode(prior: Belief | str | None) -> None:
-    """Refuse a prior under which EM has no mode to ascend to.
+def check_has_mode(prior: Belief | str | None, model: Model | None = None) -> None:
+    """Refuse a prior under which EM has no mode to ascend to. Weights that a model holds are nowhere near 0.
 
     Raises
     ------
@@ -219,7 +219,8 @@ def check_has_mode(prior: Belief | str | None) -> None:
     if isinstance(prior, Belief):
         prior.check_parts()
     check_conjugacy("em", Conjugacy.CONDITIONAL, prior)
-    if isinstance(prior, Belief) and prior.unbounded_at_zero:
+    known = model is not None and len(model.held.free("weights", model.num_components)) < 2
+    if isinstance(prior, Belief) and prior.unbounded_at_zero and not known:
         raise PriorError(
             "With a Dirichlet concentration below 1 the posterior density is unbounded at weight 0. It has no mode. "
             "Use a concentration of at least 1 for MAP, or sample the posterior (sample_gibbs, sample_nuts)."

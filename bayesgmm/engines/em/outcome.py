@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from bayesgmm.data.unseen import unseen_words
 from bayesgmm.engines.em.ascent_state import COLLAPSED, EMPTY, MAX_ITER, ROUNDING, STATUS, Ascent
 from bayesgmm.engines.em.moves import equal_pair
 from bayesgmm.engines.stopping import rounding
@@ -71,6 +72,14 @@ def warn_of(fit: MixtureFit, counts: np.ndarray, tol: float, gain: float) -> Non
             SpuriousComponentWarning, stacklevel=4,
         )  # fmt: skip
     _warn_of_points(fit)
+    if unseen := unseen_words(fit.table, fit.n_components, fit.model.held.means):
+        source = "not estimated by any row" if fit.prior is None else "those of the prior"
+        warnings.warn(
+            f"No value was seen of {unseen}: its mean and variance there are {source}. Drop the feature, leave the "
+            "class out, or hold what is known of it (fixed=).",
+            SpuriousComponentWarning, stacklevel=4,
+        )  # fmt: skip
+        return
     in_a_feature, free = "", fit.model.held.free("covariances", fit.model.num_gaussians)
     few, family = fit.family.rows_needed(fit.table.dim), fit.family.label(fit.table.dim)
     if fit.prior is None and fit.table.gaps and counts.min() > few:

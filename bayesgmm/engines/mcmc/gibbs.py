@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int, PRNGKeyArray
 
 from bayesgmm.data.described import described
-from bayesgmm.data.kinds import CLASSES_DRAWN, ERRORS, GAPS, NOISE
+from bayesgmm.data.kinds import CLASSES_DRAWN, NOT_TEMPERED
 from bayesgmm.engines.chain_starts import Init
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine
@@ -145,7 +145,7 @@ def gibbs(tempering: int, num_warmup: int) -> Sampler:
         partial(_start_replicas, tempering),
         partial(_advance_replicas, num_warmup),
         settings,
-        (GAPS, ERRORS, NOISE),
+        NOT_TEMPERED,
         f"tempering={tempering}",
         _swaps,
     )
@@ -213,4 +213,5 @@ GIBBS = Engine(
     needs=Conjugacy.CONDITIONAL,
     families=CONJUGATE,
     refuses=CLASSES_DRAWN,
+    sampler=lambda settings, num_warmup: gibbs(settings.get("tempering", 1), num_warmup),
 )

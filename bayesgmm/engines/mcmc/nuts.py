@@ -276,4 +276,7 @@ def _note(outputs) -> str:
 
 _START = Program(_starts, static=("recipe",))
 _BLOCK = Program(_block, static=("recipe",))
-NUTS = Engine("nuts", "NUTS with z integrated out", sample_nuts, CHAIN_SETTINGS, families=CONJUGATE)
+NUTS = Engine(
+    "nuts", "NUTS with z integrated out", sample_nuts, CHAIN_SETTINGS, families=CONJUGATE,
+    sampler=lambda settings, num_warmup: nuts(Recipe(num_warmup, *(settings[name] for name in Recipe._fields[1:]))),
+)  # fmt: skip

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -108,7 +107,20 @@ def run_sampler(
         settings["init"] = getattr(init, "params", init)
         settings |= {"dtype": dtype, **dict(sampler.settings)}
         posterior = to_posterior(problem, run, clock, Origin(sampler.name, num_warmup, seed, reference, settings))
-    return replace(posterior, continuation=partial(_extend, sampler, freeze(run.state)))
+    return replace(posterior, continuation=Chains(sampler, freeze(run.state)))
+
+
+@dataclass(frozen=True)
+class Chains:
+    """The chains of a posterior, which can go on."""
+
+    sampler: Sampler
+    state: Any
+    """Their state on the host (`bayesgmm.runtime.checkpoint.freeze`)."""
+
+    def __call__(self, posterior: Posterior, num_samples: int, progress_bar: Progress) -> Posterior:
+        """The posterior with `num_samples` more draws per chain."""
+        return _extend(self.sampler, self.state, posterior, num_samples, progress_bar)
 
 
 def to_report(listener: Listener, sampler: Sampler, num_warmup: int, num_samples: int) -> Report:
@@ -135,8 +147,8 @@ def _extend(sampler: Sampler, state: Any, posterior: Posterior, num_samples: int
             return replace(posterior, interrupted=True)
         origin = Origin(sampler.name, 0, posterior.seed, posterior.reference, posterior.settings)
         more = to_posterior(problem, run, clock, origin)
-    continuation = partial(_extend, sampler, freeze(run.state))
-    return replace(_joined(posterior, more), interrupted=more.interrupted, continuation=continuation)
+    chains = Chains(sampler, freeze(run.state))
+    return replace(_joined(posterior, more), interrupted=more.interrupted, continuation=chains)
 
 
 def _joined(first: Posterior, more: Posterior) -> Posterior:

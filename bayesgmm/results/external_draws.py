@@ -11,7 +11,7 @@ import numpy as np
 
 from bayesgmm.data.noise import noise_from
 from bayesgmm.data.table import Table, as_table
-from bayesgmm.errors import DrawsError
+from bayesgmm.errors import ArgumentError, DrawsError
 from bayesgmm.numerics.arrays import LARGEST
 from bayesgmm.results.theta_of_draws import SPREADS
 from bayesgmm.runtime.checks import shown

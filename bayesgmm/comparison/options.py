@@ -22,6 +22,14 @@ OPTIONS = {
     "fit": _BOTH | {
         "covariance_type": "--families", "families": "--families", "criterion": "--criterion", "prior": "--prior",
     },
+    "sample": _BOTH | {
+        "num_warmup": "--warmup", "num_samples": "--samples", "num_chains": "--chains", "covariance_type": "--family",
+        "engines": "--engine", "tempering": "--tempering", "level": "--interval",
+    },
+    "simulate": {
+        "n_components": "-k", "n_features": "-d", "n": "-n", "overlap": "--overlap", "imbalance": "--imbalance",
+        "covariance_type": "--family", "seed": "--seed",
+    },
     "diagnose": {"component_dim": "--component-dim", "names": "--names", "x": "--data", "seed": "--seed"},
 }  # fmt: skip
 """The option for each argument, by command."""

@@ -52,10 +52,11 @@ app = typer.Typer(
 )  # fmt: skip
 
 
-def _show_version(asked: bool) -> None:
+def _show_version(asked: bool) -> bool:
     if asked:
         say(f"bayesgmm {__version__}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()

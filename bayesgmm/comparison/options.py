@@ -52,6 +52,12 @@ PHRASES = {
         r"\bextend\(\d+\)": "A larger --samples", r"\(extend\)": "(--samples)",
     } | _ENGINES,
     "fit": {r"\bprior=None\b": "--prior none"},
+    "sample": {
+        r"\buse prior='default'": "use `bayesgmm fit --prior default`", r"\bprior='default'": "the default prior",
+        r"\bbg\.diagnose\b": "`bayesgmm diagnose`", r"\bextend\(\d+\)": "A larger --samples",
+        r"\(extend\)": "(--samples)", r"\bUse Gibbs with\b": "Use --engine gibbs with",
+        r"\bbg\.(?=fit_em|sample_)": "",
+    } | {pattern: words.replace("--engines", "--engine") for pattern, words in _ENGINES.items()},
 }  # fmt: skip
 """Advice that has other words than an option and its value, by command."""
 _VALUES = r"'[^']*'(?:(?:, or |, | or )'[^']*')*|\w+(?:\.\w+)*|"

@@ -137,7 +137,7 @@ def print_posterior(found: "Posterior", level: float, verdict: list[str]) -> Non
         rows[name] = *numbers, *((rhat if one == "r_hat" else ess)(row[one]) for one in known)
     columns = ["mean", "sd", *ends, *(quality[one] for one in known)]
     cells = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("parameter")
-    note = Text("Covariances are in the file of --out.", style="dim")
+    note = Text("Covariances: --out FILE.nc, or --json.", style="dim")
     say(Text(visible(repr(found).partition("\n")[0]), style="bold"), *_tables(cells_of(cells)), note, *_points(verdict))
 
 

@@ -76,7 +76,8 @@ def of_posterior(found: "Posterior", level: float, verdict: list[str]) -> dict[s
     }  # fmt: skip
     estimates = _estimates(found, level, None)
     return _about(found.model) | {
-        "engine": found.algorithm, "level": level, "estimates": estimates, "figures": figures, "verdict": _words(verdict),
+        "engine": found.algorithm, "level": level, "estimates": estimates, "figures": figures,
+        "verdict": _words(verdict),
     }  # fmt: skip
 
 

@@ -1,12 +1,12 @@
 """The command ``bayesgmm sample``."""
 
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bayesgmm.cli.as_json import of_posterior, print_json, with_json
+from bayesgmm.cli.one_file import one_file
 from bayesgmm.cli.options import (
     AsJson,
     Chains,
@@ -29,7 +29,7 @@ from bayesgmm.comparison.terminal import print_posterior, say
 from bayesgmm.engines.engine import Engine, engine_names, find_engine, find_engines
 from bayesgmm.errors import ArgumentError, MixingWarning, visible
 from bayesgmm.runtime.checks import check_level
-from bayesgmm.runtime.files import Output, as_path, tree_forms
+from bayesgmm.runtime.files import tree_forms
 from bayesgmm.saving.command import check_save, save_to
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def sample(
     from bayesgmm.data.files import read_file
 
     level, record = check_level("level", interval), _engine(engine, tempering)
-    output, name = _file(out)
+    output, name = one_file(out, ".nc")
     place = check_save(save)
     table = read_file(data, columns, lambda line: say(visible(line), error=True), weights, labels)
     settings = {"num_warmup": warmup, "num_samples": samples, "num_chains": chains, "tempering": tempering}
@@ -94,16 +94,6 @@ def _engine(name: str, tempering: int) -> Engine:
     if tempering != 1 and "tempering" not in record.settings:
         raise ArgumentError(f"{name} has no replicas, so --tempering has no use. Use --engine gibbs, or leave it out.")
     return record
-
-
-def _file(out: str | None) -> tuple[Output, str | None]:
-    """The folder of the file of draws, checked before the run, and its name without suffix; None without a file."""
-    if out is None:
-        return Output(".", "--out"), None
-    path = as_path("--out", out)
-    if path.suffix != ".nc" or path.is_dir():
-        raise ArgumentError(f"--out of sample is a file that ends in .nc, such as draws.nc; got {out!r}.")
-    return Output(Path(path.parent), "--out"), path.stem
 
 
 def verdict_of(name: str, found: "Posterior") -> list[str]:

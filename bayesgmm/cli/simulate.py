@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
+from bayesgmm.cli.one_file import one_file
 from bayesgmm.comparison.endings import finish
 from bayesgmm.comparison.options import in_its_options
 from bayesgmm.comparison.terminal import put, say
 from bayesgmm.errors import ArgumentError, visible
 from bayesgmm.runtime.arguments import as_key, check_count, derived_key
-from bayesgmm.runtime.files import Output, as_path
 
 MOST_VALUES = 10**8
 """Most values of a simulated table."""
@@ -41,7 +41,7 @@ def simulate(
     from bayesgmm.studies.random_mixtures import random_mixture
 
     num = check_count("n", n)
-    output, name = _file(out)
+    output, name = one_file(out, ".csv")
     params = random_mixture(k, d, overlap=overlap, imbalance=imbalance, covariance_type=family, seed=seed)
     if num * d > MOST_VALUES:
         raise ArgumentError(f"-n {num} rows of {d} features are more than {MOST_VALUES:,} values. Draw fewer rows.")
@@ -54,16 +54,6 @@ def simulate(
     if written := output.save(name, {".csv": text.encode}):
         say(f"{num} rows: {visible(str(written))}", error=True)
     finish(output)
-
-
-def _file(out: str | None) -> tuple[Output, str | None]:
-    """The folder of the file, and its name without suffix; None without a file."""
-    if out is None:
-        return Output(".", "--out"), None
-    path = as_path("--out", out)
-    if path.suffix != ".csv" or path.is_dir():
-        raise ArgumentError(f"--out of simulate is a file that ends in .csv, such as data.csv; got {out!r}.")
-    return Output(path.parent, "--out"), path.stem
 
 
 def _csv(rows: Any, features: tuple[str, ...], classes: Any) -> str:

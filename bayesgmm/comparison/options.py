@@ -22,7 +22,7 @@ OPTIONS = {
     "fit": _BOTH | {
         "covariance_type": "--families", "families": "--families", "criterion": "--criterion", "prior": "--prior",
     },
-    "sample": _BOTH | {
+    "sample": {name: option for name, option in _BOTH.items() if name != "n_init"} | {
         "num_warmup": "--warmup", "num_samples": "--samples", "num_chains": "--chains", "covariance_type": "--family",
         "engines": "--engine", "tempering": "--tempering", "level": "--interval",
     },

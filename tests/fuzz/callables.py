@@ -389,7 +389,7 @@ CLI = {
     ),
     "cli simulate": Call(
         "cli",
-        {"-k": "cli_count", "-d": "cli_count", "-n": "cli_count", "--overlap": "cli_share", "--imbalance": "cli_count",
+        {"-k": "cli_count", "-d": "cli_count", "-n": "cli_count", "--overlap": "cli_share", "--imbalance": "cli_factor",
          "--family": "cli_families", "--out": "cli_csv", "--seed": "cli_count"},
         {"command": "'simulate'", "-k": "'2'", "-n": "'8'"}, 0.2,
     ),

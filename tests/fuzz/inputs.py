@@ -777,6 +777,7 @@ KINDS: dict[str, Kind] = {
     """),
     "cli_engine": kind("'gibbs' ;; 'cavi'", "'exact'", "'em' ;; '' ;; 'nope' ;; 'gibbs,cavi' ;; '[red]' ;; 'a\\0b'"),
     "cli_share": kind("'0.05' ;; '0.5'", "'1e-300' ;; '0.999999'", "'' ;; 'x' ;; '0' ;; '1' ;; '-1' ;; 'nan' ;; 'inf' ;; '2'"),
+    "cli_factor": kind("'2' ;; '2.5'", "'1' ;; '1e6'", "'' ;; 'x' ;; '0.5' ;; '-1' ;; 'nan' ;; 'inf'"),
     "cli_nc": kind("'new.nc'", "'new/below.nc' ;; ' .nc' ;; '[red].nc'", """
         '' ;; 'out' ;; '.nc' ;; 'file.txt' ;; 'file.txt/a.nc' ;; '/proc/x.nc' ;; 'a\\0b.nc' ;; 'x' * 5000 + '.nc'
     """),

@@ -93,7 +93,9 @@ def test_a_report_that_fails_costs_no_table(tmp_path, monkeypatch):
 def test_fit_and_diagnose_write_before_they_print(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     seen = []
-    monkeypatch.setattr(cli, "print_table", lambda found: seen.append(sorted(os.listdir(tmp_path / "fit"))))
+    monkeypatch.setattr(
+        "bayesgmm.cli.commands.print_table", lambda found: seen.append(sorted(os.listdir(tmp_path / "fit")))
+    )
     monkeypatch.setattr(files, "write", fail("best.nc"))
     command = ["fit", "faithful", "-k", "1:2", "--families", "EII,VVV", "--starts", "2", "--quiet", "--out"]
     with pytest.warns(SaveWarning, match=r"best\.nc could not be written"):

@@ -22,6 +22,14 @@ OPTIONS = {
     "fit": _BOTH | {
         "covariance_type": "--families", "families": "--families", "criterion": "--criterion", "prior": "--prior",
     },
+    "sample": {name: option for name, option in _BOTH.items() if name != "n_init"} | {
+        "num_warmup": "--warmup", "num_samples": "--samples", "num_chains": "--chains", "covariance_type": "--family",
+        "engines": "--engine", "tempering": "--tempering", "level": "--interval",
+    },
+    "simulate": {
+        "n_components": "-k", "n_features": "-d", "n": "-n", "overlap": "--overlap", "imbalance": "--imbalance",
+        "covariance_type": "--family", "seed": "--seed",
+    },
     "diagnose": {"component_dim": "--component-dim", "names": "--names", "x": "--data", "seed": "--seed"},
 }  # fmt: skip
 """The option for each argument, by command."""
@@ -44,6 +52,12 @@ PHRASES = {
         r"\bextend\(\d+\)": "A larger --samples", r"\(extend\)": "(--samples)",
     } | _ENGINES,
     "fit": {r"\bprior=None\b": "--prior none"},
+    "sample": {
+        r"\buse prior='default'": "use `bayesgmm fit --prior default`", r"\bprior='default'": "the default prior",
+        r"\bbg\.diagnose\b": "`bayesgmm diagnose`", r"\bextend\(\d+\)": "A larger --samples",
+        r"\(extend\)": "(--samples)", r"\bUse Gibbs with\b": "Use --engine gibbs with",
+        r"\bbg\.(?=fit_em|sample_)": "",
+    } | {pattern: words.replace("--engines", "--engine") for pattern, words in _ENGINES.items()},
 }  # fmt: skip
 """Advice that has other words than an option and its value, by command."""
 _VALUES = r"'[^']*'(?:(?:, or |, | or )'[^']*')*|\w+(?:\.\w+)*|"

@@ -4,7 +4,9 @@ import errno
 import io
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from bayesgmm.comparison.options import in_options
@@ -18,7 +20,21 @@ if TYPE_CHECKING:
 
     from bayesgmm.comparison.comparison import Comparison
     from bayesgmm.diagnosis.diagnosis import Diagnosis
+    from bayesgmm.results.posterior import Posterior
     from bayesgmm.selection.cells import FitTable
+
+
+_aside: ContextVar[bool] = ContextVar("aside", default=False)
+
+
+@contextmanager
+def words_aside(aside: bool) -> Iterator[None]:
+    """Within this block all words go to standard error, if `aside`: standard output is for data."""
+    before = _aside.set(aside)
+    try:
+        yield
+    finally:
+        _aside.reset(before)
 
 
 def say(*parts: Any, error: bool = False) -> None:
@@ -27,6 +43,7 @@ def say(*parts: Any, error: bool = False) -> None:
     If standard output is full, the process ends with code 3, so files are to be written before. A closed pipe
     (``| head``) is no error.
     """
+    error = error or _aside.get()
     stream = sys.stderr if error else sys.stdout
     if stream is None:  # the shell has closed it
         return
@@ -37,9 +54,18 @@ def say(*parts: Any, error: bool = False) -> None:
     for part in parts:
         wide = isinstance(part, str) or getattr(part, "no_wrap", False)
         console.print(part, highlight=False, markup=False, soft_wrap=bool(wide))
-    text, encoding = collected.getvalue(), collected.encoding
+    _write(stream, _encodable(collected.getvalue(), collected.encoding), error)
+
+
+def put(text: str) -> None:
+    """Print data to standard output as they are, in ASCII or UTF-8, also where words go aside."""
+    if sys.stdout is not None:
+        _write(sys.stdout, text, False)
+
+
+def _write(stream: Any, text: str, error: bool) -> None:
     try:
-        stream.write(_encodable(text, encoding))
+        stream.write(text)
         stream.flush()
     except OSError as failed:
         _mute(stream)
@@ -94,6 +120,25 @@ def print_diagnosis(found: "Diagnosis") -> None:
     names = ["mean", "sd", "R-hat", "bulk ESS", "tail ESS"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=names).rename_axis("label-invariant quantity")
     say(Text(found.status, style="bold"), *_points(found.verdict()), *_tables(cells_of(table)))
+
+
+def print_posterior(found: "Posterior", level: float, verdict: list[str]) -> None:
+    """Print mean, sd, interval and quality of each parameter but the covariances, then the verdict."""
+    import pandas as pd
+    from rich.text import Text
+
+    table = found.summary(level)
+    ends = [name for name in table.columns if name.endswith("%")]
+    quality = {"ess_bulk": "bulk ESS", "ess_tail": "tail ESS", "r_hat": "R-hat"}
+    known = [name for name in quality if name in table.columns]
+    ess, rhat, rows = shown_as("smallest ESS"), shown_as("worst R-hat"), {}
+    for name, row in table.loc[~table.index.str.startswith("covariances")].to_dict("index").items():
+        numbers = fitting([row["mean"], row["sd"], *(row[end] for end in ends)], row["sd"])
+        rows[name] = *numbers, *((rhat if one == "r_hat" else ess)(row[one]) for one in known)
+    columns = ["mean", "sd", *ends, *(quality[one] for one in known)]
+    cells = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("parameter")
+    note = Text("Covariances: --out FILE.nc, or --json.", style="dim")
+    say(Text(visible(repr(found).partition("\n")[0]), style="bold"), *_tables(cells_of(cells)), note, *_points(verdict))
 
 
 def print_table(found: "FitTable") -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bayesgmm.data.advice import kind_of_texts, library_of, not_a_table, not_numeric, not_one_table
+from bayesgmm.data.protocols import opened
 from bayesgmm.errors import DataError
 
 
@@ -26,6 +27,15 @@ def as_doubles(x: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
     DataError
         If x is not a table, or a column does not hold real numbers. The message says what to call.
     """
+    x, call = opened(x)
+    try:
+        return _with_its_name(x)
+    except DataError as error:
+        raise DataError(f"{error} Here x is {call}.") if call else error from None
+
+
+def _with_its_name(x: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """The numbers and names of `_as_doubles`; an error about a single column has its name."""
     try:
         return _as_doubles(x)
     except _Kind as found:

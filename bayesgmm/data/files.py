@@ -1,12 +1,12 @@
-"""Read data files: text with separators, Parquet, or a built-in data set by name."""
+"""Read data files: text with separators, Parquet, Excel and others, or a built-in data set by name."""
 
 import csv
-import io
 import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayesgmm.data.binary import SUFFIXES, read_binary
 from bayesgmm.data.class_column import number_classes
 from bayesgmm.data.convert import as_doubles
 from bayesgmm.data.datasets import SOURCES, load_dataset
@@ -16,6 +16,7 @@ from bayesgmm.data.marks import to_numbers
 from bayesgmm.data.packing import contents
 from bayesgmm.data.paths import printable, short
 from bayesgmm.data.read_call import Source, repairs
+from bayesgmm.data.standard_input import NAME, SIGN
 from bayesgmm.data.table import Table
 from bayesgmm.errors import DataError
 from bayesgmm.runtime.checks import shown
@@ -29,12 +30,13 @@ def read_file(
     weights: str | None = None,
     labels: str | None = None,
 ) -> Table:  # fmt: skip
-    """Read text with separators (.csv, .tsv, .txt, …), a Parquet file, or a built-in data set by name.
+    """Read text with separators (.csv, .tsv, .txt, …), another file of a table, or a built-in data set by name.
 
     Parameters
     ----------
     path
-        The file, perhaps packed (.gz, .bz2, .xz, .zip); or a name such as ``"faithful"``.
+        The file, perhaps packed (.gz, .bz2, .xz, .zip): text, or .parquet, .xlsx, .feather, .arrow, .npy; or a name
+        such as ``"faithful"``; or ``"-"``, the standard input.
     columns
         The features to keep, as a list or separated by commas (with quotes around names that hold commas); all columns
         by default.
@@ -65,8 +67,9 @@ def read_file(
         frame, notes = load_dataset(str(path), labels=labels is not None and labels == SOURCES[str(path)].label), []
     else:
         raw, suffix, packing = contents(Path(path))
-        if suffix in (".parquet", ".pq"):
-            frame, notes = _parquet(raw, path), []
+        path = NAME if str(path) == SIGN else path
+        if suffix in SUFFIXES:
+            frame, notes = read_binary(raw, suffix, short(path))
         else:
             source = Source(raw, short(path), {"compression": packing} if packing else {})
             text = read_delimited(source, wanted and [str(columns), *wanted])
@@ -133,21 +136,6 @@ def _without_empty(frame: "pd.DataFrame", notes: list[str]) -> "pd.DataFrame":
     empty = [name for name in frame.columns if bool(frame[name].isna().to_numpy().all())]
     notes.extend(f"column {_quoted([name])} dropped: it holds no value" for name in empty)
     return frame.drop(columns=empty) if 0 < len(empty) < frame.shape[1] else frame
-
-
-def _parquet(raw: bytes, path: str | Path) -> "pd.DataFrame":
-    import pandas as pd
-
-    try:
-        return pd.read_parquet(io.BytesIO(raw))
-    except ImportError:
-        raise DataError(
-            f"{short(path)} cannot be read, because Parquet files need pyarrow: pip install 'bayesgmm[parquet]'. "
-            "Or save the table as CSV."
-        ) from None
-    except Exception as error:  # pyarrow's errors have no common base besides Exception
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DataError(f"{short(path)} could not be read as a Parquet file ({reason}). Write it again.") from None
 
 
 def _checked(frame: "pd.DataFrame", path: str | Path) -> "pd.DataFrame":

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from bayesgmm.data.advice import refuse_other_columns
+from bayesgmm.data.protocols import opened
 from bayesgmm.data.table import Table, as_table
 from bayesgmm.errors import DataError
 
@@ -22,6 +23,7 @@ def same_features(x, table: Table) -> Table:
     """
     if x is None:
         return table
+    x, _ = opened(x)
     if table.named and not isinstance(x, Table):
         refuse_other_columns(x, table.features)
     new = as_table(x)

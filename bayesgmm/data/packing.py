@@ -11,13 +11,13 @@ from typing import Any
 
 from bayesgmm.data.datasets import SOURCES
 from bayesgmm.data.paths import read_bytes, short
+from bayesgmm.data.standard_input import SIGN, read_standard_input
 from bayesgmm.errors import DataError
 from bayesgmm.runtime.memory import free_memory
 
 READERS = {
-    ".xlsx": "pandas.read_excel", ".xls": "pandas.read_excel", ".ods": "pandas.read_excel", ".dta": "pandas.read_stata",
-    ".sav": "pandas.read_spss", ".sas7bdat": "pandas.read_sas", ".feather": "pandas.read_feather",
-    ".arrow": "pandas.read_feather", ".json": "pandas.read_json", ".npy": "numpy.load", ".npz": "numpy.load",
+    ".xls": "pandas.read_excel", ".xlsb": "pandas.read_excel", ".ods": "pandas.read_excel", ".dta": "pandas.read_stata",
+    ".sav": "pandas.read_spss", ".sas7bdat": "pandas.read_sas", ".json": "pandas.read_json", ".npz": "numpy.load",
     ".nc": "xarray.open_dataset", ".orc": "pandas.read_orc", ".rds": "pyreadr.read_r", ".rdata": "pyreadr.read_r",
 }  # fmt: skip
 """Files that are not read, and the function that reads them to a frame or an array."""
@@ -33,7 +33,7 @@ SHARE = 8
 
 
 def contents(path: Path) -> tuple[bytes, str, str]:
-    """The bytes of a file, unpacked.
+    """The bytes of a file, or of standard input for ``-``, unpacked.
 
     Returns
     -------
@@ -50,7 +50,8 @@ def contents(path: Path) -> tuple[bytes, str, str]:
         If there is no such file, it is of a kind that is not read, or it cannot be unpacked.
     """
     suffix = path.suffix.lower()
-    raw = read_bytes(path, DataError, f"Check the path, or choose a built-in data set: {', '.join(SOURCES)}.")
+    advice = f"Check the path, or choose a built-in data set: {', '.join(SOURCES)}."
+    raw = read_standard_input() if str(path) == SIGN else read_bytes(path, DataError, advice)
     kind = _kind(raw, path, suffix)
     if kind not in PACKED:
         return raw, kind, ""
@@ -66,6 +67,8 @@ def _kind(raw: bytes, path: Path, suffix: str) -> str:
     kind = (
         suffix if suffix in READERS else next((kind for start, kind in KINDS.items() if raw.startswith(start)), suffix)
     )
+    if suffix in (".xlsx", ".xlsm") and kind in (".zip", ".xls"):
+        return suffix  # a workbook, perhaps with a password
     if kind == ".zip" and b"[Content_Types].xml" in raw and b"xl/" in raw:
         kind = ".xlsx"
     if kind in READERS:

@@ -174,7 +174,8 @@ def as_table(x) -> Table:
     ----------
     x
         pandas or polars DataFrame, LazyFrame or Series, Arrow table, xarray DataArray (rows first) or Dataset
-        (variables with one dimension), NumPy, structured or JAX array, or nested lists.
+        (variables with one dimension), NumPy, structured or JAX array, or nested lists; a table of another library
+        that keeps the Arrow PyCapsule interface or the dataframe interchange protocol (DuckDB, narwhals).
         The shape is ``(N, D)``, or ``(N,)`` for one feature. NaN and other missing values are gaps.
 
     Raises

@@ -313,11 +313,11 @@ def test_tables_with_the_suffix_of_another_kind(tmp_path):
     assert "xarray.open_dataset" in refusal(read_file, path)
     with path.open("wb") as file:
         np.save(file, X)
-    assert "numpy.load" in refusal(read_file, path)
+    np.testing.assert_array_equal(read_file(path).values, X)
     with zipfile.ZipFile(path, "w") as archive:
         for member in ("[Content_Types].xml", "xl/workbook.xml"):
             archive.writestr(member, "<xml>")
-    assert "pandas.read_excel" in refusal(read_file, path)
+    assert "could not be read as a workbook of Excel" in refusal(read_file, path)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])

@@ -166,7 +166,7 @@ def test_suffixes_and_packing(tmp_path, name):
 
 def test_what_is_no_file_of_data_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")
-    for name in ("d.zip", "d.xz", "d.gz", "d.bz2", "d.xlsx", "d.npy"):
+    for name in ("d.zip", "d.xz", "d.gz", "d.bz2", "d.xlsx", "d.npy", "d.feather", "d.ods", "d.npz"):
         (tmp_path / name).write_bytes(b"junk")
     (tmp_path / "cut.xz").write_bytes(lzma.compress(b"a,b\n1,2\n")[:-9])
     with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
@@ -175,7 +175,10 @@ def test_what_is_no_file_of_data_is_refused(tmp_path):
     for path, words in [
         (tmp_path, "is a folder"), (tmp_path / "pipe.csv", "pipe or device"), ("/dev/zero", "pipe or device"),
         ("x" * 5000, "too long|No file"), ("a\0b.csv", "could not be read"), (tmp_path / "two.zip", "2 files"),
-        (tmp_path / "d.xlsx", "pandas.read_excel"), (tmp_path / "d.npy", "numpy.load"),
+        (tmp_path / "d.ods", "pandas.read_excel"), (tmp_path / "d.npz", "numpy.load"),
+        (tmp_path / "d.xlsx", "could not be read as a workbook of Excel"),
+        (tmp_path / "d.npy", "could not be read as an array of NumPy"),
+        (tmp_path / "d.feather", "could not be read as a Feather file"),
         *((tmp_path / name, "could not be unpacked") for name in ("d.zip", "d.xz", "d.gz", "d.bz2", "cut.xz")),
     ]:  # fmt: skip
         with pytest.raises(DataError, match=words) as caught:

@@ -388,6 +388,21 @@ CLI = {
          "--names": "cli_names", "--out": "cli_path", "--seed": "cli_count"},
         {"command": "'diagnose'", "draws": "'draws.nc'"}, 0.2,
     ),
+    "cli sample": Call(
+        "cli",
+        {"data": "cli_data", "-k": "cli_count", "--engine": "cli_engine", "--out": "cli_nc", "--columns": "cli_columns",
+         "--labels": "cli_labels", "--weights": "cli_labels", "--family": "cli_family", "--chains": "cli_count",
+         "--warmup": "cli_count", "--samples": "cli_count", "--tempering": "cli_count", "--seed": "cli_count",
+         "--interval": "cli_share", "--save": "cli_saved"},
+        {"command": "'sample'", "data": "'data.csv'", "-k": "'2'", "--warmup": "'4'", "--samples": "'8'", "--chains": "'2'",
+         "--quiet": ""}, 0.1,
+    ),
+    "cli simulate": Call(
+        "cli",
+        {"-k": "cli_count", "-d": "cli_count", "-n": "cli_count", "--overlap": "cli_share", "--imbalance": "cli_factor",
+         "--family": "cli_families", "--out": "cli_csv", "--seed": "cli_count"},
+        {"command": "'simulate'", "-k": "'2'", "-n": "'8'"}, 0.2,
+    ),
     "cli study": Call(
         "cli", {"file": "cli_study", "--out": "cli_path", "--jobs": "cli_word", "--dask": "cli_word",
                 "--replicates": "cli_count"},

@@ -775,6 +775,15 @@ KINDS: dict[str, Kind] = {
     """, """
         '' ;; 'x' ;; '0' ;; '-1' ;; ':' ;; '1:' ;; ',' ;; '2.5' ;; 'nan' ;; '[red]' ;; '0:2' ;; 'a:b'
     """),
+    "cli_engine": kind("'gibbs' ;; 'cavi'", "'exact'", "'em' ;; '' ;; 'nope' ;; 'gibbs,cavi' ;; '[red]' ;; 'a\\0b'"),
+    "cli_share": kind("'0.05' ;; '0.5'", "'1e-300' ;; '0.999999'", "'' ;; 'x' ;; '0' ;; '1' ;; '-1' ;; 'nan' ;; 'inf' ;; '2'"),
+    "cli_factor": kind("'2' ;; '2.5'", "'1' ;; '1e6'", "'' ;; 'x' ;; '0.5' ;; '-1' ;; 'nan' ;; 'inf'"),
+    "cli_nc": kind("'new.nc'", "'new/below.nc' ;; ' .nc' ;; '[red].nc'", """
+        '' ;; 'out' ;; '.nc' ;; 'file.txt' ;; 'file.txt/a.nc' ;; '/proc/x.nc' ;; 'a\\0b.nc' ;; 'x' * 5000 + '.nc'
+    """),
+    "cli_csv": kind("'new.csv'", "'new/below.csv' ;; '[red].csv'", """
+        '' ;; 'out' ;; '.csv' ;; 'file.txt' ;; 'file.txt/a.csv' ;; '/proc/x.csv' ;; 'a\\0b.csv' ;; 'x' * 5000 + '.csv'
+    """),
     "cli_engines": kind("""
         'em' ;; 'em,cavi' ;; ' em , cavi '
     """, """

@@ -182,6 +182,7 @@ def cli(*words: str) -> str:
     out, err = io.StringIO(), io.StringIO()
     with (
         mock.patch.object(sys, "argv", ["bayesgmm", *words]),
+        mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a,b\n1,2\n3,4.5\n2.5,1\n0,3\n"))),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):

@@ -40,7 +40,13 @@ def test_every_option_of_the_command_line_is_tried():
     group = typer.main.get_command(app)
     for name, command in group.commands.items():
         calls = [call for title, call in CLI.items() if title.split()[1] == name]
-        known = {"--clear", "--noise", *(word for call in calls for word in (*call.kinds, *call.base))}
+        known = {
+            "--clear",
+            "--noise",
+            "--json",
+            "--labels",
+            *(word for call in calls for word in (*call.kinds, *call.base)),
+        }
         for parameter in command.params:
             assert known & {*parameter.opts, parameter.name}, f"{name} {parameter.opts}"
 

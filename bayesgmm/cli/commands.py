@@ -1,9 +1,4 @@
-"""The command line: `compare`, `fit`, `diagnose`, `study`, `datasets` and `cache`.
-
-Files are written first, then results are printed, so that no failure of the terminal loses a file. Exit codes: 0; 1 for
-a fault of bayesgmm; 2 for a user-facing error; 3 if a result could not be written (it is elsewhere, or printed only);
-130 after Ctrl-C and 143 after SIGTERM, with what there was by then written.
-"""
+"""The commands, and the entry point of the command line."""
 
 import io
 import os
@@ -13,6 +8,31 @@ from typing import Annotated
 
 import typer
 
+from bayesgmm.cli.as_json import of_comparison, of_diagnosis, of_table, print_json, with_json
+from bayesgmm.cli.options import (
+    Also,
+    AsJson,
+    Chains,
+    Columns,
+    Data,
+    EmIntervals,
+    Family,
+    HeldOut,
+    Interval,
+    Labels,
+    Names,
+    Noise,
+    Quiet,
+    Samples,
+    Save,
+    Seed,
+    Tempering,
+    Truth,
+    Warmup,
+    Weights,
+)  # fmt: skip
+from bayesgmm.cli.sample import sample
+from bayesgmm.cli.simulate import simulate
 from bayesgmm.comparison.command_words import given_results, pairs, sizes, split
 from bayesgmm.comparison.endings import finish, stoppable
 from bayesgmm.comparison.options import error_in_options, in_its_options, in_options
@@ -24,70 +44,33 @@ from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning, visible
 from bayesgmm.runtime.files import Output
 from bayesgmm.saving.command import check_save, save_to
 from bayesgmm.studies.command import study
+from bayesgmm.version import __version__
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False,
+    no_args_is_help=True,
     help="Fit a Gaussian mixture by EM, variational Bayes and MCMC under one prior, and compare the answers.",
 )  # fmt: skip
 
 
-Data = Annotated[
-    str,
-    typer.Argument(
-        help="CSV, TSV or Parquet file (also .gz, .zip, …), or a built-in data set (see `bayesgmm datasets`)."
-    ),
-]
-Columns = Annotated[
-    str | None, typer.Option(help="Comma-separated features to keep (default: all); quote names: '\"a, b\",c'.")
-]
-Weights = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="Column that says how often each row counts; it is no feature.")
-]
-Labels = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMN", help="Column of known classes (words or numbers, blank: unknown); component k is class k."
-    ),
-]
-Noise = Annotated[
-    bool,
-    typer.Option("--noise", help="A component more, uniform over the hypervolume: rows that belong to no cluster."),
-]
-Seed = Annotated[int, typer.Option(help="Random seed.")]
-Interval = Annotated[
-    float | None,
-    typer.Option(
-        help="Show intervals in place of the sd, with this share of the draws (EM: of samples), such as 0.95."
-    ),
-]
-EmIntervals = Annotated[
-    str | None,
-    typer.Option(
-        help="Intervals of EM: information (the default with --interval), sandwich, bootstrap, weighted, parametric."
-    ),
-]
-Also = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME=FILE.nc", help="A further column: draws of Stan, PyMC, NumPyro. May be repeated."),
-]
-Truth = Annotated[
-    str | None,
-    typer.Option(help="What stands for the truth: exact, gibbs (a long run), nuts, a NAME of --also, or FILE.nc."),
-]
-Names = Annotated[
-    str | None, typer.Option(help="Variable names in the files: weights=w,means=mu,variances=s2 (or sds, …).")
-]
-Save = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Also save the result whole, for bayesgmm.load: FILE.nc, or a folder FILE.zarr."),
-]
-HeldOut = Annotated[
-    int | None, typer.Option(help="Folds of a held-out log score; every engine is refitted for each fold.")
-]
+def _show_version(asked: bool) -> bool:
+    if asked:
+        say(f"bayesgmm {__version__}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def bayesgmm(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Fit a Gaussian mixture by EM, variational Bayes and MCMC under one prior, and compare the answers."""
 
 
 @app.command()
 @in_its_options
+@with_json
 def compare(
     data: Data,
     k: Annotated[int, typer.Option("-k", "--components", help="Number of components.")],
@@ -97,13 +80,11 @@ def compare(
     weights: Weights = None,
     labels: Labels = None,
     noise: Noise = False,
-    family: Annotated[
-        str, typer.Option(help="Covariances: full, tied, diag, spherical, or an mclust code such as EEI.")
-    ] = "full",
-    chains: Annotated[int, typer.Option(help="Chains of each sampler.")] = 4,
-    warmup: Annotated[int, typer.Option(help="Warm-up draws of each chain.")] = 1000,
-    samples: Annotated[int, typer.Option(help="Kept draws of each chain.")] = 1000,
-    tempering: Annotated[int, typer.Option(help="Replicas per Gibbs chain, for poor mixing; 1: no tempering.")] = 1,
+    family: Family = "full",
+    chains: Chains = 4,
+    warmup: Warmup = 1000,
+    samples: Samples = 1000,
+    tempering: Tempering = 1,
     starts: Annotated[int, typer.Option(help="Starts of EM.")] = 10,
     interval: Interval = None,
     em_intervals: EmIntervals = None,
@@ -113,7 +94,8 @@ def compare(
     held_out: HeldOut = None,
     save: Save = None,
     seed: Seed = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fit one mixture by several engines under one prior; print the table and write the report."""
     from bayesgmm.data.files import read_file
@@ -139,6 +121,7 @@ def compare(
         save_to(place, comparison, output)
         written = None if stop.is_set() else save_report(comparison, output)
         print_comparison(comparison)
+        print_json(as_json, "compare", seed, lambda: of_comparison(comparison))
     report = visible(str(written)) if written else "not written"
     say(f"Report: {report}", f"Draws and summary: {visible(out)}")
     absent = [f"{name}.nc" for name in engine_names() if name not in comparison.results]
@@ -152,6 +135,7 @@ def compare(
 
 @app.command()
 @in_its_options
+@with_json
 def fit(
     data: Data,
     k: Annotated[str, typer.Option("-k", "--components", help="Numbers of components: 3, 1:9 or 2,4,6.")] = "1:9",
@@ -168,7 +152,8 @@ def fit(
     starts: Annotated[int, typer.Option(help="Starts per model.")] = 16,
     save: Save = None,
     seed: Seed = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fit every covariance family and number of components by EM; print the table and save the best model."""
     from bayesgmm.data.files import read_file
@@ -189,12 +174,14 @@ def fit(
         save_table(found, output)
         save_to(place, found.best, output)
         print_table(found)
+        print_json(as_json, "fit", seed, lambda: of_table(found))
     say(f"Table, figures and best model: {visible(out)}")
     finish(output, stop)
 
 
 @app.command()
 @in_its_options
+@with_json
 def diagnose(
     draws: Annotated[
         str, typer.Argument(help="NetCDF file of an ArviZ DataTree, from bayesgmm (gibbs.nc) or other software.")
@@ -208,6 +195,7 @@ def diagnose(
     ] = None,
     out: Annotated[str | None, typer.Option(help="Folder for the figures and the relabelled draws.")] = None,
     seed: Seed = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Diagnose draws: mixing, label switching or several modes, number of components."""
     from bayesgmm.data.files import read_file
@@ -228,11 +216,14 @@ def diagnose(
             save_diagnosis(found, output)
     finally:
         print_diagnosis(found)
+        print_json(as_json, "diagnose", seed, lambda: of_diagnosis(found))
     if output is not None:
         say(f"Figures and relabelled draws: {visible(str(output.folder))}")
         finish(output)
 
 
+app.command()(sample)
+app.command()(simulate)
 app.command()(study)
 
 

@@ -21,7 +21,7 @@ class DrawsTable(Written):
         ``covariances[0, eruptions, waiting]``. ``lp`` is the log posterior density (of a fit: its objective). A fit is
         one draw of one chain. Covariances that the family holds at 0 are left out.
         """
-            import pandas as pd
+        import pandas as pd
 
         from bayesgmm.results.summary import shown_parameters
 

@@ -31,6 +31,7 @@ from bayesgmm.cli.options import (
     Warmup,
     Weights,
 )  # fmt: skip
+from bayesgmm.cli.predict import predict
 from bayesgmm.cli.sample import sample
 from bayesgmm.cli.simulate import simulate
 from bayesgmm.comparison.command_words import given_results, pairs, sizes, split
@@ -222,6 +223,7 @@ def diagnose(
         finish(output)
 
 
+app.command()(predict)
 app.command()(sample)
 app.command()(simulate)
 app.command()(study)

@@ -227,3 +227,24 @@ def test_completion_knows_the_commands(tmp_path, clean_environment, name):
     )
     assert "sample" in found.stdout
     assert "compare" not in found.stdout
+
+
+def test_a_saved_fit_classifies_rows(tmp_path):
+    """By the names of the columns, whatever else the file holds; as the fit itself does."""
+    x = bg.load_dataset("faithful")
+    fit = bg.fit_em(x, 2, seed=0)
+    model = bg.save(fit, tmp_path / "fit.nc")
+    x[["waiting", "eruptions"]].assign(who="me").to_csv(tmp_path / "new.csv", index=False)
+    for words in ([], ["--proba"]):
+        frame = pd.read_csv(io.StringIO(run("predict", model, tmp_path / "new.csv", *words).stdout))
+        np.testing.assert_array_equal(frame["class"], fit.predict())
+        np.testing.assert_allclose(frame["log_density"], fit.score_samples(), rtol=1e-12)
+        np.testing.assert_allclose(frame["probability"], fit.predict_proba().max(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(frame[["p[0]", "p[1]"]], fit.predict_proba(), rtol=1e-12)
+    run("predict", model, "faithful", "--out", tmp_path / "classes.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "classes.csv"), frame[["class", "probability", "log_density"]])
+    assert "No column waiting" in str(refused("predict", model, "-", input="eruptions,b\n1,2\n2,3\n"))
+    assert "classifies no rows" in str(
+        refused("predict", bg.save(bg.partition(np.array([[0, 1]] * 4)), tmp_path / "p.nc"), "faithful")
+    )
+    assert "No file" in str(refused("predict", tmp_path / "none.nc", "faithful"))

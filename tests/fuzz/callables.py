@@ -397,6 +397,10 @@ CLI = {
         {"command": "'sample'", "data": "'data.csv'", "-k": "'2'", "--warmup": "'4'", "--samples": "'8'", "--chains": "'2'",
          "--quiet": ""}, 0.1,
     ),
+    "cli predict": Call(
+        "cli", {"model": "cli_model", "data": "cli_data", "--out": "cli_csv", "--columns": "cli_columns"},
+        {"command": "'predict'", "model": "'fit.nc'", "data": "'data.csv'", "--proba": ""}, 0.2,
+    ),
     "cli simulate": Call(
         "cli",
         {"-k": "cli_count", "-d": "cli_count", "-n": "cli_count", "--overlap": "cli_share", "--imbalance": "cli_factor",

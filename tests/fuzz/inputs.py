@@ -400,6 +400,10 @@ KINDS: dict[str, Kind] = {
     "cli_saved": kind("'it.nc' ;; 'new/it.zarr' ;; 'ü €.nc' ;; '[red].nc'", "' .nc'", """
         'it' ;; 'it.h5' ;; '' ;; 'file.txt/it.nc' ;; 'a\\0b.nc' ;; '/proc/x/it.nc'
     """),
+    "cli_model": kind("'fit.nc' ;; 'bare.nc' ;; 'bare.zarr'", "'link.nc'", """
+        '' ;; 'nowhere.nc' ;; 'draws.nc' ;; 'other.nc' ;; 'broken.nc' ;; 'data.csv' ;; 'cut.nc' ;; 'pickle.nc'
+        'a\\0b.nc' ;; '.'
+    """),
     "progress": kind("None\nFalse\nTrue\nlambda *args: None", "1\n'yes'\nobject()\n[]\nnp.bool_(False)\nX2"),
     "family": kind(FAMILIES, """
         'vvv' ;; 'FULL' ;; 'full ' ;; ['full'] ;; ('full',) ;; {'full'}

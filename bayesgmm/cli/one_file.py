@@ -3,7 +3,9 @@
 import os
 import tempfile
 
-from bayesgmm.errors import ArgumentError
+from bayesgmm.comparison.endings import finish
+from bayesgmm.comparison.terminal import put, say
+from bayesgmm.errors import ArgumentError, visible
 from bayesgmm.runtime.files import Output, as_path, reason
 
 
@@ -28,3 +30,13 @@ def one_file(out: str | None, suffix: str) -> tuple[Output, str | None]:
     except OSError as error:
         raise ArgumentError(f"--out {out[:200]!r} cannot be written ({reason(error)}). Choose another path.") from None
     return output, path.stem
+
+
+def put_csv(text: str, num_rows: int, output: Output, name: str | None) -> None:
+    """Print a table, or write it to the file of ``--out``."""
+    if name is None:
+        put(text)
+        return
+    if written := output.save(name, {".csv": text.encode}):
+        say(f"{num_rows} rows: {visible(str(written))}", error=True)
+    finish(output)

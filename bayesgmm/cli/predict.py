@@ -5,11 +5,10 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from bayesgmm.cli.one_file import one_file
+from bayesgmm.cli.one_file import one_file, put_csv
 from bayesgmm.cli.options import Columns, Data
-from bayesgmm.comparison.endings import finish
 from bayesgmm.comparison.options import in_its_options
-from bayesgmm.comparison.terminal import put, say
+from bayesgmm.comparison.terminal import say
 from bayesgmm.errors import ArgumentError, visible
 
 
@@ -36,13 +35,7 @@ def predict(
     named = found.table.named if hasattr(found, "table") else features != [f"x{d}" for d in range(len(features))]
     wanted = features if columns is None and named else columns
     table = read_file(data, wanted, lambda line: say(visible(line), error=True))
-    text = _csv(found, table, proba)
-    if name is None:
-        put(text)
-        return
-    if written := output.save(name, {".csv": text.encode}):
-        say(f"{table.num_rows} rows: {visible(str(written))}", error=True)
-    finish(output)
+    put_csv(_csv(found, table, proba), table.num_rows, output, name)
 
 
 def _mixture_of(model: str) -> Any:

@@ -4,11 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bayesgmm.cli.one_file import one_file
-from bayesgmm.comparison.endings import finish
+from bayesgmm.cli.one_file import one_file, put_csv
 from bayesgmm.comparison.options import in_its_options
-from bayesgmm.comparison.terminal import put, say
-from bayesgmm.errors import ArgumentError, visible
+from bayesgmm.errors import ArgumentError
 from bayesgmm.runtime.arguments import as_key, check_count, derived_key
 
 MOST_VALUES = 10**8
@@ -47,13 +45,7 @@ def simulate(
         raise ArgumentError(f"-n {num} rows of {d} features are more than {MOST_VALUES:,} values. Draw fewer rows.")
     features = tuple(f"x{i}" for i in range(d))
     classes, rows = Mixture(params, features).sample(num, derived_key(as_key(seed), 1))
-    text = _csv(rows, features, classes if labels else None)
-    if name is None:
-        put(text)
-        return
-    if written := output.save(name, {".csv": text.encode}):
-        say(f"{num} rows: {visible(str(written))}", error=True)
-    finish(output)
+    put_csv(_csv(rows, features, classes if labels else None), num, output, name)
 
 
 def _csv(rows: Any, features: tuple[str, ...], classes: Any) -> str:

@@ -14,6 +14,7 @@ from bayesgmm.priors.semiconjugate import NormalTimesInverseWishart
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.convergence import GOOD_BFMI
 from bayesgmm.results.fit import MixtureFit
+from bayesgmm.results.given_posterior import GivenPosterior
 from bayesgmm.results.parameters import parameter_names
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.with_noise import of_gaussians
@@ -71,7 +72,7 @@ def short_words(posterior: Posterior, rhat: float, ess: float) -> str:
     chains, num = posterior.num_chains, posterior.num_samples
     more = draws_to_add(rhat, ess, chains, num)
     way = f"extend({more})" if posterior.continuation is not None else f"Sampling with num_samples={num + more}"
-    way = way if posterior.settings else "Longer chains"  # of other software
+    way = "Longer chains" if isinstance(posterior, GivenPosterior) else way
     return (
         f"Good are R-hat below {GOOD_RHAT} and ESS above {GOOD_ESS * chains}. {way} should reach them: about {more:,} "
         "more draws per chain."
@@ -80,7 +81,7 @@ def short_words(posterior: Posterior, rhat: float, ess: float) -> str:
 
 def unmixed_advice(posterior: Posterior | None) -> str:
     """What to do about chains that have not mixed, from the most promising to the least."""
-    if posterior is None or not posterior.settings:  # draws of other software
+    if posterior is None or isinstance(posterior, GivenPosterior):
         return (
             "Run longer, or start from other places; with bayesgmm, use Gibbs with tempering=12, or fewer components."
         )

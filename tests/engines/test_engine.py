@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import bayesgmm as bg
-from bayesgmm import cli
+from bayesgmm.cli import commands
 from bayesgmm.engines.engine import engine_names, find_engine, find_engines, register, unregister
 from bayesgmm.errors import ArgumentError, PriorError
 
@@ -59,7 +59,7 @@ def test_a_new_engine_is_in_the_help_and_in_the_errors(rng, metropolis):
         bg.compare(x, 2, engines=(metropolis,), covariance_type="VEV")
     with pytest.raises(PriorError, match="proper prior"):
         bg.compare(x, 2, engines=(metropolis,), prior=None)
-    reloaded = importlib.reload(cli)
+    reloaded = importlib.reload(commands)
     shown = CliRunner().invoke(reloaded.app, ["compare", "--help"], env={"COLUMNS": "200", "TERM": "dumb"}).output
     assert "gibbs, nuts, metropolis" in shown
 

@@ -21,6 +21,8 @@ from bayesgmm.runtime.arguments import check_count
 from bayesgmm.runtime.dtypes import on_device
 from bayesgmm.sweep.incomplete import Rows, rows_of
 
+UNKNOWN_PRIOR = "The prior of these draws is not known; if it was one of bayesgmm's, give it as from_draws(…, prior=)."
+
 
 @dataclass(frozen=True, eq=False)
 class Model:
@@ -75,9 +77,7 @@ class Model:
     def known_prior(self) -> Belief:
         """The prior as given, or a `PriorError` if there is none: of maximum likelihood, or of given draws."""
         if self.prior is None:
-            raise PriorError(
-                "The prior of these draws is not known. If it is one of bayesgmm's: from_draws(…, prior=)."
-            )
+            raise PriorError(UNKNOWN_PRIOR)
         return self.prior
 
     @property

@@ -13,9 +13,10 @@ from bayesgmm.checking.predictive import PredictiveChecks, predictive_checks
 from bayesgmm.checking.refits import can_refit
 from bayesgmm.checking.requirements import check_posterior
 from bayesgmm.checking.row_sample import subsampling_error
-from bayesgmm.checking.sensitivity import SENSITIVE, UNKNOWN_PRIOR, prior_sensitivity, sensitivity_of_noise
+from bayesgmm.checking.sensitivity import SENSITIVE, prior_sensitivity, sensitivity_of_noise
 from bayesgmm.data.kinds import UNLIKE_SIMULATED
 from bayesgmm.numerics.uniformity import direction, holm
+from bayesgmm.problem import UNKNOWN_PRIOR
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import khat_line, mixing_line

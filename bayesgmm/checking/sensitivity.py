@@ -12,6 +12,7 @@ import xarray as xr
 from bayesgmm.checking.requirements import check_posterior
 from bayesgmm.errors import ArgumentError
 from bayesgmm.numerics.chains import numbers_of
+from bayesgmm.problem import UNKNOWN_PRIOR
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import check_choice
 
@@ -108,7 +109,6 @@ def sensitivity_of_noise(posterior: Posterior) -> float:
     return float(az.psense(tree)["noise"].max())
 
 
-UNKNOWN_PRIOR = "The prior of these draws is not known; if it was one of bayesgmm's, give it as from_draws(…, prior=)."
 SENSITIVE = 0.05
 """Power-scaling sensitivity above which a quantity depends on the prior or the likelihood (Kallioinen et al. 2024)."""
 

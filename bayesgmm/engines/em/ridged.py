@@ -92,9 +92,10 @@ def _log_prior(theta: Params, prior: RidgedPrior) -> Float[Array, ""]:
 _KERNEL = KERNELS["em"]._replace(prior_term=_log_prior)
 
 
-def _broken(params: Params) -> Bool[Array, ""]:
-    diagonal = jnp.diagonal(params.scale_trils, axis1=-2, axis2=-1)
-    return ~(jnp.isfinite(params.means).all() & (diagonal > jnp.finfo(diagonal.dtype).eps).all())
+def is_broken(params: Params) -> Any:
+    """Whether a covariance of θ has no factor in this precision; on the host, and inside a program."""
+    diagonal = params.scale_trils.diagonal(axis1=-2, axis2=-1)
+    return ~((abs(params.means) < np.inf).all() & (diagonal > np.finfo(diagonal.dtype).eps).all())
 
 
 def _ascend(start: Params, bound, prior: Belief, rows: Rows, ridge, empty: Params, total, tol, most) -> Ridged:
@@ -108,7 +109,7 @@ def _ascend(start: Params, bound, prior: Belief, rows: Rows, ridge, empty: Param
         params, seen = step(kernel, jr.key(0), state.params, ridged, rows)
         now = seen.objective / total
         status = jnp.where(jnp.abs(now - state.bound) < tol, SETTLED, RUNNING)
-        status = jnp.where(_broken(params) | ~jnp.isfinite(now), BROKEN, status)
+        status = jnp.where(is_broken(params) | ~jnp.isfinite(now), BROKEN, status)
         return Ridged(params, now, status, state.done + 1, jnp.asarray(state.bounds).at[state.done].set(now))
 
     zero = jnp.zeros((), int)
@@ -122,12 +123,6 @@ def _estimated(stats: Stats, prior: Belief, ridge, empty: Params) -> Params:
 
 _ASCEND = Program(_ascend)
 _ESTIMATE = Program(_estimated)
-
-
-def is_broken(params: Params) -> bool:
-    """Whether a covariance of θ on the host has no factor in double precision."""
-    diagonal = np.diagonal(params.scale_trils, axis1=-2, axis2=-1)
-    return not (np.isfinite(params.means).all() and (diagonal > np.finfo(float).eps).all())
 
 
 def _ridge_and_empty(problem: Problem, reg_covar: float) -> tuple[np.ndarray, Params]:

@@ -1,8 +1,9 @@
 """What both estimators add to those of scikit-learn: fast passes, weights, gaps, class probabilities, posteriors."""
 
 import warnings
+from collections.abc import Callable
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -41,6 +42,22 @@ INFERENCE = {
 }
 """Constraints of the parameters that scikit-learn does not have."""
 FLOATS = [np.float64, np.float32]
+
+
+class Run(NamedTuple):
+    """What became of one start."""
+
+    bounds: list[float]
+    """The lower bound after each iteration, as in scikit-learn."""
+    settled: bool
+    found: Any
+    """θ, or the parameters of q."""
+    interrupted: bool
+
+    @property
+    def bound(self) -> float:
+        """The last lower bound."""
+        return self.bounds[-1] if self.bounds else -np.inf
 
 
 class FastMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMixture):
@@ -141,6 +158,23 @@ class FastMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMixture
         shape = in_shape(np.ones((self.n_components, table.dim, table.dim)), self.covariance_type).shape
         sizes = (self.n_components, table.dim)
         return np.shape(self.means_) == sizes and np.shape(self.precisions_cholesky_) == shape
+
+    def _best_of(self, num_starts: int, run: Callable[[], Run]) -> Run:
+        """The run with the highest bound, of so many starts; Ctrl-C ends with the runs before. Sets what they share."""
+        best = None
+        for init in range(num_starts):
+            self._print_verbose_msg_init_beg(init)
+            one = run()
+            if self.max_iter > 0:
+                self._print_verbose_msg_init_end(one.bound, one.settled)
+            if best is None or one.bound > best.bound:
+                best = one
+            if one.interrupted:
+                break
+        assert best is not None
+        self.converged_, self.n_iter_ = best.settled, len(best.bounds)
+        self.lower_bound_, self.lower_bounds_ = best.bound, best.bounds
+        return best
 
     def _forget(self, *names: str) -> None:
         """Take off these attributes of a fit before."""

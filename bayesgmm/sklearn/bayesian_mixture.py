@@ -16,7 +16,7 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.interrupt import interruptible
-from bayesgmm.sklearn.base import INFERENCE, SAMPLERS, FastMixture
+from bayesgmm.sklearn.base import INFERENCE, SAMPLERS, FastMixture, Run
 from bayesgmm.sklearn.passes import averaged
 from bayesgmm.sklearn.shapes import in_shape, theta
 
@@ -115,26 +115,18 @@ class BayesianGaussianMixture(FastMixture, theirs.BayesianGaussianMixture):
     def _fit_cavi(self, table: Table, dtype: np.dtype) -> None:
         going_on, random_state = self._goes_on(table), check_random_state(self.random_state)
         self._forget("posterior_")
-        best = None
         # The threads of BLAS would spin between its small calls, in the way of those that pass over the rows.
         with scope("float64"), threadpool_limits(1, "blas"), interruptible() as stop:
             problem = self._problem(table, None)
-            for init in range(1 if going_on else self.n_init):
-                self._print_verbose_msg_init_beg(init)
+
+            def run() -> Run:
                 if not going_on:
                     self._update(self._divided(problem, random_state), problem)
                 bounds, settled = self._ascend(problem, self.lower_bound_ if going_on else -np.inf, stop)
-                bound = bounds[-1] if bounds else -np.inf
-                if self.max_iter > 0:
-                    self._print_verbose_msg_init_end(bound, settled)
-                if best is None or bound > best[0]:
-                    best = bound, bounds, settled, self._get_parameters()
-                if stop.is_set():
-                    break
-        assert best is not None
-        self.lower_bound_, self.lower_bounds_, self.converged_, found = best
-        self.n_iter_ = len(self.lower_bounds_)
-        self._set_parameters(found)
+                return Run(bounds, settled, self._get_parameters(), stop.is_set())
+
+            best = self._best_of(1 if going_on else self.n_init, run)
+        self._set_parameters(best.found)
         for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
             setattr(self, name, getattr(self, name).astype(dtype))
 

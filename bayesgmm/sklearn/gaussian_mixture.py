@@ -12,7 +12,7 @@ from bayesgmm.model.types import Params
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem
 from bayesgmm.runtime.dtypes import scope
-from bayesgmm.sklearn.base import INFERENCE, POSTERIORS, FastMixture
+from bayesgmm.sklearn.base import INFERENCE, POSTERIORS, FastMixture, Run
 from bayesgmm.sklearn.shapes import in_full, in_shape, theta
 
 
@@ -91,28 +91,20 @@ class GaussianMixture(FastMixture, theirs.GaussianMixture):
     def _fit_em(self, table: Table, dtype: np.dtype) -> None:
         going_on, random_state = self._goes_on(table), check_random_state(self.random_state)
         self._forget("posterior_")
-        best, highest, shift = None, -np.inf, 0.0
         with scope("float64"):
             problem = self._problem(table, self.prior)
             shift = problem.log_volume / table.total
-            for init in range(1 if going_on else self.n_init):
-                self._print_verbose_msg_init_beg(init)
+
+            def run() -> Run:
                 start = problem.frame.standardise(self._scoring()) if going_on else self._start(problem, random_state)
-                run = self._ascend(start, problem, self.lower_bound_ + shift if going_on else -np.inf)
-                bound = float(run.bounds[-1]) - shift if len(run.bounds) else -np.inf
-                if self.max_iter > 0:
-                    self._print_verbose_msg_init_end(bound, run.settled)
-                if best is None or bound > highest:
-                    best, highest = run, bound
-                if run.interrupted:
-                    break
-        assert best is not None
-        found = problem.model.restore(best.params)
+                one = self._ascend(start, problem, self.lower_bound_ + shift if going_on else -np.inf)
+                return Run((one.bounds - shift).tolist(), one.settled, one.params, one.interrupted)
+
+            best = self._best_of(1 if going_on else self.n_init, run)
+        found = problem.model.restore(best.found)
         self._set_theta(
             found.weights, found.means, in_shape(np.asarray(found.covariances), self.covariance_type), dtype
         )
-        self.converged_, self.n_iter_ = best.settled, len(best.bounds)
-        self.lower_bound_, self.lower_bounds_ = highest, (best.bounds - shift).tolist()
 
     def _start(self, problem: Problem, random_state) -> Params:
         """θ of a division of the rows, and what is given in its place, in standardised coordinates."""

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 def _parquet(raw: bytes) -> "pd.DataFrame":
     import pandas as pd
+    from pyarrow import parquet
 
+    names = parquet.read_schema(io.BytesIO(raw)).names
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"Two columns are called {', '.join(twice)}. Give each a different name.")
     return pd.read_parquet(io.BytesIO(raw))
 
 
@@ -77,6 +81,8 @@ def read_binary(raw: bytes, suffix: str, name: str) -> tuple["pd.DataFrame", lis
             f"{name} cannot be read, because {what} needs pyarrow: pip install 'bayesgmm[{extra}]'. "
             "Or save the table as CSV."
         ) from None
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
     except Exception as error:  # the errors of pyarrow and NumPy have no common base besides Exception
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise DataError(f"{name} could not be read as {what} ({reason}). Write it again.") from None

@@ -1,7 +1,6 @@
 """The characters of a text file."""
 
-import re
-
+from bayesgmm.data.comments import without_comments
 from bayesgmm.data.layout import SEPARATORS
 from bayesgmm.data.read_call import Source
 from bayesgmm.errors import DataError
@@ -34,9 +33,7 @@ def decode(source: Source) -> tuple[str, list[str]]:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:
         raise _with_zeros(text, source)
-    if re.search(r"^[ \t]*#", text, flags=re.MULTILINE):
-        text = re.sub(r"^[ \t]*#.*", " ", text, flags=re.MULTILINE)  # a blank line keeps the numbers of the others
-        source.options["comment"] = "#"
+    text = without_comments(text, source)
     if not text.strip():
         raise DataError(f"{name} is empty. Check that it was written completely.")
     note = "not UTF-8, read as latin-1" if codec in ("cp1252", "latin-1") else f"encoding {codec}"

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from bayesgmm.data import doubts
+from bayesgmm.data.comments import refuse_commented_rows
 from bayesgmm.data.decoding import decode
 from bayesgmm.data.layout import SAMPLE, SEPARATORS, Layout, counts, find_layout, records_of
 from bayesgmm.data.marks import DoubtError, find_marks, is_number
@@ -58,12 +59,16 @@ def read_delimited(source: Source, columns: list[str] | None) -> Delimited:
     layout = find_layout(text := text[given.end() - 1 :] if given else text, given.group(1) if given else None, name)
     _complete(source, layout, bool(given))
     doubts.refuse_lines_above(layout, source)
+    notes += filter(None, [refuse_commented_rows(layout, source)])
     options: dict[str, str | None] = {}
     if layout.width == 1 and "\n\n" in text.strip():
         doubts.refuse_empty_line(text, name)
     if layout.separator != "," and layout.width > 1:
         notes.append(f"separated by {SEPARATORS[layout.separator]}")
-    if layout.bare and not set(columns or ()) & set(layout.header):
+    chosen = set(columns or ()) & set(layout.header)
+    if not chosen:
+        doubts.refuse_numbers_among_names(layout, source)
+    if layout.bare and not chosen:
         doubts.refuse_whole_names(layout, source)
         notes.append("no header")
         options["header"] = None
@@ -88,7 +93,7 @@ def read_delimited(source: Source, columns: list[str] | None) -> Delimited:
 def _complete(source: Source, layout: Layout, given: bool) -> None:
     """Add the arguments that every call of pandas about this text needs."""
     if given:
-        source.options["skiprows"] = 1
+        source.options["skiprows"] = [0, *source.options["skiprows"]] if "skiprows" in source.options else 1
     if layout.separator != ",":
         source.options["sep"] = r"\s+" if layout.separator == " " else layout.separator
 

@@ -1,7 +1,9 @@
 """Texts with separators that have more than one meaning are refused, with the calls of pandas for each meaning."""
 
+import re
+
 from bayesgmm.data.layout import Layout, counts, records_of
-from bayesgmm.data.marks import MISSING, is_plain
+from bayesgmm.data.marks import MISSING, is_number, is_plain
 from bayesgmm.data.read_call import Source, repairs
 from bayesgmm.errors import DataError
 
@@ -45,6 +47,21 @@ def refuse_whole_names(layout: Layout, source: Source) -> None:
             f"The first row of {source.name} has numbers ({', '.join(layout.bare[:4])}), not names. If they are names, "
             f"choose them with --columns. If they are data, add a header row{f', or pass {call}' if call else ''}."
         )
+
+
+def refuse_numbers_among_names(layout: Layout, source: Source) -> None:
+    """A first row with a number such as 2.5 beside a text is hardly one of names."""
+    names = [layout.header[d] for d in layout.numeric] if len(layout.header) == layout.width else []
+    broken = [name for name in names if is_number(name) and re.search(r"\d", name) and not name.isdigit()]
+    if not broken or layout.bare:
+        return
+    others = [name for name in names if not is_number(name)]
+    call = source.call(header=None, na_values=others)
+    raise DataError(
+        f"The first row of {source.name} has the number {broken[0]} beside {', '.join(map(repr, others[:3]))}: is it a "
+        f"row of data, or of names? If they are names, choose them with --columns. If they are data, add a row of names"
+        f"{f', or pass {call}, which takes {chr(44).join(map(repr, others))} for not seen' if call else ''}."
+    )
 
 
 def refuse_numbered_rows(layout: Layout, source: Source) -> None:

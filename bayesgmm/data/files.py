@@ -1,6 +1,7 @@
 """Read data files: text with separators, Parquet, Excel and others, or a built-in data set by name."""
 
 import csv
+import re
 import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -66,8 +67,8 @@ def read_file(
     if str(path) in SOURCES:
         frame, notes = load_dataset(str(path), labels=labels is not None and labels == SOURCES[str(path)].label), []
     else:
-        raw, suffix, packing = contents(Path(path))
-        path = NAME if str(path) == SIGN else path
+        raw, suffix, packing = contents(path)
+        path = NAME if path == SIGN else path
         if suffix in SUFFIXES:
             frame, notes = read_binary(raw, suffix, short(path))
         else:
@@ -214,6 +215,12 @@ def _others(frame: "pd.DataFrame", refused: Iterable) -> str:
     return f"Use --columns {shlex.quote(_quoted(others, ','))}" if others else ""
 
 
+def _skipped(source: Source, line: int) -> list[int]:
+    """Lines for ``skiprows``: those that are skipped anyway, and one more."""
+    given = source.options.get("skiprows", [])
+    return [*(range(given) if isinstance(given, int) else given), line]
+
+
 def _not_numeric(frame: "pd.DataFrame", refused: dict[str, Any], text: Delimited) -> DataError:
     """The first value that is no number, its line, and the call that reads the rest."""
     header = "header" not in text.options
@@ -229,6 +236,13 @@ def _not_numeric(frame: "pd.DataFrame", refused: dict[str, Any], text: Delimited
     read = repairs(text.source, columns, **more)
     choose = _others(frame, refused)
     advice = f"{choose}, or r{read[1:]}" if choose and read else read or f"{choose or 'Correct them'}."
+    word = re.search(r"[^\W\d_]{3}", str(frame[name].iloc[first]))
+    if word and len(bad) > 2 and all(one[-1] and one.sum() == 1 for one in refused.values()):
+        footer = text.source.call(**more | {"skiprows": _skipped(text.source, text.line_of(first) - 1)})
+        if footer:
+            advice = (
+                f"If this line is a total or a note, {footer} leaves it out.{f' If not: r{read[1:]}' if read else ''}"
+            )
     also = f" Not numeric too: {_quoted(list(refused)[1:])}." if len(refused) > 1 else ""
     return DataError(
         f"Not numeric: {name}, with {str(frame[name].iloc[first])[:40]!r} in line {text.line_of(first)} of "

@@ -17,6 +17,7 @@ SAMPLE = 1000
 """Records from which the layout is inferred; every other record must have the same number of fields."""
 MOST_ABOVE = 20
 """Most records above the header."""
+_BETWEEN = re.compile(r"\d[;|\t][+-]?[.,]?\d")
 
 
 @dataclass
@@ -38,11 +39,18 @@ class Layout:
     """Fields that have a digit, but are no numbers."""
     text: float
     """Fields that are neither numbers nor missing."""
+    cut: bool
+    """Whether a field holds another separator between digits, as where commas are decimal marks."""
 
     @property
     def rank(self) -> tuple:
         """The layout of largest rank is right: a name for each field and numbers; most numbers; least text."""
-        return len(self.header) == self.width and self.numbers >= 0.5, self.numbers, self.near, -self.text
+        return (
+            len(self.header) == self.width and self.numbers >= 0.5 and not self.cut,
+            self.numbers,
+            self.near,
+            -self.text,
+        )
 
     @property
     def numeric(self) -> list[int]:
@@ -111,7 +119,7 @@ def _layout(text: str, separator: str, name: str) -> Layout:
     numbers = sum(map(is_number, fields))
     return Layout(
         separator, header, whole, list(found[:first]), lines[first], width, numbers / len(rows), near / len(rows),
-        len(rest) / len(rows),
+        len(rest) / len(rows), separator in ", " and any(_BETWEEN.search(value) for value in rest),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-MISSING = {"", "na", "n/a", "nan", "-nan", "null", "none", "<na>", "#n/a"}
+MISSING = {"", "na", "n/a", "nan", "-nan", "null", "none", "<na>", "#n/a", "#nv"}
 """Spellings of a missing value, in lower case."""
 _POINT = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.IGNORECASE | re.ASCII)
 _COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)

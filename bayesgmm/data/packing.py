@@ -32,8 +32,8 @@ SHARE = 8
 """The unpacked bytes may take this part of the free memory (1/8): text takes several times as much while it is read."""
 
 
-def contents(path: Path) -> tuple[bytes, str, str]:
-    """The bytes of a file, or of standard input for ``-``, unpacked.
+def contents(given: str | Path) -> tuple[bytes, str, str]:
+    """The bytes of a file, or of standard input for the text ``-``, unpacked.
 
     Returns
     -------
@@ -49,9 +49,10 @@ def contents(path: Path) -> tuple[bytes, str, str]:
     DataError
         If there is no such file, it is of a kind that is not read, or it cannot be unpacked.
     """
+    path = Path(given)
     suffix = path.suffix.lower()
     advice = f"Check the path, or choose a built-in data set: {', '.join(SOURCES)}."
-    raw = read_standard_input() if str(path) == SIGN else read_bytes(path, DataError, advice)
+    raw = read_standard_input() if given == SIGN else read_bytes(path, DataError, advice)
     kind = _kind(raw, path, suffix)
     if kind not in PACKED:
         return raw, kind, ""
@@ -69,7 +70,7 @@ def _kind(raw: bytes, path: Path, suffix: str) -> str:
     )
     if suffix in (".xlsx", ".xlsm") and kind in (".zip", ".xls"):
         return suffix  # a workbook, perhaps with a password
-    if kind == ".zip" and b"[Content_Types].xml" in raw and b"xl/" in raw:
+    if kind == ".zip" and _is_workbook(raw):
         kind = ".xlsx"
     if kind in READERS:
         what = (
@@ -77,6 +78,15 @@ def _kind(raw: bytes, path: Path, suffix: str) -> str:
         )
         raise DataError(f"{what}. Read it with {READERS[kind]}, and pass the result or save it as CSV.")
     return kind
+
+
+def _is_workbook(raw: bytes) -> bool:
+    """Whether an archive is a workbook of Excel itself, and does not hold one."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            return "[Content_Types].xml" in archive.namelist() and any(n.startswith("xl/") for n in archive.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
 
 
 def _unpacked(raw: bytes, path: Path, kind: str) -> tuple[bytes, str]:

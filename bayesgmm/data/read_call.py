@@ -28,6 +28,8 @@ class Source:
     name: str
     """Its name for messages."""
     options: dict[str, Any] = field(default_factory=dict)
+    comments: dict[int, str] = field(default_factory=dict)
+    """Lines that were left out as comments, by their number from 0."""
 
     def call(self, drop: Iterable[Any] = (), dropna: bool = False, **more: Any) -> str | None:
         """The text of a call, in which `path` is the file; None if it does not give a table of numbers.
@@ -126,6 +128,13 @@ def _matches(number: str, thousands: str, decimal: str) -> bool:
     )
 
 
+def _is_value(text: str) -> bool:
+    """Whether a text among numbers is a value in another form (0x10, 1_000, (1.0), true), and not one that is missing."""
+    return (
+        re.fullmatch(r"[\W_]*(\d|0x)[\dA-F_.,]*([DE][+-]?\d+)?[\W_]*|true|false|yes|no", text.strip(), re.I) is not None
+    )
+
+
 def repairs(source: Source, columns: dict[Any, tuple[list[str], list[str]]], **more: Any) -> str:
     """What to call for columns that are not numeric, in words; empty if nothing that was tried gives a table.
 
@@ -146,6 +155,8 @@ def repairs(source: Source, columns: dict[Any, tuple[list[str], list[str]]], **m
             converters[name] = found
             missing = missing or any(not text.strip() for text in texts)
         elif len(set(bad)) <= FEW and 2 * len(bad) <= len(texts):
+            if any(map(_is_value, bad)):
+                return ""
             spellings |= set(bad)
         else:
             drop.append(name)

@@ -28,7 +28,10 @@ READ = {
     "blanks": (" a   b\n1.5 2\n  3 4.25 \n", "separated by blanks"),
     "semicolons": ("a;b\n1.5;2\n3;4.25\n", "separated by semicolons"),
     "Excel's own line": ("sep=;\na;b\n1.5;2\n3;4.25\n", "separated by semicolons"),
-    "comments and empty lines": ("# by me\n\na,b\n1.5,2\n# rest, later\n\n3,4.25\n\n", "(a, b)."),
+    "comments and empty lines": (
+        "# by me\n\na,b\n1.5,2\n# rest, later\n\n3,4.25\n\n",
+        "(a, b), 1 line with # left out.",
+    ),
     "write.csv of R": ('"","a","b"\n"1",1.5,2\n"2",3,4.25\n', "row names dropped"),
     "write.table of R": ('"a" "b"\n"Mazda RX4" 1.5 2\n"Fiat" 3 4.25\n', "row names dropped"),
     "the same, comma": ("a,b\n1,1.5,2\n2,3,4.25\n", "row names dropped"),
@@ -36,6 +39,7 @@ READ = {
     "comma ends rows": ("a,b\n1.5,2,\n3,4.25,\n", "empty column without a name dropped"),
     "comma ends all": ("a,b,\n1.5,2,\n3,4.25,\n", "empty column"),
     "comma ends header": ("a,b,\n1.5,2\n3,4.25\n", "(a, b)."),
+    "comments above": ("# by me\n# 1,2\na,b\n1.5,2\n3,4.25\n", "(a, b)."),
     "three digits, semicolons": ("a;b\n1.5;2.000\n3;4.25\n", "separated by semicolons"),
 }
 INFERRED = {
@@ -45,7 +49,12 @@ INFERRED = {
     "in quotes": ('a,b\n"1,5","2"\n"3","4,25"\n', "decimal commas"),
     "write.csv2 of R": ('"";"a";"b"\n"1";1,5;2\n"2";3;4,25\n', "row names dropped"),
     "spreadsheet": ("a;b;;\n1,5;2;;\n3;4,25;;\n;;;\n;;;\n", "decimal commas"),
+    "commas in names, too": (
+        "a, cm;b, kg\n1,5;2,0\n3,0;4,25\n",
+        '("a, cm", "b, kg"), separated by semicolons, decimal',
+    ),
     "no header": ("1.5,2\n3,4.25\n", "(x0, x1), no header"),
+    "no header, two decimal commas": ("1,5;2,0\n3,0;4,25\n", "separated by semicolons, no header, decimal commas"),
     "no header, np.savetxt": ("1.500e+00 2.000e+00\n3.000e+00 4.250e+00\n", "no header"),
     "no header, signs": ("+1.5,2\n3,4.25\n", "no header"),
     "no header, capital": ("15E-1,2\n3,4.25\n", "no header"),
@@ -69,6 +78,13 @@ REFUSED = {
     "whole numbers": ("1,2\n3,4\n", "not names.*--columns.*header=None"),
     "numbers beside text": ("name,2019\nx,1.5\ny,2\n", r"numbers \(2019\), not names"),
     "first row NA": ("NA,2\n3,4\n", "not names"),
+    "number among names": ("?,2.5\n1,2\n3,4\n", "has the number 2.5 beside '\\?'.*header=None"),
+    "decimal comma among names": ("k.A.;1,5\n1,0;2,5\n3,5;4,5\n", "has the number 1,5 beside 'k.A.'"),
+    "comment or row": ("a,b\n#1,2\n3,4\n5,6\n#2,2\n", r"line 2: it begins with #.*2 such lines.*comment='#'"),
+    "values in other forms": ("a,b\n1,2\n2,3\n0x10,4\n4,4\n", r"'0x10' in line 4 .*Use --columns b\.$"),
+    "true among numbers": ("a,b\n1,2\n2,3\nTRUE,4\n4,4\n", r"'TRUE' in line 4 .*Use --columns b\.$"),
+    "another error of Excel": ("a,b\n1,2\n#REF!,3\n3,4\n4,5\n", r"'#REF!' in line 3 .*na_values=\['#REF!'\]"),
+    "total": ("a,b\n1,2\n2,3\n4,4\nTotal,9\n", r"'Total' in line 5 .*total or a note.*skiprows=\[4\]\) leaves it out"),
     "no rows": ("a,b\n", "no rows"),
     "nothing": (" \n \n", "is empty"),
     "binary": ("a,b\n1,2\n\0,4\n", "line 3: a zero byte"),
@@ -101,6 +117,36 @@ def test_text_that_is_not_certain_is_refused(tmp_path, kind):
     path.write_text(text, newline="")
     with pytest.raises(DataError, match=words):
         read_file(path, say=lambda line: None)
+
+
+def test_errors_of_excel_in_the_first_column_are_gaps_and_no_comments(tmp_path):
+    path, lines = tmp_path / "d.csv", []
+    path.write_text("a,b\n1,2\n#N/A,3\n #n/a ,5\n#NV,8\n")
+    values = read_file(path, say=lines.append).values
+    np.testing.assert_array_equal(values, [[1, 2], [np.nan, 3], [np.nan, 5], [np.nan, 8]])
+    assert "3 gaps" in lines[0]
+    path.write_text("# mine\na,b,c\n1,#DIV/0!,2\n3,4,6\n7,8,9\n")  # pandas' comment='#' would cut the line
+    with pytest.raises(DataError, match=r"skiprows=\[0\]") as caught:
+        read_file(path)
+    call = re.search(r"pandas\.read_csv\(.*?\)(?=,)", str(caught.value)).group()
+    values = as_table(eval(call, {"pandas": pd, "path": path})).values
+    np.testing.assert_array_equal(values, [[1, np.nan, 2], [3, 4, 6], [7, 8, 9]])
+
+
+def test_a_total_is_left_out_by_the_call(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text("a,b\n1,2\n2,3\n4,4\nTotal,9\n")
+    with pytest.raises(DataError) as caught:
+        read_file(path)
+    assert "--columns" not in str(caught.value)
+    call = re.search(r"(pandas\.read_csv\(.*?\)) leaves", str(caught.value))[1]
+    np.testing.assert_array_equal(as_table(eval(call, {"pandas": pd, "path": path})).values, [[1, 2], [2, 3], [4, 4]])
+
+
+def test_a_file_that_is_called_minus_is_no_standard_input(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-").write_text("a,b\n1.5,2\n3,4.25\n")
+    np.testing.assert_array_equal(read_file("./-").values, ROWS)
 
 
 @pytest.mark.parametrize("spelling", ["", "NA", "nan", "NULL", "n/a"])

@@ -43,7 +43,7 @@ from bayesgmm.comparison.terminal import print_comparison, print_diagnosis, prin
 from bayesgmm.engines.engine import engine_names, find_engines
 from bayesgmm.errors import ArgumentError, BayesGMMError, MixingWarning, visible
 from bayesgmm.runtime.files import Output
-from bayesgmm.saving.command import check_save, save_to
+from bayesgmm.saving.command import check_save, draws_of, save_to
 from bayesgmm.studies.command import study
 from bayesgmm.version import __version__
 
@@ -185,7 +185,10 @@ def fit(
 @with_json
 def diagnose(
     draws: Annotated[
-        str, typer.Argument(help="NetCDF file of an ArviZ DataTree, from bayesgmm (gibbs.nc) or other software.")
+        str,
+        typer.Argument(
+            help="NetCDF file of draws: a DataTree of ArviZ (gibbs.nc, other software), or a saved posterior."
+        ),
     ],
     data: Annotated[str | None, typer.Option(help="The data, if the file lacks them; see `compare`.")] = None,
     columns: Columns = None,
@@ -206,12 +209,10 @@ def diagnose(
     table = read_file(data, columns, _say) if data else None
     named = pairs(names)
     output = None if out is None else Output(out, "--out")
-    from bayesgmm.results.draws_file import read_tree
-
-    tree = read_tree(draws)
+    given = draws_of(draws)
     from bayesgmm.diagnosis.diagnosis import diagnose as run
 
-    found = run(tree, component_dim=component_dim, names=named, x=table, seed=seed)
+    found = run(given, component_dim=component_dim, names=named, x=table, seed=seed)
     try:
         if output is not None:
             save_diagnosis(found, output)

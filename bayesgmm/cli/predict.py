@@ -34,7 +34,7 @@ def predict(
     features = list(found.table.features) if hasattr(found, "table") else list(found.features)
     named = found.table.named if hasattr(found, "table") else features != [f"x{d}" for d in range(len(features))]
     wanted = features if columns is None and named else columns
-    table = read_file(data, wanted, lambda line: say(visible(line), error=True))
+    table = read_file(data, wanted, lambda line: say(visible(line), error=True), keep_empty=True)
     put_csv(_csv(found, table, proba), table.num_rows, output, name)
 
 

@@ -17,6 +17,9 @@ from bayesgmm.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+UNNAMED = "Unnamed: 0"
+"""What pandas calls a first column without a name, such as the index of a frame that it wrote."""
+
 
 @dataclass
 class Delimited:
@@ -152,6 +155,8 @@ def _with_names(
     names, short = layout.header, len(layout.header) < layout.width
     if short:
         names = [*names, ""] if _empty(frame[layout.width - 1]) else ["", *names]
+    elif names[0] == UNNAMED and _row_names(frame[0], layout):
+        names = ["", *names[1:]]
     kept = list(range(layout.width))
     for d in [d for d in kept if not names[d]]:
         if _empty(frame[d]):

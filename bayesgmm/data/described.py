@@ -238,6 +238,19 @@ def same_for_labels(table: Table, num_components: int) -> np.ndarray:
     return np.array([[np.array_equal(one, other) for other in columns] for one in columns])
 
 
+def without_rows(table: Table, num_components: int) -> list[int]:
+    """Components to which the labels leave no row: all rows are known to be of others."""
+    labels = table.labels
+    if labels is None:
+        return []
+    labels = labels if table.weights is None else labels[table.weights > 0]
+    if labels.ndim == 2:
+        possible = (labels > 0).any(axis=0)
+    else:
+        possible = (np.bincount(labels[labels >= 0], minlength=num_components) > 0) | (labels < 0).any()
+    return np.flatnonzero(~possible).tolist()
+
+
 def check_occupied(table: Table, num_components: int) -> None:
     """Refuse components to which the labels leave no row: without a prior nothing is known of them.
 
@@ -246,18 +259,10 @@ def check_occupied(table: Table, num_components: int) -> None:
     ArgumentError
         If there is such a component.
     """
-    labels = table.labels
-    if labels is None:
-        return
-    labels = labels if table.weights is None else labels[table.weights > 0]
-    if labels.ndim == 2:
-        possible = (labels > 0).any(axis=0)
-    else:
-        possible = (np.bincount(labels[labels >= 0], minlength=num_components) > 0) | (labels < 0).any()
-    if not possible.all():
-        empty = ", ".join(map(str, np.flatnonzero(~possible)))
+    if empty := without_rows(table, num_components):
         raise ArgumentError(
-            f"The labels leave no row to component {empty}. Use as many components as there are classes, or a prior."
+            f"The labels leave no row to component {', '.join(map(str, empty))}. Use as many components as there are "
+            "classes, or a prior."
         )
 
 

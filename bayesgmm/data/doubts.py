@@ -87,6 +87,8 @@ def marks_in_doubt(values: tuple[str, ...], text: str, layout: Layout, source: S
         for value in set(values) & set(texts):
             places.setdefault(value, f"{value} in line {records[texts.index(value)][0]}, column {label}")
         bad = [value for value in texts if not is_plain(value) and value.lower() not in MISSING]
+        if len(values) == 1:  # between semicolons a plain 1.234 is in doubt too
+            bad = [value for value in texts if value in bad or "." in value]
         if bad and label != "":
             columns[label] = texts, bad
     shown = " and ".join(places.get(value, value) for value in values)

@@ -1,8 +1,10 @@
 """Workbooks of Excel: the sheet that holds data, as a frame."""
 
 import io
+import re
 import warnings
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from bayesgmm.data.layout import counts
@@ -57,6 +59,7 @@ def _sheets(raw: bytes, name: str) -> dict[str, "pd.DataFrame"]:
             "password, or as CSV."
         )
     _refuse_large(raw, name)
+    _refuse_open_formulas(raw, name)
     try:
         with warnings.catch_warnings():  # openpyxl: of styles and extensions, which hold no numbers
             warnings.simplefilter("ignore")
@@ -69,8 +72,7 @@ def _sheets(raw: bytes, name: str) -> dict[str, "pd.DataFrame"]:
     except Exception as error:  # openpyxl's errors, and those of XML and ZIP, have no common base besides Exception
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise DataError(
-            f"{name} could not be read as a workbook of Excel ({reason}). Save it again, or as CSV; "
-            "pandas.read_excel(path) reads other kinds of workbooks."
+            f"{name} could not be read as a workbook of Excel ({reason}). Save it again, or as CSV."
         ) from None
 
 
@@ -85,6 +87,28 @@ def _refuse_large(raw: bytes, name: str) -> None:
         raise DataError(
             f"{name} holds {size / 1e9:.2g} GB when unpacked, more than an eighth of the free memory. Save the sheet "
             "as CSV, and read a part of it: pandas.read_csv(path, nrows=100_000)."
+        )
+
+
+_OPEN = re.compile(
+    rb'<c (?![^>]*t="str")(?:[^>]*?\br="(\w+)")?[^>]*><f\b[^>]*?(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v></v>)?\s*</c>'
+)
+"""A cell with a formula and without its result."""
+
+
+def _refuse_open_formulas(raw: bytes, name: str) -> None:
+    """Refuse formulas without results, which would be read as empty cells."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            found = (_OPEN.search(archive.read(part)) for part in archive.namelist() if "worksheets/sheet" in part)
+            cell = next(filter(None, found), None)
+    except (OSError, ValueError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile):
+        return  # the reader says what is wrong
+    if cell:
+        where = f"cell {cell[1].decode()} of {name}" if cell[1] else f"a cell of {name}"
+        raise DataError(
+            f"There is a formula without its result in {where}: the program that wrote the workbook did not compute "
+            "it. Open it in Excel or LibreOffice, and save it; or write values."
         )
 
 
@@ -117,16 +141,18 @@ def _with_names(sheet: "pd.DataFrame", name: str, title: str) -> tuple["pd.DataF
         elif d == 0 and _row_names(body.iloc[:, 0]):
             notes.append("row names dropped")
         else:
+            above = " Or delete the title above the names." if sum(map(bool, header)) == 1 < len(header) else ""
             raise DataError(
-                f"Column {d + 1} of sheet {title!r} in {name} has no name in the first row. Give it one; if there is a "
-                "title above the names, read the sheet with pandas.read_excel(path, header=1), and pass the frame."
+                f"Column {d + 1} of sheet {title!r} in {name} has no name in the first row. Give it one.{above}"
             )
     return body.iloc[:, kept].set_axis([header[d] for d in kept], axis=1), notes
 
 
 def _row_names(column: Any) -> bool:
-    """Whether a first column without a name has row names: 0, 1, 2, … or 1, 2, …, or distinct texts."""
+    """Whether a first column without a name has row names: 0, 1, 2, … or 1, 2, …, or distinct texts or dates."""
     values = column.tolist()
+    if column.dtype.kind == "M":
+        return bool(column.is_unique)
     if any(isinstance(value, str) for value in values):
         return column.is_unique and not any(is_number(str(value)) for value in values)
     return column.dtype.kind in "iuf" and not column.isna().any() and counts(values)

@@ -13,6 +13,7 @@ from bayesgmm.data.convert import as_doubles
 from bayesgmm.data.datasets import SOURCES, load_dataset
 from bayesgmm.data.delimited import Delimited, read_delimited
 from bayesgmm.data.described import rows
+from bayesgmm.data.layout import counts
 from bayesgmm.data.marks import to_numbers
 from bayesgmm.data.packing import contents
 from bayesgmm.data.paths import printable, short
@@ -25,11 +26,15 @@ from bayesgmm.runtime.checks import shown
 if TYPE_CHECKING:
     import pandas as pd
 
+FEWEST_COUNTED = 10
+"""Fewest rows with a feature that counts them which is taken for an index."""
+
 
 def read_file(
     path: str | Path, columns: list[str] | str | None = None, say: Callable[[str], object] | None = None,
     weights: str | None = None,
     labels: str | None = None,
+    keep_empty: bool = False,
 ) -> Table:  # fmt: skip
     """Read text with separators (.csv, .tsv, .txt, …), another file of a table, or a built-in data set by name.
 
@@ -48,6 +53,8 @@ def read_file(
         The column that says how often each row counts; it is no feature.
     labels
         A column of known classes, which is then no feature: words or numbers, blank where unknown (`number_classes`).
+    keep_empty
+        Whether columns that hold no value are kept, as in rows that are to be classified.
 
     Raises
     ------
@@ -89,8 +96,11 @@ def read_file(
     twice = frame.columns[frame.columns.duplicated()]
     if len(twice):
         raise DataError(f"Two columns are called {_quoted(twice)} in {short(path)}. Give each a different name.")
-    frame = _without_empty(_checked(frame, path) if text is None else _numbers(frame, text), notes)
+    frame = _checked(frame, path) if text is None else _numbers(frame, text)
+    frame = frame if keep_empty else _without_empty(frame, notes)
     table = rows(frame, weights=weights, labels=classes)
+    if wanted is None and str(path) not in SOURCES:
+        notes.extend(_counting(table))
     if say is not None:
         names = _quoted(table.features[:8]) + (", …" if table.dim > 8 else "")
         about = [
@@ -101,6 +111,14 @@ def read_file(
         ]
         say(printable(f"Read {short(path)}: {', '.join(about)}."))
     return table
+
+
+def _counting(table: Table) -> list[str]:
+    """A note of each feature that only counts the rows."""
+    if table.num_rows < FEWEST_COUNTED or table.dim == 1:
+        return []
+    counting = [name for d, name in enumerate(table.features) if counts(table.values[:, d])]
+    return [f"{_quoted([name])} counts the rows (leave it out by --columns if it is an index)" for name in counting]
 
 
 def _check_numbers_of_rows(frame: "pd.DataFrame", weights: str, path: Any) -> None:
@@ -141,16 +159,26 @@ def _without_empty(frame: "pd.DataFrame", notes: list[str]) -> "pd.DataFrame":
 
 def _checked(frame: "pd.DataFrame", path: str | Path) -> "pd.DataFrame":
     """The frame, if each column has numbers."""
-    refused = []
+    refused, texts = [], []
     for name in frame.columns:
         try:
             as_doubles(frame[name])
         except DataError:
             refused.append(name)
+            texts.append(_first_text(frame[name]))
     if refused:
+        row, value = texts[0]
+        where = f", with {shown(value)} in row {row} below the names," if value is not None else ""
         advice = _others(frame, refused) or "Give columns of numbers"
-        raise DataError(f"Not numeric: {_quoted(refused)} in {short(path)}. {advice}.")
+        if len(frame) > 1 and {row for row, _ in texts} == {len(frame)}:
+            advice = "If the last row is a total or a note, delete it; if not, correct it"
+        raise DataError(f"Not numeric: {_quoted(refused)}{where} in {short(path)}. {advice}.")
     return frame
+
+
+def _first_text(column: Any) -> tuple[int, str | None]:
+    """The row below the names, from 1, of the first text in a column, and this text; (0, None) if there is none."""
+    return next(((row, value) for row, value in enumerate(column.tolist(), 1) if isinstance(value, str)), (0, None))
 
 
 def _refuse_inferred(text: Delimited) -> None:
@@ -238,7 +266,8 @@ def _not_numeric(frame: "pd.DataFrame", refused: dict[str, Any], text: Delimited
     advice = f"{choose}, or r{read[1:]}" if choose and read else read or f"{choose or 'Correct them'}."
     word = re.search(r"[^\W\d_]{3}", str(frame[name].iloc[first]))
     if word and len(bad) > 2 and all(one[-1] and one.sum() == 1 for one in refused.values()):
-        footer = text.source.call(**more | {"skiprows": _skipped(text.source, text.line_of(first) - 1)})
+        more["skiprows"] = _skipped(text.source, text.line_of(first) - 1)
+        footer = text.source.call(**more)
         if footer:
             advice = (
                 f"If this line is a total or a note, {footer} leaves it out.{f' If not: r{read[1:]}' if read else ''}"

@@ -6,6 +6,32 @@ from typing import Any
 from bayesgmm.comparison.terminal import say
 from bayesgmm.errors import ArgumentError, visible
 from bayesgmm.runtime.files import Output
+from bayesgmm.saving.container import MANIFEST
+
+
+def draws_of(path: str) -> Any:
+    """The draws in a file: a DataTree as ArviZ writes it, or a saved posterior.
+
+    Raises
+    ------
+    ArgumentError, LoadError, DrawsError
+        If it is none of them, or damaged.
+    """
+    from bayesgmm.results.draws_file import read_tree
+    from bayesgmm.results.posterior import Posterior
+
+    tree = read_tree(path)
+    if MANIFEST not in tree.attrs:
+        return tree
+    from bayesgmm.saving.results import load
+
+    found = load(path)
+    if not isinstance(found, Posterior):
+        raise ArgumentError(
+            f"{visible(path[:200])} holds a saved {type(found).__name__}, which has no draws. Give a posterior, such as "
+            "bayesgmm sample … --save FILE.nc writes."
+        )
+    return found
 
 
 def check_save(path: str | None) -> Path | None:

@@ -60,8 +60,8 @@ def open_netcdf(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
             attributes = dict(file.attrs.items())
             if set(ARVIZ) & set(file) and "bayesgmm" not in attributes:
                 raise LoadError(
-                    "it holds draws (a DataTree, as ArviZ writes it) and no saved result. Read it by "
-                    "xarray.open_datatree, and give the tree to bayesgmm.diagnose, relabel or compare(also=…)"
+                    "it holds a DataTree, as ArviZ reads it, and no saved result: bayesgmm.save and --save write "
+                    "these. Draws in it can be read by xarray.open_datatree, for bayesgmm.diagnose, relabel and others"
                 )
 
             def fetch(name: str, *_: Any) -> Any:

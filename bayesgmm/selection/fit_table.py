@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.data.described import check_classes, described, fits_labels
+from bayesgmm.data.described import check_classes, check_occupied, described, fits_labels, without_rows
 from bayesgmm.data.table import as_table, check_table
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.em.ascent_state import STATUS, usable
@@ -64,7 +64,8 @@ def fit_table(
     x
         Data of shape (N, D): DataFrame, array or xarray.
     n_components
-        One K, or several, such as ``range(1, 10)``. With known classes, a K of fewer has cells without a fit.
+        One K, or several, such as ``range(1, 10)``. With known classes, a K of fewer has cells without a fit,
+        and so has a K of more if all classes are known and there is no prior.
     families
         ``"all"`` (fourteen; E and V for one feature), or a selection of mclust codes or scikit-learn names.
     prior
@@ -97,9 +98,11 @@ def fit_table(
     n_init, max_iter = check_count("n_init", n_init, most=MOST_CHAINS), check_count("max_iter", max_iter)
     tol = check_number("tol", tol, low=0.0, open_low=True)
     check_table(table, max(sizes))
-    asked, sizes = sizes, [size for size in sizes if fits_labels(table, size)]
+    asked = sizes
+    sizes = [k for k in sizes if fits_labels(table, k) and (prior is not None or not without_rows(table, k))]
     if not sizes:
         check_classes(table, max(asked))
+        check_occupied(table, max(asked))
     singular = [name for name in names if not well_posed(table, FAMILIES[name], prior)]
     if len(singular) == len(names):
         check_well_posed(table, FAMILIES[names[0]], prior)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -109,7 +110,7 @@ class FastMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMixture
         values: Any = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2, ensure_all_finite="allow-nan")
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, values, dtype=np.float64)
-        table = described(as_table(values), sample_weight, None, None)
+        table = described(self._table_of(values), sample_weight, None, None)
         refuse_unseen(table)
         if (table.counted > 0).sum() < self.n_components:
             raise ValueError(
@@ -188,7 +189,12 @@ class FastMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMixture
 
     def _rows(self, X) -> Table:
         check_is_fitted(self)
-        return as_table(validate_data(self, X, reset=False, dtype=FLOATS, ensure_all_finite="allow-nan"))
+        return self._table_of(validate_data(self, X, reset=False, dtype=FLOATS, ensure_all_finite="allow-nan"))
+
+    def _table_of(self, values: Any) -> Table:
+        """Checked values, with the names of the features that X had."""
+        table, names = as_table(values), getattr(self, "feature_names_in_", None)
+        return table if names is None else replace(table, features=tuple(names), named=True)
 
     def _averages(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
         if hasattr(self, "posterior_"):

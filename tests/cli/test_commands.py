@@ -229,6 +229,15 @@ def test_completion_knows_the_commands(tmp_path, clean_environment, name):
     assert "compare" not in found.stdout
 
 
+def test_a_saved_posterior_is_diagnosed(tmp_path, drawn):
+    folder, _ = drawn
+    same = bg.sample_gibbs(bg.load_dataset("faithful"), 2, num_warmup=20, num_samples=40, num_chains=2, seed=3)
+    given = bg.save(same, tmp_path / "p.nc")
+    assert "Labels did not switch" in run("diagnose", given, "--seed", 1).stdout
+    assert "no draws" in str(refused("diagnose", bg.save(bg.fit_em(bg.load_dataset("faithful"), 2), tmp_path / "f.nc")))
+    assert "--save" in str(refused("predict", folder / "draws.nc", "faithful"))
+
+
 def test_a_saved_fit_classifies_rows(tmp_path):
     """By the names of the columns, whatever else the file holds; as the fit itself does."""
     x = bg.load_dataset("faithful")
@@ -241,6 +250,10 @@ def test_a_saved_fit_classifies_rows(tmp_path):
         np.testing.assert_allclose(frame["log_density"], fit.score_samples(), rtol=1e-12)
         np.testing.assert_allclose(frame["probability"], fit.predict_proba().max(axis=1), rtol=1e-12)
     np.testing.assert_allclose(frame[["p[0]", "p[1]"]], fit.predict_proba(), rtol=1e-12)
+    one = x.assign(eruptions=np.nan)
+    one.to_csv(tmp_path / "gap.csv", index=False)
+    frame_of_gaps = pd.read_csv(io.StringIO(run("predict", model, tmp_path / "gap.csv").stdout))
+    np.testing.assert_array_equal(frame_of_gaps["class"], fit.predict(one))
     run("predict", model, "faithful", "--out", tmp_path / "classes.csv")
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "classes.csv"), frame[["class", "probability", "log_density"]])
     assert "No column waiting" in str(refused("predict", model, "-", input="eruptions,b\n1,2\n2,3\n"))

@@ -238,6 +238,7 @@ FILES = {
     "thousands among points": (column("{i}.5", foot=('"1,396",3.25',)), "1,396 in line 22, column a", [(1.5, 1396)]),
     "thousands or decimals": (column('"{i},396"'), "1,396 in line 2, column a", [(1.396, 20.396), (1396, 20396)]),
     "marks differ between columns": (column("{i}.5", ";"), "(?s)mixes decimal marks", [(1.5, 20.5)]),
+    "points between semicolons": (column("{i}.500", ";"), "decimals or of thousands", [(1.5, 20.5), (1500, 20500)]),
     "spelling of missing": (column("{i}.5", foot=("n.a.,3.25",)), "'n.a.' in line 22", [(1.5, np.nan)]),
     "labels": (column("{i}.5,u", head="a,s,b"), "Not numeric: s, with 'u'", [(1.5, 20.5)]),
     "labels and percent": (column("{i}%,u", head="a,s,b"), "Not numeric too: s", [(1, 20)]),

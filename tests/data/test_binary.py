@@ -1,5 +1,6 @@
 """Workbooks of Excel, Feather, Arrow and NumPy files, and standard input: read as text with the same numbers is."""
 
+import datetime
 import io
 import sys
 import zipfile
@@ -8,6 +9,7 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bayesgmm.data import excel
@@ -64,9 +66,14 @@ REFUSED = {
     "nothing": ({"one": []}, "its sheets are empty"),
     "a single row": ({"one": [["a", "b"]]}, "no rows"),
     "no header": ({"one": ROWS}, "numbers, not names.*header=None"),
-    "a title": ({"one": [["Study of 2020", None], *PLAIN]}, "Column 2 of sheet 'one' .*header=1"),
+    "a title": ({"one": [["Study of 2020", None], *PLAIN]}, "Column 2 of sheet 'one' .*delete the title"),
+    "a formula without its result": (
+        {"one": [["a", "b"], [1, "=A2*2"], [3, "=A3*2"]]},
+        "without its result in cell B2",
+    ),
+    "a total": ({"one": [*PLAIN, ["Total", 6.25]]}, "'Total' in row 3 below the names.*delete it"),
     "two names alike": ({"one": [["a", "a"], *ROWS]}, "Two columns are called a"),
-    "text": ({"one": [["a", "b"], [1.5, "x"], [3.0, "y"]]}, "Not numeric: b in .*--columns a"),
+    "text": ({"one": [["a", "b"], [1.5, "x"], [3.0, "y"]]}, "Not numeric: b, with .x. in row 1 .*--columns a"),
     "an index that does not count": ({"one": [[None, "a"], [7, 1.5], [3, 2.5]]}, "Column 1 of sheet"),
 }
 
@@ -77,6 +84,21 @@ def test_workbooks_that_are_not_certain_are_refused(tmp_path, kind):
     workbook(tmp_path / "d.xlsx", sheets)
     with pytest.raises(DataError, match=words):
         read_file(tmp_path / "d.xlsx", say=lambda line: None)
+
+
+def test_a_workbook_in_an_archive_and_dates_as_row_names(tmp_path):
+    days = [[None, "a", "b"], *([datetime.date(2020, 1, i + 1), *row] for i, row in enumerate(ROWS))]
+    workbook(tmp_path / "d.xlsx", {"one": days})
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        archive.write(tmp_path / "d.xlsx", "d.xlsx")
+    for name in ("d.xlsx", "d.zip"):
+        np.testing.assert_array_equal(read_file(tmp_path / name).values, ROWS)
+
+
+def test_two_columns_of_parquet_with_one_name(tmp_path):
+    pq.write_table(pa.table([[1.0, 2.0], [3.0, 5.0]], names=["a", "a"]), tmp_path / "d.parquet")
+    with pytest.raises(DataError, match="Two columns are called a"):
+        read_file(tmp_path / "d.parquet")
 
 
 def test_the_call_for_one_of_several_sheets_works(tmp_path):

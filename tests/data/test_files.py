@@ -36,6 +36,7 @@ READ = {
     "write.table of R": ('"a" "b"\n"Mazda RX4" 1.5 2\n"Fiat" 3 4.25\n', "row names dropped"),
     "the same, comma": ("a,b\n1,1.5,2\n2,3,4.25\n", "row names dropped"),
     "index of pandas": (",a,b\n0,1.5,2\n1,3,4.25\n", "row names dropped"),
+    "index that pandas read": ("Unnamed: 0,a,b\n0,1.5,2\n1,3,4.25\n", "row names dropped"),
     "comma ends rows": ("a,b\n1.5,2,\n3,4.25,\n", "empty column without a name dropped"),
     "comma ends all": ("a,b,\n1.5,2,\n3,4.25,\n", "empty column"),
     "comma ends header": ("a,b,\n1.5,2\n3,4.25\n", "(a, b)."),
@@ -141,6 +142,15 @@ def test_a_total_is_left_out_by_the_call(tmp_path):
     assert "--columns" not in str(caught.value)
     call = re.search(r"(pandas\.read_csv\(.*?\)) leaves", str(caught.value))[1]
     np.testing.assert_array_equal(as_table(eval(call, {"pandas": pd, "path": path})).values, [[1, 2], [2, 3], [4, 4]])
+
+
+def test_a_column_that_counts_the_rows_is_kept_and_told(tmp_path):
+    path, lines = tmp_path / "d.csv", []
+    path.write_text("id,a\n" + "".join(f"{i + 1},{i * i % 7}\n" for i in range(20)))
+    assert read_file(path, say=lines.append).features == ("id", "a")
+    assert read_file(path, "id,a", say=lines.append).features == ("id", "a")
+    assert "id counts the rows (leave it out by --columns if it is an index)" in lines[0]
+    assert "counts the rows" not in lines[1]
 
 
 def test_a_file_that_is_called_minus_is_no_standard_input(tmp_path, monkeypatch):

@@ -149,6 +149,10 @@ def test_numbers_of_components_below_the_classes_have_no_fit(iris):
         table.fit("EEE", 2)
     with pytest.raises(ArgumentError, match="Use n_components=3"):
         bg.fit_table(x, [1, 2], ["EEE"], labels=labels)
+    more = bg.fit_table(x, [3, 4], ["EEE"], labels=labels)
+    assert more.frame("status")["EEE"].tolist() == ["converged", "not as many components as the labels say"]
+    with pytest.raises(ArgumentError, match="leave no row to component 3"):
+        bg.fit_table(x, 4, ["EEE"], labels=labels)
 
 
 def test_classes_without_a_value_of_a_feature_are_named():

@@ -4,6 +4,7 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 pytest.importorskip("sklearn", minversion="1.9")
@@ -131,7 +132,10 @@ def test_posteriors(x, inference):
     chains = {"num_warmup": 100, "num_samples": 100, "num_chains": 2}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        mixture = GaussianMixture(3, inference=inference, random_state=0, **chains).fit(x)
+        mixture = GaussianMixture(3, inference=inference, random_state=0, **chains)
+        frame = pd.DataFrame(x).add_prefix("size ")
+        assert mixture.fit(frame).posterior_.table.features == tuple(frame.columns)
+        mixture.fit(x)
     posterior = mixture.posterior_
     np.testing.assert_allclose(mixture.weights_, np.asarray(posterior.params.weights).mean(axis=(0, 1)))
     np.testing.assert_allclose(mixture.predict_proba(x), posterior.predict_proba(x))

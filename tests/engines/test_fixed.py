@@ -173,7 +173,7 @@ def evidence_by_quadrature(x, mean, variance, weight):
     return np.logaddexp.reduce(terms)
 
 
-@pytest.mark.parametrize("weight", [0.3, pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("weight", [0.3, pytest.param(None, marks=WHOLE)])
 def test_the_exact_evidence_is_that_of_quadrature(weight):
     x = np.array([-0.6, 0.4, 1.7, 2.2])
     prior = bg.Prior(bg.Dirichlet(2.0), bg.NormalInverseWishart([0.5], 0.3, 5.0, [[2.0]]))
@@ -208,7 +208,7 @@ def assert_same_posterior(found, exact):
 
 
 SAMPLED = [
-    (bg.sample_gibbs, "some of all"), pytest.param(bg.sample_nuts, "some of all", marks=pytest.mark.slow),
+    (bg.sample_gibbs, "some of all"), pytest.param(bg.sample_nuts, "some of all", marks=WHOLE),
     pytest.param(bg.sample_gibbs, "means", marks=pytest.mark.slow),
     *(pytest.param(bg.sample_gibbs, case, marks=WHOLE) for case in ("covariances", "weights", "a component")),
     *(pytest.param(bg.sample_nuts, case, marks=WHOLE) for case in CASES if case != "some of all"),

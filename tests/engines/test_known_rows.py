@@ -76,7 +76,7 @@ def test_copies_equal_weights_where_the_prior_is_made_of_the_data_and_in_interva
         np.testing.assert_allclose(*pair, rtol=1e-5)
 
 
-@pytest.mark.slow
+@WHOLE
 def test_bootstraps_of_weights_are_those_of_the_copies(rows):
     counts = np.random.default_rng(0).integers(0, 4, len(rows))
     one, other = bg.fit_em(rows, 2, weights=counts), bg.fit_em(np.repeat(rows, counts, axis=0), 2)
@@ -87,7 +87,7 @@ def test_bootstraps_of_weights_are_those_of_the_copies(rows):
 
 
 @pytest.mark.parametrize(
-    ("engine", "value"), [("fit_cavi", "elbo"), pytest.param("fit_laplace", "log_evidence", marks=pytest.mark.slow)]
+    ("engine", "value"), [("fit_cavi", "elbo"), pytest.param("fit_laplace", "log_evidence", marks=WHOLE)]
 )
 def test_copies_equal_weights_in_the_deterministic_engines(rows, engine, value):
     counts = np.random.default_rng(0).integers(0, 4, len(rows))
@@ -96,7 +96,7 @@ def test_copies_equal_weights_in_the_deterministic_engines(rows, engine, value):
     np.testing.assert_allclose(getattr(one, value), getattr(other, value), rtol=1e-9)
 
 
-@pytest.mark.parametrize("engine", [bg.sample_gibbs, pytest.param(bg.sample_nuts, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("engine", [bg.sample_gibbs, pytest.param(bg.sample_nuts, marks=WHOLE)])
 def test_samplers_of_weights_have_the_posterior_of_the_copies(engine):
     """Against the exact posterior of the repeated rows, by enumeration."""
     exact = bg.sample_exact(np.repeat(TINY, COUNTS, axis=0), 2, prior=PRIOR, num_samples=1000)
@@ -205,7 +205,7 @@ def test_a_component_that_the_errors_explain_is_called_a_point(rows):
         bg.fit_em(point, 2, errors=np.full(rows.shape, 1.5), max_iter=200)
 
 
-@pytest.mark.parametrize("engines", [["fit_cavi", "sample_gibbs"], pytest.param(OTHERS, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("engines", [["fit_cavi", "sample_gibbs"], pytest.param(OTHERS, marks=WHOLE)])
 def test_gaps_and_errors_in_every_engine(gappy, engines):
     marginal_and_close_to_gibbs(gappy, engines, np.random.default_rng(4).uniform(0.0, 1.0, gappy.shape))
 
@@ -260,7 +260,7 @@ def test_engines_refuse_rows_that_they_do_not_take(rows, gappy):
             refused()
 
 
-@pytest.mark.slow
+@WHOLE
 def test_half_weights_halve_the_information(rows):
     half = np.full(len(rows), 0.5)
     nuts = bg.sample_nuts(rows, 2, weights=half, prior=PRIOR)  # half of the information
@@ -279,7 +279,7 @@ def test_a_row_of_weight_zero_is_left_out_and_scored(rows):
 @pytest.mark.parametrize(
     ("kind", "engine"),
     [pytest.param("gaps", "gibbs", marks=pytest.mark.slow), pytest.param("gaps", "nuts", marks=WHOLE),
-     pytest.param("errors and gaps", "gibbs", marks=WHOLE), pytest.param("errors and gaps", "nuts", marks=pytest.mark.slow),
+     pytest.param("errors and gaps", "gibbs", marks=WHOLE), pytest.param("errors and gaps", "nuts", marks=WHOLE),
      pytest.param("weights", "gibbs", marks=pytest.mark.slow), pytest.param("weights", "nuts", marks=WHOLE)],
 )  # fmt: skip
 def test_calibration_with_what_is_known_of_rows(engine, kind):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from oracles.effort import SOME
 
 import bayesgmm as bg
 
@@ -75,7 +76,7 @@ def test_plots_take_the_tree(tree, name):
     plt.close("all")
 
 
-@pytest.mark.slow
+@SOME
 @pytest.mark.parametrize("name", [*PLOTS_OF_THETA, *PLOTS_OF_TREE, *PLOTS_OF_ONE_FEATURE])
 def test_every_plot_takes_the_tree(tree, name):
     if name in PLOTS_OF_THETA:

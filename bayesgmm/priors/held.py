@@ -25,6 +25,7 @@ from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, log_diagonal_sum, outer
 from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.frozen import unchanged
 from bayesgmm.priors.inverse_wishart import sample_means
 from bayesgmm.priors.normal_inverse_wishart import trace_with_precision
 from bayesgmm.priors.normal_means import normal_constant
@@ -157,6 +158,11 @@ class HeldConjugate(_GivenZ):
     """A conjugate prior within a family (`bayesgmm.priors.within_family.Restricted`)."""
 
     conjugacy: ClassVar[Conjugacy] = Conjugacy.JOINT
+    frozen = unchanged
+
+    def cross_kernels(self, means: Array, trils: Array) -> Float[Array, "K K"]:
+        """Log density, without constants, of each component at each component of θ; see `bayesgmm.priors.frozen`."""
+        return self.inner.cross_kernels(means, trils)
 
     @property
     def strength(self) -> Array:

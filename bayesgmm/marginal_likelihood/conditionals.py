@@ -86,9 +86,8 @@ def _proposals(keys: Key[Array, "T"], chosen: Int[Array, "T"], mixture: Conditio
 
 
 def _log_targets(params: Params, prior: Belief, rows: Rows) -> Float[Array, "T"]:
-    """``log p(x | θ) + log p(θ)`` of each θ (leading axis), standardised, with the constant of the prior."""
-    constant = prior.weights.log_normaliser() + prior.components.log_normaliser()
-    return lax.map(lambda theta: log_posterior(theta, prior, rows), params) + constant
+    """``log p(x | θ) + log p(θ)`` of each θ (leading axis), standardised, without the constant of the prior."""
+    return lax.map(lambda theta: log_posterior(theta, prior, rows), params)
 
 
 CONDITIONALS = Program(_conditionals)

@@ -35,7 +35,8 @@ def _finite(scales: Array) -> Array:
 
 def _sets(num: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each size, the sets of columns: the places of their subsets with one column less, and those columns."""
-    found, places = [], {(): 0}
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    places: dict[tuple[int, ...], int] = {(): 0}
     for size in range(1, num + 1):
         sets = list(combinations(range(num), size))
         less = [[places[tuple(c for c in one if c != out)] for out in one] for one in sets]

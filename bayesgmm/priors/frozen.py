@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jax import lax
 from jaxtyping import Float, PRNGKeyArray
 
@@ -24,9 +25,7 @@ def unchanged(self: Any, key: PRNGKeyArray, present: Params) -> Any:
     return self
 
 
-def conjugate_cross_kernels(
-    self: Any, means: Float[Array, "K D"], trils: Float[Array, "K D D"]
-) -> Float[Array, "K K"]:
+def conjugate_cross_kernels(self: Any, means: Float[Array, "K D"], trils: Float[Array, "K D D"]) -> Float[Array, "K K"]:
     """Log density, without constants, of each component k (row) of this distribution at each component of θ (column).
 
     The sum over the diagonal is ``log_kernel``.
@@ -50,20 +49,25 @@ class Blocks(NamedTuple):
     pooled: Any
     """Bool: whether all components share one Σ, whose counts and scatters are the sums."""
 
+    known: Any = None
+    """The `HeldIndependent` that says which means and covariances are known; None if none is."""
+
     def cross_kernels(self, means: Float[Array, "K D"], trils: Float[Array, "K D D"]) -> Float[Array, "K K"]:
-        """As `conjugate_cross_kernels`."""
+        """As `conjugate_cross_kernels`; 0 for what is known."""
         back = transposed(self.factors)
         shift = _einsum("kab,jb->kja", back, means) - matvec(back, self.loc)[:, None, :]
-        own = _of_covariances(self.counts, self.scale, inverse_tril(trils), trils)
-        return own - 0.5 * jnp.sum(jnp.square(shift), axis=-1)
+        of_means = -0.5 * jnp.sum(jnp.square(shift), axis=-1)
+        free_means, free_trils = self._free()
+        of_trils = _of_covariances(self.counts, self.scale, inverse_tril(trils), trils)
+        return jnp.where(free_means[:, None], of_means, 0.0) + jnp.where(free_trils[:, None], of_trils, 0.0)
 
     def log_normaliser(self) -> Float[Array, ""]:
-        """The constant of the density over means and covariances."""
-        num, dim = self.loc.shape
-        means = jnp.sum(log_diagonal_sum(self.factors)) - 0.5 * num * dim * math.log(2.0 * math.pi)
-        df, scale = self._wisharts()
-        constants = log_constant(df, scale)
-        return means + jnp.where(self.pooled, constants[0], jnp.sum(constants))
+        """The constant of the density over free means and covariances."""
+        free_means, free_trils = self._free()
+        means = log_diagonal_sum(self.factors) - 0.5 * self.loc.shape[-1] * math.log(2.0 * math.pi)
+        constants = log_constant(*self._wisharts())
+        of_trils = jnp.where(self.pooled, constants[0], jnp.sum(jnp.where(free_trils, constants, 0.0)))
+        return jnp.sum(jnp.where(free_means, means, 0.0)) + of_trils
 
     def sample(self, key: PRNGKeyArray, present: Params | None = None) -> tuple[Float[Array, "K D"], Array]:
         """Draw (means, Cholesky factors)."""
@@ -72,7 +76,15 @@ class Blocks(NamedTuple):
         trils = sample_inverse_wishart(key_scale, *self._wisharts())
         noise = jr.normal(key_means, self.loc.shape, self.loc.dtype)
         means = self.loc + matvec(transposed(inverse_tril(self.factors)), noise)
-        return means, jnp.where(self.pooled, trils[:1], trils)
+        trils = jnp.where(self.pooled, trils[:1], trils)
+        return (means, trils) if self.known is None else (self.known.put_means(means), self.known.put_trils(trils))
+
+    def _free(self) -> tuple[Any, Any]:
+        """Whether each mean and each covariance is free, (K,)."""
+        if self.known is None:
+            every = np.ones(self.loc.shape[0], bool)
+            return every, every
+        return self.known.free_means, self.known.free_trils
 
     def _wisharts(self) -> tuple[Float[Array, "K"], Float[Array, "K D D"]]:
         """Degrees of freedom and scales; K times the same if all components share one Σ."""

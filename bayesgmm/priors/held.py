@@ -25,7 +25,7 @@ from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, log_diagonal_sum, outer
 from bayesgmm.priors.conjugacy import Conjugacy
-from bayesgmm.priors.frozen import unchanged
+from bayesgmm.priors.frozen import Blocks, unchanged
 from bayesgmm.priors.inverse_wishart import sample_means
 from bayesgmm.priors.normal_inverse_wishart import trace_with_precision
 from bayesgmm.priors.normal_means import normal_constant
@@ -75,6 +75,16 @@ class HeldComponents:
     @property
     def _known_trils(self) -> np.ndarray:
         return np.isin(np.arange(jnp.shape(self.means)[0]), self.held.covariances)
+
+    @property
+    def free_means(self) -> np.ndarray:
+        """Whether each mean is free, (K,)."""
+        return ~self._known_means
+
+    @property
+    def free_trils(self) -> np.ndarray:
+        """Whether each covariance is free, (K,)."""
+        return ~self._known_trils
 
     def put_means(self, means: Array) -> Array:
         """Means with the known ones in their places."""
@@ -136,6 +146,10 @@ class HeldIndependent(_GivenZ):
     def strength(self) -> Array:
         """Number of rows for each mean, (K,)."""
         return self.inner.strength
+
+    def frozen(self, key: PRNGKeyArray, present: Params) -> Blocks:
+        """What is free as a density in closed form; see `bayesgmm.priors.frozen`."""
+        return self.inner.frozen(key, present)._replace(known=self)
 
     def mode(self, present: Params) -> tuple[Array, Array]:
         """One ECM iteration: means given the current covariances, then covariances given those means."""

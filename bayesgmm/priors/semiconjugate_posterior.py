@@ -142,10 +142,6 @@ class Independent:
             log_normal_kernel(means, self.own.loc, self.own.covariance) + scales - jnp.sum(self._powers * log_diagonals)
         )
 
-    def log_normaliser(self) -> Float[Array, ""]:
-        """The constant of the density of the prior over means and free covariances."""
-        return normal_constant(self.own.covariance) + self.own.constant_of_scales(self._share)
-
     def frozen(self, key: PRNGKeyArray, present: Params) -> Blocks:
         """Means given the covariances of θ, and covariances given its means; an unknown scale is drawn."""
         loc, factors = self._means_given(present.scale_trils)

@@ -68,7 +68,7 @@ def by_bridge(posterior: Posterior, problem: Problem, key: PRNGKeyArray, listene
     """The log evidence by bridge sampling. Call inside ``dtypes.scope("float64")``."""
     half = posterior.num_samples // 2
     pieces = -(-posterior.num_chains * len(_kept(posterior.num_chains, half)) // CHUNK)
-    task = _task(posterior, problem, _reporter(listener, 6 * pieces))
+    task = _task(posterior, problem, reporter(listener, 6 * pieces))
     first, second = slice(0, half), slice(half, 2 * half)
     keys = split_key(key)
     one, other = _half(task, first, second, keys[0]), _half(task, second, first, keys[1])
@@ -88,7 +88,8 @@ def _task(posterior: Posterior, problem: Problem, report: Callable[[], None]) ->
     return Task(problem, draws, posterior.log_likelihood + posterior.log_prior + shift, constant, report)
 
 
-def _reporter(listener: Listener, total: int) -> Callable[[], None]:
+def reporter(listener: Listener, total: int) -> Callable[[], None]:
+    """What is called after each of `total` pieces of work: it shows progress, and Ctrl-C stops there."""
     done = iter(range(1, total + 1))
 
     def report() -> None:
@@ -109,7 +110,7 @@ def _half(task: Task, making: slice, bridging: slice, key: PRNGKeyArray) -> Esti
     mixture = _mixture(task, making, key_z)
     num_chains = len(task.targets)
     kept = bridging.start + _kept(num_chains, bridging.stop - bridging.start)
-    bridged_to = _flat(jax.tree.map(lambda leaf: leaf[:, kept], task.draws))
+    bridged_to = flat(jax.tree.map(lambda leaf: leaf[:, kept], task.draws))
     proposed = _proposed(mixture, len(bridged_to.weights), key_theta)
     first = task.targets[:, kept].ravel() - _log_densities(task, bridged_to, mixture)
     second = _log_targets(task, proposed) - _log_densities(task, proposed, mixture)
@@ -118,13 +119,14 @@ def _half(task: Task, making: slice, bridging: slice, key: PRNGKeyArray) -> Esti
 
 def _mixture(task: Task, making: slice, key: PRNGKeyArray) -> Conditionals:
     """The proposal. Of few draws each has several z, so that the shape of the programs stays."""
-    made = _flat(jax.tree.map(lambda leaf: leaf[:, making], task.draws))
+    made = flat(jax.tree.map(lambda leaf: leaf[:, making], task.draws))
     at = np.resize(spread_out(len(made.weights), NUM_CONDITIONALS), NUM_CONDITIONALS)
     some = jax.tree.map(lambda leaf: leaf[at], made)
     return CONDITIONALS(key_array(key, NUM_CONDITIONALS), some, task.problem.standard_prior, task.problem.rows)
 
 
-def _flat(draws: Params) -> Params:
+def flat(draws: Params) -> Params:
+    """Draws on one leading axis."""
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), draws)
 
 
@@ -138,16 +140,16 @@ def _proposed(mixture: Conditionals, num: int, key: PRNGKeyArray) -> Params:
 
 def _log_densities(task: Task, draws: Params, mixture: Conditionals) -> np.ndarray:
     alike = task.problem.model.interchangeable
-    return _in_chunks(lambda part: LOG_DENSITIES(part, mixture, alike), draws, task.report)
+    return in_chunks(lambda part: LOG_DENSITIES(part, mixture, alike), draws, task.report)
 
 
 def _log_targets(task: Task, draws: Params) -> np.ndarray:
     problem = task.problem
-    found = _in_chunks(lambda part: LOG_TARGETS(part, problem.standard_prior, problem.rows), draws, task.report)
+    found = in_chunks(lambda part: LOG_TARGETS(part, problem.standard_prior, problem.rows), draws, task.report)
     return found + task.constant
 
 
-def _in_chunks(function: Callable[[Params], Any], draws: Params, report: Callable[[], None]) -> np.ndarray:
+def in_chunks(function: Callable[[Params], Any], draws: Params, report: Callable[[], None]) -> np.ndarray:
     """The values of a program at draws (leading axis), in chunks of one size; the last repeats a draw."""
     values, num = [], len(draws.weights)
     for i in range(0, num, CHUNK):
@@ -166,12 +168,14 @@ def _estimate(first: np.ndarray, second: np.ndarray) -> Estimate:
     effective = effective_draws(first)
     value, log_first, log_second = bridged(first.ravel(), second, effective)
     terms = np.exp(log_first - log_first.max()).reshape(first.shape)
-    error = np.hypot(_relative(terms, effective_draws(terms)), _relative(np.exp(log_second - log_second.max()), None))
+    error = np.hypot(
+        relative_error(terms, effective_draws(terms)), relative_error(np.exp(log_second - log_second.max()), None)
+    )
     by_chain = [bridged(chain, second, effective / len(first))[0] for chain in first]
     return Estimate(value, float(error), first.size, np.array(by_chain))
 
 
-def _relative(terms: np.ndarray, effective: float | None) -> float:
+def relative_error(terms: np.ndarray, effective: float | None) -> float:
     """Standard error of a mean, relative to it; of independent terms without an effective number."""
     return float(terms.std() / terms.mean() / np.sqrt(effective or terms.size))
 

@@ -12,6 +12,7 @@ from bayesgmm.engines.engine import find_engine
 from bayesgmm.errors import ArgumentError, MixingWarning, PriorError
 from bayesgmm.marginal_likelihood.bridge import Estimate, by_bridge
 from bayesgmm.marginal_likelihood.result import Evidence
+from bayesgmm.marginal_likelihood.thames import by_thames
 from bayesgmm.numerics.mixing import MIXED, UNKNOWN, UNMIXED
 from bayesgmm.numerics.permanents import LARGEST
 from bayesgmm.priors.conjugacy import Conjugacy
@@ -40,8 +41,10 @@ def evidence(posterior: Any, *, method: str = "bridge", seed: Any = 0, progress_
     method
         ``"bridge"``: bridge sampling between the posterior and a mixture of posteriors given z, over all permutations
         of the components (Frühwirth-Schnatter 2004, 2019). Half of each chain makes the mixture, and the other half is
-        bridged to it; then they change roles. ``"exact"``: the sum over all labellings of `sample_exact`. ``"bound"``:
-        the lower bound (ELBO) of `fit_cavi` and `fit_svi`. ``"laplace"``: Laplace's approximation, of `fit_laplace`.
+        bridged to it; then they change roles. ``"thames"``: a truncated harmonic mean (Metodiev et al. 2025), with a
+        larger error: a check, and for priors without closed forms given z (`NormalTimesLKJ`). ``"exact"``: the sum over
+        all labellings, of `sample_exact`. ``"bound"``: the lower bound (ELBO) of `fit_cavi` and `fit_svi`.
+        ``"laplace"``: Laplace's approximation, of `fit_laplace`.
     seed
         int or JAX key, for the draws of the mixture.
     progress_bar
@@ -68,8 +71,8 @@ def evidence(posterior: Any, *, method: str = "bridge", seed: Any = 0, progress_
     method, key = check_choice("method", method, tuple(_METHODS)), as_key(seed)
     with listening(progress_bar) as listener:
         found = _METHODS[method](posterior, key, listener)
-    if posterior.mixing == UNMIXED and found.by_chain is not None:
-        warnings.warn(f"{found.notes[0]}", MixingWarning, stacklevel=2)
+    if found.num_draws and posterior.mixing == UNMIXED:
+        warnings.warn(found.notes[0], MixingWarning, stacklevel=2)
     return found
 
 
@@ -91,6 +94,16 @@ def _bridge(posterior: Posterior, key: Any, listener: Any) -> Evidence:
     with scope("float64"):
         found = by_bridge(posterior, to_problem(posterior.model, "float64"), key, listener)
     return _result(posterior, "bridge", found, notes=_notes(posterior, found))
+
+
+def _thames(posterior: Posterior, key: Any, listener: Any) -> Evidence:
+    _check_draws(posterior)
+    with scope("float64"):
+        found = by_thames(posterior, to_problem(posterior.model, "float64"), key, listener)
+    notes = _notes(posterior, found)
+    if not math.isfinite(found.value):
+        notes = (*notes, "No draw of one half of the chains is in the region that the other half makes. Draw more.")
+    return _result(posterior, "thames", found, notes)
 
 
 def _check_draws(posterior: Posterior) -> None:
@@ -116,7 +129,7 @@ def _check_conditionals(posterior: Posterior) -> None:
     if model.family_prior.components.conjugacy == Conjugacy.NONE:
         raise PriorError(
             f"Under a {type(model.known_prior.components).__name__} prior means and covariances cannot be drawn given z, "
-            "as bridge sampling needs. Use a NormalInverseWishart, NormalTimesInverseWishart or "
+            "as bridge sampling needs. Use method='thames', or a NormalInverseWishart, NormalTimesInverseWishart or "
             "HierarchicalInverseWishart prior."
         )
     if model.num_components > LARGEST:
@@ -135,7 +148,7 @@ def _notes(posterior: Posterior, found: Estimate) -> tuple[str, ...]:
         )
     elif mixing not in (MIXED, UNKNOWN):
         notes.append("The chains are slightly short: draw more for a better error.")
-    low, high = found.by_chain.min(), found.by_chain.max()
+    low, high = (found.by_chain.min(), found.by_chain.max()) if found.by_chain.size else (0.0, 0.0)
     if high - low > 0.5 + 6.0 * found.error * math.sqrt(len(found.by_chain)):
         notes.append(f"The draws of single chains give from {low:.2f} to {high:.2f}: they differ in their modes.")
     if found.error > LARGE_ERROR:
@@ -187,5 +200,5 @@ def _result(posterior: Posterior, method: str, found: Estimate, notes: tuple[str
 
 
 _METHODS: dict[str, Callable[[Posterior, Any, Any], Evidence]] = {
-    "bridge": _bridge, "exact": _exact, "bound": _bound, "laplace": _laplace,
+    "bridge": _bridge, "thames": _thames, "exact": _exact, "bound": _bound, "laplace": _laplace,
 }  # fmt: skip

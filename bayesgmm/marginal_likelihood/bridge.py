@@ -1,8 +1,8 @@
 """Bridge sampling of the evidence from draws of the posterior (Meng & Wong 1996; Frühwirth-Schnatter 2004, 2019).
 
 Each chain is split into halves. One makes the proposal (`bayesgmm.marginal_likelihood.conditionals`), the other is
-bridged to it, so that no draw is used for both (Overstall & Forster 2010). Then they change roles. Posterior and proposal
-are the same for all permutations of components, so that it does not matter whether labels have switched.
+bridged to it, so that no draw is used for both (Overstall & Forster 2010). Then they change roles. Posterior and
+proposal are the same for all permutations of components, so that it does not matter whether labels have switched.
 """
 
 from collections.abc import Callable

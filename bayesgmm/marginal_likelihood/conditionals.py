@@ -1,7 +1,8 @@
 """The proposal of bridge sampling: a mixture of posteriors of θ given z, over draws of z and all permutations.
 
 ``q(θ) = (1/S) Σ_s (1/K!) Σ_ρ p(ρ(θ) | z_s, x)`` (Frühwirth-Schnatter 2004; 2019, section 3.2). The components of a
-posterior given z are independent up to their weights, so that the sum over permutations is the permanent of a K × K matrix.
+posterior given z are independent up to their weights, so that the sum over permutations is the permanent of a K × K
+matrix.
 """
 
 import math

@@ -81,8 +81,8 @@ def _checked(posterior: Any) -> Posterior:
     posterior = as_posterior(posterior)
     if not isinstance(posterior, Posterior):
         raise ArgumentError(
-            f"This is a {type(posterior).__name__}, not a posterior. The evidence needs draws under a proper prior. Use "
-            "sample_gibbs or sample_nuts; for a fit without a prior, compare by fit.bic() or fit_table."
+            f"This is a {type(posterior).__name__}, not a posterior. The evidence needs draws under a proper prior. "
+            "Use sample_gibbs or sample_nuts; for a fit without a prior, compare by fit.bic() or fit_table."
         )
     _ = posterior.model.known_prior
     return posterior
@@ -111,8 +111,8 @@ def _check_draws(posterior: Posterior) -> None:
     if isinstance(posterior, ApproximatePosterior) and not find_engine(posterior.algorithm).exact:
         own = "; or method='bound' or 'laplace', for its own estimate."
         raise ArgumentError(
-            f"Draws of {posterior.algorithm} come from an approximation, and the evidence needs draws of the posterior. "
-            f"Use sample_gibbs or sample_nuts{own}"
+            f"Draws of {posterior.algorithm} come from an approximation, and the evidence needs draws of the "
+            f"posterior. Use sample_gibbs or sample_nuts{own}"
         )
     draws = posterior.num_chains * posterior.num_samples
     if draws < FEWEST_DRAWS or posterior.num_samples < 2:
@@ -128,8 +128,8 @@ def _check_conditionals(posterior: Posterior) -> None:
     check_rows("evidence", CLASSES_DRAWN, model.table, "Use fit_cavi and method='bound'.")
     if model.family_prior.components.conjugacy == Conjugacy.NONE:
         raise PriorError(
-            f"Under a {type(model.known_prior.components).__name__} prior means and covariances cannot be drawn given z, "
-            "as bridge sampling needs. Use method='thames', or a NormalInverseWishart, NormalTimesInverseWishart or "
+            f"Under a {type(model.known_prior.components).__name__} prior means and covariances cannot be drawn "
+            "given z, as bridge sampling needs. Use method='thames', or a NormalInverseWishart, NormalTimesInverseWishart or "
             "HierarchicalInverseWishart prior."
         )
     if model.num_components > LARGEST:

@@ -39,7 +39,8 @@ class Evidence:
         error = " (exact)" if self.standard_error == 0.0 else error
         digits = 3 if math.isnan(self.standard_error) else _digits(self.standard_error)
         draws = f", {self.num_draws:,} draws" if self.num_draws else ""
-        return f"log evidence {self.log_evidence:.{digits}f}{error} by {self.method}: {self.model}, {self.algorithm}{draws}"
+        value = f"{self.log_evidence:.{digits}f}{error}"
+        return f"log evidence {value} by {self.method}: {self.model}, {self.algorithm}{draws}"
 
     def __repr__(self) -> str:
         return "\n".join(map(wrapped, (self._title(), *self.notes)))

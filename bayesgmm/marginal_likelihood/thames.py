@@ -1,8 +1,8 @@
 """The evidence by a truncated harmonic mean: THAMES (Metodiev et al. 2024; for mixtures 2025).
 
-``1 / p(x)`` is the posterior mean of ``1_A(θ) / (p(x | θ) p(θ))`` divided by the volume of A. In unconstrained coordinates
-A is where the posterior density is above its median over half of the relabelled draws, within an ellipsoid about those
-above it. (Metodiev et al. use the covariance of all draws. Where tails are heavy, as with few rows, that ellipsoid is
+``1 / p(x)`` is the posterior mean of ``1_A(θ) / (p(x | θ) p(θ))`` divided by the volume of A. In unconstrained
+coordinates A is where the posterior density is above its median over half of the relabelled draws, within an ellipsoid
+about those above it. (Metodiev et al. use the covariance of all draws. Where tails are heavy, as with few rows, that ellipsoid is
 mostly outside.) A holds only those θ whose best labelling is the common one. So the sum over the permutations of a draw
 has one term, that of its relabelling, for any number of components, and the K! labellings enter as a factor.
 """

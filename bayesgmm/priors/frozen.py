@@ -1,7 +1,7 @@
 """Posteriors of θ given z as densities in closed form, of every pair of slot and component: for bridge sampling.
 
-A conjugate posterior has a joint density. Where means and covariances can only be drawn in turn, each is given the other
-at the values of a draw, so that the two are independent (Frühwirth-Schnatter 2004, section 3.2).
+A conjugate posterior has a joint density. Where means and covariances can only be drawn in turn, each is given the
+other at the values of a draw, so that the two are independent (Frühwirth-Schnatter 2004, section 3.2).
 """
 
 import math

@@ -179,7 +179,8 @@ OBJECTS = {
     "Posterior": "gibbs()", "VariationalPosterior": "cavi()", "StochasticPosterior": "svi()", "LaplacePosterior": "laplace()",
     "ExactPosterior": "exact()", "Walk": "walked()", "Study": "study()", "Profile": "profiled()",
     "Mixture": "gibbs().mixture", "Regression": "regression()", "HighestDensityRegion": "region()",
-    "Evidence": "found_evidence()", "Partition": "part()", "CredibleBall": "ball()", "PartitionDistances": "distances()", "Prior": "PRIOR",
+    "Evidence": "found_evidence()",
+    "Partition": "part()", "CredibleBall": "ball()", "PartitionDistances": "distances()", "Prior": "PRIOR",
     "Dirichlet": "PRIOR.weights", "Params": "bg.Params", "CacheInfo": "bg.cache_info()",
 }  # fmt: skip
 """An object of each class whose methods are called."""

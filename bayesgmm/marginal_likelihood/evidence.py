@@ -129,8 +129,8 @@ def _check_conditionals(posterior: Posterior) -> None:
     if model.family_prior.components.conjugacy == Conjugacy.NONE:
         raise PriorError(
             f"Under a {type(model.known_prior.components).__name__} prior means and covariances cannot be drawn "
-            "given z, as bridge sampling needs. Use method='thames', or a NormalInverseWishart, NormalTimesInverseWishart or "
-            "HierarchicalInverseWishart prior."
+            "given z, as bridge sampling needs. Use method='thames', or a NormalInverseWishart, "
+            "NormalTimesInverseWishart or HierarchicalInverseWishart prior."
         )
     if model.num_components > LARGEST:
         raise ArgumentError(

@@ -2,9 +2,10 @@
 
 ``1 / p(x)`` is the posterior mean of ``1_A(θ) / (p(x | θ) p(θ))`` divided by the volume of A. In unconstrained
 coordinates A is where the posterior density is above its median over half of the relabelled draws, within an ellipsoid
-about those above it. (Metodiev et al. use the covariance of all draws. Where tails are heavy, as with few rows, that ellipsoid is
-mostly outside.) A holds only those θ whose best labelling is the common one. So the sum over the permutations of a draw
-has one term, that of its relabelling, for any number of components, and the K! labellings enter as a factor.
+about those above it. (Metodiev et al. use the covariance of all draws. Where tails are heavy, as with few rows, that
+ellipsoid is mostly outside.) A holds only those θ whose best labelling is the common one. So the sum over the
+permutations of a draw has one term, that of its relabelling, for any number of components, and the K! labellings enter
+as a factor.
 """
 
 import math
@@ -167,7 +168,7 @@ def _at(places: Float[Array, "T d"], template: Params, prior: Belief, rows: Rows
     unravel = ravel_pytree(unconstrain(jax.tree.map(jnp.asarray, template), prior))[1]
 
     def one(place: Array):
-        position = unravel(place)
+        position = unravel(jnp.asarray(place))
         return constrain(position, prior), -potential(position, prior, rows)
 
     return lax.map(one, places)

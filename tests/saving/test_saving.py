@@ -286,7 +286,7 @@ def test_chains_that_cannot_be_saved_say_so(tmp_path):
 # --- Rows left out ---
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("study", "mixture")])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("study", "mixture", "evidence")])
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_results_without_rows_print_and_take_them_back(kind, suffix, tmp_path):
     original = KINDS[kind]()

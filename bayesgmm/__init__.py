@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from bayesgmm.engines.variational.laplace import LaplacePosterior, fit_laplace
     from bayesgmm.engines.variational.svi import StochasticPosterior, fit_svi
     from bayesgmm.engines.walk import Walk, walk
+    from bayesgmm.marginal_likelihood.evidence import evidence
+    from bayesgmm.marginal_likelihood.result import Evidence
     from bayesgmm.model.mixture import log_density, log_joint, log_likelihood, responsibilities, sample
     from bayesgmm.model.overlap import overlap
     from bayesgmm.model.types import Params
@@ -91,6 +93,8 @@ _HOME = {
     "engines.walk": ("Walk", "walk"),
     "engines.exact": ("ExactPosterior", "sample_exact"),
     "engines.variational.laplace": ("LaplacePosterior", "fit_laplace"),
+    "marginal_likelihood.evidence": ("evidence",),
+    "marginal_likelihood.result": ("Evidence",),
     "model.mixture": ("log_density", "log_joint", "log_likelihood", "responsibilities", "sample"),
     "engines.numpyro_model": ("gaussian_mixture",),
     "engines.mcmc.nuts": ("sample_nuts",),
@@ -137,7 +141,8 @@ __all__ = [  # noqa: RUF022 - in the order of the workflow
     "fit_classes", "ClassMixtures",
     "fit_cavi", "fit_svi", "fit_laplace", "sample_gibbs", "sample_nuts", "sample_exact", "sample_prior", "walk",
     "Walk", "calibrate", "Calibration", "check", "ModelCheck", "loo", "kfold", "loo_pit", "predictive_checks",
-    "PredictiveChecks", "prior_sensitivity", "study", "Study", "random_mixture", "overlap", "relabel",
+    "PredictiveChecks", "prior_sensitivity", "evidence", "Evidence",
+    "study", "Study", "random_mixture", "overlap", "relabel",
 "Relabelling", "diagnose", "Diagnosis",
     "label_invariant_view", "from_draws", "from_parameters", "Mixture", "Regression", "HighestDensityRegion",
     "MixtureFit", "Profile", "Posterior", "VariationalPosterior", "StochasticPosterior",

@@ -17,6 +17,7 @@ from checks import bench_checks
 from distribution import bench_distribution
 from efficiency import bench_efficiency
 from estimators import bench_estimators
+from evidence import bench_evidence
 from labels import bench_labels
 from start import bench_start
 from studies import bench_bootstrap, bench_studies
@@ -331,7 +332,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "mclust": bench_mclust, "restarts": bench_restarts, "ascent": bench_ascent, "table": bench_table,
     "gradient": bench_gradient, "gibbs": bench_gibbs, "efficiency": bench_efficiency, "labels": bench_labels,
     "start": bench_start, "checks": bench_checks, "bootstrap": bench_bootstrap, "studies": bench_studies,
-    "estimators": bench_estimators,
+    "estimators": bench_estimators, "evidence": bench_evidence,
     "distribution": bench_distribution,
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ PACKAGE = Path(bg.__file__).parent
 TESTS = Path(__file__).parent
 ORDER = (
     "version", "errors", "numerics", "runtime", "data", "model", "priors", "sweep", "distributions", "problem", "curvature",
-    "plots", "results", "engines", "relabelling", "selection", "diagnosis", "partitions", "checking",
+    "plots", "results", "engines", "relabelling", "marginal_likelihood", "selection", "diagnosis", "partitions", "checking",
     "comparison", "studies", "sklearn", "saving", "cli",
 )  # fmt: skip
 """The folders (and single files) in reading order. A file imports its own folder and earlier ones only."""

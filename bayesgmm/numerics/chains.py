@@ -42,3 +42,15 @@ def figures_of(draws: np.ndarray) -> dict[str, float]:
             "ess_tail": float(stats.ess(draws, method="tail", prob=TAILS, **axes)),
             "r_hat": float(stats.rhat(draws, **axes)),
         }
+
+
+def effective_draws(draws: np.ndarray) -> float:
+    """Effective number of draws (chain, draw) for their mean; all of them if they are constant or too few to assess."""
+    from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportUsage]
+
+    if draws.shape[1] < FEWEST_DRAWS or np.ptp(draws) == 0:
+        return float(draws.size)
+    stats: Any = array_stats
+    with np.errstate(divide="ignore", invalid="ignore"):  # a constant chain has no within-chain variance
+        found = float(stats.ess(draws, chain_axis=0, draw_axis=1, method="mean"))
+    return found if np.isfinite(found) else float(draws.size)

@@ -57,18 +57,36 @@ def bridge(with_row: np.ndarray, without_row: np.ndarray) -> float:
     over the second set, few draws dominate if the row is far out (six times the error, for a row at five standard
     deviations).
     """
-    n, m = len(with_row), len(without_row)
-    value = float(logsumexp(without_row) - np.log(m))
+    return bridged(with_row, without_row, len(with_row))[0]
+
+
+def bridged(first: np.ndarray, second: np.ndarray, effective: float) -> tuple[float, np.ndarray, np.ndarray]:
+    """Log ratio of the normalising constants of two densities, by the optimal bridge (Meng & Wong 1996, eq. 4.1).
+
+    Parameters
+    ----------
+    first, second
+        Log ratio of the first density to the second, neither normalised, at draws of the first and of the second.
+    effective
+        Effective number of the draws of the first; those of the second are independent.
+
+    Returns
+    -------
+    value, log_first, log_second
+        The log ratio, and the logs of the terms whose means (of the second over those of the first) give it.
+    """
+    m = len(second)
+    own, other = np.log(effective / (effective + m)), np.log(m / (effective + m))
+    value = float(logsumexp(second) - np.log(m))
+    log_first, log_second = first, second
     for _ in range(MOST_ITERATIONS):
-        below_with, below_without = (
-            np.logaddexp(np.log(n / (n + m)) + density, np.log(m / (n + m)) + value)
-            for density in (with_row, without_row)
-        )
-        above, under = logsumexp(without_row - below_without) - np.log(m), logsumexp(-below_with) - np.log(n)
-        if abs(above - under - value) < 1e-9:
+        log_first = -np.logaddexp(own + first, other + value)
+        log_second = second - np.logaddexp(own + second, other + value)
+        found = float(logsumexp(log_second) - np.log(m) - logsumexp(log_first) + np.log(len(first)))
+        settled, value = abs(found - value) < 1e-9, found
+        if settled:
             break
-        value = float(above - under)
-    return value
+    return value, log_first, log_second
 
 
 MOST_ITERATIONS = 1000

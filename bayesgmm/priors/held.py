@@ -25,6 +25,7 @@ from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, log_diagonal_sum, outer
 from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.frozen import Blocks, unchanged
 from bayesgmm.priors.inverse_wishart import sample_means
 from bayesgmm.priors.normal_inverse_wishart import trace_with_precision
 from bayesgmm.priors.normal_means import normal_constant
@@ -74,6 +75,16 @@ class HeldComponents:
     @property
     def _known_trils(self) -> np.ndarray:
         return np.isin(np.arange(jnp.shape(self.means)[0]), self.held.covariances)
+
+    @property
+    def free_means(self) -> np.ndarray:
+        """Whether each mean is free, (K,)."""
+        return ~self._known_means
+
+    @property
+    def free_trils(self) -> np.ndarray:
+        """Whether each covariance is free, (K,)."""
+        return ~self._known_trils
 
     def put_means(self, means: Array) -> Array:
         """Means with the known ones in their places."""
@@ -136,6 +147,10 @@ class HeldIndependent(_GivenZ):
         """Number of rows for each mean, (K,)."""
         return self.inner.strength
 
+    def frozen(self, key: PRNGKeyArray, present: Params) -> Blocks:
+        """What is free as a density in closed form; see `bayesgmm.priors.frozen`."""
+        return self.inner.frozen(key, present)._replace(known=self)
+
     def mode(self, present: Params) -> tuple[Array, Array]:
         """One ECM iteration: means given the current covariances, then covariances given those means."""
         means = self.put_means(self.inner.mode_of_means(present.scale_trils))
@@ -157,6 +172,11 @@ class HeldConjugate(_GivenZ):
     """A conjugate prior within a family (`bayesgmm.priors.within_family.Restricted`)."""
 
     conjugacy: ClassVar[Conjugacy] = Conjugacy.JOINT
+    frozen = unchanged
+
+    def cross_kernels(self, means: Array, trils: Array) -> Float[Array, "K K"]:
+        """Log density, without constants, of each component at each component of θ; see `bayesgmm.priors.frozen`."""
+        return self.inner.cross_kernels(means, trils)
 
     @property
     def strength(self) -> Array:

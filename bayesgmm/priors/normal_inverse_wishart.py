@@ -26,6 +26,7 @@ from bayesgmm.numerics.linalg import (
     outer,
 )
 from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.frozen import conjugate_cross_kernels, unchanged
 from bayesgmm.priors.hyperparameters import describe_components, fault_of_inverse_wishart, in_full, pad_components
 from bayesgmm.priors.inverse_wishart import log_constant, sample_inverse_wishart, sample_means
 from bayesgmm.priors.within_family import Restricted, covariance_line, restrict
@@ -50,6 +51,8 @@ class NormalInverseWishart(NamedTuple):
     sites_are_theta = True
     family = FAMILIES["VVV"]
     metric = 1.0
+    frozen = unchanged
+    cross_kernels = conjugate_cross_kernels
 
     def taken_by(self, family: Family) -> "NormalInverseWishart":
         """The prior in the form that a covariance family accepts: unchanged."""

@@ -22,6 +22,7 @@ from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import cholesky, gram, inverse_tril, matvec, outer, transposed
 from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.frozen import Blocks
 from bayesgmm.priors.inverse_wishart import sample_inverse_wishart
 from bayesgmm.priors.normal_means import log_normal_kernel, normal_constant
 
@@ -141,6 +142,12 @@ class Independent:
             log_normal_kernel(means, self.own.loc, self.own.covariance) + scales - jnp.sum(self._powers * log_diagonals)
         )
 
+    def frozen(self, key: PRNGKeyArray, present: Params) -> Blocks:
+        """Means given the covariances of θ, and covariances given its means; an unknown scale is drawn."""
+        loc, factors = self._means_given(present.scale_trils)
+        powers, scatters = self._scatters_of_each(present.means, key, present.scale_trils)
+        return Blocks(loc, factors, powers, scatters, jnp.asarray(self.pooled))
+
     def standardise(self, frame: Frame) -> "Independent":
         """The same distribution in standardised coordinates."""
         return dataclasses.replace(self, own=self.own.in_units(frame))
@@ -157,14 +164,18 @@ class Independent:
 
     def _scatters_given(self, means: Array, key: PRNGKeyArray | None, trils: Array | None) -> tuple[Array, Array]:
         """Exponent and scatter of each Σ_k (or of the common Σ) given the means, and given the scale if unknown."""
+        powers, scatters = self._scatters_of_each(means, key, trils)
+        if self.pooled:
+            return powers.sum(keepdims=True), scatters.sum(axis=0, keepdims=True)
+        return powers, scatters
+
+    def _scatters_of_each(self, means: Array, key: PRNGKeyArray | None, trils: Array | None) -> tuple[Array, Array]:
+        """As `_scatters_given`, each component's own part if they share one Σ."""
         shift = self.means_seen - means
         about = self.scatters_seen + self.counts_seen[:, None, None] * outer(shift)
         precisions = None if trils is None else gram(transposed(inverse_tril(trils)))
         scale = self.own.scale_given(key, precisions, self._share)
-        powers, scatters = self._powers + self.counts_seen, self._share * scale + about
-        if self.pooled:
-            return powers.sum(keepdims=True), scatters.sum(axis=0, keepdims=True)
-        return powers, scatters
+        return self._powers + self.counts_seen, self._share * scale + about
 
     def _for_all(self, trils: Array) -> Float[Array, "K D D"]:
         return jnp.broadcast_to(trils, jnp.shape(self.own.covariance))

@@ -125,6 +125,14 @@ class WithNoise:
         """Log density of the Gaussians without its constant."""
         return self.inner.log_kernel(means[:-1], whiteners[:-1], log_diagonals[:-1])
 
+    def frozen(self, key: PRNGKeyArray, present: Params) -> "WithNoise":
+        """The Gaussians as a density in closed form, and the noise; see `bayesgmm.priors.frozen`."""
+        return dataclasses.replace(self, inner=self.inner.frozen(key, without_noise(present)))
+
+    def cross_kernels(self, means: Array, trils: Array) -> Float[Array, "K K"]:
+        """Log density, without constants, of each component at each component of θ; 0 for the noise."""
+        return jnp.pad(self.inner.cross_kernels(means[:-1], trils[:-1]), (0, 1))
+
     def log_normaliser(self) -> Float[Array, ""]:
         """The constant of the density of the Gaussians."""
         return self.inner.log_normaliser()

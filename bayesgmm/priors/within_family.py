@@ -22,6 +22,7 @@ from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import cholesky, full, gram, log_diagonal_sum, outer
 from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.frozen import conjugate_cross_kernels, unchanged
 from bayesgmm.priors.inverse_wishart import sample_inverse_wishart, sample_means
 from bayesgmm.runtime.formatting import array_words, significant
 
@@ -48,6 +49,8 @@ class Restricted:
     """(), int: index into ``families``, the same for all lanes of a batch."""
 
     conjugacy: ClassVar[Conjugacy] = Conjugacy.JOINT
+    frozen = unchanged
+    cross_kernels = conjugate_cross_kernels
 
     @property
     def family(self) -> Family:

@@ -19,6 +19,7 @@ _RESULTS = {
     "Mixture": "bayesgmm.results.mixture:Mixture",
     "Partition": "bayesgmm.partitions.partition:Partition",
     "Relabelling": "bayesgmm.relabelling.result:Relabelling",
+    "Evidence": "bayesgmm.marginal_likelihood.result:Evidence",
 }
 KINDS = tuple(_RESULTS)
 """What can be saved."""

@@ -28,7 +28,7 @@ def save(result: Any, path: str | PathLike, *, data: bool = True) -> Path:
     ----------
     result
         A `MixtureFit`, `Posterior` (of any engine), `Comparison`, `FitTable`, `ClassMixtures`, `Study`, `Mixture`,
-        `Partition` or `Relabelling`.
+        `Partition`, `Relabelling` or `Evidence`.
     path
         Ends in ``.nc`` (NetCDF, one file) or ``.zarr`` (Zarr, a folder; needs the extra ``zarr``). An earlier result
         there is replaced, once the new one is complete.
@@ -79,7 +79,7 @@ def load(path: str | PathLike, *, data: Any = None) -> Any:
 
     Returns
     -------
-    MixtureFit, Posterior, Comparison, FitTable, ClassMixtures, Study, Mixture, Partition or Relabelling
+    MixtureFit, Posterior, Comparison, FitTable, ClassMixtures, Study, Mixture, Partition, Relabelling or Evidence
         As it was saved.
 
     Raises

@@ -64,6 +64,7 @@ OVERRIDES = {
         }.items()
     },
     "sample_exact": {"labels": "exact_labels", "weights": "row_weights"},
+    "evidence": {"posterior": "evidence_posterior", "method": "evidence_method"},
     "fit_classes": {"labels": "class_names", "weights": "row_weights", "n_components": "ks"},
     "ClassMixtures.fit": {"name": "class_name"},
     **{f"ClassMixtures.{name}": {"x": "optional_data"} for name in ("predict", "predict_proba", "score_samples")},
@@ -178,6 +179,7 @@ OBJECTS = {
     "Posterior": "gibbs()", "VariationalPosterior": "cavi()", "StochasticPosterior": "svi()", "LaplacePosterior": "laplace()",
     "ExactPosterior": "exact()", "Walk": "walked()", "Study": "study()", "Profile": "profiled()",
     "Mixture": "gibbs().mixture", "Regression": "regression()", "HighestDensityRegion": "region()",
+    "Evidence": "found_evidence()",
     "Partition": "part()", "CredibleBall": "ball()", "PartitionDistances": "distances()", "Prior": "PRIOR",
     "Dirichlet": "PRIOR.weights", "Params": "bg.Params", "CacheInfo": "bg.cache_info()",
 }  # fmt: skip
@@ -209,7 +211,7 @@ PARTS = set(CONSTRUCTED) - {"Prior", "Dirichlet"}
 """Parts of a prior: users make them, engines call their methods."""
 
 WEIGHTS = {
-    "study": 0.3, "Study": 0.3,
+    "study": 0.3, "Study": 0.3, "evidence": 0.3,
     "compare": 0.2, "calibrate": 0.15, "check": 0.15, "kfold": 0.15, "loo": 0.3, "loo_pit": 0.3, "sample_nuts": 0.3,
     "fit_svi": 0.3, "fit_laplace": 0.5, "sample_gibbs": 0.6, "fit_cavi": 0.6, "diagnose": 0.5, "fit_table": 0.5,
     "Comparison.diagnose": 0.2, "Comparison.held_out": 0.3,
@@ -231,7 +233,7 @@ RETURNS = {
     "partition": "Partition", "relabel": "Relabelling", "diagnose": "Diagnosis",
     "compare": "Comparison", "calibrate": "Calibration", "Posterior.extend": "Posterior",
     "from_draws": "Posterior", "from_parameters": "Mixture", "Mixture.marginal": "Mixture", "Mixture.conditional": "Mixture",
-    "Mixture.regress": "Regression",
+    "Mixture.regress": "Regression", "evidence": "Evidence",
     "MixtureFit.conditional": "Mixture", "Posterior.marginal": "Mixture", "Posterior.regress": "Regression",
     "Mixture.highest_density_region": "HighestDensityRegion",
     "Partition.credible_ball": "CredibleBall", "partition_distances": "PartitionDistances",

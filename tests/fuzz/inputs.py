@@ -352,6 +352,17 @@ KINDS: dict[str, Kind] = {
     """, """
         None ;; 1 ;; 'text' ;; {} ;; object() ;; X2 ;; bg.Posterior ;; P2 ;; D2 ;; np.nan
     """),
+    "evidence_posterior": kind("""
+        gibbs() ;; exact()
+    """, """
+        cavi() ;; svi() ;; laplace() ;; nuts() ;; gibbs().datatree ;; dataclasses.replace(gibbs(), algorithm='x')
+        prior_draws() ;; bg.from_draws(D2, X2, prior=PRIOR) ;; dataclasses.replace(cavi(), algorithm='x')
+    """, """
+        None ;; 1 ;; 'text' ;; {} ;; object() ;; X2 ;; bg.Posterior ;; P2 ;; D2 ;; np.nan ;; fit() ;; table()
+    """),
+    "evidence_method": kind("'bridge' ;; 'thames'", "'exact' ;; 'bound' ;; 'laplace' ;; 'BRIDGE'", """
+        None ;; 'nope' ;; '' ;; 0 ;; ['bridge'] ;; {} ;; np.nan ;; b'bridge' ;; object() ;; X2 ;; set()
+    """),
     "partition_draws": kind("""
         gibbs() ;; L2 ;; L2[0]
     """, _DRAWS_ODD + _DRAWN_LABELS_ODD.replace("None", "L2[:, :1]") + _LABELS_ODD, _DRAWS_BAD),
@@ -368,7 +379,7 @@ KINDS: dict[str, Kind] = {
     "optional_path": kind("None", _PATHS),
     "saved": kind("""
         fit() ;; gibbs() ;; nuts() ;; cavi() ;; svi() ;; laplace() ;; exact() ;; comparison() ;; table() ;; by_class()
-        study() ;; part() ;; relabelling() ;; gibbs().mixture ;; fit().marginal(0) ;; bg.relabel(TREE)
+        study() ;; part() ;; relabelling() ;; found_evidence() ;; gibbs().mixture ;; fit().marginal(0) ;; bg.relabel(TREE)
     """, """
         dataclasses.replace(fit(), seed=jr.key(0)) ;; dataclasses.replace(fit(), settings={'!': object(), 1: np.nan})
         dataclasses.replace(gibbs(), sample_stats={'a/b': Z, '': X2, '..': Z > 0}) ;; fit_of_names()

@@ -23,6 +23,7 @@ KINDS = {
     "laplace": objects.laplace, "exact": objects.exact, "comparison": objects.comparison, "table": objects.table,
     "by_class": objects.by_class, "study": objects.study, "mixture": lambda: objects.gibbs().mixture,
     "partition": objects.part, "relabelling": objects.relabelling,
+    "evidence": objects.found_evidence,
 }  # fmt: skip
 SUFFIXES = (".nc", ".zarr")
 OTHER_ROWS = X2[::7] + 0.1
@@ -285,7 +286,7 @@ def test_chains_that_cannot_be_saved_say_so(tmp_path):
 # --- Rows left out ---
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("study", "mixture")])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("study", "mixture", "evidence")])
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_results_without_rows_print_and_take_them_back(kind, suffix, tmp_path):
     original = KINDS[kind]()

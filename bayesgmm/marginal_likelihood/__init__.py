@@ -1,0 +1,1 @@
+"""The marginal likelihood (evidence) of a model, from draws of its posterior."""

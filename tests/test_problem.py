@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from oracles.effort import WHOLE
 
 import bayesgmm as bg
 from bayesgmm import problem
@@ -66,7 +67,7 @@ def test_fewer_rows_than_features_suffice_without_correlations(covariance_type, 
     assert bg.fit_em(WIDE, 2, covariance_type=covariance_type).log_likelihood == pytest.approx(mclust, abs=1e-4)
 
 
-@pytest.mark.parametrize("x", [WIDE, DEPENDENT], ids=["wide", "dependent"])
+@pytest.mark.parametrize("x", [pytest.param(WIDE, id="wide"), pytest.param(DEPENDENT, id="dependent", marks=WHOLE)])
 def test_singular_data_are_refused_where_the_model_is_singular(x):
     words = "18 rows for 20 features" if x is WIDE else "Collinear features: x0, x1, x2"
     with pytest.raises(DataError, match=f"{words}.*or use prior='default', or a prior of your own"):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from oracles.effort import EFFORT, SOME
+from oracles.effort import EFFORT, SOME, WHOLE
 from oracles.two_features import LONG, D, K, clusters, eta_of, log_likelihood, parts_of
 from scipy.linalg import expm
 from scipy.stats import multivariate_normal
@@ -149,7 +149,7 @@ def free_fit(x, covariances, name):
     return replace(fit, params=bg.Params.of(fit.params.weights, fit.params.means, covariances))
 
 
-@pytest.mark.parametrize("data", ["faithful", "iris"])
+@pytest.mark.parametrize("data", ["faithful", pytest.param("iris", marks=WHOLE)])
 @pytest.mark.parametrize(("method", "theirs"), [("bootstrap", "bs"), ("parametric", "pb"), ("weighted", "wlbs")])
 def test_bootstrap_standard_errors_are_those_of_mclust(truth, reference_data, data, method, theirs):
     """Within four Monte Carlo errors of both; that of a standard deviation follows from the fourth moments."""

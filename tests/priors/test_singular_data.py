@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from oracles.effort import WHOLE
 
 import bayesgmm as bg
 from bayesgmm.data.described import described
@@ -72,6 +73,7 @@ def pieces(prior):
     return loc, strength, df, scale
 
 
+@WHOLE
 def test_one_component_has_the_closed_form():
     """The mode of the conjugate posterior, with N = 4 rows of 5 features; and the evidence is finite."""
     loc, strength, df, scale = pieces(bg.default_prior(FEW, 1))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from oracles.effort import SOME
+from oracles.effort import SOME, WHOLE
 from oracles.two_features import LONG, clusters, eta_of, log_likelihood, parts_of
 from scipy.optimize import brentq, minimize
 
@@ -75,7 +75,7 @@ def test_the_profile_is_the_constrained_maximum(x, name):
             assert held.objective - problem.log_volume < fit.log_likelihood - 1e-3  # the constraint costs
 
 
-@pytest.mark.parametrize("prior", [None, "default"])
+@pytest.mark.parametrize("prior", [pytest.param(None, marks=WHOLE), "default"])
 def test_twice_the_fall_at_the_ends_is_the_quantile(x, prior):
     fit = bg.fit_em(x, 2, prior=prior)
     for parameter in ("weights[1]", "means[0, x1]", "covariances[1, x0, x0]"):

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from oracles.effort import WHOLE
 
 pytest.importorskip("sklearn", minversion="1.9")
 
@@ -127,7 +128,7 @@ def test_gaps_are_integrated_out(x):
     assert bg.adjusted_rand(bayes.predict(gaps), fit.predict()) > 0.9
 
 
-@pytest.mark.parametrize("inference", ["cavi", "gibbs", "nuts"])
+@pytest.mark.parametrize("inference", ["cavi", "gibbs", pytest.param("nuts", marks=WHOLE)])
 def test_posteriors(x, inference):
     chains = {"num_warmup": 100, "num_samples": 100, "num_chains": 2}
     with warnings.catch_warnings():

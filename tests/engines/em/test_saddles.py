@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from oracles.effort import WHOLE
 from scipy.special import logsumexp
 from scipy.stats import norm
 
@@ -111,7 +112,8 @@ def test_moves_rise_from_a_saddle_and_not_from_the_optimum(rng):
 
 
 @pytest.mark.parametrize(
-    ("name", "k", "covariance_type"), [("iris", 4, "VVI"), ("diabetes", 4, "VEI"), ("faithful", 3, "VVV")]
+    ("name", "k", "covariance_type"),
+    [pytest.param("iris", 4, "VVI", marks=WHOLE), ("diabetes", 4, "VEI"), ("faithful", 3, "VVV")],
 )
 def test_more_iterations_of_more_starts_find_nothing_higher_by_far(reference_data, name, k, covariance_type):
     x = reference_data[name].to_numpy()

@@ -6,7 +6,7 @@ import arviz as az
 import numpy as np
 import pytest
 from oracles import twins
-from oracles.effort import SOME
+from oracles.effort import SOME, WHOLE
 from scipy.special import digamma
 
 import bayesgmm as bg
@@ -49,7 +49,7 @@ def test_bound_is_between_the_best_labelling_and_the_evidence(rng, apart):
     assert evidence + np.log(probabilities.max()) - 1e-6 < fit.elbo < evidence
 
 
-@pytest.mark.parametrize("family", ["EEE", *(pytest.param(name, marks=SOME) for name in ("VVI", "VII", "EII", "EEI"))])
+@pytest.mark.parametrize("family", [pytest.param(name, marks=SOME) for name in ("EEE", "VVI", "VII", "EII", "EEI")])
 def test_the_bound_of_every_family(rng, family):
     """One component: the evidence, exactly. Two: between the best labelling and the evidence, by enumeration."""
     x = rng.normal(size=(8, 2)) * [1.0, 30.0] + np.repeat([[0.0, 100.0], [2.0, 100.0]], 4, axis=0)
@@ -198,6 +198,7 @@ def test_bad_input_is_refused_first(faithful):
         bg.fit_cavi(faithful, 4, max_iter=3, num_samples=20)
 
 
+@WHOLE
 def test_ctrl_c_among_the_batches_keeps_the_best_q(faithful, fit):
     """The stochastic phase reports its progress; Ctrl-C during it returns the current q with its bound."""
     heard = []

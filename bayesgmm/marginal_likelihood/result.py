@@ -7,6 +7,9 @@ import numpy as np
 
 from bayesgmm.runtime.formatting import for_html, significant, wrapped
 
+ROUNDING = 1e-9
+"""Standard errors below this are rounding."""
+
 
 @dataclass(frozen=True, repr=False)
 class Evidence:
@@ -36,7 +39,7 @@ class Evidence:
 
     def _title(self) -> str:
         error = "" if math.isnan(self.standard_error) else f" ± {significant(self.standard_error, 2)}"
-        error = " (exact)" if self.standard_error == 0.0 else error
+        error = " (exact)" if self.standard_error < ROUNDING else error
         digits = 3 if math.isnan(self.standard_error) else _digits(self.standard_error)
         draws = f", {self.num_draws:,} draws" if self.num_draws else ""
         value = f"{self.log_evidence:.{digits}f}{error}"
@@ -53,4 +56,4 @@ class Evidence:
 
 def _digits(error: float) -> int:
     """Decimals that an error justifies: two of its digits, at most six."""
-    return 6 if error == 0.0 else min(max(1 - math.floor(math.log10(error)), 0), 6)
+    return 6 if error < ROUNDING else min(max(1 - math.floor(math.log10(error)), 0), 6)

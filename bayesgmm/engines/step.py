@@ -30,7 +30,7 @@ from bayesgmm.model.mixture import PaddedScorer, Scorer, log_joint_scorer
 from bayesgmm.model.types import Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import inverse_tril
-from bayesgmm.priors.finite_mixtures import MixtureState
+from bayesgmm.priors.finite_mixtures import MixturesGivenZ, MixtureState
 from bayesgmm.priors.prior import Belief
 from bayesgmm.sweep.e_step import Assign, average, draw, maximise
 from bayesgmm.sweep.incomplete import Rows
@@ -44,7 +44,7 @@ class Kernel(NamedTuple):
     """Scores of the components for z, given θ."""
     assign: Assign
     """Update of z, given its scores."""
-    estimate: Callable[[PRNGKeyArray, Belief, Any], Any]
+    estimate: Callable[[PRNGKeyArray, Any, Any], Any]
     """Update of θ, given its posterior given z, and the current θ."""
     prior_term: Callable[[Any, Any], Array]
     """Term that θ and the prior add to the objective."""
@@ -73,8 +73,8 @@ def step(kernel: Kernel, key: PRNGKeyArray, theta: Any, prior: Any, rows: Rows) 
     theta
         The current θ.
     prior
-        A `Belief`, or an object with its ``diagonal`` and an ``update`` method that reweights the statistics
-        (tempering, batches).
+        A `Belief`, or an object with its ``diagonal`` and an ``update`` method: for tempering and batches, which
+        reweight the statistics, and for an unknown number of components (`bayesgmm.priors.finite_mixtures`).
     rows
         Standardised rows.
 
@@ -112,7 +112,7 @@ def mode(key: PRNGKeyArray, posterior: Belief, present: Params) -> Params:
     return posterior.mode(present)
 
 
-def sample(key: PRNGKeyArray, posterior: Belief, present: Params) -> Params:
+def sample(key: PRNGKeyArray, posterior: Belief | MixturesGivenZ, present: Any) -> Params | MixtureState:
     """A draw of θ: the second half of a Gibbs sweep."""
     return posterior.sample(key, present)
 

@@ -171,7 +171,7 @@ def label_invariant(
 def label_invariant_dataset(
     quantities: dict[str, np.ndarray], params: Params, table: Table, frame: Frame
 ) -> "xr.Dataset":
-    """These quantities (chain, draw), and those of θ that do not depend on the labelling or the number of components."""
+    """These quantities (chain, draw), and those of θ that depend neither on the labelling nor on K."""
     of_theta = invariants_of_theta(params, table, frame)
     of_theta.pop("sorted_weights", None)
     return _dataset("label_invariant", quantities | of_theta, table, params.weights.shape[-1])

@@ -1,5 +1,7 @@
 """The default prior of the components of a mixture whose number of components is not known."""
 
+from typing import Any
+
 import numpy as np
 
 from bayesgmm.data.table import Table
@@ -32,7 +34,7 @@ def prior_for_any_number(table: Table, family: Family) -> Belief:
     return Belief(Dirichlet(1.0), HierarchicalInverseWishart(0.5 * (low + high), squares, dim + 4.0, dim, scale))
 
 
-def resolved(prior: Belief | str | None, table: Table, family: Family) -> Belief:
+def resolved(prior: Any, table: Table, family: Family) -> Belief:
     """The prior as given, or the default for these data.
 
     Raises

@@ -26,10 +26,10 @@ from bayesgmm.engines.telescoping.default_prior import resolved
 from bayesgmm.engines.to_posterior import Collected
 from bayesgmm.errors import MixingWarning, PriorError, SamplingInterrupted
 from bayesgmm.model.families import CONJUGATE, Family, resolve_family
-from bayesgmm.priors.concentration import Concentration, checked_concentration
+from bayesgmm.priors.concentration import checked_concentration
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.dirichlet import Dirichlet
-from bayesgmm.priors.number_of_components import NumberOfComponents, check_most, checked_components, masses_up_to
+from bayesgmm.priors.number_of_components import check_most, checked_components, masses_up_to
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model, build_model, to_problem
 from bayesgmm.results.telescoping_posterior import TelescopingPosterior, filled_first, joined
@@ -52,14 +52,14 @@ def sample_telescoping(
     x: Any,
     *,
     covariance_type: str = "full",
-    prior: Belief | str = "default",
-    components: NumberOfComponents | None = None,
-    concentration: Concentration | None = None,
+    prior: Belief | str | None = "default",
+    components: Any = None,
+    concentration: Any = None,
     weights: Any = None,
     labels: Any = None,
     errors: Any = None,
     noise: Any = False,
-    max_components: int | None = None,
+    max_components: Any = None,
     num_warmup: int = 1000,
     num_samples: int = 1000,
     num_chains: int = 4,
@@ -159,7 +159,7 @@ def sample_telescoping(
     return found
 
 
-def mixture_model(table: Table, prior: Belief | str, family: Family, most: int) -> Model:
+def mixture_model(table: Table, prior: Any, family: Family, most: int) -> Model:
     """The model with room for `most` components, which all have the same prior.
 
     Raises

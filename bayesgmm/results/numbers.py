@@ -12,7 +12,7 @@ from bayesgmm.priors.dirichlet import urn
 from bayesgmm.priors.number_of_components import NumberOfComponents, masses_up_to
 from bayesgmm.results.datatree import label_invariant_dataset
 from bayesgmm.runtime.dtypes import scope
-from bayesgmm.runtime.formatting import as_html, as_text, fitting
+from bayesgmm.runtime.formatting import as_html, as_text
 from bayesgmm.runtime.programs import Program
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 NODES = 64
 """Values of the concentration over which the prior of K₊ is averaged."""
+
+
+SHOWN = 0.001
+"""Share of the draws with a K or K₊, from which a table shows it."""
 
 
 class PosteriorOfK(pd.DataFrame):
@@ -30,23 +34,29 @@ class PosteriorOfK(pd.DataFrame):
         return pd.DataFrame
 
     def shown(self) -> pd.DataFrame:
-        """The table as strings: the digits that the Monte Carlo errors justify."""
+        """The table as strings, probability ± Monte Carlo error, up to the last k that `SHOWN` of the draws have."""
+        posteriors = self[["posterior_components", "posterior_clusters"]].to_numpy(float)
+        last = int(np.flatnonzero(posteriors.max(axis=1) >= SHOWN)[-1]) + 1
         columns = {}
-        for name in ("components", "clusters"):
-            errors = self[f"error_{name}"].to_numpy()
-            columns[f"prior_{name}"] = [f"{value:.3g}" for value in self[f"prior_{name}"]]
-            pairs = zip(self[f"posterior_{name}"].to_numpy(), errors, strict=True)
-            columns[f"posterior_{name}"] = [
-                fitting(value, 10 * error)[0] if error > 0 else "–" for value, error in pairs
-            ]
-            columns[f"error_{name}"] = [fitting(error, error)[0] if error > 0 else "–" for error in errors]
-        return pd.DataFrame(columns, index=self.index)
+        for name, symbol in (("components", "K"), ("clusters", "K₊")):
+            own = self.iloc[:last]
+            columns[f"prior of {symbol}"] = [f"{value:.3g}" for value in own[f"prior_{name}"]]
+            pairs = zip(own[f"posterior_{name}"], own[f"error_{name}"], strict=True)
+            columns[f"posterior of {symbol}"] = [_with_error(*pair) for pair in pairs]
+        return pd.DataFrame(columns, index=self.index[:last])
 
     def __repr__(self) -> str:
         return as_text("", self.shown())
 
     def _repr_html_(self) -> str:
         return as_html("", self.shown())
+
+
+def _with_error(probability: float, error: float) -> str:
+    if not error > 0:
+        return f"{probability:g}" if probability else "–"
+    digits = max(0, int(np.ceil(1.0 - np.log10(error))))
+    return f"{probability:.{digits}f} ± {error:.{digits}f}"
 
 
 def posterior_of_k(found: Any) -> PosteriorOfK:

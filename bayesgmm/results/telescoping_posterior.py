@@ -129,6 +129,13 @@ class TelescopingPosterior(HasMixture):
         """Prior and posterior of K and of K₊, with Monte Carlo errors: a table with a row for each number."""
         return posterior_of_k(self)
 
+    def summary(self) -> PosteriorOfK:
+        """The table `posterior_of_k`."""
+        return self.posterior_of_k
+
+    def _written(self) -> "pd.DataFrame":
+        return self.posterior_of_k.shown()
+
     @cached_property
     def prior_of_clusters(self) -> np.ndarray:
         """``P(K₊ = k)``, k = 0 … K_max, under the prior, for as many rows as the data have."""

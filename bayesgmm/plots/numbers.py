@@ -29,7 +29,7 @@ def plot_posterior_of_k(found: Any, ax: Any = None) -> Axes:
         Axes to draw on; created if None.
     """
     ax = axes_of(ax, 3.6)
-    table = found.posterior_of_k
+    table = found.posterior_of_k()
     posteriors = table[["posterior_components", "posterior_clusters"]].to_numpy(float)
     last = int(np.flatnonzero(posteriors.max(axis=1) >= SHOWN)[-1]) + 1
     table, k = table.iloc[:last], table.index.to_numpy()[:last]

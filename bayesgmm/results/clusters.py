@@ -52,6 +52,12 @@ def at_clusters(found: Any, num: int) -> Posterior:
     )
 
 
+def filled_first(params: Params, counts: np.ndarray) -> Params:
+    """Components with rows first, largest first, then those without rows, and then those of weight 0."""
+    order = np.lexsort((-(np.asarray(params.weights) > 0).astype(int), -counts), axis=-1)
+    return permute(params, order)
+
+
 def _rows_of_chains(draws: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """The chosen draws of each chain, cut to one length; in one chain if this would drop half of them."""
     lengths = chosen.sum(axis=1)

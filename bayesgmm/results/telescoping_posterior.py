@@ -9,7 +9,6 @@ import numpy as np
 
 from bayesgmm.data.order import same_features
 from bayesgmm.data.table import Table
-from bayesgmm.model.alignment import permute
 from bayesgmm.model.families import Family
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.numerics.mixing import MIXED, UNKNOWN, figures
@@ -124,17 +123,24 @@ class TelescopingPosterior(HasMixture):
         assert self.continuation is not None
         return self.continuation(self, num_samples, progress_bar)
 
-    @cached_property
     def posterior_of_k(self) -> PosteriorOfK:
-        """Prior and posterior of K and of K₊, with Monte Carlo errors: a table with a row for each number."""
+        """Prior and posterior of K and of K₊, with Monte Carlo errors: a table with a row for each number.
+
+        Columns ``prior_components``, ``posterior_components``, ``error_components`` (K), and the same of ``clusters``
+        (K₊).
+        """
+        return self._posterior_of_k
+
+    @cached_property
+    def _posterior_of_k(self) -> PosteriorOfK:
         return posterior_of_k(self)
 
     def summary(self) -> PosteriorOfK:
         """The table `posterior_of_k`."""
-        return self.posterior_of_k
+        return self._posterior_of_k
 
     def _written(self) -> "pd.DataFrame":
-        return self.posterior_of_k.shown()
+        return self._posterior_of_k.shown()
 
     @cached_property
     def prior_of_clusters(self) -> np.ndarray:
@@ -264,10 +270,10 @@ class TelescopingPosterior(HasMixture):
         )
 
     def __repr__(self) -> str:
-        return as_text(self._title(), self.posterior_of_k.shown())
+        return as_text(self._title(), self._posterior_of_k.shown())
 
     def _repr_html_(self) -> str:
-        return as_html(self._title(), self.posterior_of_k.shown())
+        return as_html(self._title(), self._posterior_of_k.shown())
 
     @property
     def concentration_known(self) -> bool:
@@ -277,12 +283,6 @@ class TelescopingPosterior(HasMixture):
 
 def _most_frequent(numbers: np.ndarray) -> int:
     return int(np.bincount(numbers.ravel()).argmax())
-
-
-def filled_first(params: Params, counts: np.ndarray) -> Params:
-    """Components with rows first, largest first, then those without rows, and then those of weight 0."""
-    order = np.lexsort((-(np.asarray(params.weights) > 0).astype(int), -counts), axis=-1)
-    return permute(params, order)
 
 
 def joined(first: TelescopingPosterior, more: TelescopingPosterior) -> TelescopingPosterior:

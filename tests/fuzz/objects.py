@@ -144,7 +144,7 @@ def used(part):
     def make(**hyperparameters):
         made = part(**hyperparameters)
         if part in OF_NUMBERS:
-            return bg.sample_telescoping(X2, **CHEAP, **OF_NUMBERS[part](made), max_components=5).posterior_of_k
+            return bg.sample_telescoping(X2, **CHEAP, **OF_NUMBERS[part](made), max_components=5).posterior_of_k()
         if part in (bg.HalfNormal, bg.LogNormal):
             made = bg.NormalTimesLKJ(0.0, np.eye(2), 1.0, made)
         if part is bg.Dirichlet:

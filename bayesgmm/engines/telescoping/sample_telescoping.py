@@ -32,7 +32,8 @@ from bayesgmm.priors.dirichlet import Dirichlet
 from bayesgmm.priors.number_of_components import check_most, checked_components, masses_up_to
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model, build_model, to_problem
-from bayesgmm.results.telescoping_posterior import TelescopingPosterior, filled_first, joined
+from bayesgmm.results.clusters import filled_first
+from bayesgmm.results.telescoping_posterior import TelescopingPosterior, joined
 from bayesgmm.runtime.arguments import key_array, split_seed
 from bayesgmm.runtime.checkpoint import Checkpoint, freeze, thaw
 from bayesgmm.runtime.dtypes import scope

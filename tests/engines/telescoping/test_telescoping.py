@@ -5,6 +5,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 from oracles.agreement import assert_same_mean, mean_and_error
+from oracles.effort import WHOLE
 from oracles.mixtures_of_mixtures import Exact
 from scipy import stats
 
@@ -153,3 +154,16 @@ def test_a_pass_over_the_components_in_use_is_the_pass(rng):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(one.counts, plain.counts[0])
     assert np.asarray(plain.counts)[0, 3:].sum() == 0
+
+
+@WHOLE
+def test_rows_that_count_twice_are_two_rows():
+    """Against the enumeration of the repeated rows; rows of weight 0 do not count."""
+    x, weights = np.array([-1.9, 0.2, 2.4, 9.0]), [2.0, 2.0, 1.0, 0.0]
+    truth = Exact(np.repeat(x[:3], [2, 2, 1]), np.ones(4) / 4, [(1.0, 0.7, lambda k: 0.7)], OWN, False, POINTS)
+    found = bg.sample_telescoping(
+        x[:, None], weights=weights, components=bg.UniformComponents(4), concentration=bg.Static(0.7), **SETTINGS
+    )
+    for k in range(1, 5):
+        assert_same_mean(found.num_components == k, truth.of_components(k), 0.0, f"K = {k}")
+        assert_same_mean(found.num_clusters == k, truth.of_clusters(k), 0.0, f"{k} clusters")

@@ -116,7 +116,7 @@ def test_at_gives_an_ordinary_posterior(found):
 
 
 def test_table_of_k(found):
-    table = found.posterior_of_k
+    table = found.posterior_of_k()
     assert list(table.index) == [1, 2, 3, 4]
     np.testing.assert_allclose(table["prior_components"], 0.25)
     sums = table[["posterior_components", "posterior_clusters", "prior_clusters"]].sum()

@@ -149,6 +149,8 @@ def test_shows_itself(found):
     ax = found.plot()
     assert len(ax.patches) == 8
     assert "K₊" in ax.get_title("left")
+    with pytest.raises(ArgumentError, match="sample_telescoping"):
+        bg.plots.plot_posterior_of_k(found.at())
 
 
 def test_the_truncation_is_reported():

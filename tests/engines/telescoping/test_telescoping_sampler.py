@@ -54,6 +54,9 @@ def test_extended_chains_are_those_of_one_run(found, tmp_path):
     assert same(short.extend(200, progress_bar=False), found)
     bg.save(short, tmp_path / "short.nc")
     assert same(bg.load(tmp_path / "short.nc").extend(200, progress_bar=False), found)
+    bg.save(short, tmp_path / "bare.nc", data=False)
+    assert repr(bg.load(tmp_path / "bare.nc")) == repr(short)
+    assert same(bg.load(tmp_path / "bare.nc", data=X).extend(200, progress_bar=False), found)
 
 
 def test_a_checkpoint_resumes(found, tmp_path):

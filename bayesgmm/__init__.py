@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bayesgmm.engines.mcmc.nuts import sample_nuts
     from bayesgmm.engines.numpyro_model import gaussian_mixture
     from bayesgmm.engines.prior_samples import sample_prior
+    from bayesgmm.engines.telescoping.sample_telescoping import sample_telescoping
     from bayesgmm.engines.variational.cavi import VariationalPosterior, fit_cavi
     from bayesgmm.engines.variational.laplace import LaplacePosterior, fit_laplace
     from bayesgmm.engines.variational.svi import StochasticPosterior, fit_svi
@@ -38,12 +39,20 @@ if TYPE_CHECKING:
     from bayesgmm.partitions.credible_ball import CredibleBall
     from bayesgmm.partitions.distance import adjusted_rand, binder_distance, variation_of_information
     from bayesgmm.partitions.partition import Partition, partition
+    from bayesgmm.priors.concentration import Dynamic, FDistribution, Gamma, Static
     from bayesgmm.priors.default import default_prior
     from bayesgmm.priors.dirichlet import Dirichlet
     from bayesgmm.priors.hierarchical import HierarchicalInverseWishart
     from bayesgmm.priors.inverse_gamma import NormalInverseGamma
     from bayesgmm.priors.lkj import NormalTimesLKJ
     from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart
+    from bayesgmm.priors.number_of_components import (
+        BetaNegativeBinomialComponents,
+        FixedComponents,
+        GeometricComponents,
+        PoissonComponents,
+        UniformComponents,
+    )
     from bayesgmm.priors.prior import Prior
     from bayesgmm.priors.scales import HalfNormal, LogNormal
     from bayesgmm.priors.semiconjugate import NormalTimesInverseWishart
@@ -56,6 +65,7 @@ if TYPE_CHECKING:
     from bayesgmm.results.posterior import Posterior
     from bayesgmm.results.profile import Profile
     from bayesgmm.results.regression import Regression
+    from bayesgmm.results.telescoping_posterior import TelescopingPosterior
     from bayesgmm.results.to_mixture import from_parameters
     from bayesgmm.runtime.program_folder import CacheInfo, cache_info, clear_cache
     from bayesgmm.saving.results import load, save
@@ -98,6 +108,16 @@ _HOME = {
     "model.mixture": ("log_density", "log_joint", "log_likelihood", "responsibilities", "sample"),
     "engines.numpyro_model": ("gaussian_mixture",),
     "engines.mcmc.nuts": ("sample_nuts",),
+    "engines.telescoping.sample_telescoping": ("sample_telescoping",),
+    "priors.concentration": ("Dynamic", "FDistribution", "Gamma", "Static"),
+    "priors.number_of_components": (
+        "BetaNegativeBinomialComponents",
+        "FixedComponents",
+        "GeometricComponents",
+        "PoissonComponents",
+        "UniformComponents",
+    ),
+    "results.telescoping_posterior": ("TelescopingPosterior",),
     "partitions.agreement": ("PartitionDistances", "partition_distances"),
     "partitions.distance": ("adjusted_rand", "binder_distance", "variation_of_information"),
     "partitions.partition": ("Partition", "partition"),
@@ -139,15 +159,19 @@ _FOLDERS = ("distributions", "plots", "sklearn")
 __all__ = [  # noqa: RUF022 - in the order of the workflow
     "load_dataset", "rows", "compare", "Comparison", "fit_em", "fit_mcem", "fit_same", "fit_table", "FitTable",
     "fit_classes", "ClassMixtures",
-    "fit_cavi", "fit_svi", "fit_laplace", "sample_gibbs", "sample_nuts", "sample_exact", "sample_prior", "walk",
+    "fit_cavi", "fit_svi", "fit_laplace", "sample_gibbs", "sample_nuts", "sample_exact", "sample_telescoping",
+    "sample_prior", "walk",
     "Walk", "calibrate", "Calibration", "check", "ModelCheck", "loo", "kfold", "loo_pit", "predictive_checks",
     "PredictiveChecks", "prior_sensitivity", "evidence", "Evidence",
     "study", "Study", "random_mixture", "overlap", "relabel",
 "Relabelling", "diagnose", "Diagnosis",
     "label_invariant_view", "from_draws", "from_parameters", "Mixture", "Regression", "HighestDensityRegion",
     "MixtureFit", "Profile", "Posterior", "VariationalPosterior", "StochasticPosterior",
-    "LaplacePosterior", "ExactPosterior", "Prior", "Dirichlet", "NormalInverseWishart", "NormalInverseGamma",
+    "LaplacePosterior", "ExactPosterior", "TelescopingPosterior",
+    "Prior", "Dirichlet", "NormalInverseWishart", "NormalInverseGamma",
     "NormalTimesInverseWishart", "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal",
+    "UniformComponents", "GeometricComponents", "PoissonComponents", "BetaNegativeBinomialComponents",
+    "FixedComponents", "Static", "Dynamic", "Gamma", "FDistribution",
     "default_prior", "gaussian_mixture", "Params", "log_joint", "log_density", "log_likelihood",
     "responsibilities", "sample", "partition", "Partition", "CredibleBall", "partition_distances",
     "PartitionDistances", "adjusted_rand", "variation_of_information", "binder_distance", "save", "load",

@@ -21,6 +21,7 @@ from evidence import bench_evidence
 from labels import bench_labels
 from start import bench_start
 from studies import bench_bootstrap, bench_studies
+from telescoping import bench_telescoping
 from timing import alternate, fresh, row, seconds
 
 MEMORY = """
@@ -331,6 +332,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "import": bench_import, "names": bench_public_names, "cli": bench_cli, "memory": bench_memory, "em": bench_em,
     "mclust": bench_mclust, "restarts": bench_restarts, "ascent": bench_ascent, "table": bench_table,
     "gradient": bench_gradient, "gibbs": bench_gibbs, "efficiency": bench_efficiency, "labels": bench_labels,
+    "telescoping": bench_telescoping,
     "start": bench_start, "checks": bench_checks, "bootstrap": bench_bootstrap, "studies": bench_studies,
     "estimators": bench_estimators, "evidence": bench_evidence,
     "distribution": bench_distribution,

@@ -182,7 +182,7 @@ def test_only_the_sweep_scores_rows():
     assert importers == {
         "bayesgmm.sweep.completion", "bayesgmm.sweep.incomplete",
         "bayesgmm.results.fit", "bayesgmm.engines.mcmc.nuts_with_labels", "bayesgmm.engines.em.bootstrap",
-        "bayesgmm.sweep.statistics",
+        "bayesgmm.sweep.statistics", "bayesgmm.sweep.in_use",
     }  # fmt: skip
 
 

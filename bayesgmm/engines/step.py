@@ -10,6 +10,7 @@ EM       log joint           averaged     maximised               log p(θ)
 CEM      log joint           maximised    maximised               log p(θ)
 SEM      log joint           drawn        maximised               log p(θ)
 Gibbs    log joint           drawn        drawn                   log p(θ)
+telesc.  log joint           drawn        drawn, and K with it    none
 CAVI     expected log joint  averaged     kept as a distribution  -KL(q‖p)
 =======  ==================  ===========  ======================  ==========
 
@@ -25,10 +26,11 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Float, PRNGKeyArray
 
-from bayesgmm.model.mixture import Scorer, log_joint_scorer
+from bayesgmm.model.mixture import PaddedScorer, Scorer, log_joint_scorer
 from bayesgmm.model.types import Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import inverse_tril
+from bayesgmm.priors.finite_mixtures import MixturesGivenZ, MixtureState
 from bayesgmm.priors.prior import Belief
 from bayesgmm.sweep.e_step import Assign, average, draw, maximise
 from bayesgmm.sweep.incomplete import Rows
@@ -38,11 +40,11 @@ from bayesgmm.sweep.statistics import sweep
 class Kernel(NamedTuple):
     """One row of the table. θ is `Params`, or a `Belief` if the engine keeps a distribution of θ."""
 
-    score: Callable[[Any], Scorer]
+    score: Callable[[Any], Scorer | PaddedScorer]
     """Scores of the components for z, given θ."""
     assign: Assign
     """Update of z, given its scores."""
-    estimate: Callable[[PRNGKeyArray, Belief, Any], Any]
+    estimate: Callable[[PRNGKeyArray, Any, Any], Any]
     """Update of θ, given its posterior given z, and the current θ."""
     prior_term: Callable[[Any, Any], Array]
     """Term that θ and the prior add to the objective."""
@@ -71,8 +73,8 @@ def step(kernel: Kernel, key: PRNGKeyArray, theta: Any, prior: Any, rows: Rows) 
     theta
         The current θ.
     prior
-        A `Belief`, or an object with its ``diagonal`` and an ``update`` method that reweights the statistics
-        (tempering, batches).
+        A `Belief`, or an object with its ``diagonal`` and an ``update`` method: for tempering and batches, which
+        reweight the statistics, and for an unknown number of components (`bayesgmm.priors.finite_mixtures`).
     rows
         Standardised rows.
 
@@ -82,11 +84,16 @@ def step(kernel: Kernel, key: PRNGKeyArray, theta: Any, prior: Any, rows: Rows) 
         The new θ, and an `Iteration`.
     """
     key_z, key_theta = jr.split(key)
-    seen = theta.diagonal if prior.diagonal and isinstance(theta, Params) else theta
+    seen = theta.diagonal if prior.diagonal and isinstance(theta, Params | MixtureState) else theta
     stats = sweep(key_z, kernel.score(seen), rows, kernel.assign)
     posterior = prior.update(stats)
     objective = stats.value + kernel.prior_term(theta, prior)
     return kernel.estimate(key_theta, posterior, theta), Iteration(stats, posterior, objective)
+
+
+def mixture_scorer(theta: MixtureState) -> PaddedScorer:
+    """The score ``log π_k + log N(x; μ_k, Σ_k)`` of a mixture with K ≤ K_max components; -∞ beyond K."""
+    return PaddedScorer(log_joint_scorer(theta.params), theta.num_components)
 
 
 def expected_log_joint_scorer(q: Belief) -> Scorer:
@@ -105,7 +112,7 @@ def mode(key: PRNGKeyArray, posterior: Belief, present: Params) -> Params:
     return posterior.mode(present)
 
 
-def sample(key: PRNGKeyArray, posterior: Belief, present: Params) -> Params:
+def sample(key: PRNGKeyArray, posterior: Belief | MixturesGivenZ, present: Any) -> Params | MixtureState:
     """A draw of θ: the second half of a Gibbs sweep."""
     return posterior.sample(key, present)
 
@@ -137,5 +144,6 @@ KERNELS = {
     "cem": Kernel(score=log_joint_scorer, assign=maximise, estimate=mode, prior_term=log_prior),
     "sem": Kernel(score=log_joint_scorer, assign=draw, estimate=mode, prior_term=log_prior),
     "gibbs": Kernel(score=log_joint_scorer, assign=draw, estimate=sample, prior_term=log_prior),
+    "telescoping": Kernel(score=mixture_scorer, assign=draw, estimate=sample, prior_term=no_term),
     "cavi": Kernel(score=expected_log_joint_scorer, assign=average, estimate=keep, prior_term=minus_kl),
 }

@@ -100,6 +100,14 @@ class Scorer(NamedTuple):
         return jnp.concatenate([upper, jnp.concatenate([0.5 * linear[:, :, None], -0.5 * precisions], axis=2)], axis=1)
 
 
+class PaddedScorer(NamedTuple):
+    """Scores of K_max components, of which the first K have a weight above 0."""
+
+    scorer: Scorer
+    num_components: Int[Array, ""]
+    """K."""
+
+
 def log_joint_scorer(params: Params) -> Scorer:
     """The score ``log π_k + log N(x; μ_k, Σ_k)`` as a quadratic form in x (Bishop 2006, eq. 2.43)."""
     dim = params.means.shape[-1]

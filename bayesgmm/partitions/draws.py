@@ -15,6 +15,7 @@ from bayesgmm.partitions.search import BLOCK_LABELS, tables
 from bayesgmm.results.draws import Draws, as_draws
 from bayesgmm.results.external_draws import observed, per_draw, refuse_about
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.telescoping_posterior import TelescopingPosterior
 from bayesgmm.runtime.arguments import as_array, host_generator, shown
 from bayesgmm.sweep import per_row
 
@@ -45,7 +46,7 @@ def read(source: Any, x: Any, labels: Any, max_draws: int, key: PRNGKeyArray, ab
         If the source cannot be read, does not determine the classes of the rows, or has other rows than x.
     """
     arrays = _is_array(source)
-    if labels is not None or arrays or isinstance(source, Posterior):
+    if labels is not None or arrays or isinstance(source, Posterior | TelescopingPosterior):
         refuse_about("labels" if labels is not None or arrays else "a Posterior", about)
     if labels is not None:
         if arrays or not (hasattr(source, "data_vars") or isinstance(source, Mapping | Draws | Posterior)):
@@ -53,6 +54,8 @@ def read(source: Any, x: Any, labels: Any, max_draws: int, key: PRNGKeyArray, ab
         held = observed(source) if hasattr(source, "children") else getattr(source, "table", None)  # pyright: ignore
         table = held if x is None else as_table(x)
         return _from_labels(_by_name(source, labels) if isinstance(labels, str) else labels, table, max_draws)
+    if isinstance(source, TelescopingPosterior):
+        return _from_params(source.in_use, same_features(x, source.table), source.frame, max_draws, key)
     if isinstance(source, Posterior):
         table = same_features(x, source.table)
         return _from_params(source.params, table, source.frame, max_draws, key)

@@ -135,7 +135,7 @@ class Dirichlet(NamedTuple):
         return gammaln(jnp.sum(alpha)) - jnp.sum(gammaln(alpha))
 
 
-def _urn(chances: Any, num: Any, inverse: Any, num_rows: Any) -> Any:
+def urn(chances: Any, num: Any, inverse: Any, num_rows: Any) -> Any:
     """Chances of the number of occupied components after all rows, from those after the first row."""
     free = num - jnp.arange(len(chances))
 
@@ -169,4 +169,4 @@ def total_constant(of_components: float, weights: Any) -> float:
     return total
 
 
-_URN = Program(_urn)
+_URN = Program(urn)

@@ -155,12 +155,15 @@ class HierarchicalInverseWishart(NamedTuple):
         """The prior of one covariance for all components: unchanged."""
         return self
 
-    def scale_given(self, key: PRNGKeyArray | None, precisions: Array | None, share: float) -> Float[Array, "K D D"]:
+    def scale_given(
+        self, key: PRNGKeyArray | None, precisions: Array | None, share: float, filled: Array | None = None
+    ) -> Float[Array, "K D D"]:
         """C given the covariances: a draw, or the mean if there is no key.
 
-        C ~ ``Wishart(hyper_df + K df, (hyper_scale⁻¹ + Σ_k Σ_k⁻¹)⁻¹)``; without precisions, C has its prior.
+        C ~ ``Wishart(hyper_df + K df, (hyper_scale⁻¹ + Σ_k Σ_k⁻¹)⁻¹)``; without precisions, C has its prior. The sums
+        are over the components that are ``filled`` (None: all).
         """
-        df, matrix = self._about_scale(precisions, share)
+        df, matrix = self._about_scale(precisions, share, filled)
         if key is None:
             inverse = inverse_tril(cholesky(matrix))
             return jnp.broadcast_to(df * gram(transposed(inverse)), self.scale.shape)
@@ -180,10 +183,14 @@ class HierarchicalInverseWishart(NamedTuple):
         own = share * jnp.sum(multigammaln(0.5 * df, dim)) + multigammaln(0.5 * hyper, dim)
         return multigammaln(0.5 * total, dim) - own - hyper * log_diagonal_sum(cholesky(jnp.asarray(self.hyper_scale)))
 
-    def _about_scale(self, precisions: Array | None, share: float) -> tuple[Array, Float[Array, "D D"]]:
+    def _about_scale(
+        self, precisions: Array | None, share: float, filled: Array | None = None
+    ) -> tuple[Array, Float[Array, "D D"]]:
         inverse = gram(transposed(inverse_tril(cholesky(jnp.asarray(self.hyper_scale)))))
         hyper = jnp.asarray(self.hyper_df)
         if precisions is None:
             return hyper, inverse
-        df = jnp.sum(jnp.asarray(self.df)[: len(precisions)])  # all share one df, and some may be unknown yet
-        return hyper + share * df, inverse + share * precisions.sum(axis=0)
+        dfs = jnp.asarray(self.df)[: len(precisions)]  # all share one df, and some may be unknown yet
+        if filled is not None:
+            dfs, precisions = jnp.where(filled, dfs, 0.0), jnp.where(filled[:, None, None], precisions, 0.0)
+        return hyper + share * jnp.sum(dfs), inverse + share * precisions.sum(axis=0)

@@ -9,6 +9,7 @@ from jax.scipy.special import multigammaln
 from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.gammas import draw_gammas
 from bayesgmm.numerics.linalg import cholesky, inverse_tril, log_diagonal_sum, matmul, matvec
 
 
@@ -19,7 +20,7 @@ def sample_inverse_wishart(
     key_diagonal, key_below = jr.split(key)
     num, dim = scale.shape[:2]
     shape = 0.5 * (df[:, None] - (dim - 1.0) + jnp.arange(dim, dtype=scale.dtype))
-    diagonal = jnp.sqrt(2.0 * jr.gamma(key_diagonal, shape, dtype=scale.dtype))
+    diagonal = jnp.sqrt(2.0 * draw_gammas(key_diagonal, shape))
     below = jnp.tril(jr.normal(key_below, (num, dim, dim), scale.dtype), -1)
     bartlett = below + diagonal[:, :, None] * jnp.eye(dim, dtype=scale.dtype)
     # BᵀB ~ Wishart(df, I) if degrees of freedom increase down the diagonal of B; then B⁻¹ factors its inverse.

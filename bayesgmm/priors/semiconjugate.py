@@ -121,9 +121,11 @@ class NormalTimesInverseWishart(NamedTuple):
         scale = np.broadcast_to(scale.mean(axis=0), scale.shape).copy()
         return self._replace(df=np.broadcast_to(df.mean(), df.shape).copy(), scale=scale)
 
-    def scale_given(self, key: PRNGKeyArray | None, precisions: Array | None, share: float) -> Float[Array, "K D D"]:
+    def scale_given(
+        self, key: PRNGKeyArray | None, precisions: Array | None, share: float, filled: Array | None = None
+    ) -> Float[Array, "K D D"]:
         """The known scale of each Σ_k."""
-        del key, precisions, share
+        del key, precisions, share, filled
         return jnp.asarray(self.scale)
 
     def log_scales(self, precisions: Array, share: float) -> Float[Array, ""]:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray
+from jaxtyping import Bool, Float, PRNGKeyArray
 
 from bayesgmm.errors import PriorError
 from bayesgmm.model.families import FAMILIES, Family
@@ -108,16 +108,25 @@ class Independent:
 
         Without a current θ, a draw from the prior.
         """
+        return self.sample_among(key, present, None)
+
+    def sample_among(
+        self, key: PRNGKeyArray, present: Params | None, filled: Bool[Array, "K"] | None
+    ) -> tuple[Float[Array, "K D"], Float[Array, "K D D"]]:
+        """As `sample`; an unknown scale is drawn given the covariances of the ``filled`` components only (None: all).
+
+        If the others have no rows, they are integrated out there, and then drawn from their prior given the scale.
+        """
         key_means, key_scale = jr.split(key)
         means, trils = (self.own.loc, None) if present is None else present[1:]
-        trils = self.sample_trils(key_scale, jr.fold_in(key, 2), means, trils)
+        trils = self.sample_trils(key_scale, jr.fold_in(key, 2), means, trils, filled)
         return self.sample_means(key_means, trils), trils
 
     def sample_trils(
-        self, key: PRNGKeyArray, key_scale: PRNGKeyArray, means: Array, present: Array | None
+        self, key: PRNGKeyArray, key_scale: PRNGKeyArray, means: Array, present: Array | None, filled: Any = None
     ) -> Float[Array, "K D D"]:
         """Draw the covariances given the means; an unknown scale is drawn first, given those that are known."""
-        powers, scatters = self._scatters_given(means, key_scale, present)
+        powers, scatters = self._scatters_given(means, key_scale, present, filled)
         dim = jnp.shape(self.own.loc)[-1]
         return self._for_all(sample_inverse_wishart(key, powers - (dim + 1.0), scatters))
 
@@ -162,19 +171,23 @@ class Independent:
         pull = matvec(theirs, self.means_seen - self.own.loc)
         return self.own.loc + matvec(transposed(inverse), matvec(inverse, pull)), factors
 
-    def _scatters_given(self, means: Array, key: PRNGKeyArray | None, trils: Array | None) -> tuple[Array, Array]:
+    def _scatters_given(
+        self, means: Array, key: PRNGKeyArray | None, trils: Array | None, filled: Any = None
+    ) -> tuple[Array, Array]:
         """Exponent and scatter of each Σ_k (or of the common Σ) given the means, and given the scale if unknown."""
-        powers, scatters = self._scatters_of_each(means, key, trils)
+        powers, scatters = self._scatters_of_each(means, key, trils, filled)
         if self.pooled:
             return powers.sum(keepdims=True), scatters.sum(axis=0, keepdims=True)
         return powers, scatters
 
-    def _scatters_of_each(self, means: Array, key: PRNGKeyArray | None, trils: Array | None) -> tuple[Array, Array]:
+    def _scatters_of_each(
+        self, means: Array, key: PRNGKeyArray | None, trils: Array | None, filled: Any = None
+    ) -> tuple[Array, Array]:
         """As `_scatters_given`, each component's own part if they share one Σ."""
         shift = self.means_seen - means
         about = self.scatters_seen + self.counts_seen[:, None, None] * outer(shift)
         precisions = None if trils is None else gram(transposed(inverse_tril(trils)))
-        scale = self.own.scale_given(key, precisions, self._share)
+        scale = self.own.scale_given(key, precisions, self._share, None if self.pooled else filled)
         return self._powers + self.counts_seen, self._share * scale + about
 
     def _for_all(self, trils: Array) -> Float[Array, "K D D"]:

@@ -20,6 +20,7 @@ from bayesgmm.errors import PriorError
 from bayesgmm.model.families import CONJUGATE, Family, read_out
 from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.numerics.gammas import draw_gammas
 from bayesgmm.numerics.linalg import cholesky, full, gram, log_diagonal_sum, outer
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.frozen import conjugate_cross_kernels, unchanged
@@ -114,7 +115,7 @@ class Restricted:
         check_drawn(self.family)
         powers, scatters = self._apart_from_means()
         if self.family.orientation == "I":
-            return self._from_variances(scatters / jr.gamma(key, powers, dtype=scatters.dtype))
+            return self._from_variances(scatters / draw_gammas(key, powers))
         return self._for_all(sample_inverse_wishart(key, powers, scatters))
 
     def _apart_from_means(self) -> tuple[Array, Array]:

@@ -73,39 +73,44 @@ def posterior_tree(
     table, frame, prior = model.table, model.frame, model.family_prior
     dim = table.dim
     num_chains, num_draws = params.weights.shape[:2]
-    step = _thinning(num_chains, num_draws, table.num_rows)
-    wide = _thinning(num_chains, num_draws, table.num_rows * dim)
+    step = thinning(num_chains, num_draws, table.num_rows)
+    wide = thinning(num_chains, num_draws, table.num_rows * dim)
     groups = {
-        "posterior": _theta(params),
+        "posterior": theta_variables(params),
         "sample_stats": {"lp": invariants["log_posterior"].values, **sample_stats},
         "observed_data": {"x": table.values.copy()},
     }
     rows, prior_draws = None, None
     if model.prior is not None:  # unknown for draws of other software
         prior_draws = sample_prior(key_prior, prior, PRIOR_DRAWS)
-        rows = _thinning(1, PRIOR_DRAWS, table.num_rows * dim)
+        rows = thinning(1, PRIOR_DRAWS, table.num_rows * dim)
         total = (invariants["log_posterior"] - invariants["log_likelihood"]).values
-        groups |= {"log_prior": _log_prior(params, prior, total), "prior": _theta(prior_draws)}
+        groups |= {"log_prior": _log_prior(params, prior, total), "prior": theta_variables(prior_draws)}
     if step:
         groups["log_likelihood"] = {"x": log_densities(_every(params, step), table, frame) * table.counted}
     if wide:
         groups["posterior_predictive"] = {"x": simulated(key_predict, _every(params, wide), table)}
     if prior_draws is not None and rows:
         groups["prior_predictive"] = {"x": simulated(key_prior_predict, _every(prior_draws, rows), table)}
-    thinning = {"log_likelihood": step, "posterior_predictive": wide, "prior_predictive": rows}
-    omitted = [name for name, thin in thinning.items() if thin == 0]
+    thinned = {"log_likelihood": step, "posterior_predictive": wide, "prior_predictive": rows}
+    omitted = [name for name, thin in thinned.items() if thin == 0]
     if omitted:
         note = f"{', '.join(omitted)}: with {table.num_rows} rows, fewer than {FEWEST_DRAWS} draws would fit in memory"
         attrs = attrs | {"omitted": note}
-    tree = _tree(groups, table, params.weights.shape[-1], attrs)
+    tree = tree_of(groups, table, params.weights.shape[-1], attrs)
     tree["label_invariant"] = xr.DataTree(invariants)
-    for name, thin in thinning.items():
+    for name, thin in thinned.items():
         if thin and thin > 1:
-            draws = tree[name].to_dataset()
-            kept = draws.assign_coords(draw=draws["draw"].values * thin)
-            note = f"every {thin}th draw, to hold no more than {MOST_VALUES} numbers"
-            tree[name] = xr.DataTree(kept.assign_attrs(thinned=note))
+            note_thinning(tree, name, thin)
     return tree
+
+
+def note_thinning(tree: "xr.DataTree", name: str, step: int) -> None:
+    """Number the draws of a thinned group as those that they are, and note it."""
+    draws = tree[name].to_dataset()
+    kept = draws.assign_coords(draw=draws["draw"].values * step)
+    note = f"every {step}th draw, to hold no more than {MOST_VALUES} numbers"
+    tree[name] = type(tree)(kept.assign_attrs(thinned=note))
 
 
 def _log_prior(params: Params, prior: Belief, total: np.ndarray) -> dict[str, np.ndarray]:
@@ -128,23 +133,23 @@ def fit_tree(params: Params, table: Table, frame: Frame, objective: float, attrs
     """A point fit as one chain of one draw."""
     one = jax.tree.map(lambda leaf: np.asarray(leaf)[None, None], params)
     groups = {
-        "posterior": _theta(one),
+        "posterior": theta_variables(one),
         "sample_stats": {"lp": np.full((1, 1), objective)},
         "observed_data": {"x": table.values.copy()},
     }
     if table.num_rows <= MOST_VALUES:
         groups["log_likelihood"] = {"x": log_densities(one, table, frame) * table.counted}
-    return _tree(groups, table, params.weights.shape[-1], attrs)
+    return tree_of(groups, table, params.weights.shape[-1], attrs)
 
 
 def prior_tree(keys: Any, prior: Belief, table: Table, num: int) -> "xr.DataTree":
     """Groups ``prior``, ``prior_predictive`` (thinned if it exceeds `MOST_VALUES`) and ``observed_data``."""
     draws = sample_prior(keys[0], prior, num)
-    step = _thinning(1, num, table.num_rows * table.dim)
-    groups = {"prior": _theta(draws), "observed_data": {"x": table.values.copy()}}
+    step = thinning(1, num, table.num_rows * table.dim)
+    groups = {"prior": theta_variables(draws), "observed_data": {"x": table.values.copy()}}
     if step:
         groups["prior_predictive"] = {"x": simulated(keys[1], _every(draws, step), table)}
-    tree = _tree(groups, table, draws.weights.shape[-1], {"inference_library": "bayesgmm"})
+    tree = tree_of(groups, table, draws.weights.shape[-1], {"inference_library": "bayesgmm"})
     if step > 1:
         kept = tree["prior_predictive"].to_dataset()
         tree["prior_predictive"] = type(tree)(kept.assign_coords(draw=kept["draw"].values * step))
@@ -161,6 +166,15 @@ def label_invariant(
         **invariants_of_theta(params, table, frame),
     }
     return _dataset("label_invariant", quantities, table, params.weights.shape[-1])
+
+
+def label_invariant_dataset(
+    quantities: dict[str, np.ndarray], params: Params, table: Table, frame: Frame
+) -> "xr.Dataset":
+    """These quantities (chain, draw), and those of θ that depend neither on the labelling nor on K."""
+    of_theta = invariants_of_theta(params, table, frame)
+    of_theta.pop("sorted_weights", None)
+    return _dataset("label_invariant", quantities | of_theta, table, params.weights.shape[-1])
 
 
 def invariants_of_theta(params: Params, table: Table, frame: Frame) -> dict[str, np.ndarray]:
@@ -185,7 +199,8 @@ def invariants_of_theta(params: Params, table: Table, frame: Frame) -> dict[str,
     return quantities
 
 
-def _theta(params: Params) -> dict[str, np.ndarray]:
+def theta_variables(params: Params) -> dict[str, np.ndarray]:
+    """The variables of θ."""
     weights, means = (
         np.array(params.weights),
         np.array(params.means),
@@ -197,7 +212,8 @@ def _theta(params: Params) -> dict[str, np.ndarray]:
     }
 
 
-def _tree(groups: dict, table: Table, num_components: int, attrs: dict[str, Any]) -> "xr.DataTree":
+def tree_of(groups: dict, table: Table, num_components: int, attrs: dict[str, Any]) -> "xr.DataTree":
+    """A DataTree of groups of variables."""
     import xarray as xr
 
     trees = {group: _dataset(group, variables, table, num_components) for group, variables in groups.items()}
@@ -231,7 +247,7 @@ def _fixed_points(table: Table) -> np.ndarray:
     return order[(share * len(order)).astype(int)]
 
 
-def _thinning(num_chains: int, num_draws: int, size: int) -> int:
+def thinning(num_chains: int, num_draws: int, size: int) -> int:
     """The n for which a group with `size` values per draw keeps every n-th draw; 0 if too few would be left."""
     step = max(1, -(-num_chains * num_draws * size // MOST_VALUES))
     left = num_chains * -(-num_draws // step)

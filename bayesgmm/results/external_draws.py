@@ -57,6 +57,11 @@ def no_draws(source: Any) -> DrawsError:
             f"{shown(path)} is a path, not draws. Pass xarray.load_datatree({path!r}), or run: "
             f"bayesgmm diagnose {shlex.quote(str(path))}"
         )
+    if hasattr(source, "num_clusters") and hasattr(source, "at"):
+        return DrawsError(
+            "The draws of sample_telescoping differ in their number of components. Use those with one number of "
+            "clusters: at(), or at(num_clusters)."
+        )
     return DrawsError(
         f"Draws must be a Posterior, an ArviZ DataTree or a mapping of arrays, got {type(source).__name__}. An EM fit "
         "has no draws. Use sample_gibbs or sample_nuts."

@@ -17,6 +17,7 @@ from bayesgmm.priors.prior import within_family
 from bayesgmm.problem import Model
 from bayesgmm.results.kept_settings import NoChains
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.telescoping_posterior import TelescopingPosterior
 from bayesgmm.runtime.dtypes import scope
 
 ROWS = ("values", "weights", "labels", "errors")
@@ -70,6 +71,18 @@ def write_posterior(writer: Any, posterior: Posterior, place: str) -> dict[str, 
     if chains is not None:
         record["chains"] = _write_chains(writer, chains, posterior.algorithm, f"{place}/chains")
     return record | _kept(writer, posterior.table, {"invariants": lambda: posterior.invariants}, place)
+
+
+def write_telescoping(writer: Any, found: TelescopingPosterior, place: str) -> dict[str, Any]:
+    """The record of draws with an unknown number of components; their chains are a part like others."""
+    return writer.fields(found, place) | _kept(writer, found.table, {"invariants": lambda: found.invariants}, place)
+
+
+def read_telescoping(fields: dict[str, Any]) -> TelescopingPosterior:
+    """The draws of a record."""
+    cached = fields.pop("cached", {})
+    found = TelescopingPosterior(**fields)
+    return _with_cached(found, found.table, cached)
 
 
 def _write_chains(writer: Any, chains: Any, algorithm: str, place: str) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class Reader:
             "number": lambda fields: float(fields["value"]), "text": _text, "key": _key,
             "tuple": lambda fields: tuple(fields["items"]), "mapping": lambda fields: dict(fields["items"]),
             "Table": lambda fields: parts.read_table(self, fields),
+            "TelescopingPosterior": parts.read_telescoping,
             "Model": lambda fields: parts.read_model(self, fields), "SeedSequence": parts.read_seed,
             "DataFrame": frames.read_frame, "Dataset": frames.read_dataset, "DataTree": frames.read_tree,
             "function": _function,

@@ -15,6 +15,7 @@ from bayesgmm.errors import ArgumentError
 from bayesgmm.problem import Model
 from bayesgmm.results.kept_settings import NotKept
 from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.telescoping_posterior import TelescopingPosterior
 from bayesgmm.runtime.dtypes import neutral
 from bayesgmm.saving import frames, parts
 from bayesgmm.saving.arrays import DTYPES, inline, native
@@ -128,6 +129,8 @@ class Writer:
             return parts.write_seed(self, value, place)
         if isinstance(value, Posterior) and name_of(type(value)) is not None:
             return parts.write_posterior(self, value, place)
+        if isinstance(value, TelescopingPosterior):
+            return parts.write_telescoping(self, value, place)
         if name_of(type(value)) is not None:
             return self.fields(value, place)
         if callable(value):

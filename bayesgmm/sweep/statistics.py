@@ -24,23 +24,26 @@ from jax.custom_batching import custom_vmap
 from jax.tree_util import Partial
 from jaxtyping import Bool, Float, PRNGKeyArray
 
-from bayesgmm.model.mixture import Scorer
+from bayesgmm.model.mixture import PaddedScorer, Scorer
 from bayesgmm.model.types import Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import congruence, full, is_column, matmul, matvec, outer, transposed
 from bayesgmm.sweep.completion import of_pattern
 from bayesgmm.sweep.e_step import DRAWN, Assign
+from bayesgmm.sweep.in_use import sweep_in_use
 from bayesgmm.sweep.incomplete import Incomplete, Patterns, Rows
 from bayesgmm.sweep.rows import Complete
 
 
-def sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, assign: Assign) -> Stats:
+def sweep(key: PRNGKeyArray, scorer: Scorer | PaddedScorer, rows: Rows, assign: Assign) -> Stats:
     """One pass: rows → scores → assignments → statistics of each component, and the objective of the pass.
 
     Numbers that change from step to step (a temperature, a number of copies) are the keywords of a
     `jax.tree_util.Partial`. Of rows with gaps or errors, the statistics are those of the true rows: averaged over what
     was not seen, or of a draw where z is drawn.
     """
+    if isinstance(scorer, PaddedScorer):
+        return sweep_in_use(partial(sweep, assign=assign), key, scorer, rows)
     dial = assign.keywords if isinstance(assign, Partial) else {}
     return _sweep(key, scorer, rows, dial, assign=assign.func if isinstance(assign, Partial) else assign)
 

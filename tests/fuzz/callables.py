@@ -47,6 +47,8 @@ KIND_OF = {
     "errors": "row_errors", "given": "given", "update_draws": "flag", "target": "target", "on": "given_features", "y": "places",
     "num_draws": "region_draws", "fixed": "fixed", "noise": "noise",
     "result": "saved", "data": "flag",
+    "alpha": "positive", "gamma": "positive", "p": "positive", "rate": "positive", "most": "count", "df1": "positive",
+    "df2": "positive", "max_components": "optional_count", "num_clusters": "optional_count",
     "client": "client", "executor": "executor", "n_jobs": "n_jobs", "first": "column", "second": "column", "role": "role",
 }  # fmt: skip
 """The kind of a parameter by its name."""
@@ -65,6 +67,14 @@ OVERRIDES = {
     },
     "sample_exact": {"labels": "exact_labels", "weights": "row_weights"},
     "evidence": {"posterior": "evidence_posterior", "method": "evidence_method"},
+    "sample_telescoping": {
+        "labels": "refused_labels", "weights": "row_weights", "components": "number_prior",
+        "concentration": "concentration_prior", "noise": "refused_noise",
+    },
+    "FixedComponents": {"num": "count"}, "Gamma": {"shape": "positive"},
+    "BetaNegativeBinomialComponents": {"a": "positive", "b": "positive"},
+    **{f"TelescopingPosterior.{name}": {"x": "optional_data"} for name in ("score_samples", "draw_labels")},
+    "TelescopingPosterior.marginal": {"features": "feature_list"}, "TelescopingPosterior.regress": {"x": "given_rows"},
     "fit_classes": {"labels": "class_names", "weights": "row_weights", "n_components": "ks"},
     "ClassMixtures.fit": {"name": "class_name"},
     **{f"ClassMixtures.{name}": {"x": "optional_data"} for name in ("predict", "predict_proba", "score_samples")},
@@ -127,7 +137,7 @@ BASES = {
     "from_parameters": {"weights": "[0.5, 0.5]", "means": "X2[:2]", "covariances": "[np.eye(2)] * 2"},
     **{
         f"{name}.{method}": base
-        for name in ("Mixture", "MixtureFit", *POSTERIORS)
+        for name in ("Mixture", "MixtureFit", "TelescopingPosterior", *POSTERIORS)
         for method, base in {
             "marginal": {"features": "['x1', 'x0']"}, "conditional": {"given": "{'x0': 0.5}"},
             "regress": {"target": "'x1'", "x": "X2[:, 0]"},
@@ -137,6 +147,11 @@ BASES = {
     "Mixture.highest_density_region": {"num_draws": "200"}, "Regression.quantiles": {"probabilities": "[0.1, 0.9]"},
     "Regression.log_density": {"y": "X2[:, 1]"}, "Regression.cdf": {"y": "X2[:, 1]"},
     "from_draws": {"draws": "gibbs().datatree", "x": "None"},
+    "sample_telescoping": {"max_components": "5", "concentration": None},
+    "BetaNegativeBinomialComponents": {"alpha": "1.0", "a": "4.0", "b": "3.0"}, "FixedComponents": {"num": "3"},
+    "UniformComponents": {"most": "3"},
+    "GeometricComponents": {"p": "0.3"}, "PoissonComponents": {"rate": "2.0"}, "Static": {"gamma": "1.0"},
+    "Dynamic": {"alpha": "1.0"}, "Gamma": {"shape": "1.0", "rate": "2.0"}, "FDistribution": {"df1": "6.0", "df2": "3.0"},
     "walk": {"num_steps": "3"}, "MixtureFit.profile": {"parameter": "'means[0, x0]'"},
     "study": {"truths": "P2", "n": "40", "n_components": None, "num_replicates": "2"},
     "random_mixture": {"n_features": "2"},
@@ -164,7 +179,7 @@ PLOTTED = {
     "plot_components": "{'a': fit(), 'b': gibbs()}", "plot_errors": "comparison()",
     "plot_khat": "elpd()", "plot_means": "{'a': fit(), 'b': gibbs()}",
     "plot_pit": "pits()", "plot_point_process": "relabelling()", "plot_predictive_checks": "predictive()",
-    "plot_ranks": "view()", "plot_regression": "{'a': fit(), 'b': gibbs()}",
+    "plot_posterior_of_k": "telescoped()", "plot_ranks": "view()", "plot_regression": "{'a': fit(), 'b': gibbs()}",
     "plot_sensitivity": "sensitivity()", "plot_similarity": "part()", "plot_table": "table()",
     "plot_coverage": "study()", "plot_cost": "study()", "plot_parting": "study()",
     "animate": "{'a': walked()}", "plot_profile": "profiled()",
@@ -177,7 +192,8 @@ OBJECTS = {
     "Comparison": "comparison()", "FitTable": "table()", "Calibration": "calibration()", "ModelCheck": "model_check()",
     "PredictiveChecks": "predictive()", "Relabelling": "relabelling()", "Diagnosis": "diagnosis()", "MixtureFit": "fit()",
     "Posterior": "gibbs()", "VariationalPosterior": "cavi()", "StochasticPosterior": "svi()", "LaplacePosterior": "laplace()",
-    "ExactPosterior": "exact()", "Walk": "walked()", "Study": "study()", "Profile": "profiled()",
+    "ExactPosterior": "exact()", "TelescopingPosterior": "telescoped()",
+    "Walk": "walked()", "Study": "study()", "Profile": "profiled()",
     "Mixture": "gibbs().mixture", "Regression": "regression()", "HighestDensityRegion": "region()",
     "Evidence": "found_evidence()",
     "Partition": "part()", "CredibleBall": "ball()", "PartitionDistances": "distances()", "Prior": "PRIOR",
@@ -188,6 +204,8 @@ OBJECTS = {
 CONSTRUCTED = (
     "Prior", "Dirichlet", "NormalInverseWishart", "NormalInverseGamma", "NormalTimesInverseWishart",
     "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal",
+    "UniformComponents", "GeometricComponents", "PoissonComponents", "BetaNegativeBinomialComponents", "FixedComponents",
+    "Static", "Dynamic", "Gamma", "FDistribution",
 )  # fmt: skip
 """Classes that users make. The others are made by functions."""
 
@@ -213,7 +231,8 @@ PARTS = set(CONSTRUCTED) - {"Prior", "Dirichlet"}
 WEIGHTS = {
     "study": 0.3, "Study": 0.3, "evidence": 0.3,
     "compare": 0.2, "calibrate": 0.15, "check": 0.15, "kfold": 0.15, "loo": 0.3, "loo_pit": 0.3, "sample_nuts": 0.3,
-    "fit_svi": 0.3, "fit_laplace": 0.5, "sample_gibbs": 0.6, "fit_cavi": 0.6, "diagnose": 0.5, "fit_table": 0.5,
+    "fit_svi": 0.3, "fit_laplace": 0.5, "sample_gibbs": 0.6,
+    "sample_telescoping": 0.4, "TelescopingPosterior": 0.5, "fit_cavi": 0.6, "diagnose": 0.5, "fit_table": 0.5,
     "Comparison.diagnose": 0.2, "Comparison.held_out": 0.3,
     "fit_mcem": 0.5, "fit_same": 0.5, "plots.animate": 0.2,
     "Comparison.to_html": 0.1, "Comparison.plot": 0.05, "Comparison.save": 0.3, "Diagnosis.plot": 0.1, "ModelCheck.plot": 0.05,
@@ -229,7 +248,8 @@ RETURNS = {
     "FitTable.fit": "MixtureFit", "fit_table": "FitTable", "fit_classes": "ClassMixtures",
     "ClassMixtures.fit": "MixtureFit", "sample_gibbs": "Posterior",
     "sample_nuts": "Posterior", "fit_cavi": "VariationalPosterior", "fit_svi": "StochasticPosterior",
-    "fit_laplace": "LaplacePosterior", "sample_exact": "ExactPosterior", "walk": "Walk", "study": "Study",
+    "fit_laplace": "LaplacePosterior", "sample_exact": "ExactPosterior", "sample_telescoping": "TelescopingPosterior",
+    "TelescopingPosterior.at": "Posterior", "walk": "Walk", "study": "Study",
     "partition": "Partition", "relabel": "Relabelling", "diagnose": "Diagnosis",
     "compare": "Comparison", "calibrate": "Calibration", "Posterior.extend": "Posterior",
     "from_draws": "Posterior", "from_parameters": "Mixture", "Mixture.marginal": "Mixture", "Mixture.conditional": "Mixture",

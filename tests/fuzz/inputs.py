@@ -245,6 +245,21 @@ KINDS: dict[str, Kind] = {
         b'default' ;; bg.Prior(1, 2) ;; bg.Prior(None, None) ;; X2
     """),
     "hyper": kind("", _HYPER),
+    "positive": kind("0.5\n1\nnp.float64(2.0)", "1e-3\n1e3\n0\n-1\n1e-300\n1e300\nnp.nan\nnp.inf\n'1'\nNone\n[1.0]\nTrue"),
+    "number_prior": kind("""
+        bg.UniformComponents(4) ;; bg.GeometricComponents(0.3) ;; bg.PoissonComponents(1.0) ;; bg.FixedComponents(2) ;; None
+        bg.BetaNegativeBinomialComponents()
+    """, """
+        bg.UniformComponents(10**9) ;; bg.UniformComponents(100) ;; bg.FixedComponents(1) ;; bg.PoissonComponents(1e5)
+        bg.GeometricComponents(1e-9) ;; bg.BetaNegativeBinomialComponents(1e5, 1e-5, 1e5)
+    """, "bg.UniformComponents(0)\nbg.FixedComponents('a')\n5\n'uniform'\nobject()\nbg.PoissonComponents(-1)\nnp.ones(3)"),
+    "concentration_prior": kind("""
+        bg.Static(1.0) ;; bg.Dynamic(0.5) ;; bg.Dynamic(bg.Gamma(1.0, 2.0)) ;; bg.Static(bg.FDistribution(6.0, 3.0)) ;; None
+    """, "bg.Static(1e-6)\nbg.Dynamic(1e5)\nbg.Static(bg.Gamma(1e-3, 1e-3))\nbg.Dynamic(bg.Gamma(1e5, 1.0))", """
+        1.0 ;; bg.Static(-1) ;; bg.Static(bg.Gamma(0, 1)) ;; bg.Static(np.nan) ;; bg.Dynamic(None) ;; bg.Gamma(1.0, 1.0) ;; 'a'
+    """),
+    "refused_labels": kind("None", "Z\n[0] * 40", "'text'\n5"),
+    "refused_noise": kind("False", "True\nbg\n0.5", "'text'"),
     "prior_weights": kind("bg.Dirichlet(1.0)\nbg.Dirichlet([1.0, 2.0])", "bg.Dirichlet({hyper})\n{hyper}"),
     "prior_components": kind("bg.NormalInverseWishart(0.0, 0.1, 5.0, np.eye(2))", """
         bg.NormalInverseWishart({hyper}, {hyper}, {hyper}, {hyper}) ;; bg.Dirichlet(1.0) ;; {hyper}

@@ -96,6 +96,7 @@ cavi = quiet(lambda: bg.fit_cavi(X2, 2, n_init=2, **_FEW))
 svi = quiet(lambda: bg.fit_svi(X2, 2, num_steps=20, num_particles=2, **_FEW))
 laplace = quiet(lambda: bg.fit_laplace(X2, 2, **_FEW))
 exact = quiet(lambda: bg.sample_exact(X2[:6], 2, **_FEW))
+telescoped = quiet(lambda: bg.sample_telescoping(X2, max_components=5, **CHEAP))
 walked = quiet(lambda: bg.walk(X2, 2, num_steps=3))
 profiled = quiet(lambda: fit().profile("means[0, x0]"))
 regression = quiet(lambda: gibbs().regress("x1", X2[:, 0]))
@@ -124,11 +125,27 @@ cut = quiet(lambda: bg.fit_em(X2[:30], 2, n_init=2, progress_bar=False))
 fit_of_names = quiet(lambda: bg.fit_em(pd.DataFrame(X2, columns=["a/b", "../ü!"]), 2, n_init=2, progress_bar=False))
 
 
+OF_NUMBERS = {
+    **{
+        part: lambda made: {"components": made}
+        for part in (
+            bg.UniformComponents, bg.GeometricComponents, bg.PoissonComponents, bg.BetaNegativeBinomialComponents,
+            bg.FixedComponents,
+        )
+    },
+    **{part: lambda made: {"concentration": made} for part in (bg.Static, bg.Dynamic)},
+    **{part: lambda made: {"concentration": bg.Dynamic(made)} for part in (bg.Gamma, bg.FDistribution)},
+}  # fmt: skip
+"""How the priors of the number of components and of the concentration are used."""
+
+
 def used(part):
     """Make a prior, or a part of one, and draw from it: a wrong hyperparameter must be refused, or draws be finite."""
 
     def make(**hyperparameters):
         made = part(**hyperparameters)
+        if part in OF_NUMBERS:
+            return bg.sample_telescoping(X2, **CHEAP, **OF_NUMBERS[part](made), max_components=5).posterior_of_k()
         if part in (bg.HalfNormal, bg.LogNormal):
             made = bg.NormalTimesLKJ(0.0, np.eye(2), 1.0, made)
         if part is bg.Dirichlet:

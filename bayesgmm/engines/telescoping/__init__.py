@@ -1,0 +1,1 @@
+"""The telescoping sampler: mixtures of which the number of components is not known."""

@@ -1,0 +1,298 @@
+"""Draws of mixtures whose number of components is not known: the result of `sample_telescoping`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesgmm.data.order import same_features
+from bayesgmm.data.table import Table
+from bayesgmm.model.families import Family
+from bayesgmm.model.types import Frame, Params
+from bayesgmm.numerics.mixing import MIXED, UNKNOWN, figures
+from bayesgmm.priors.concentration import Concentration, is_known
+from bayesgmm.priors.number_of_components import NumberOfComponents
+from bayesgmm.problem import Model
+from bayesgmm.results.clusters import at_clusters
+from bayesgmm.results.convergence import convergence_table, state_of, worst_of
+from bayesgmm.results.numbers import PosteriorOfK, number_invariants, posterior_of_k, prior_of_clusters
+from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.telescoping_tree import telescoping_tree
+from bayesgmm.results.to_mixture import HasMixture
+from bayesgmm.runtime.arguments import as_key, check_count, split_seed
+from bayesgmm.runtime.formatting import as_html, as_text
+from bayesgmm.runtime.programs import Stopwatch
+from bayesgmm.runtime.progress import Progress, check_progress
+from bayesgmm.sweep import per_row
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+@dataclass(frozen=True, repr=False)
+class TelescopingPosterior(HasMixture):
+    """Draws of (K, θ), in the user's units; leading axes are (chain, draw).
+
+    K is the number of components and K₊ the number of those that have rows: the clusters. The labels of components mean
+    nothing across draws; `at` gives the draws with one K₊, relabelled.
+    """
+
+    params: Params
+    """With room for K_max components: those with rows first, largest first, then the others; weight 0 beyond K."""
+    num_components: np.ndarray
+    """K of each draw."""
+    counts: np.ndarray
+    """Rows of each component at the z that θ was drawn from, (chain, draw, K_max)."""
+    concentrations: np.ndarray
+    """γ (`Static`) or α (`Dynamic`) of each draw."""
+    log_likelihood: np.ndarray
+    """``Σ_n log p(x_n | θ)`` of each draw."""
+    components: NumberOfComponents
+    """Prior of K, before it is truncated at K_max."""
+    concentration: Concentration
+    """Prior of the weights given K."""
+    model: Model
+    """The model, with K_max components, and the data. Its prior of the weights is not used."""
+    settings: dict[str, Any]
+    num_warmup: int
+    interrupted: bool
+    clock: Stopwatch
+    seed: Any
+    continuation: Callable[["TelescopingPosterior", int, Progress], "TelescopingPosterior"] | None
+    """Continues the chains."""
+
+    @property
+    def num_clusters(self) -> np.ndarray:
+        """K₊ of each draw, (chain, draw)."""
+        return (self.counts > 0).sum(axis=-1)
+
+    @property
+    def max_components(self) -> int:
+        """K_max."""
+        return self.params.weights.shape[-1]
+
+    @property
+    def n_components(self) -> int:
+        """K_max, as an axis of arrays."""
+        return self.max_components
+
+    @property
+    def table(self) -> Table:
+        """The data."""
+        return self.model.table
+
+    @property
+    def frame(self) -> Frame:
+        """The standardised coordinates of the engine."""
+        return self.model.frame
+
+    @property
+    def family(self) -> Family:
+        """The covariance family."""
+        return self.model.family
+
+    @property
+    def num_chains(self) -> int:
+        """Number of chains."""
+        return self.num_components.shape[0]
+
+    @property
+    def num_samples(self) -> int:
+        """Number of draws per chain, after warm-up."""
+        return self.num_components.shape[1]
+
+    @cached_property
+    def in_use(self) -> Params:
+        """The draws with room for the largest K that was drawn."""
+        most = int(self.num_components.max())
+        return Params(*(part[:, :, :most] for part in self.params))
+
+    def extend(self, num_samples: int, progress_bar: Progress = None) -> "TelescopingPosterior":
+        """The same chains with `num_samples` more draws each, identical to those of one longer run.
+
+        Raises
+        ------
+        ArgumentError
+            If `num_samples` is not a valid number of draws.
+        """
+        num_samples = check_count("num_samples", num_samples)
+        check_progress(progress_bar)
+        assert self.continuation is not None
+        return self.continuation(self, num_samples, progress_bar)
+
+    def posterior_of_k(self) -> PosteriorOfK:
+        """Prior and posterior of K and of K₊, with Monte Carlo errors: a table with a row for each number.
+
+        Columns ``prior_components``, ``posterior_components``, ``error_components`` (K), and the same of ``clusters``
+        (K₊).
+        """
+        return self._posterior_of_k
+
+    @cached_property
+    def _posterior_of_k(self) -> PosteriorOfK:
+        return posterior_of_k(self)
+
+    def summary(self) -> PosteriorOfK:
+        """The table `posterior_of_k`."""
+        return self._posterior_of_k
+
+    def _written(self) -> "pd.DataFrame":
+        return self._posterior_of_k.shown()
+
+    @cached_property
+    def prior_of_clusters(self) -> np.ndarray:
+        """``P(K₊ = k)``, k = 0 … K_max, under the prior, for as many rows as the data have."""
+        rows = round(self.table.total)
+        return prior_of_clusters(self.components, self.concentration, rows, self.max_components)
+
+    @property
+    def most_probable(self) -> tuple[int, int]:
+        """The K and the K₊ that most draws have."""
+        return _most_frequent(self.num_components), _most_frequent(self.num_clusters)
+
+    def at(self, num_clusters: int | None = None) -> Posterior:
+        """The draws with this K₊ (default: the most frequent), as an ordinary `Posterior` of their clusters.
+
+        Components without rows are left out, and the weights of the others are normalised. Given K₊ = k and a known
+        `Static` concentration, these are draws of the mixture with k components of which each has rows. The labels are
+        those that match the draw of highest posterior density best; see `relabel` for other methods.
+
+        All chains keep as many draws as the shortest has, so that R-hat and ESS apply; if this dropped half of the
+        draws, they form one chain instead.
+
+        Raises
+        ------
+        ArgumentError
+            If no draw has this K₊, or it is no count.
+        """
+        chosen = self.most_probable[1] if num_clusters is None else check_count("num_clusters", num_clusters)
+        return at_clusters(self, chosen)
+
+    @cached_property
+    def convergence(self) -> "pd.DataFrame":
+        """R-hat and ESS of K, K₊, the concentration and label-invariant quantities. Check these first."""
+        return convergence_table(self.invariants)
+
+    @cached_property
+    def invariants(self) -> "xr.Dataset":
+        """Quantities that do not depend on the labelling, with dims (chain, draw, …)."""
+        return number_invariants(self)
+
+    @property
+    def worst_rhat(self) -> float:
+        """Largest R-hat over the label-invariant quantities; NaN if there are too few draws."""
+        return worst_of(self.convergence)[0]
+
+    @property
+    def smallest_ess(self) -> float:
+        """Smallest bulk or tail ESS over the label-invariant quantities."""
+        return worst_of(self.convergence)[1]
+
+    @property
+    def mixing(self) -> str:
+        """``"mixed"``, ``"slightly short"`` (more draws suffice), ``"not mixed"`` or ``"unknown"`` (no R-hat)."""
+        return state_of(self.convergence, self.num_chains)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether R-hat and ESS of every label-invariant quantity pass the thresholds of Vehtari et al. (2021)."""
+        return self.mixing == MIXED
+
+    @cached_property
+    def datatree(self) -> "xr.DataTree":
+        """ArviZ DataTree; groups as for `Posterior`, without those of priors.
+
+        ``posterior`` has ``num_components``, ``num_clusters`` and ``concentration`` beside θ, whose arrays have room
+        for the largest K that was drawn.
+        """
+        return telescoping_tree(self, split_seed(self.seed).tree)
+
+    def to_datatree(self) -> "xr.DataTree":
+        """The same as `datatree`."""
+        return self.datatree
+
+    def score_samples(self, x=None) -> np.ndarray:
+        """Log posterior predictive density of each row of x (default: the data), (N,), averaged over K and θ.
+
+        In the user's units.
+        """
+        return per_row.average_over_draws(self.in_use, same_features(x, self.table), self.frame)[1]
+
+    def draw_labels(self, x, seed) -> np.ndarray:
+        """One z per row of x (None: the data) for each draw of θ, (chain, draw, N)."""
+        return per_row.draw_labels(as_key(seed), self.in_use, same_features(x, self.table), self.frame)
+
+    def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:
+        """Draw `n` rows from the posterior predictive, each under a new draw of θ: components (n,), rows (n, D)."""
+        return self._gaussians.sample(n, seed)
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """A row per draw: ``chain``, ``draw``, ``num_components``, ``num_clusters``, ``concentration``, log-likelihood.
+
+        `at` has θ.
+        """
+        import pandas as pd
+
+        chains, draws = self.num_components.shape
+        named = {
+            "chain": np.repeat(np.arange(chains), draws), "draw": np.tile(np.arange(draws), chains),
+            "num_components": self.num_components.ravel(), "num_clusters": self.num_clusters.ravel(),
+            "concentration": self.concentrations.ravel(), "log_likelihood": self.log_likelihood.ravel(),
+        }  # fmt: skip
+        return pd.DataFrame(named)
+
+    @property
+    def _gaussians(self):
+        from bayesgmm.results.mixture import Mixture
+
+        return Mixture(self.in_use, self.table.features, self.table.named)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Plot the posteriors of K and K₊ beside their priors; see `bayesgmm.plots.plot_posterior_of_k`."""
+        from bayesgmm import plots
+
+        return plots.plot_posterior_of_k(self, ax)
+
+    def _title(self) -> str:
+        num, clusters = self.most_probable
+        cut = ", interrupted" if self.interrupted else ""
+        diagnosis = f"{self.mixing}: {figures(self.worst_rhat, self.smallest_ess)}"
+        if self.mixing == UNKNOWN:
+            diagnosis = "mixing cannot be assessed"
+        return (
+            f"telescoping: K = {num} and {clusters} clusters are most probable, "
+            f"{self.family.label(self.table.dim)} covariances{self.model.aside}, {self.num_chains} "
+            f"chain{'s' * (self.num_chains > 1)} × {self.num_samples} draws{cut}; {diagnosis}; "
+            f"{self.components.describe()}; {self.concentration.describe()}"
+        )
+
+    def __repr__(self) -> str:
+        return as_text(self._title(), self._posterior_of_k.shown())
+
+    def _repr_html_(self) -> str:
+        return as_html(self._title(), self._posterior_of_k.shown())
+
+    @property
+    def concentration_known(self) -> bool:
+        """Whether the concentration is a number, and not inferred."""
+        return is_known(self.concentration)
+
+
+def _most_frequent(numbers: np.ndarray) -> int:
+    return int(np.bincount(numbers.ravel()).argmax())
+
+
+def joined(first: TelescopingPosterior, more: TelescopingPosterior) -> TelescopingPosterior:
+    """The draws of both, concatenated within each chain."""
+    names = "num_components", "counts", "concentrations", "log_likelihood"
+    parts: dict[str, Any] = {
+        name: np.concatenate([getattr(first, name), getattr(more, name)], axis=1) for name in names
+    }
+    parts["params"] = Params(*(np.concatenate(pair, axis=1) for pair in zip(first.params, more.params, strict=True)))
+    one, two = first.clock, more.clock
+    clock = Stopwatch(one.compile_seconds + two.compile_seconds, one.total_seconds + two.total_seconds)
+    settings = first.settings | {"num_samples": first.num_samples + more.num_samples}
+    return replace(first, **parts, clock=clock, settings=settings)

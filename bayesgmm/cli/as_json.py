@@ -83,7 +83,7 @@ def of_posterior(found: "Posterior", level: float, verdict: list[str]) -> dict[s
 
 def of_table(found: "FitTable") -> dict[str, Any]:
     """The best model, and the figures of every cell."""
-    from bayesgmm.selection.cells import FIGURES
+    from bayesgmm.selection.cells import CRITERIA, FIGURES
 
     best = found.best
     frames = {name: found.frame(name) for name in FIGURES}
@@ -92,7 +92,7 @@ def of_table(found: "FitTable") -> dict[str, Any]:
         | {name: frame.loc[cell.n_components, cell.family] for name, frame in frames.items()}
         for cell in found.cells
     ]
-    chosen = {name: getattr(best, name)() for name in ("bic", "icl", "aic")}
+    chosen = {name: getattr(best, name)() for name in CRITERIA}
     chosen |= {"log_likelihood": best.log_likelihood, "n_parameters": best.n_parameters, "status": best.status}
     return _about(best.model) | {
         "criterion": found.criterion, "estimates": _estimates(best, None, None), "figures": chosen, "table": cells,

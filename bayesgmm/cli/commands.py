@@ -143,7 +143,7 @@ def fit(
     families: Annotated[
         str, typer.Option(help="all, or a comma-separated list: EII,VVV,… or full,tied,diag,spherical.")
     ] = "all",
-    criterion: Annotated[str, typer.Option(help="bic, icl or aic; smaller is better.")] = "bic",
+    criterion: Annotated[str, typer.Option(help="bic, icl, soft_icl, aic or aicc; smaller is better.")] = "bic",
     prior: Annotated[str, typer.Option(help="none (maximum likelihood) or default (MAP).")] = "none",
     out: Annotated[str, typer.Option(help="Folder for the table, its figure and the best model.")] = "out",
     columns: Columns = None,

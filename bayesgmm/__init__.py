@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from bayesgmm.partitions.agreement import PartitionDistances, partition_distances
     from bayesgmm.partitions.credible_ball import CredibleBall
     from bayesgmm.partitions.distance import adjusted_rand, binder_distance, variation_of_information
+    from bayesgmm.partitions.merged import Merging
+    from bayesgmm.partitions.merging import merge
     from bayesgmm.partitions.partition import Partition, partition
     from bayesgmm.priors.default import default_prior
     from bayesgmm.priors.dirichlet import Dirichlet
@@ -96,6 +98,8 @@ _HOME = {
     "engines.mcmc.nuts": ("sample_nuts",),
     "partitions.agreement": ("PartitionDistances", "partition_distances"),
     "partitions.distance": ("adjusted_rand", "binder_distance", "variation_of_information"),
+    "partitions.merged": ("Merging",),
+    "partitions.merging": ("merge",),
     "partitions.partition": ("Partition", "partition"),
     "checking.loo_pit": ("loo_pit",),
     "results.posterior": ("Posterior",),
@@ -144,7 +148,7 @@ __all__ = [  # noqa: RUF022 - in the order of the workflow
     "LaplacePosterior", "ExactPosterior", "Prior", "Dirichlet", "NormalInverseWishart", "NormalInverseGamma",
     "NormalTimesInverseWishart", "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal",
     "default_prior", "gaussian_mixture", "Params", "log_joint", "log_density", "log_likelihood",
-    "responsibilities", "sample", "partition", "Partition", "CredibleBall", "partition_distances",
+    "responsibilities", "sample", "merge", "Merging", "partition", "Partition", "CredibleBall", "partition_distances",
     "PartitionDistances", "adjusted_rand", "variation_of_information", "binder_distance", "save", "load",
     "cache_info", "clear_cache", "CacheInfo",
 ]  # fmt: skip

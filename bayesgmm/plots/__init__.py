@@ -6,6 +6,7 @@ from bayesgmm.plots.components import plot_components
 from bayesgmm.plots.errors import plot_errors
 from bayesgmm.plots.film import animate
 from bayesgmm.plots.means import plot_means
+from bayesgmm.plots.merging import plot_merging
 from bayesgmm.plots.partitions import plot_similarity, plot_uncertainty
 from bayesgmm.plots.paths import plot_paths
 from bayesgmm.plots.point_process import plot_point_process

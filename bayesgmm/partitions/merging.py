@@ -108,7 +108,7 @@ def sums_of(probabilities: Float[np.ndarray, "... K"], labels: Int[np.ndarray, "
 
 def entropy_of(parts: Float[np.ndarray, "N G"], counted: Float[np.ndarray, "N"]) -> float:
     """``-Σ_n Σ_k t_nk log t_nk`` in nats; a row counts as often as its weight says."""
-    return float(-(counted @ xlogy(parts, parts)).sum())
+    return max(0.0, float(-(counted @ xlogy(parts, parts)).sum()))  # -0 by rounding, where one cluster has all
 
 
 def _over_draws(

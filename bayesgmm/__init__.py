@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from bayesgmm.model.mixture import log_density, log_joint, log_likelihood, responsibilities, sample
     from bayesgmm.model.overlap import overlap
     from bayesgmm.model.types import Params
+    from bayesgmm.model_choice.select import select
+    from bayesgmm.model_choice.selection import Selection
     from bayesgmm.partitions.agreement import PartitionDistances, partition_distances
     from bayesgmm.partitions.credible_ball import CredibleBall
     from bayesgmm.partitions.distance import adjusted_rand, binder_distance, variation_of_information
@@ -94,6 +96,8 @@ _HOME = {
     "engines.exact": ("ExactPosterior", "sample_exact"),
     "engines.variational.laplace": ("LaplacePosterior", "fit_laplace"),
     "model.mixture": ("log_density", "log_joint", "log_likelihood", "responsibilities", "sample"),
+    "model_choice.select": ("select",),
+    "model_choice.selection": ("Selection",),
     "engines.numpyro_model": ("gaussian_mixture",),
     "engines.mcmc.nuts": ("sample_nuts",),
     "partitions.agreement": ("PartitionDistances", "partition_distances"),
@@ -138,7 +142,7 @@ _FOLDERS = ("distributions", "plots", "sklearn")
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow
     "load_dataset", "rows", "compare", "Comparison", "fit_em", "fit_mcem", "fit_same", "fit_table", "FitTable",
-    "fit_classes", "ClassMixtures",
+    "select", "Selection", "fit_classes", "ClassMixtures",
     "fit_cavi", "fit_svi", "fit_laplace", "sample_gibbs", "sample_nuts", "sample_exact", "sample_prior", "walk",
     "Walk", "calibrate", "Calibration", "check", "ModelCheck", "loo", "kfold", "loo_pit", "predictive_checks",
     "PredictiveChecks", "prior_sensitivity", "study", "Study", "random_mixture", "overlap", "relabel",

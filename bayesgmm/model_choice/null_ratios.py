@@ -64,7 +64,9 @@ def ratios(
     start = on_device(theta, problem.dtype)
     limits = np.asarray(TOLERANCE, problem.dtype), np.asarray(MOST_ITERATIONS), np.asarray(SHORT)
     found = [
-        to_numpy(_RATIOS(keys[i : i + lanes], observed[i : i + lanes], start, both, problem.rows, np.asarray(size), *limits))
+        to_numpy(
+            _RATIOS(keys[i : i + lanes], observed[i : i + lanes], start, both, problem.rows, np.asarray(size), *limits)
+        )
         for i in range(0, count, lanes)
     ]
     values = np.concatenate(found)[: num + 1]
@@ -136,23 +138,25 @@ def _split(theta: Params, size: Int[Array, ""], k: Int[Array, ""]) -> Params:
     values, vectors = jnp.linalg.eigh(tril @ tril.T)
     offset = 0.7 * jnp.sqrt(values[-1]) * vectors[:, -1]
     half = 0.5 * theta.weights[k]
+    weights, means, trils = map(jnp.asarray, theta)
     return Params(
-        theta.weights.at[k].set(half).at[size].set(half),
-        theta.means.at[k].add(-offset).at[size].set(theta.means[k] + offset),
-        theta.scale_trils.at[size].set(tril),
+        weights.at[k].set(half).at[size].set(half),
+        means.at[k].add(-offset).at[size].set(means[k] + offset),
+        trils.at[size].set(tril),
     )
 
 
 def _added(theta: Params, size: Int[Array, ""], row: Float[Array, "D"], tril: Float[Array, "D D"]) -> Params:
     """θ with one more component, of number `size`, at a row."""
+    weights, means, trils = map(jnp.asarray, theta)
     return Params(
-        ((1.0 - NEW_WEIGHT) * theta.weights).at[size].set(NEW_WEIGHT),
-        theta.means.at[size].set(row),
-        theta.scale_trils.at[size].set(tril),
+        ((1.0 - NEW_WEIGHT) * weights).at[size].set(NEW_WEIGHT), means.at[size].set(row), trils.at[size].set(tril)
     )
 
 
-def _at_rows(key, x: Float[Array, "N D"], held: Bool[Array, "N"], covariance, size: Int[Array, ""], widest: int) -> Params:
+def _at_rows(
+    key, x: Float[Array, "N D"], held: Bool[Array, "N"], covariance, size: Int[Array, ""], widest: int
+) -> Params:
     """`size` components of equal weight at rows drawn as in k-means++ (Arthur & Vassilvitskii 2007), whitened."""
     root = jnp.linalg.cholesky(covariance + 1e-9 * jnp.eye(covariance.shape[0]) * jnp.trace(covariance))
     white = jax.scipy.linalg.solve_triangular(root, x.T, lower=True).T

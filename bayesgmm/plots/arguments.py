@@ -23,7 +23,7 @@ MADE_BY = {
     "Dataset": "bg.label_invariant_view(posterior)", "Walk": "bg.walk(x, 2)",
     "Study": "bg.study(params)",
     "Comparison": "bg.compare(x, 2, reference='gibbs')", "Errors": "comparison.errors()",
-    "Profile": "fit.profile('means[0, x0]')", "Merging": "bg.merge(fit)",
+    "Profile": "fit.profile('means[0, x0]')", "Merging": "bg.merge(fit)", "Selection": "bg.select(x)",
 }  # fmt: skip
 """What a plot takes, by the name of its class, and what makes it. The classes are defined above this folder."""
 

@@ -200,7 +200,9 @@ class Scouts(NamedTuple):
     winner: Int[Array, "M"]
 
 
-def search_lanes(key, starts: Params, allowed, priors: Belief, rows: Rows, tol, max_iter, short) -> tuple[Ascent, Scouts]:
+def search_lanes(
+    key, starts: Params, allowed, priors: Belief, rows: Rows, tol, max_iter, short
+) -> tuple[Ascent, Scouts]:
     """Short runs from each row of starts (one start per size), then a long run from the best start of each size.
 
     One loop does both, so that an iteration is compiled once. The last round of the loop is the long run.

@@ -162,7 +162,8 @@ def _cells(answer: Answer) -> dict[str, list[str]]:
     columns = {answer.title: [_value(answer, i) for i in range(len(answer.candidates))]}
     if np.isfinite(answer.differences).any():
         columns[f"Δ {answer.title}"] = [_difference(answer, i) for i in range(len(answer.candidates))]
-    columns |= {name: [significant(value, 2) for value in values] for name, values in answer.more.items()}
+    for name, values in answer.more.items():
+        columns[f"{name} ({answer.title})"] = [significant(value, 2) for value in values]
     return columns
 
 

@@ -93,7 +93,7 @@ def _differences(ax: Axes, answer: Any, sizes: np.ndarray) -> None:
         at = leaders[which]
         ax.scatter(sizes[at], worse[at], s=26, facecolor=face, edgecolor=LINE, zorder=4)
     ax.scatter(sizes[[best]], [0.0], s=150, facecolor="none", edgecolor="#111111", linewidth=1.4, zorder=6)
-    _cut(ax, worse[leaders])
+    _cut(ax, worse[leaders], np.where(leaders == best, 0.0, spread), close)
     ax.set_ylabel("nats below the best" if answer.larger_is_better else "above the best")
 
 
@@ -108,10 +108,14 @@ def _leaders(answer: Any, sizes: np.ndarray, worse: np.ndarray) -> np.ndarray:
     return np.array(found, int)
 
 
-def _cut(ax: Axes, worse: np.ndarray) -> None:
-    """Limit the axis to the better half of the candidates, so that small differences are seen."""
-    top = FAR * float(np.median(worse[worse > 0])) if (worse > 0).any() else 1.0
+def _cut(ax: Axes, worse: np.ndarray, spread: np.ndarray, close: np.ndarray) -> None:
+    """Limit the axis to the better half of the candidates and the bars of the close ones, so that these are seen."""
+    middle = FAR * float(np.median(worse[worse > 0])) if (worse > 0).any() else 1.0
+    bars = 2.0 * np.where(close, np.nan_to_num(spread), 0.0)
+    top = max(middle, float((worse + bars)[close].max()))
+    bottom = min(0.0, float((worse - bars)[close].min()))
+    if worse.max() > top or bars.any():
+        ax.set_ylim(bottom - 0.08 * (top - bottom), top + 0.04 * (top - bottom))
     if worse.max() > top:
-        ax.set_ylim(min(0.0, worse.min()) - 0.08 * top, top)
-        ax.annotate("larger ones are cut off", (0.98, 0.97), xycoords="axes fraction", ha="right", va="top", fontsize=7,
-                    color="#666666")  # fmt: skip
+        note = {"xycoords": "axes fraction", "ha": "right", "va": "top", "fontsize": 7, "color": "#666666"}
+        ax.annotate("larger ones are cut off", (0.98, 1.0), **note)

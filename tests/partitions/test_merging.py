@@ -119,10 +119,10 @@ def test_merging_of_a_fit(fit, reference_data):
 
 
 def test_merging_of_draws_says_how_sure_it_is(reference_data):
-    posterior = bg.sample_gibbs(reference_data["faithful"], 3, num_warmup=50, num_samples=50, num_chains=2)
+    posterior = bg.sample_gibbs(reference_data["faithful"], 2, num_warmup=50, num_samples=50, num_chains=2)
     merging = bg.merge(posterior, max_draws=40)
     assert merging.entropy_draws is not None
-    assert merging.entropy_draws.shape == (40, 3)
+    assert merging.entropy_draws.shape == (40, 2)
     assert merging.suggested_by_draws.sum() == pytest.approx(1.0)
     # Entropy is concave, so that averaged probabilities have more of it.
     assert merging.entropy[-1] > merging.entropy_draws.mean(axis=0)[-1]
@@ -130,13 +130,13 @@ def test_merging_of_draws_says_how_sure_it_is(reference_data):
                          reference_data["faithful"])  # fmt: skip
     single = bg.merge(draw)
     assert single.entropy_draws is not None
-    np.testing.assert_allclose(single.entropy_draws[0], single.entropy, rtol=1e-8)
+    np.testing.assert_allclose(single.entropy_draws[0], single.entropy, rtol=1e-8, atol=1e-10)
 
 
 def test_components_apart_are_not_merged():
-    x = np.concatenate([np.random.default_rng(1).normal(10.0 * k, 1.0, (68, 2)) for k in range(4)])
-    merging = bg.merge(bg.fit_em(x, 4, covariance_type="EEE", labels_init=np.repeat(range(4), 68)))
-    assert merging.suggested == 4
+    x = np.random.default_rng(1).normal(size=(272, 2)) + 10.0 * np.repeat(range(3), (90, 90, 92))[:, None]
+    merging = bg.merge(bg.fit_em(x, 3, covariance_type="EEE", n_init=4))
+    assert merging.suggested == 3
     assert "No merger" in " ".join(merging.notes())
 
 

@@ -14,6 +14,7 @@ from bayesgmm.version import __version__
 if TYPE_CHECKING:
     from bayesgmm.comparison.comparison import Comparison
     from bayesgmm.diagnosis.diagnosis import Diagnosis
+    from bayesgmm.model_choice.selection import Selection
     from bayesgmm.results.posterior import Posterior
     from bayesgmm.selection.cells import FitTable
 
@@ -97,6 +98,21 @@ def of_table(found: "FitTable") -> dict[str, Any]:
     return _about(best.model) | {
         "criterion": found.criterion, "estimates": _estimates(best, None, None), "figures": chosen, "table": cells,
         "interrupted": found.interrupted, "verdict": _words([f"The best model is {found.best_model}.", *found.notes()]),
+    }  # fmt: skip
+
+
+def of_selection(found: "Selection", table: Any) -> dict[str, Any]:
+    """The choice and the words of each criterion, and its values for every candidate."""
+    from bayesgmm.comparison.manifest import data_words
+
+    frame: Any = found.to_dataframe()
+    chosen = {
+        name: None if one.best is None else {**one.best._asdict(), "possible": sorted(one.possible)}
+        for name, one in found.answers.items()
+    }
+    return {
+        "data": data_words(table), "criteria": chosen, "agreed": found.agreed, "table": frame.to_dict("records"),
+        "interrupted": found.interrupted, "verdict": _words([*found.conclusion(), *found.notes()]),
     }  # fmt: skip
 
 

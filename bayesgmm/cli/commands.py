@@ -33,6 +33,7 @@ from bayesgmm.cli.options import (
 )  # fmt: skip
 from bayesgmm.cli.predict import predict
 from bayesgmm.cli.sample import sample
+from bayesgmm.cli.select import select
 from bayesgmm.cli.simulate import simulate
 from bayesgmm.comparison.command_words import given_results, pairs, sizes, split
 from bayesgmm.comparison.endings import finish, stoppable
@@ -225,6 +226,7 @@ def diagnose(
 
 app.command()(predict)
 app.command()(sample)
+app.command()(select)
 app.command()(simulate)
 app.command()(study)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from bayesgmm.comparison.comparison import Comparison
     from bayesgmm.diagnosis.diagnosis import Diagnosis
+    from bayesgmm.model_choice.selection import Selection
     from bayesgmm.results.posterior import Posterior
     from bayesgmm.selection.cells import FitTable
 
@@ -158,6 +159,15 @@ def print_table(found: "FitTable") -> None:
     if spurious.to_numpy().any():
         parts.append(Text("† a component has too few rows for its covariance: unreliable", style="dim"))
     say(*parts, repr(best), *_points(found.notes()))
+
+
+def print_selection(found: "Selection") -> None:
+    """Print what the criteria say together, the table, and the sentence of each criterion."""
+    from rich.text import Text
+
+    first, *others = found.conclusion()
+    table = _tables(cells_of(found.summary()))
+    say(Text(visible(in_options(first)), style="bold"), *table, *_points([*others, *found.notes()]))
 
 
 def _tables(cells: "pd.DataFrame", chosen: tuple[str, str] | None = None, section: str = "") -> "list[Text]":

@@ -112,9 +112,10 @@ def check_engine(
     lacking = [name for name in families if found.families is not None and name not in found.families]
     if not found.draws or lacking:
         why = f"does not take {', '.join(lacking)}" if found.draws else "makes none"
+        of_fits = ", ".join(name for name, one in CRITERIA.items() if one.needs != DRAWS)
         raise ArgumentError(
-            f"criterion {drawn[0]} needs draws, and the engine {found.name} {why}. Use engine={_able(families)}, or "
-            f"only criteria of fits ({', '.join(name for name, one in CRITERIA.items() if one.needs != DRAWS)})."
+            f"criterion {drawn[0]} needs draws, and the engine {found.name} {why}. {_able(families)} "
+            f"For all families use only criteria of fits ({of_fits})."
         )
     if chains[1] * chains[2] < FEWEST_DRAWS:
         raise ArgumentError(
@@ -130,10 +131,12 @@ def check_engine(
 
 
 def _able(families: list[str]) -> str:
-    """Engines that draw from the posterior of all these families."""
-    records = map(find_engine, engine_names())
-    able = [one.name for one in records if one.draws and (one.families is None or set(families) <= set(one.families))]
-    return " or ".join(repr(name) for name in able)
+    """Which engines draw from the posterior of all these families; if none does, which families one of them takes."""
+    records = [one for one in map(find_engine, engine_names()) if one.draws]
+    able = [one.name for one in records if one.families is None or set(families) <= set(one.families)]
+    if able:
+        return f"Use {' or '.join(f'engine={name!r}' for name in able)}."
+    return f"No engine draws from all of these; {records[0].name} takes {', '.join(records[0].families or ())}."
 
 
 def check_bootstrap(num_bootstrap: Any, level: Any, criteria: list[str], sizes: list[int]) -> tuple[int, float]:

@@ -35,7 +35,8 @@ def _together(found: Sequence[Answer]) -> str:
         size = sizes.pop()
         if len(chosen) == 1:
             return f"{next(iter(chosen))} chooses K = {size}{_doubt(unsure)}."
-        return f"All {len(chosen)} criteria choose K = {size}{_doubt(unsure)}."
+        all_ = "Both" if len(chosen) == 2 else f"All {len(chosen)}"
+        return f"{all_} criteria choose K = {size}{_doubt(unsure)}."
     listed = ", ".join(f"{title} {size}" for title, size in chosen.items())
     size = agreed(found)
     if size is None:

@@ -47,6 +47,8 @@ KIND_OF = {
     "errors": "row_errors", "given": "given", "update_draws": "flag", "target": "target", "on": "given_features", "y": "places",
     "num_draws": "region_draws", "fixed": "fixed", "noise": "noise",
     "result": "saved", "data": "flag",
+    "criteria": "criteria", "held_out": "held_share", "num_bootstrap": "replicates", "n_clusters": "optional_count",
+    "selection": "plotted", "merging": "plotted", "family": "optional_family",
     "client": "client", "executor": "executor", "n_jobs": "n_jobs", "first": "column", "second": "column", "role": "role",
 }  # fmt: skip
 """The kind of a parameter by its name."""
@@ -59,7 +61,8 @@ OVERRIDES = {
         for name, more in {
             "rows": {}, "compare": {"reference": "truth"}, "fit_em": {"init": "init_em"},
             "fit_mcem": {"init": "init_em", "copies": "count"}, "fit_same": {"init": "init_em", "copies": "count"},
-            "fit_table": {"n_components": "ks"}, "fit_cavi": {}, "fit_svi": {"init": "init_svi"}, "fit_laplace": {},
+            "fit_table": {"n_components": "ks"}, "select": {"n_components": "distinct_ks", "families": "optional_families"},
+             "fit_cavi": {}, "fit_svi": {"init": "init_svi"}, "fit_laplace": {},
             "sample_gibbs": {}, "sample_nuts": {},
         }.items()
     },
@@ -67,6 +70,9 @@ OVERRIDES = {
     "fit_classes": {"labels": "class_names", "weights": "row_weights", "n_components": "ks"},
     "ClassMixtures.fit": {"name": "class_name"},
     **{f"ClassMixtures.{name}": {"x": "optional_data"} for name in ("predict", "predict_proba", "score_samples")},
+    "merge": {"result": "merged"},
+    **{f"Merging.{name}": {"x": "optional_data"} for name in ("predict_proba", "labels")},
+    "Selection.best": {"criterion": "answered"},
     "from_draws": {"draws": "draws", "x": "optional_data", "weights": "row_weights"},
     "save": {"path": "saved_path"}, "load": {"path": "loaded_path", "data": "rows_of_fit"},
     "load_dataset": {"labels": "flag"}, "predictive_checks": {"num": "few"}, "calibrate": {"num_samples": "few"},
@@ -140,7 +146,8 @@ BASES = {
     "study": {"truths": "P2", "n": "40", "n_components": None, "num_replicates": "2"},
     "random_mixture": {"n_features": "2"},
     "sample_exact": {"x": "X2[:6]"},
-    "fit_table": {"n_components": "2"}, 
+    "fit_table": {"n_components": "2"}, "Selection.best": {"criterion": "'bic'"},
+    "select": {"n_components": "[1, 2]", "families": "'EEI'"},
     "fit_classes": {"n_components": "1", "labels": "Z"}, "ClassMixtures.fit": {"name": "1"},
     "save": {"path": "TMP / 'it.nc'"}, "load": {"path": "TMP / 'bare.nc'"},
     "predictive_checks": {"num": "20"}, "sample": {"num": "5"},
@@ -163,6 +170,7 @@ PLOTTED = {
     "plot_components": "{'a': fit(), 'b': gibbs()}", "plot_errors": "comparison()",
     "plot_khat": "elpd()", "plot_means": "{'a': fit(), 'b': gibbs()}",
     "plot_pit": "pits()", "plot_point_process": "relabelling()", "plot_predictive_checks": "predictive()",
+    "plot_merging": "merging()", "plot_selection": "selection()",
     "plot_ranks": "view()", "plot_regression": "{'a': fit(), 'b': gibbs()}",
     "plot_sensitivity": "sensitivity()", "plot_similarity": "part()", "plot_table": "table()",
     "plot_coverage": "study()", "plot_cost": "study()", "plot_parting": "study()",
@@ -178,6 +186,7 @@ OBJECTS = {
     "Posterior": "gibbs()", "VariationalPosterior": "cavi()", "StochasticPosterior": "svi()", "LaplacePosterior": "laplace()",
     "ExactPosterior": "exact()", "Walk": "walked()", "Study": "study()", "Profile": "profiled()",
     "Mixture": "gibbs().mixture", "Regression": "regression()", "HighestDensityRegion": "region()",
+    "Merging": "merging()", "Selection": "selection()",
     "Partition": "part()", "CredibleBall": "ball()", "PartitionDistances": "distances()", "Prior": "PRIOR",
     "Dirichlet": "PRIOR.weights", "Params": "bg.Params", "CacheInfo": "bg.cache_info()",
 }  # fmt: skip
@@ -211,7 +220,7 @@ PARTS = set(CONSTRUCTED) - {"Prior", "Dirichlet"}
 WEIGHTS = {
     "study": 0.3, "Study": 0.3,
     "compare": 0.2, "calibrate": 0.15, "check": 0.15, "kfold": 0.15, "loo": 0.3, "loo_pit": 0.3, "sample_nuts": 0.3,
-    "fit_svi": 0.3, "fit_laplace": 0.5, "sample_gibbs": 0.6, "fit_cavi": 0.6, "diagnose": 0.5, "fit_table": 0.5,
+    "fit_svi": 0.3, "fit_laplace": 0.5, "sample_gibbs": 0.6, "fit_cavi": 0.6, "diagnose": 0.5, "fit_table": 0.5, "select": 0.1,
     "Comparison.diagnose": 0.2, "Comparison.held_out": 0.3,
     "fit_mcem": 0.5, "fit_same": 0.5, "plots.animate": 0.2,
     "Comparison.to_html": 0.1, "Comparison.plot": 0.05, "Comparison.save": 0.3, "Diagnosis.plot": 0.1, "ModelCheck.plot": 0.05,
@@ -227,6 +236,7 @@ RETURNS = {
     "FitTable.fit": "MixtureFit", "fit_table": "FitTable", "fit_classes": "ClassMixtures",
     "ClassMixtures.fit": "MixtureFit", "sample_gibbs": "Posterior",
     "sample_nuts": "Posterior", "fit_cavi": "VariationalPosterior", "fit_svi": "StochasticPosterior",
+    "select": "Selection", "merge": "Merging", "Selection.fit": "MixtureFit", "Selection.posterior": "Posterior",
     "fit_laplace": "LaplacePosterior", "sample_exact": "ExactPosterior", "walk": "Walk", "study": "Study",
     "partition": "Partition", "relabel": "Relabelling", "diagnose": "Diagnosis",
     "compare": "Comparison", "calibrate": "Calibration", "Posterior.extend": "Posterior",
@@ -381,6 +391,16 @@ CLI = {
          "--out": "cli_path", "--columns": "cli_columns", "--labels": "cli_labels", "--weights": "cli_labels",
          "--starts": "cli_count", "--seed": "cli_count", "--save": "cli_saved"},
         {"command": "'fit'", "data": "'data.csv'", "-k": "'2'", "--families": "'EII'", "--starts": "'2'", "--quiet": ""}, 0.2,
+    ),
+    "cli select": Call(
+        "cli",
+        {"data": "cli_data", "-k": "cli_ks", "--families": "cli_families", "--criteria": "cli_word", "--prior": "cli_word",
+         "--out": "cli_path", "--columns": "cli_columns", "--labels": "cli_labels", "--weights": "cli_labels",
+         "--engine": "cli_engine", "--starts": "cli_count", "--seed": "cli_count", "--folds": "cli_count",
+         "--held-out": "cli_share", "--bootstrap": "cli_count", "--level": "cli_share", "--chains": "cli_count",
+         "--warmup": "cli_count", "--samples": "cli_count"},
+        {"command": "'select'", "data": "'data.csv'", "-k": "'1:2'", "--families": "'EEI'", "--criteria": "'bic'",
+         "--starts": "'2'", "--warmup": "'4'", "--samples": "'50'", "--chains": "'2'", "--quiet": ""}, 0.1,
     ),
     "cli diagnose": Call(
         "cli",

@@ -116,9 +116,8 @@ def _failures(done: list[Step], work: Work) -> list[str]:
     if not total:
         return []
     flat = "Under prior='default' none does." if work.prior is None else "Use a prior with a larger scale."
-    return [
-        f"Bootstrap test: in {total} of {len(done) * work.num_bootstrap} data sets a fit collapsed; they are left out. {flat}"
-    ]
+    count = len(done) * work.num_bootstrap
+    return [f"Bootstrap test: in {total} of {count} data sets a fit collapsed; they are left out. {flat}"]
 
 
 def _family(work: Work) -> str:

@@ -20,7 +20,8 @@ MUCH = 2 * 2**20
 OURS = tuple(one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, Warning))
 MAY_BE_MISSING = re.compile(
     r"r_hat|ess_|mcse|rhat|smallest_bfmi|khat|pareto|trace|basins|frame|table|ranking|cells|adjusted|pit|view|drift|stacking"
-    r"|ambiguity|exchange|separation|summary|costs|convergence|settings|model|clock|observed|components_by_group|by_group|dataset|answers|fall by"
+    r"|ambiguity|exchange|separation|summary|costs|convergence|settings|model|clock|observed|components_by_group|by_group|dataset"
+    r"|answers|fall by"
 )
 """Parts of results that are documented as NaN or infinite where they are not defined, such as R-hat of few draws."""
 

@@ -31,15 +31,15 @@ def plot_selection(selection: Any, axes: Any = None) -> np.ndarray:
         Array of axes (rows, columns) for the panels, at most three beside each other; created if None.
     """
     answers = list(selection.answers.values())
-    columns = min(COLUMNS, len(answers))
+    columns = 2 if len(answers) == 4 else min(COLUMNS, len(answers))
     rows = -(-len(answers) // columns)
     axes = axes_array(axes, rows, columns, 3.0 * rows + 0.4)
     for ax, answer in zip(axes.flat, answers, strict=False):
         _panel(ax, answer)
     for ax in axes.flat[len(answers) :]:
         ax.set_visible(False)
-    for ax in axes[-1]:
-        ax.set_xlabel("number of components")
+    for ax in axes.flat[max(0, len(answers) - columns) : len(answers)]:
+        ax.set_xlabel("number of components")  # of the lowest panel in each column
     write_note(axes.flat[0].figure, selection.conclusion()[0].split(". ")[0].rstrip("."))
     return axes
 

@@ -40,6 +40,10 @@ class Answer:
     notes: tuple[str, ...] = ()
     level: float | None = None
     """Level of a sequence of tests."""
+    unit: str = "nats"
+    """Of the values where larger is better, for the picture."""
+    decimals: int = 1
+    """Of the values in the table."""
 
     @property
     def possible(self) -> frozenset[int]:

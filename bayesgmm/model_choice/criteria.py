@@ -1,7 +1,8 @@
 """The table of criteria: what each needs, and the function that gives its answer.
 
 A further criterion is one row. Its function takes its name and the `Work`, and returns an `Answer`; `ranked` makes one
-from a value (and a standard error) for each candidate.
+from a value (and a standard error) for each candidate. ``dataclasses.replace(answer, unit="probability", decimals=3)``
+says how values that are no log densities are shown. The draws of each candidate are ``work.draws()``.
 """
 
 from collections.abc import Callable

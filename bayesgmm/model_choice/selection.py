@@ -170,7 +170,7 @@ def _cells(answer: Answer) -> dict[str, list[str]]:
 def _value(answer: Answer, i: int) -> str:
     if not np.isfinite(answer.values[i]):
         return "← best" if answer.candidates[i] == answer.best else "–"
-    value = f"{answer.values[i]:.1f}"
+    value = f"{answer.values[i]:.{answer.decimals}f}"
     best = answer.candidates[i] == answer.best and not np.isfinite(answer.differences[i])
     return f"{value} ← best" if best else value
 
@@ -182,4 +182,8 @@ def _difference(answer: Answer, i: int) -> str:
         return "best"
     if not np.isfinite(difference):
         return "–"
-    return f"{difference:+.1f}" if not np.isfinite(error) else " ± ".join(fitting([difference, error], error))
+    return (
+        f"{difference:+.{answer.decimals}f}"
+        if not np.isfinite(error)
+        else " ± ".join(fitting([difference, error], error))
+    )

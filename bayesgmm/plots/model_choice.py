@@ -94,7 +94,7 @@ def _differences(ax: Axes, answer: Any, sizes: np.ndarray) -> None:
         ax.scatter(sizes[at], worse[at], s=26, facecolor=face, edgecolor=LINE, zorder=4)
     ax.scatter(sizes[[best]], [0.0], s=150, facecolor="none", edgecolor="#111111", linewidth=1.4, zorder=6)
     _cut(ax, worse[leaders], np.where(leaders == best, 0.0, spread), close)
-    ax.set_ylabel("nats below the best" if answer.larger_is_better else "above the best")
+    ax.set_ylabel(f"{answer.unit} below the best" if answer.larger_is_better else "above the best")
 
 
 def _leaders(answer: Any, sizes: np.ndarray, worse: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from bayesgmm.model_choice.work import QUIET, Work
 from bayesgmm.results.posterior import Posterior
 
 SMALL = 4.0
-"""A difference of elpd below this is small, whatever its standard error (Sivula, Magnusson, Matamoros & Vehtari 2023)."""
+"""A difference of elpd below this is small, whatever its standard error (Sivula et al. 2023)."""
 
 
 def leave_one_out(name: str, work: Work) -> Answer:

@@ -104,7 +104,7 @@ class Merging(Written):
         return self.predict_proba(n_clusters, x).argmax(axis=1)
 
     def summary(self) -> "pd.DataFrame":
-        """A row per number of clusters: components, entropy, its sd over draws, and its fall by this merger (NaN for K)."""
+        """A row per number of clusters: components, entropy, its sd over draws, its fall by this merger (NaN for K)."""
         import pandas as pd
 
         sizes = range(1, self.n_components + 1)

@@ -35,9 +35,13 @@ if TYPE_CHECKING:
     from bayesgmm.model.mixture import log_density, log_joint, log_likelihood, responsibilities, sample
     from bayesgmm.model.overlap import overlap
     from bayesgmm.model.types import Params
+    from bayesgmm.model_choice.select import select
+    from bayesgmm.model_choice.selection import Selection
     from bayesgmm.partitions.agreement import PartitionDistances, partition_distances
     from bayesgmm.partitions.credible_ball import CredibleBall
     from bayesgmm.partitions.distance import adjusted_rand, binder_distance, variation_of_information
+    from bayesgmm.partitions.merged import Merging
+    from bayesgmm.partitions.merging import merge
     from bayesgmm.partitions.partition import Partition, partition
     from bayesgmm.priors.concentration import Dynamic, FDistribution, Gamma, Static
     from bayesgmm.priors.default import default_prior
@@ -106,6 +110,8 @@ _HOME = {
     "marginal_likelihood.evidence": ("evidence",),
     "marginal_likelihood.result": ("Evidence",),
     "model.mixture": ("log_density", "log_joint", "log_likelihood", "responsibilities", "sample"),
+    "model_choice.select": ("select",),
+    "model_choice.selection": ("Selection",),
     "engines.numpyro_model": ("gaussian_mixture",),
     "engines.mcmc.nuts": ("sample_nuts",),
     "engines.telescoping.sample_telescoping": ("sample_telescoping",),
@@ -120,6 +126,8 @@ _HOME = {
     "results.telescoping_posterior": ("TelescopingPosterior",),
     "partitions.agreement": ("PartitionDistances", "partition_distances"),
     "partitions.distance": ("adjusted_rand", "binder_distance", "variation_of_information"),
+    "partitions.merged": ("Merging",),
+    "partitions.merging": ("merge",),
     "partitions.partition": ("Partition", "partition"),
     "checking.loo_pit": ("loo_pit",),
     "results.posterior": ("Posterior",),
@@ -158,7 +166,7 @@ _FOLDERS = ("distributions", "plots", "sklearn")
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow
     "load_dataset", "rows", "compare", "Comparison", "fit_em", "fit_mcem", "fit_same", "fit_table", "FitTable",
-    "fit_classes", "ClassMixtures",
+    "select", "Selection", "fit_classes", "ClassMixtures",
     "fit_cavi", "fit_svi", "fit_laplace", "sample_gibbs", "sample_nuts", "sample_exact", "sample_telescoping",
     "sample_prior", "walk",
     "Walk", "calibrate", "Calibration", "check", "ModelCheck", "loo", "kfold", "loo_pit", "predictive_checks",
@@ -173,7 +181,7 @@ __all__ = [  # noqa: RUF022 - in the order of the workflow
     "UniformComponents", "GeometricComponents", "PoissonComponents", "BetaNegativeBinomialComponents",
     "FixedComponents", "Static", "Dynamic", "Gamma", "FDistribution",
     "default_prior", "gaussian_mixture", "Params", "log_joint", "log_density", "log_likelihood",
-    "responsibilities", "sample", "partition", "Partition", "CredibleBall", "partition_distances",
+    "responsibilities", "sample", "merge", "Merging", "partition", "Partition", "CredibleBall", "partition_distances",
     "PartitionDistances", "adjusted_rand", "variation_of_information", "binder_distance", "save", "load",
     "cache_info", "clear_cache", "CacheInfo",
 ]  # fmt: skip

@@ -18,7 +18,7 @@ TESTS = Path(__file__).parent
 ORDER = (
     "version", "errors", "numerics", "runtime", "data", "model", "priors", "sweep", "distributions", "problem", "curvature",
     "plots", "results", "engines", "relabelling", "marginal_likelihood", "selection", "diagnosis", "partitions", "checking",
-    "comparison", "studies", "sklearn", "saving", "cli",
+    "model_choice", "comparison", "studies", "sklearn", "saving", "cli",
 )  # fmt: skip
 """The folders (and single files) in reading order. A file imports its own folder and earlier ones only."""
 LONGEST_FILE, LONGEST_FUNCTION, MEDIAN_FUNCTION = 300, 60, 8

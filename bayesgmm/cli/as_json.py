@@ -14,6 +14,7 @@ from bayesgmm.version import __version__
 if TYPE_CHECKING:
     from bayesgmm.comparison.comparison import Comparison
     from bayesgmm.diagnosis.diagnosis import Diagnosis
+    from bayesgmm.model_choice.selection import Selection
     from bayesgmm.results.posterior import Posterior
     from bayesgmm.selection.cells import FitTable
 
@@ -83,7 +84,7 @@ def of_posterior(found: "Posterior", level: float, verdict: list[str]) -> dict[s
 
 def of_table(found: "FitTable") -> dict[str, Any]:
     """The best model, and the figures of every cell."""
-    from bayesgmm.selection.cells import FIGURES
+    from bayesgmm.selection.cells import CRITERIA, FIGURES
 
     best = found.best
     frames = {name: found.frame(name) for name in FIGURES}
@@ -92,11 +93,26 @@ def of_table(found: "FitTable") -> dict[str, Any]:
         | {name: frame.loc[cell.n_components, cell.family] for name, frame in frames.items()}
         for cell in found.cells
     ]
-    chosen = {name: getattr(best, name)() for name in ("bic", "icl", "aic")}
+    chosen = {name: getattr(best, name)() for name in CRITERIA}
     chosen |= {"log_likelihood": best.log_likelihood, "n_parameters": best.n_parameters, "status": best.status}
     return _about(best.model) | {
         "criterion": found.criterion, "estimates": _estimates(best, None, None), "figures": chosen, "table": cells,
         "interrupted": found.interrupted, "verdict": _words([f"The best model is {found.best_model}.", *found.notes()]),
+    }  # fmt: skip
+
+
+def of_selection(found: "Selection", table: Any) -> dict[str, Any]:
+    """The choice and the words of each criterion, and its values for every candidate."""
+    from bayesgmm.comparison.manifest import data_words
+
+    frame: Any = found.to_dataframe()
+    chosen = {
+        name: None if one.best is None else {**one.best._asdict(), "possible": sorted(one.possible)}
+        for name, one in found.answers.items()
+    }
+    return {
+        "data": data_words(table), "criteria": chosen, "agreed": found.agreed, "table": frame.to_dict("records"),
+        "interrupted": found.interrupted, "verdict": _words([*found.conclusion(), *found.notes()]),
     }  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from bayesgmm.cli.options import (
 )  # fmt: skip
 from bayesgmm.cli.predict import predict
 from bayesgmm.cli.sample import sample
+from bayesgmm.cli.select import select
 from bayesgmm.cli.simulate import simulate
 from bayesgmm.comparison.command_words import given_results, pairs, sizes, split
 from bayesgmm.comparison.endings import finish, stoppable
@@ -143,7 +144,7 @@ def fit(
     families: Annotated[
         str, typer.Option(help="all, or a comma-separated list: EII,VVV,… or full,tied,diag,spherical.")
     ] = "all",
-    criterion: Annotated[str, typer.Option(help="bic, icl or aic; smaller is better.")] = "bic",
+    criterion: Annotated[str, typer.Option(help="bic, icl, soft_icl, aic or aicc; smaller is better.")] = "bic",
     prior: Annotated[str, typer.Option(help="none (maximum likelihood) or default (MAP).")] = "none",
     out: Annotated[str, typer.Option(help="Folder for the table, its figure and the best model.")] = "out",
     columns: Columns = None,
@@ -226,6 +227,7 @@ def diagnose(
 
 app.command()(predict)
 app.command()(sample)
+app.command()(select)
 app.command()(simulate)
 app.command()(study)
 

@@ -26,6 +26,12 @@ OPTIONS = {
         "num_warmup": "--warmup", "num_samples": "--samples", "num_chains": "--chains", "covariance_type": "--family",
         "engines": "--engine", "tempering": "--tempering", "level": "--interval",
     },
+    "select": _BOTH | {
+        "num_warmup": "--warmup", "num_samples": "--samples", "num_chains": "--chains", "covariance_type": "--families",
+        "families": "--families", "criteria": "--criteria", "prior": "--prior", "engine": "--engine",
+        "engines": "--engine", "folds": "--folds", "held_out": "--held-out", "num_bootstrap": "--bootstrap",
+        "level": "--level",
+    },
     "simulate": {
         "n_components": "-k", "n_features": "-d", "n": "-n", "overlap": "--overlap", "imbalance": "--imbalance",
         "covariance_type": "--family", "seed": "--seed",
@@ -52,6 +58,7 @@ PHRASES = {
         r"\bextend\(\d+\)": "A larger --samples", r"\(extend\)": "(--samples)",
     } | _ENGINES,
     "fit": {r"\bprior=None\b": "--prior none"},
+    "select": {r"\bprior=None\b": "--prior none"},
     "sample": {
         r"\buse prior='default'": "use `bayesgmm fit --prior default`", r"\bprior='default'": "the default prior",
         r"\bbg\.diagnose\b": "`bayesgmm diagnose`", r"\bextend\(\d+\)": "A larger --samples",

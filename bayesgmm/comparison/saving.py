@@ -12,6 +12,7 @@ from bayesgmm.runtime.files import Output, csv_form, tree_forms
 if TYPE_CHECKING:
     from bayesgmm.comparison.comparison import Comparison
     from bayesgmm.diagnosis.diagnosis import Diagnosis
+    from bayesgmm.model_choice.selection import Selection
     from bayesgmm.selection.cells import FitTable
 
 
@@ -50,6 +51,16 @@ def save_table(found: "FitTable", output: Output) -> None:
 
     output.save("table", {".png": lambda: png(plots.plot_table(found).figure)})
     output.save("best", {".png": best})
+
+
+def save_selection(found: "Selection", output: Output) -> None:
+    """Write the table of a selection, and its figure."""
+    output.save("select", csv_form(found.to_dataframe))
+    _draw_to_files()
+    from bayesgmm import plots
+    from bayesgmm.plots.style import png
+
+    output.save("select", {".png": lambda: png(plots.plot_selection(found)[0, 0].figure)})
 
 
 def save_diagnosis(found: "Diagnosis", output: Output) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bayesgmm.comparison.options import in_options
 from bayesgmm.errors import visible
 from bayesgmm.runtime.files import reason
-from bayesgmm.runtime.formatting import blocks, cells_of, fitting, padded, shown_as, terminal_width
+from bayesgmm.runtime.formatting import blocks, cells_of, criterion_name, fitting, padded, shown_as, terminal_width
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from bayesgmm.comparison.comparison import Comparison
     from bayesgmm.diagnosis.diagnosis import Diagnosis
+    from bayesgmm.model_choice.selection import Selection
     from bayesgmm.results.posterior import Posterior
     from bayesgmm.selection.cells import FitTable
 
@@ -153,11 +154,20 @@ def print_table(found: "FitTable") -> None:
     width = terminal_width()
     one_block = [table for table in cells if len(blocks(table, width)) == 1]
     chosen = best.family.label(best.table.dim), f"K={best.n_components}"
-    parts: list[Any] = [Text(f"{found.criterion.upper()}, smaller is better", style="bold")]
+    parts: list[Any] = [Text(f"{criterion_name(found.criterion)}, smaller is better", style="bold")]
     parts += _tables((one_block or cells)[0], chosen)
     if spurious.to_numpy().any():
         parts.append(Text("† a component has too few rows for its covariance: unreliable", style="dim"))
     say(*parts, repr(best), *_points(found.notes()))
+
+
+def print_selection(found: "Selection") -> None:
+    """Print what the criteria say together, the table, and the sentence of each criterion."""
+    from rich.text import Text
+
+    first, *others = found.conclusion()
+    table = _tables(cells_of(found.summary()))
+    say(Text(visible(in_options(first)), style="bold"), *table, *_points([*others, *found.notes()]))
 
 
 def _tables(cells: "pd.DataFrame", chosen: tuple[str, str] | None = None, section: str = "") -> "list[Text]":

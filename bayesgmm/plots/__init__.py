@@ -6,6 +6,8 @@ from bayesgmm.plots.components import plot_components
 from bayesgmm.plots.errors import plot_errors
 from bayesgmm.plots.film import animate
 from bayesgmm.plots.means import plot_means
+from bayesgmm.plots.merging import plot_merging
+from bayesgmm.plots.model_choice import plot_selection
 from bayesgmm.plots.numbers import plot_posterior_of_k
 from bayesgmm.plots.partitions import plot_similarity, plot_uncertainty
 from bayesgmm.plots.paths import plot_paths
@@ -19,8 +21,8 @@ from bayesgmm.plots.traces import plot_ascent, plot_traces
 
 __all__ = [
     "animate", "plot_ascent", "plot_calibration", "plot_check", "plot_components", "plot_cost", "plot_coverage",
-    "plot_errors", "plot_khat", "plot_means", "plot_parting", "plot_paths", "plot_pit", "plot_point_process",
-    "plot_posterior_of_k",
-    "plot_predictive_checks", "plot_profile", "plot_ranks", "plot_regression", "plot_sensitivity",
-    "plot_similarity", "plot_table", "plot_traces", "plot_uncertainty",
+    "plot_errors", "plot_khat", "plot_means", "plot_merging", "plot_parting", "plot_paths", "plot_pit",
+    "plot_point_process", "plot_posterior_of_k", "plot_predictive_checks", "plot_profile", "plot_ranks",
+    "plot_regression", "plot_selection", "plot_sensitivity", "plot_similarity", "plot_table", "plot_traces",
+    "plot_uncertainty",
 ]  # fmt: skip

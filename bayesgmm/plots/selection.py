@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from bayesgmm.data.noise import num_gaussians
 from bayesgmm.plots.arguments import styled
 from bayesgmm.plots.style import COMPONENT_COLORS, axes_of
+from bayesgmm.runtime.formatting import criterion_name
 
 MOST_COLOURED = 5
 GREY = "#C9C9C9"
@@ -64,7 +65,7 @@ def plot_table(table: Any, ax: Any = None) -> Axes:
         ax.set_ylim(min(np.nanmin(shown), height) - 0.08 * (top - height), height + 1.5 * (top - height))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("number of components")
-    ax.set_ylabel(f"{table.criterion.upper()} (smaller is better)")
+    ax.set_ylabel(f"{criterion_name(table.criterion)} (smaller is better)")
     ax.set_title("; ".join([f"Best: {table.best_model}", *["much worse models are cut off"] * cut]))
     return ax
 

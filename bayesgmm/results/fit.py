@@ -17,6 +17,7 @@ from bayesgmm.model.families import Family
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
+from bayesgmm.results.criteria import HasCriteria
 from bayesgmm.results.datatree import fit_tree
 from bayesgmm.results.to_mixture import HasMixture
 from bayesgmm.results.with_noise import component_index, components_words, redrawn, without_moments
@@ -49,7 +50,7 @@ class Basin:
 
 
 @dataclass(frozen=True, repr=False)
-class MixtureFit(HasMixture):
+class MixtureFit(HasCriteria, HasMixture):
     """A point estimate of θ, in the user's units; components are ordered by the mean of the first feature."""
 
     params: Params
@@ -105,19 +106,6 @@ class MixtureFit(HasMixture):
     def n_parameters(self) -> int:
         """Free parameters: K - 1 weights, K D means, those of the family; the volume of noise unless it was given."""
         return self.model.num_counted
-
-    def aic(self) -> float:
-        """``-2 log L + 2 p``: smaller is better (Akaike 1974)."""
-        return -2.0 * self.log_likelihood + 2.0 * self.n_parameters
-
-    def bic(self) -> float:
-        """``-2 log L + p log N`` (Schwarz 1978), N the sum of weights: smaller is better; mclust has the negative."""
-        return -2.0 * self.log_likelihood + self.n_parameters * np.log(self.table.total)
-
-    def icl(self) -> float:
-        """``BIC - 2 Σ_n log max_k r_nk`` (Biernacki, Celeux & Govaert 2000): smaller is better; not so in mclust."""
-        certainty = np.log(self.predict_proba().max(axis=1))
-        return self.bic() - 2.0 * float((self.table.counted * certainty).sum())
 
     def predict(self, x=None) -> np.ndarray:
         """Most probable component of each row of x (default: the data), (N,). Raises as `predict_proba`."""

@@ -33,6 +33,11 @@ def shortened(text: str, most: int = LONGEST_LABEL) -> str:
     return f"{text[: most - most // 3 - 1]}…{text[len(text) - most // 3 :]}"
 
 
+def criterion_name(criterion: str) -> str:
+    """An information criterion as it is written in tables and figures: BIC, soft ICL, AICc."""
+    return {"soft_icl": "soft ICL", "aicc": "AICc"}.get(criterion, criterion.upper())
+
+
 def for_terminal(label: Any) -> Any:
     """A label with a name of the user, as shown in a table at a terminal."""
     return shortened(visible(label)) if isinstance(label, str) else label

@@ -9,14 +9,14 @@ from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import resolve_family
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.arguments import check_choice, check_count
-from bayesgmm.runtime.formatting import as_html, as_text, for_html
+from bayesgmm.runtime.formatting import as_html, as_text, criterion_name, for_html
 from bayesgmm.runtime.programs import Stopwatch
 from bayesgmm.runtime.written_tables import Written
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CRITERIA = ("bic", "icl", "aic")
+CRITERIA = ("bic", "icl", "soft_icl", "aic", "aicc")
 FIGURES = (*CRITERIA, "log_likelihood", "n_parameters", "n_iter", "status", "spurious")
 SINGULAR = "singular covariances"
 UNLIKE_LABELS = "not as many components as the labels say"
@@ -56,6 +56,11 @@ class FitTable(Written):
         fitted = [cell for cell in self.cells if cell.fit is not None]
         return sorted(fitted, key=lambda cell: (cell.spurious, self._value(cell)))
 
+    @property
+    def _name(self) -> str:
+        """The criterion as it is written."""
+        return criterion_name(self.criterion)
+
     def _value(self, cell: Cell) -> float:
         return float("nan") if cell.fit is None else float(getattr(cell.fit, self.criterion)())
 
@@ -78,8 +83,9 @@ class FitTable(Written):
     def frame(self, figure: str | None = None) -> "pd.DataFrame":
         """One statistic of all cells, number of components × family; NaN if no start led to a fit.
 
-        ``figure`` is the criterion by default, or ``"bic"``, ``"icl"``, ``"aic"``, ``"log_likelihood"``,
-        ``"n_parameters"``, ``"n_iter"``, ``"status"`` or ``"spurious"``; anything else is an `ArgumentError`.
+        ``figure`` is the criterion by default, or ``"bic"``, ``"icl"``, ``"soft_icl"``, ``"aic"``, ``"aicc"``,
+        ``"log_likelihood"``, ``"n_parameters"``, ``"n_iter"``, ``"status"`` or ``"spurious"``; anything else is an
+        `ArgumentError`.
         """
         import pandas as pd
 
@@ -91,7 +97,7 @@ class FitTable(Written):
         return pd.DataFrame(rows, index=pd.Index(sizes, name="n_components"), columns=families)
 
     def to_dataframe(self) -> "pd.DataFrame":
-        """A row per cell with all its figures: family, n_components, bic, icl, aic, log_likelihood and so on."""
+        """A row per cell with all its figures: family, n_components, bic, icl, soft_icl and so on."""
         import pandas as pd
 
         rows = [
@@ -109,7 +115,7 @@ class FitTable(Written):
 
         ranked = self._ranked[: check_count("num", num)]
         rows = [
-            {"family": cell.family, "n_components": cell.n_components, self.criterion.upper(): self._value(cell),
+            {"family": cell.family, "n_components": cell.n_components, self._name: self._value(cell),
              "log-likelihood": cell.fit.log_likelihood, "parameters": cell.fit.n_parameters}
             for cell in ranked if cell.fit is not None
         ]  # fmt: skip
@@ -129,7 +135,7 @@ class FitTable(Written):
         if better:
             names = ", ".join(f"{c.family} {c.n_components}" for c in better[:6]) + (", …" if len(better) > 6 else "")
             lines.append(
-                f"{len(better)} cells have a smaller {self.criterion.upper()} than the best, but a component with too "
+                f"{len(better)} cells have a smaller {self._name} than the best, but a component with too "
                 f"few rows for its covariance ({names}): likely spurious modes of the likelihood. "
                 "prior='default' bounds the likelihood."
             )
@@ -154,8 +160,8 @@ class FitTable(Written):
         count = len({cell.family for cell in self.cells})
         return (
             f"{count} covariance {'family' if count == 1 else 'families'}, {len(self.cells)} models, by "
-            f"{self.criterion.upper()} (smaller is better): best is {self.best_model}, "
-            f"{self.criterion.upper()} {self._value(best):.2f}"
+            f"{self._name} (smaller is better): best is {self.best_model}, "
+            f"{self._name} {self._value(best):.2f}"
         )
 
     @property

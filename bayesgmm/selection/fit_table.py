@@ -74,7 +74,8 @@ def fit_table(
         What else is known of the rows, and whether each model has a noise component; see `rows`. K counts the
         Gaussians, and the rows that are noise at first are the same in all cells.
     criterion
-        ``"bic"`` (Schwarz 1978), ``"icl"`` (Biernacki, Celeux & Govaert 2000) or ``"aic"``; all smaller is better.
+        ``"bic"`` (Schwarz 1978), ``"icl"`` (Biernacki, Celeux & Govaert 2000), ``"soft_icl"``, ``"aic"`` or ``"aicc"``:
+        see `bayesgmm.results.criteria`. Smaller is better in all.
     n_init
         Starts per cell, made as in `fit_em`.
     seed, max_iter, tol, dtype, progress_bar

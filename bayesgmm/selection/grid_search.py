@@ -113,7 +113,7 @@ class GridSearch:
     def _problems(self, name: str) -> list[Problem]:
         """The problem of each size, built once per family."""
         if name not in self.problems:
-            models = [_restricted_model(self.problem.model, FAMILIES[name], size, self.prior) for size in self.sizes]
+            models = [restricted_model(self.problem.model, FAMILIES[name], size, self.prior) for size in self.sizes]
             self.problems[name] = [
                 self.problem._replace(model=model, standard_prior=model.family_prior.standardise(model.frame))
                 for model in models
@@ -200,7 +200,9 @@ class Scouts(NamedTuple):
     winner: Int[Array, "M"]
 
 
-def _search(key, starts: Params, allowed, priors: Belief, rows: Rows, tol, max_iter, short) -> tuple[Ascent, Scouts]:
+def search_lanes(
+    key, starts: Params, allowed, priors: Belief, rows: Rows, tol, max_iter, short
+) -> tuple[Ascent, Scouts]:
     """Short runs from each row of starts (one start per size), then a long run from the best start of each size.
 
     One loop does both, so that an iteration is compiled once. The last round of the loop is the long run.
@@ -243,7 +245,7 @@ def _no_scouts(allowed, starts: Params) -> Scouts:
     return Scouts(objectives, jnp.zeros(allowed.shape, int), jnp.zeros(allowed.shape[1], int))
 
 
-_SEARCH = Program(_search)
+_SEARCH = Program(search_lanes)
 
 
 def _without_padding(ascents: Ascent, lane: int, kept: list[int]) -> Ascent:
@@ -269,7 +271,7 @@ def _put_back(ascents: Ascent, lanes: np.ndarray, new: Ascent) -> Ascent:
     return jax.tree.map(put, ascents, new)
 
 
-def _restricted_model(model: Model, family: Family, size: int, prior: Belief | str | None) -> Model:
+def restricted_model(model: Model, family: Family, size: int, prior: Belief | str | None) -> Model:
     """The model of one family and size. Its prior is always in the form of the family, so that all share a program."""
     dim, noise = model.table.dim, model.table.noise
     num, given, constant = size + (noise is not None), None, 0.0

@@ -454,6 +454,50 @@ KINDS: dict[str, Kind] = {
         None ;; 0 ;; -1 ;; [0, 1] ;; ['a'] ;; [1.5] ;; 2.5 ;; True ;; [None] ;; np.nan ;; object() ;; {}
         lambda: 1 ;; b'2' ;; [[1, 2]]
     """),
+    "distinct_ks": kind("""
+        2 ;; [1, 2] ;; range(1, 3) ;; np.array([1, 2]) ;; (2,)
+    """, """
+        [40] ;; {1, 2} ;; iter([1, 2]) ;; '12' ;; 10**12 ;; [10**30] ;; range(1, 10**12)
+    """, """
+        None ;; 0 ;; -1 ;; [0, 1] ;; ['a'] ;; [1.5] ;; 2.5 ;; True ;; [None] ;; np.nan ;; object() ;; {}
+        lambda: 1 ;; b'2' ;; [[1, 2]] ;; [2, 2] ;; [] ;; range(0) ;; np.array([]) ;; [1, 2, 1.0]
+    """),
+    "optional_families": kind("""
+        None ;; 'VVV' ;; ['EII', 'VVV'] ;; 'full,tied'
+    """, """
+        'all' ;; 'VEV' ;; ('full', 'full') ;; {'full'} ;; iter(['full']) ;; {'VVV': 1}
+    """, """
+        [] ;; '' ;; 0 ;; [1] ;; 'nope' ;; ['full', 'nope'] ;; [None] ;; [['full']] ;; object() ;; lambda: 1 ;; np.nan
+        b'full' ;; str
+    """),
+    "optional_family": kind("""
+        None ;; 'EEI'
+    """, "'VVV' ;; 'eei'", """
+        '' ;; 0 ;; ['EEI'] ;; {} ;; np.nan ;; b'EEI' ;; object() ;; X2
+    """),
+    "criteria": kind("""
+        'bic' ;; ('bic', 'icl') ;; ['aicc', 'loo'] ;; 'bic,soft_icl'
+    """, """
+        'lrt' ;; 'kfold' ;; 'held_out' ;; ('bic', 'bic') ;; {'bic'} ;; iter(['bic']) ;; {'bic': 1}
+    """, """
+        None ;; [] ;; '' ;; 'nope' ;; ['bic', 'nope'] ;; 0 ;; [None] ;; [['bic']] ;; object() ;; lambda: 1 ;; np.nan
+        b'bic' ;; 'BIC' ;; str
+    """),
+    "answered": kind("'bic'", "'icl'", """
+        None ;; 'nope' ;; '' ;; 0 ;; ['bic'] ;; {} ;; np.nan ;; object() ;; X2
+    """),
+    "held_share": kind("""
+        0.2 ;; 0.5 ;; np.float32(0.25)
+    """, """
+        1e-320 ;; 0.999 ;; X2 ;; X2[:3] ;; pd.DataFrame(X2, columns=['x0', 'x1']) ;; np.array([[1.0, np.nan]])
+    """, """
+        None ;; 0 ;; 1 ;; 1.0 ;; -0.1 ;; 'x' ;; np.nan ;; np.inf ;; [0.5] ;; object() ;; {} ;; lambda: 1 ;; X1 ;; True
+    """),
+    "merged": kind("fit() ;; gibbs()", """
+        D2 ;; TREE ;; cavi() ;; nuts() ;; exact() ;; laplace()
+    """, """
+        None ;; 0 ;; 'x' ;; X2 ;; Z ;; P2 ;; {} ;; [] ;; object() ;; table() ;; lambda: 1 ;; np.nan ;; part()
+    """),
     "engines": kind("""
         ('em',) ;; ['em', 'cavi']
     """, """

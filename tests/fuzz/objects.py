@@ -106,6 +106,8 @@ comparison = quiet(lambda: bg.compare(X2, 2, engines=("em", "gibbs"), n_init=2, 
 by_class = quiet(lambda: bg.fit_classes(X2, Z, 1, "VVV", progress_bar=False))
 table = quiet(lambda: bg.fit_table(X2, [1, 2], ["VVV", "EII"], n_init=2, progress_bar=False))
 part = quiet(lambda: bg.partition(gibbs(), num_starts=2, progress_bar=False))
+merging = quiet(lambda: bg.merge(gibbs()))
+selection = quiet(lambda: bg.select(X2, [1, 2], families="EEI", criteria=("bic", "loo"), n_init=2, **CHEAP))
 ball = quiet(lambda: part().credible_ball(0.5))
 distances = quiet(lambda: bg.partition_distances({"a": fit(), "b": gibbs()}))
 relabelling = quiet(lambda: bg.relabel(gibbs()))

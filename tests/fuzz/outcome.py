@@ -21,12 +21,13 @@ OURS = tuple(one for one in vars(errors).values() if isinstance(one, type) and i
 MAY_BE_MISSING = re.compile(
     r"r_hat|ess_|mcse|rhat|smallest_bfmi|khat|pareto|trace|basins|frame|table|ranking|cells|adjusted|pit|view|drift|stacking"
     r"|ambiguity|exchange|separation|summary|costs|convergence|settings|model|clock|observed|components_by_group|by_group|dataset"
+    r"|answers|fall by"
 )
 """Parts of results that are documented as NaN or infinite where they are not defined, such as R-hat of few draws."""
 
 TABLES = ("Comparison.costs", "Comparison.estimates", "Comparison.summary", "Comparison.to_frame",
           "Comparison.to_dataframe", "Study.to_dataframe", "FitTable.to_dataframe",
-          "Diagnosis.summary", "FitTable.frame",
+          "Diagnosis.summary", "FitTable.frame", "Selection.to_dataframe",
           "rows", "Study.replicates", "Study.to_frame", "Study.parameters", "Study.parting")  # fmt: skip
 """Tables with gaps where an engine has no such figure, and rows with gaps."""
 

@@ -93,7 +93,7 @@ def _refit(keys: Array, start: Params, prior: Belief, rows: Rows, limits: Limits
     one = partial(jax.tree.map, lambda leaf: jnp.asarray(leaf)[None])
 
     def refitted(key: Array) -> Ascent:
-        sample = _drawn(key, start, rows) if method == "parametric" else SAMPLES[method](key, rows)
+        sample = drawn_like(key, start, rows) if method == "parametric" else SAMPLES[method](key, rows)
         begun = start_ascents(one(start), one(prior), 1, True)
         ended = ascend(key[None], begun, one(prior), sample, limits, "em", True, True)
         return jax.tree.map(lambda leaf: leaf[0], ended)
@@ -131,7 +131,7 @@ def _weighted(key: Array, rows: Rows) -> Blocks | Incomplete:
 SAMPLES = {"bootstrap": _resampled, "weighted": _weighted}
 
 
-def _drawn(key: Any, params: Params, rows: Rows) -> Blocks | Incomplete:
+def drawn_like(key: Any, params: Params, rows: Rows) -> Blocks | Incomplete:
     """As many rows, drawn from θ."""
     _, x = mixture.draw_rows(key, params, rows.capacity)
     x = jnp.concatenate([jnp.ones((1, rows.capacity), x.dtype), x.T])[None]

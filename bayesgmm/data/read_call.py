@@ -129,7 +129,7 @@ def _matches(number: str, thousands: str, decimal: str) -> bool:
 
 
 def _is_value(text: str) -> bool:
-    """Whether a text among numbers is a value in another form (0x10, 1_000, (1.0), true), and not one that is missing."""
+    """Whether a text among numbers is a value in another form, such as 0x10, 1_000, (1.0) or true."""
     return (
         re.fullmatch(r"[\W_]*(\d|0x)[\dA-F_.,]*([DE][+-]?\d+)?[\W_]*|true|false|yes|no", text.strip(), re.I) is not None
     )

@@ -12,7 +12,7 @@ from bayesgmm.data.table import Table, check_table
 from bayesgmm.engines.checks import check_chain_arguments
 from bayesgmm.engines.engine import Engine, engine_names, find_engine
 from bayesgmm.errors import ArgumentError, DataError
-from bayesgmm.model.families import FAMILIES
+from bayesgmm.model.families import CONJUGATE, FAMILIES
 from bayesgmm.model_choice.criteria import CRITERIA, DRAWS
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import prepare
@@ -106,6 +106,8 @@ def check_engine(
     found = find_engine(engine)
     check_chain_arguments(*chains, "default")
     drawn = [name for name in criteria if CRITERIA[name].needs == DRAWS]
+    if "posterior_of_k" in criteria:
+        _check_conjugate(families)
     if not drawn:
         return found
     used = "default" if prior is None else prior
@@ -116,6 +118,12 @@ def check_engine(
         raise ArgumentError(
             f"criterion {drawn[0]} needs draws, and the engine {found.name} {why}. {_able(families)} "
             f"For all families use only criteria of fits ({of_fits})."
+        )
+    exact = [name for name in drawn if CRITERIA[name].exact]
+    if exact and not (found.exact or found.has_warmup):
+        raise ArgumentError(
+            f"criterion {exact[0]} needs draws of the posterior, and {found.name} approximates it. Use engine='gibbs' or "
+            "engine='nuts'."
         )
     if chains[1] * chains[2] < FEWEST_DRAWS:
         raise ArgumentError(
@@ -128,6 +136,14 @@ def check_engine(
             problem = prepare(table, widest, used, "float64", name)
         found.check_problem(problem)
     return found
+
+
+def _check_conjugate(families: list[str]) -> None:
+    if lacking := [name for name in families if name not in CONJUGATE]:
+        raise ArgumentError(
+            f"criterion posterior_of_k does not take {', '.join(lacking)}: covariances of these families cannot be drawn. "
+            f"Use {', '.join(CONJUGATE)}."
+        )
 
 
 def _able(families: list[str]) -> str:

@@ -6,12 +6,14 @@ says how values that are no log densities are shown. The draws of each candidate
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
-from bayesgmm.data.kinds import WEIGHTS
+from bayesgmm.data.kinds import CLASSES_DRAWN, LABELS, NOISE, WEIGHTS
 from bayesgmm.model_choice.answers import Answer
 from bayesgmm.model_choice.penalised import bootstrap_sequence, information
 from bayesgmm.model_choice.predictive import held_out, k_fold, leave_one_out
+from bayesgmm.model_choice.probable import evidence_of_each, posterior_of_clusters
 from bayesgmm.model_choice.work import Work
 
 FITS, DRAWS, DATA = "fits", "draws", "data"
@@ -30,7 +32,16 @@ class Criterion(NamedTuple):
     """Kinds of rows that it does not take (`bayesgmm.data.kinds`)."""
     plain: bool = False
     """Whether it takes complete rows that count once only."""
+    exact: bool = False
+    """Whether it needs draws of the posterior itself, and not of an approximation."""
 
+
+def _of_clusters(name: str, work: Work) -> Answer:
+    return replace(posterior_of_clusters(name, work), unit="probability", decimals=3)
+
+
+NO_CLUSTERS = tuple(dict.fromkeys((*CLASSES_DRAWN, LABELS, NOISE)))
+"""Kinds of rows that the telescoping sampler does not take."""
 
 CRITERIA = {
     "bic": Criterion(FITS, information, "the most probable model, by a large-sample approximation (Schwarz 1978)"),
@@ -42,7 +53,8 @@ CRITERIA = {
     "loo": Criterion(DRAWS, leave_one_out, "the best predictions by leave-one-out (Vehtari et al. 2017)", (WEIGHTS,)),
     "kfold": Criterion(DRAWS, k_fold, "the best predictions by cross-validation, with refits", (WEIGHTS,)),
     "held_out": Criterion(DRAWS, held_out, "the best predictions of rows that are held out; for many rows", (WEIGHTS,)),
-    # Rows to come, of the samplers beside this folder:
-    # "evidence": Criterion(DRAWS, ..., "the most probable model given equal prior probabilities"),
-    # "posterior_of_k": Criterion(DATA, ..., "the posterior probability of each K"),
+    "evidence": Criterion(
+        DRAWS, evidence_of_each, "the most probable model, if all are equally probable before", CLASSES_DRAWN, exact=True
+    ),
+    "posterior_of_k": Criterion(FITS, _of_clusters, "the posterior probability of each number of clusters", NO_CLUSTERS),
 }  # fmt: skip

@@ -42,7 +42,7 @@ def _say(name: str, best: str, rivals: list, others: list) -> str:
 def bootstrap_sequence(name: str, work: Work) -> Answer:
     """The bootstrap likelihood-ratio tests within one family: that of the smallest BIC, if there are several."""
     title, cells = "bootstrap test", work.cells
-    family = _family(work)
+    family = family_of(work)
     own = {c.n_components: cells[c].fit for c in work.candidates if c.family == family and cells[c].fit is not None}
     if not own:
         return nothing(name, title, work.candidates, True, ["There is no fit."])
@@ -120,8 +120,8 @@ def _failures(done: list[Step], work: Work) -> list[str]:
     return [f"Bootstrap test: in {total} of {count} data sets a fit collapsed; they are left out. {flat}"]
 
 
-def _family(work: Work) -> str:
-    """The family of the tests: that of the smallest BIC."""
+def family_of(work: Work) -> str:
+    """The one family of criteria that compare numbers of components only: that of the smallest BIC."""
     families = dict.fromkeys(one.family for one in work.candidates)
     if len(families) == 1:
         return next(iter(families))

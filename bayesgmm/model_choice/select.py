@@ -63,7 +63,9 @@ def select(
         Of the fits, by `fit_table`: ``"bic"``, ``"icl"``, ``"soft_icl"``, ``"aic"``, ``"aicc"``, and ``"lrt"``, the
         bootstrap likelihood-ratio test of K against K + 1 in sequence (McLachlan 1987; with several families, within
         that of the smallest BIC). Of draws: ``"loo"``, ``"kfold"`` and ``"held_out"``, the expected log density of new
-        rows, with stacking weights (Yao et al. 2018).
+        rows, with stacking weights (Yao et al. 2018); ``"evidence"``, by bridge sampling (`evidence`). Of one run of
+        the telescoping sampler with the default prior of K and 4 × ``num_samples`` draws: ``"posterior_of_k"``, the
+        probability of each number of clusters (`sample_telescoping`; within one family, as ``"lrt"``).
     prior
         None: fits by maximum likelihood, draws under the default prior. ``"default"`` or a `Prior` that fits every K:
         fits (MAP) and draws under it.

@@ -24,7 +24,7 @@ MADE_BY = {
     "Study": "bg.study(params)",
     "Comparison": "bg.compare(x, 2, reference='gibbs')", "Errors": "comparison.errors()",
     "Profile": "fit.profile('means[0, x0]')", "TelescopingPosterior": "bg.sample_telescoping(x)",
-    "Profile": "fit.profile('means[0, x0]')", "Merging": "bg.merge(fit)", "Selection": "bg.select(x)",
+    "Merging": "bg.merge(fit)", "Selection": "bg.select(x)",
 }  # fmt: skip
 """What a plot takes, by the name of its class, and what makes it. The classes are defined above this folder."""
 

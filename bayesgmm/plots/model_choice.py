@@ -1,5 +1,6 @@
 """Plot of a selection: every criterion against the number of components."""
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from bayesgmm.plots.style import axes_array, write_note
 
 COLUMNS = 3
 OTHERS, LINE, BEST = "#C9C9C9", "#0072B2", "#D55E00"
+PROBABILITY = "probability"
+"""Unit of criteria that are shown as they are, as bars."""
 FAR = 1.6
 """Candidates that are worse than this many times the middle one are cut off."""
 
@@ -20,8 +23,8 @@ def plot_selection(selection: Any, axes: Any = None) -> np.ndarray:
     """Draw a panel for each criterion: how much worse each number of components is than the best.
 
     Bars are two standard errors, where a criterion has them. Filled marks cannot be told from the best, which has a
-    ring. With several families the best of each K is in colour. Much worse candidates are cut off. The bootstrap test
-    shows its p-values and the level.
+    ring; probabilities are bars, filled likewise. With several families the best of each K is in colour. Much worse
+    candidates are cut off. The bootstrap test shows its p-values and the level.
 
     Parameters
     ----------
@@ -40,7 +43,7 @@ def plot_selection(selection: Any, axes: Any = None) -> np.ndarray:
         ax.set_visible(False)
     for ax in axes.flat[max(0, len(answers) - columns) : len(answers)]:
         ax.set_xlabel("number of components")  # of the lowest panel in each column
-    write_note(axes.flat[0].figure, selection.conclusion()[0].split(". ")[0].rstrip("."))
+    write_note(axes.flat[0].figure, textwrap.fill(selection.conclusion()[0].split(". ")[0].rstrip("."), 100))
     return axes
 
 
@@ -55,6 +58,8 @@ def _panel(ax: Axes, answer: Any) -> None:
         return
     if "p" in answer.more:
         _p_values(ax, answer, sizes)
+    elif answer.unit == PROBABILITY:
+        _probabilities(ax, answer, sizes)
     else:
         _differences(ax, answer, sizes)
 
@@ -71,6 +76,18 @@ def _p_values(ax: Axes, answer: Any, sizes: np.ndarray) -> None:
     )
     ax.set_ylim(0.0, 1.05)
     ax.set_ylabel("p-value of K against K + 1")
+
+
+def _probabilities(ax: Axes, answer: Any, sizes: np.ndarray) -> None:
+    seen = np.isfinite(answer.values)
+    close = np.array([one in (answer.best, *answer.rivals) for one in answer.candidates])[seen]
+    faces = [LINE if one else "white" for one in close]
+    ax.bar(
+        sizes[seen], answer.values[seen], width=0.6, color=faces, edgecolor=LINE,
+        yerr=2.0 * np.nan_to_num(answer.errors[seen]), error_kw={"elinewidth": 1.2, "capsize": 2.5, "ecolor": "#333333"},
+    )  # fmt: skip
+    ax.set_ylim(0.0, None)
+    ax.set_ylabel("probability")
 
 
 def _differences(ax: Axes, answer: Any, sizes: np.ndarray) -> None:

@@ -478,7 +478,8 @@ KINDS: dict[str, Kind] = {
     "criteria": kind("""
         'bic' ;; ('bic', 'icl') ;; ['aicc', 'loo'] ;; 'bic,soft_icl'
     """, """
-        'lrt' ;; 'kfold' ;; 'held_out' ;; ('bic', 'bic') ;; {'bic'} ;; iter(['bic']) ;; {'bic': 1}
+        'lrt' ;; 'kfold' ;; 'held_out' ;; 'evidence' ;; 'posterior_of_k' ;; ('bic', 'bic')
+        {'bic'} ;; iter(['bic']) ;; {'bic': 1}
     """, """
         None ;; [] ;; '' ;; 'nope' ;; ['bic', 'nope'] ;; 0 ;; [None] ;; [['bic']] ;; object() ;; lambda: 1 ;; np.nan
         b'bic' ;; 'BIC' ;; str

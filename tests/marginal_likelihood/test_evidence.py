@@ -143,7 +143,7 @@ def test_rows_that_count_twice_are_repeated_rows():
 @pytest.mark.slow
 def test_gibbs_and_nuts_agree_under_independent_priors(reference_data):
     x = reference_data["galaxy_corrected"]
-    nuts = bg.sample_nuts(x, 2, prior=CHIB, seed=1)
+    nuts = bg.sample_nuts(x, 2, prior=CHIB, target_accept_prob=0.95, seed=1)
     gibbs = bg.sample_gibbs(x, 2, prior=CHIB, seed=1)
     one, two = bg.evidence(nuts), bg.evidence(gibbs)
     assert abs(one.log_evidence - two.log_evidence) < MOST * math.hypot(one.standard_error, two.standard_error)
@@ -259,7 +259,7 @@ def test_lkj_priors_have_thames_only():
     """One feature, K = 1, against a sum over a grid of means and standard deviations."""
     x = X[:, :1]
     prior = bg.Prior(bg.Dirichlet(1.0), bg.NormalTimesLKJ(1.5, 4.0, 1.0, bg.HalfNormal(2.0)))
-    nuts = bg.sample_nuts(x, 1, prior=prior, seed=1)
+    nuts = bg.sample_nuts(x, 1, prior=prior, target_accept_prob=0.98, seed=1)
     with pytest.raises(PriorError, match="Use method='thames'"):
         bg.evidence(nuts)
     means, sds = np.linspace(-10.0, 12.0, 1001), np.linspace(0.02, 14.0, 1000)

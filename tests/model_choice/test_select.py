@@ -1,13 +1,17 @@
 """How many components: the table against its parts, what the words say, and known answers."""
 
+import warnings
+
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 import bayesgmm as bg
-from bayesgmm.errors import ArgumentError, DataError
+from bayesgmm.errors import ArgumentError, DataError, MixingWarning
 from bayesgmm.model_choice.answers import Candidate, ranked
 from bayesgmm.model_choice.predictive import stacking_weights
 from bayesgmm.model_choice.words import agreed, conclusion
+from bayesgmm.runtime.arguments import as_key, named_key
 
 CHAINS = {"num_warmup": 100, "num_samples": 100, "num_chains": 2}
 SIZES = (1, 2)
@@ -49,6 +53,34 @@ def test_elpd_its_differences_and_weights_are_those_of_arviz(selection):
         assert frame.loc[size, "loo_difference"] == pytest.approx(theirs.loc[str(size), "elpd_diff"], abs=1e-8)
         assert frame.loc[size, "loo_difference_se"] == pytest.approx(theirs.loc[str(size), "dse"], rel=0.01)
         assert frame.loc[size, "loo_weight"] == pytest.approx(theirs.loc[str(size), "weight"], abs=0.01)
+
+
+def test_evidence_and_posterior_of_k_are_those_of_their_functions(reference_data, monkeypatch):
+    """The same draws, seeds and settings as by hand; and probabilities that follow."""
+    x, sizes = reference_data["faithful"], (1, 2)
+    found = bg.select(x, sizes, criteria=("evidence", "posterior_of_k"), n_init=4, seed=3, **CHAINS)
+    frame = found.to_dataframe().set_index("n_components")
+    logs = []
+    for size in sizes:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MixingWarning)
+            one = bg.evidence(found.posterior(size), seed=named_key(as_key(3), "evidence"))
+        assert frame.loc[size, "evidence"] == one.log_evidence
+        assert frame.loc[size, "evidence_se"] == one.standard_error
+        logs.append(one.log_evidence)
+    assert frame["evidence_probability"].to_numpy() == pytest.approx(np.exp(logs - logsumexp(logs)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixingWarning)
+        own = bg.sample_telescoping(
+            x, num_warmup=100, num_samples=400, num_chains=2, seed=named_key(as_key(3), "posterior of K")
+        ).posterior_of_k()
+    assert frame.loc[2, "posterior_of_k"] == own.loc[2, "posterior_clusters"]
+    assert frame.loc[2, "posterior_of_k_P(K)"] == own.loc[2, "posterior_components"]
+    assert any("at other numbers than these" in note for note in found.notes()) == (
+        own["posterior_clusters"][2:].sum() > 0.01
+    )
+    assert "of the posterior itself" not in repr(found)
+    found.plot()
 
 
 def test_stacking_weights_have_the_highest_score(rng):
@@ -118,6 +150,8 @@ def test_bad_input_is_refused_before_computing(reference_data, monkeypatch):
         ({"criteria": ()}, ArgumentError, "criteria is empty"),
         ({"families": "XXX"}, ArgumentError, "Unknown covariance_type"),
         ({"families": "VEV"}, ArgumentError, "gibbs does not take VEV. No engine draws from all of these; cavi takes"),
+        ({"engine": "cavi", "criteria": "evidence"}, ArgumentError, "cavi approximates it. Use engine='gibbs'"),
+        ({"families": "VEV", "criteria": "posterior_of_k"}, ArgumentError, "does not take VEV.*Use EII, VII"),
         ({"engine": "em"}, ArgumentError, "em makes none. Use engine='cavi' or"),
         ({"engine": "none"}, ArgumentError, "Unknown engine"),
         ({"num_samples": 10, "num_chains": 2}, ArgumentError, "20 draws, too few"),

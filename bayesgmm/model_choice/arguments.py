@@ -122,8 +122,8 @@ def check_engine(
     exact = [name for name in drawn if CRITERIA[name].exact]
     if exact and not (found.exact or found.has_warmup):
         raise ArgumentError(
-            f"criterion {exact[0]} needs draws of the posterior, and {found.name} approximates it. Use engine='gibbs' or "
-            "engine='nuts'."
+            f"criterion {exact[0]} needs draws of the posterior, and {found.name} approximates it. Use engine='gibbs' "
+            "or engine='nuts'."
         )
     if chains[1] * chains[2] < FEWEST_DRAWS:
         raise ArgumentError(
@@ -141,7 +141,7 @@ def check_engine(
 def _check_conjugate(families: list[str]) -> None:
     if lacking := [name for name in families if name not in CONJUGATE]:
         raise ArgumentError(
-            f"criterion posterior_of_k does not take {', '.join(lacking)}: covariances of these families cannot be drawn. "
+            f"criterion posterior_of_k does not take {', '.join(lacking)}: their covariances cannot be drawn. "
             f"Use {', '.join(CONJUGATE)}."
         )
 

@@ -54,7 +54,7 @@ CRITERIA = {
     "kfold": Criterion(DRAWS, k_fold, "the best predictions by cross-validation, with refits", (WEIGHTS,)),
     "held_out": Criterion(DRAWS, held_out, "the best predictions of rows that are held out; for many rows", (WEIGHTS,)),
     "evidence": Criterion(
-        DRAWS, evidence_of_each, "the most probable model, if all are equally probable before", CLASSES_DRAWN, exact=True
+        DRAWS, evidence_of_each, "the most probable model, if all are equal before", CLASSES_DRAWN, exact=True
     ),
-    "posterior_of_k": Criterion(FITS, _of_clusters, "the posterior probability of each number of clusters", NO_CLUSTERS),
+    "posterior_of_k": Criterion(FITS, _of_clusters, "the probability of each number of clusters", NO_CLUSTERS),
 }  # fmt: skip

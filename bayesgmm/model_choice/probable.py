@@ -18,7 +18,7 @@ MORE_DRAWS = 4
 
 
 def evidence_of_each(name: str, work: Work) -> Answer:
-    """The log evidence of every candidate by bridge sampling, and its probability if all are equally probable before."""
+    """The log evidence of every candidate by bridge sampling, and its probability if all are equal before."""
     values, errors = np.full((2, len(work.candidates)), np.nan)
     notes: list[str] = []
     for i, (candidate, posterior) in enumerate(zip(work.candidates, work.draws(), strict=True)):
@@ -43,7 +43,7 @@ def evidence_of_each(name: str, work: Work) -> Answer:
     shares = np.exp(values - top)
     return ranked(
         name, "log evidence", work.candidates, values, larger=True, errors=errors,
-        errors_of_differences=lambda best: np.where(np.arange(len(errors)) == best, 0.0, np.hypot(errors, errors[best])),
+        errors_of_differences=lambda best: np.hypot(errors, errors[best]),
         close=lambda difference, error: 2.0 * difference < max(BARE, 4.0 * error), say=_say_evidence,
         more={"probability": shares / np.nansum(shares)}, notes=notes,
     )  # fmt: skip

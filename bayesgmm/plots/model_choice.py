@@ -84,7 +84,7 @@ def _probabilities(ax: Axes, answer: Any, sizes: np.ndarray) -> None:
     faces = [LINE if one else "white" for one in close]
     ax.bar(
         sizes[seen], answer.values[seen], width=0.6, color=faces, edgecolor=LINE,
-        yerr=2.0 * np.nan_to_num(answer.errors[seen]), error_kw={"elinewidth": 1.2, "capsize": 2.5, "ecolor": "#333333"},
+        yerr=2.0 * np.nan_to_num(answer.errors[seen]), ecolor="#333333", capsize=2.5,
     )  # fmt: skip
     ax.set_ylim(0.0, None)
     ax.set_ylabel("probability")

@@ -28,7 +28,7 @@ def draws_of(path: str) -> Any:
     found = load(path)
     if not isinstance(found, Posterior):
         raise ArgumentError(
-            f"{visible(path[:200])} holds a saved {type(found).__name__}, which has no draws. Give a posterior, such as "
+            f"{visible(path[:200])} holds a saved {type(found).__name__}, which has no draws. Give a posterior, as "
             "bayesgmm sample … --save FILE.nc writes."
         )
     return found

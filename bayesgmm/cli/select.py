@@ -24,7 +24,10 @@ def select(
         str, typer.Option(help="full, all, or a comma-separated list: EII,VVV,… or full,tied,diag,spherical.")
     ] = "full",
     criteria: Annotated[
-        str, typer.Option(help="Comma-separated: bic, icl, soft_icl, aic, aicc, lrt, loo, kfold, held_out.")
+        str,
+        typer.Option(
+            help="Comma-separated: bic, icl, soft_icl, aic, aicc, lrt, loo, kfold, held_out, evidence, posterior_of_k."
+        ),
     ] = "bic,icl,loo",
     prior: Annotated[
         str, typer.Option(help="none (fits by maximum likelihood, draws under the default prior) or default.")

@@ -265,7 +265,7 @@ def test_damaged_bytes_never_pass(saved):
 
 def test_trees_of_arviz_are_for_other_functions(tmp_path):
     objects.TREE.to_netcdf(tmp_path / "draws.nc")
-    with pytest.raises(LoadError, match=r"holds draws.*bayesgmm\.diagnose, relabel or compare"):
+    with pytest.raises(LoadError, match=r"holds a DataTree.*bayesgmm\.diagnose, relabel and others"):
         bg.load(tmp_path / "draws.nc")
 
 

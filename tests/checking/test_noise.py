@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from oracles.effort import SOME, WHOLE
 from scipy import stats
 
 import bayesgmm as bg
@@ -200,7 +201,7 @@ def test_other_priors_are_those_of_the_gaussians(name):
     np.testing.assert_allclose(beside - without, weights[0] - weights[1], rtol=1e-9)
 
 
-@pytest.mark.slow
+@SOME
 @pytest.mark.parametrize("name", OTHERS)
 def test_samplers_under_other_priors_beside_noise(name):
     """NUTS against Gibbs where it takes the prior, and SVI where it does not (up to 0.3 sd)."""
@@ -219,7 +220,7 @@ def test_samplers_under_other_priors_beside_noise(name):
     assert (np.abs(a["mean"] - b["mean"]) <= near)[a["sd"] > 0].all()
 
 
-@pytest.mark.slow
+@WHOLE
 def test_calibration_keeps_the_box():
     """Data with a row outside are drawn again; an engine with another volume is found out."""
     prior = bg.Prior(bg.Dirichlet(3.0), bg.NormalInverseWishart([0.0, 0.0], 0.5, 12.0, 9.0 * np.eye(2)))

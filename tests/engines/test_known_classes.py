@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from oracles.effort import WHOLE
 from oracles.twins import log_evidence_niw, log_joint
 from scipy.special import gammaln, logsumexp
 
@@ -265,7 +266,7 @@ def mislabelled(x, n_components, **settings):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["gibbs", "nuts"])
+@pytest.mark.parametrize("engine", ["gibbs", pytest.param("nuts", marks=WHOLE)])
 def test_simulated_data_with_half_of_the_classes_known_are_calibrated(engine):
     """The class is known of the same rows as in the data; it is that of the simulation."""
     rows = bg.rows(

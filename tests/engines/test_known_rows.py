@@ -280,7 +280,7 @@ def test_a_row_of_weight_zero_is_left_out_and_scored(rows):
     ("kind", "engine"),
     [pytest.param("gaps", "gibbs", marks=pytest.mark.slow), pytest.param("gaps", "nuts", marks=WHOLE),
      pytest.param("errors and gaps", "gibbs", marks=WHOLE), pytest.param("errors and gaps", "nuts", marks=WHOLE),
-     pytest.param("weights", "gibbs", marks=pytest.mark.slow), pytest.param("weights", "nuts", marks=WHOLE)],
+     pytest.param("weights", "gibbs", marks=WHOLE), pytest.param("weights", "nuts", marks=WHOLE)],
 )  # fmt: skip
 def test_calibration_with_what_is_known_of_rows(engine, kind):
     """Simulation-based calibration: 30 % of the cells unseen, errors of measurement, rows that count 0 or 1 times."""

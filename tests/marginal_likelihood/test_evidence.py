@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 from fuzz import objects
-from oracles.effort import SOME
+from oracles.effort import SOME, WHOLE
 from oracles.parameters import random_params
 from scipy.special import logsumexp
 from scipy.stats import halfnorm, invwishart, multivariate_normal, norm
@@ -140,7 +140,7 @@ def test_rows_that_count_twice_are_repeated_rows():
     assert_right(bg.evidence(weighted), truth.log_evidence)
 
 
-@pytest.mark.slow
+@WHOLE
 def test_gibbs_and_nuts_agree_under_independent_priors(reference_data):
     x = reference_data["galaxy_corrected"]
     nuts = bg.sample_nuts(x, 2, prior=CHIB, target_accept_prob=0.95, seed=1)
@@ -210,7 +210,7 @@ def richardson_green(reference_data, num):
     return bg.sample_gibbs(x, num, prior=prior, num_samples=2000, seed=3)
 
 
-@pytest.mark.slow
+@WHOLE
 def test_the_error_is_the_spread_over_repeats(reference_data):
     """Twenty runs of Gibbs and bridge: their standard deviation against the mean stated error."""
     x = reference_data["galaxy_corrected"]

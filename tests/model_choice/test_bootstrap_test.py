@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from oracles.effort import WHOLE
 from scipy.stats import binom
 
 import bayesgmm as bg
@@ -64,7 +65,7 @@ def test_p_values_and_the_end_of_the_sequence(tested, monkeypatch, fits):
     assert asked == [1]
 
 
-@pytest.mark.slow
+@WHOLE
 def test_level_is_kept_under_the_null_hypothesis(rng):
     """Two components apart, N = 100: 2 against 3 is rejected in about 10 % of data sets, at this level."""
     num, level = 100, 0.1

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from matplotlib.text import Text
+from oracles.effort import WHOLE
 
 import bayesgmm as bg
 from bayesgmm import plots
@@ -136,7 +137,7 @@ def test_odd_names_are_shown(comparison, names, capsys, tmp_path):
     assert_kept(odd, tmp_path / "out")
 
 
-@pytest.mark.slow
+@WHOLE
 def test_fuzz_over_names(comparison, capsys, tmp_path, monkeypatch):
     names = nasty(100, seed=1)
     for i in range(0, len(names), 4):

@@ -11,7 +11,7 @@ from jax.scipy.stats import norm
 from numpyro.infer.util import log_density
 from oracles import TRUTH
 from oracles.agreement import assert_same_mean
-from oracles.effort import SOME
+from oracles.effort import SOME, WHOLE
 from oracles.parameters import random_params
 from oracles.twins import label_stats
 from scipy import stats
@@ -147,7 +147,7 @@ def test_posteriordb_is_reproduced():
         assert values.std() == pytest.approx(theirs["sd"], rel=0.08)
 
 
-@pytest.mark.slow
+@WHOLE
 def test_hierarchical_engines_agree(reference_data):
     """EM's objective never falls and exceeds every draw; Gibbs (C drawn) and NUTS (C integrated out) agree."""
     x = reference_data["faithful"]

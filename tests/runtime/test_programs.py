@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles.effort import EFFORT
+from oracles.effort import EFFORT, WHOLE
 from typer.testing import CliRunner
 
 import bayesgmm as bg
@@ -366,7 +366,7 @@ def test_many_threads_compile_one_program_once(folder):
     assert all(np.array_equal(results[0]["twice"], one["twice"]) for one in results)
 
 
-@pytest.mark.slow
+@WHOLE
 def test_many_processes_start_at_once_on_an_empty_cache(folder, clean_environment):
     script = (
         "import numpy as np, bayesgmm as bg\n"

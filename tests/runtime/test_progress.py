@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from oracles.effort import WHOLE
 
 import bayesgmm as bg
 from bayesgmm.runtime import progress_display
@@ -217,7 +218,7 @@ bg.fit_table(iris, [1, 2, 3], ["EII", "VVV"], n_init=4)
 )
 
 
-@pytest.mark.slow
+@WHOLE
 def test_nbconvert_executes_a_notebook_with_the_default_progress(tmp_path):
     settings = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
     outputs = outputs_of(IRIS, tmp_path, module=("-m", *NBCONVERT), **settings)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from oracles import TRUTH
+from oracles.effort import SOME
 
 import bayesgmm as bg
 from bayesgmm.data.unseen import unseen_words
@@ -58,7 +59,7 @@ def test_one_mixture_per_class_is_mclusts(truth, iris):
     assert found.bic() == pytest.approx(-2 * joint + found.n_parameters * np.log(150), rel=1e-12)
 
 
-@pytest.mark.slow
+@SOME
 @pytest.mark.parametrize("name", ["iris", "diabetes"])
 def test_mixtures_per_class_reach_mclusts(truth, name):
     x, names = data_of(name)

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from oracles.effort import WHOLE
 from oracles.small_study import SHORT, TRUTH, run, timeless
 
 import bayesgmm as bg
@@ -224,7 +225,7 @@ def test_pictures(study):
         bg.plots.plot_cost(study, role="x")
 
 
-@pytest.mark.slow
+@WHOLE
 def test_intervals_cover_exactly_if_truths_come_from_the_prior():
     """A calibration of the whole; and a prior other than that of the truths is found out."""
     from dataclasses import replace

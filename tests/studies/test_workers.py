@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from oracles.effort import WHOLE
 from oracles.small_study import run, timeless
 
 import bayesgmm as bg
@@ -15,7 +16,7 @@ import bayesgmm as bg
 ARGUMENTS = {"n": 50, "num_replicates": 60, "engines": ("em", "gibbs")}
 
 
-@pytest.mark.slow
+@WHOLE
 @pytest.mark.filterwarnings("default")  # Dask's own, when a worker dies
 def test_a_dask_worker_is_killed():
     distributed = pytest.importorskip("distributed")
@@ -51,7 +52,7 @@ run(n=50, num_replicates=60, engines=("em", "gibbs"), checkpoint=sys.argv[1])
 """
 
 
-@pytest.mark.slow
+@WHOLE
 def test_kill_nine_loses_nothing_that_was_written(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)])
     path, deadline = tmp_path / "replicates.jsonl", time.monotonic() + 120

@@ -38,7 +38,7 @@ def differences(found, probabilities, errors, least=0.02):
 
 
 @pytest.mark.parametrize("name", PRIORS)
-@SOME
+@WHOLE
 def test_posterior_of_k_is_the_published_one(name, truth, reference_data):
     x = reference_data["galaxy_corrected"].to_numpy()
     found = bg.sample_telescoping(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import twins
+from oracles.effort import WHOLE
 
 import bayesgmm as bg
 from bayesgmm.engines.variational import svi
@@ -111,7 +112,7 @@ def test_every_guide_begins_at_the_start(faithful):
     assert near > far + 10_000
 
 
-@pytest.mark.slow
+@WHOLE
 def test_a_flow_comes_to_the_better_optimum(rng):
     x = rng.normal(size=(180, 2)) + np.repeat([[0.0, 0.0], [6.0, 6.0], [6.0, -6.0]], 60, axis=0)
     dense, flow = (bg.fit_svi(x, 3, guide=guide) for guide in ("dense", "flow"))

@@ -143,8 +143,8 @@ def test_rows_that_count_twice_are_repeated_rows():
 @WHOLE
 def test_gibbs_and_nuts_agree_under_independent_priors(reference_data):
     x = reference_data["galaxy_corrected"]
-    nuts = bg.sample_nuts(x, 2, prior=CHIB, target_accept_prob=0.95, seed=1)
-    gibbs = bg.sample_gibbs(x, 2, prior=CHIB, seed=1)
+    nuts = bg.sample_nuts(x, 3, covariance_type="E", prior=CHIB, target_accept_prob=0.95, seed=1)
+    gibbs = bg.sample_gibbs(x, 3, covariance_type="E", prior=CHIB, seed=1)
     one, two = bg.evidence(nuts), bg.evidence(gibbs)
     assert abs(one.log_evidence - two.log_evidence) < MOST * math.hypot(one.standard_error, two.standard_error)
 

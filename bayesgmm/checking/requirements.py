@@ -4,7 +4,7 @@ from typing import Any
 
 from bayesgmm.data.kinds import UNLIKE_SIMULATED, WEIGHTS, check_rows
 from bayesgmm.errors import ArgumentError
-from bayesgmm.results.from_draws import as_posterior
+from bayesgmm.results.from_draws import as_posterior, draws_of_one_model
 from bayesgmm.results.posterior import Posterior
 
 FEWEST_DRAWS = 100
@@ -22,8 +22,8 @@ def check_posterior(posterior: Any, what: str = "loo", refused: tuple[str, ...] 
     posterior = as_posterior(posterior)
     if not isinstance(posterior, Posterior):
         raise ArgumentError(
-            f"This is a {type(posterior).__name__}, not a posterior. A model check needs draws. Use sample_gibbs, "
-            "sample_nuts, fit_cavi, fit_svi or fit_laplace."
+            f"This is a {type(posterior).__name__}, not a posterior. A model check needs draws. Use "
+            f"{draws_of_one_model(posterior) or 'sample_gibbs, sample_nuts, fit_cavi, fit_svi or fit_laplace'}."
         )
     draws = posterior.num_chains * posterior.num_samples
     if draws < FEWEST_DRAWS:

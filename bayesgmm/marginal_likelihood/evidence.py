@@ -82,7 +82,8 @@ def _checked(posterior: Any) -> Posterior:
     if not isinstance(posterior, Posterior):
         raise ArgumentError(
             f"This is a {type(posterior).__name__}, not a posterior. The evidence needs draws under a proper prior. "
-            "Use sample_gibbs or sample_nuts; for a fit without a prior, compare by fit.bic() or fit_table."
+            "Use sample_gibbs or sample_nuts with one number of components; for a fit without a prior, compare by "
+            "fit.bic() or fit_table."
         )
     _ = posterior.model.known_prior
     return posterior
@@ -113,6 +114,11 @@ def _check_draws(posterior: Posterior) -> None:
         raise ArgumentError(
             f"Draws of {posterior.algorithm} come from an approximation, and the evidence needs draws of the "
             f"posterior. Use sample_gibbs or sample_nuts{own}"
+        )
+    if "num_components" in posterior.sample_stats:
+        raise ArgumentError(
+            "These are the draws with one number of clusters, given that no component is empty. The evidence is "
+            f"about all draws of a model: use sample_gibbs(x, {posterior.n_components}, prior=…), with this prior."
         )
     draws = posterior.num_chains * posterior.num_samples
     if draws < FEWEST_DRAWS or posterior.num_samples < 2:

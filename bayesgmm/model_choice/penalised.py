@@ -10,7 +10,7 @@ from bayesgmm.runtime.formatting import criterion_name, significant
 
 BARE = 2.0
 """A difference of BIC up to this is worth no more than a bare mention (Kass & Raftery 1995, section 3.2)."""
-GRADES = ((2.0, "worth no more than a bare mention"), (6.0, "positive"), (10.0, "strong"), (np.inf, "very strong"))
+GRADES = ((2.0, "hardly any"), (6.0, "positive"), (10.0, "strong"), (np.inf, "very strong"))
 """Evidence by the difference of twice the log evidence (Kass & Raftery 1995), which that of BIC approximates."""
 
 

@@ -10,6 +10,7 @@ from bayesgmm.marginal_likelihood.evidence import evidence
 from bayesgmm.model_choice.answers import Answer, nothing, ranked
 from bayesgmm.model_choice.penalised import BARE, GRADES, family_of
 from bayesgmm.model_choice.work import QUIET, Work
+from bayesgmm.numerics.mixing import UNMIXED
 
 POSSIBLE = 0.05
 """Posterior probability from which a number of clusters is not ruled out."""
@@ -87,7 +88,7 @@ def posterior_of_clusters(name: str, work: Work) -> Answer:
     components = np.where(own > 0, table["posterior_components"].reindex(own, fill_value=0.0).to_numpy(), np.nan)
     top, beyond = np.nanmax(values), 1.0 - np.nansum(values)
     notes = [] if beyond < 0.01 else [f"K₊: {beyond:.0%} of the posterior is at other numbers than these."]
-    if not found.mixed:
+    if found.mixing == UNMIXED:
         notes.append("K₊: the chains have not mixed, so that the errors may be too small. Draw more (num_samples).")
     return ranked(
         name, title, work.candidates, values, larger=True, errors=errors,

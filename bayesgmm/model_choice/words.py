@@ -30,6 +30,8 @@ def _together(found: Sequence[Answer]) -> str:
     if not chosen:
         return "No criterion has an answer."
     sizes = set(chosen.values())
+    if len(tried := {one.n_components for one in found[0].candidates}) == 1:
+        return f"K = {tried.pop()} is the only number of components that was tried."
     unsure = [one for one in found if one.rivals]
     if len(sizes) == 1:
         size = sizes.pop()

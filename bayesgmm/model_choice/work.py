@@ -16,6 +16,7 @@ from bayesgmm.errors import (
     SamplingInterrupted,
 )
 from bayesgmm.model_choice.answers import Candidate
+from bayesgmm.numerics.mixing import UNMIXED
 from bayesgmm.priors.prior import Belief
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import as_key, derived_key, host_generator, named_key
@@ -110,5 +111,5 @@ class Work:
             self.failures[words] = str(error)
             return
         known[candidate] = posterior
-        if self.engine.has_warmup and not posterior.mixed and words not in self.unmixed:
+        if self.engine.has_warmup and posterior.mixing == UNMIXED and words not in self.unmixed:
             self.unmixed.append(words)

@@ -88,6 +88,13 @@ def from_draws(
     return relabelled(posterior, reference, model)  # pyright: ignore[reportReturnType]
 
 
+def draws_of_one_model(x: Any) -> str:
+    """What of a result holds draws of one model, in words; empty if nothing does."""
+    if hasattr(x, "at") and hasattr(x, "num_clusters"):
+        return "its at(), the draws with one number of clusters"
+    return "its posterior(K), the draws of one model" if hasattr(x, "posteriors") else ""
+
+
 def as_posterior(draws: Any) -> Any:
     """A posterior as it is; draws of other software by `from_draws`; anything else as it is.
 

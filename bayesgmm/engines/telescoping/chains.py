@@ -24,6 +24,8 @@ from bayesgmm.sweep.incomplete import Rows
 
 START = 10
 """Most clusters at the start of a chain."""
+ROWS_OF_EACH = 2
+"""A cluster at the start has at least so many times D + 1 distinct rows, on average."""
 
 
 class TelescopingState(NamedTuple):
@@ -64,7 +66,8 @@ def start_chains(key: PRNGKeyArray, run_keys: Any, mixtures: Mixtures) -> Telesc
     problem, num_chains = mixtures.problem, len(run_keys)
     divisions = Divisions(key, problem)
     largest = int(np.flatnonzero(masses_up_to(mixtures.components, mixtures.most))[-1]) + 1
-    num = min(START, largest, divisions.num_distinct)
+    # With fewer rows each, clusters of single rows teach the common scale of the covariances that it is nearly 0.
+    num = min(START, largest, max(1, divisions.num_distinct // (ROWS_OF_EACH * (problem.table.dim + 1))))
     stats, local = divisions.stats(num, num_chains, "k-means++")
     starts = _padded(starts_from(stats, local, divisions.target, problem.dtype), mixtures.most, num_chains)
     inside = _in_family(starts, problem.standard_prior.components)

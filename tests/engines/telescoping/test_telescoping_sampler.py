@@ -1,5 +1,7 @@
 """The telescoping sampler among the others: checkpoints, extend, save, DataTree, refusals, and what follows from it."""
 
+import warnings
+
 import arviz as az
 import numpy as np
 import pytest
@@ -199,3 +201,18 @@ def test_bad_input_is_refused(name):
 def test_families_without_a_conjugate_prior_are_refused(rng):
     with pytest.raises(ArgumentError, match="VEV"):
         bg.sample_telescoping(rng.normal(size=(20, 2)), covariance_type="VEV", progress_bar=False)
+
+
+@pytest.mark.parametrize("num", [2, 5])
+def test_few_rows_begin_in_few_clusters(num):
+    """As many clusters as rows teach the common scale of the covariances that it is 0."""
+    x = np.random.default_rng(5).normal(size=(num, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixingWarning)
+        found = bg.sample_telescoping(x, num_warmup=100, num_samples=100, num_chains=2)
+        one = found.at()
+    assert np.isfinite(found.log_likelihood).all()
+    with pytest.raises(ArgumentError, match="given that no component is empty"):
+        bg.evidence(one)
+    with pytest.raises(ArgumentError, match=r"Use its at\(\)"):
+        bg.loo(found)

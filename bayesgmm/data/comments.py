@@ -1,9 +1,8 @@
 """Lines that begin with ``#``: comments are left out; rows whose first field is an error of Excel are kept."""
 
-import csv
 import re
 
-from bayesgmm.data.layout import Layout
+from bayesgmm.data.layout import Layout, records_of
 from bayesgmm.data.marks import is_number
 from bayesgmm.data.read_call import Source
 from bayesgmm.errors import DataError
@@ -47,6 +46,5 @@ def refuse_commented_rows(layout: Layout, source: Source) -> str:
 
 
 def _like_row(line: str, layout: Layout) -> bool:
-    line = re.sub(r"[ \t]+", " ", line.strip()) if layout.separator == " " else line
-    fields = next(csv.reader([line], delimiter=layout.separator, skipinitialspace=True))
+    _, fields = next(records_of(line, layout.separator))
     return len(fields) == layout.width > 1 and any(is_number(field.strip()) for field in fields[1:])

@@ -56,11 +56,12 @@ def refuse_numbers_among_names(layout: Layout, source: Source) -> None:
     if not broken or layout.bare:
         return
     others = [name for name in names if not is_number(name)]
+    texts = ",".join(map(repr, others))
     call = source.call(header=None, na_values=others)
     raise DataError(
         f"The first row of {source.name} has the number {broken[0]} beside {', '.join(map(repr, others[:3]))}: is it a "
         f"row of data, or of names? If they are names, choose them with --columns. If they are data, add a row of names"
-        f"{f', or pass {call}, which takes {chr(44).join(map(repr, others))} for not seen' if call else ''}."
+        f"{f', or pass {call}, which takes {texts} for not seen' if call else ''}."
     )
 
 

@@ -6,7 +6,6 @@ says how values that are no log densities are shown. The draws of each candidate
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 from bayesgmm.data.kinds import CLASSES_DRAWN, LABELS, NOISE, WEIGHTS
@@ -36,10 +35,6 @@ class Criterion(NamedTuple):
     """Whether it needs draws of the posterior itself, and not of an approximation."""
 
 
-def _of_clusters(name: str, work: Work) -> Answer:
-    return replace(posterior_of_clusters(name, work), unit="probability", decimals=3)
-
-
 NO_CLUSTERS = tuple(dict.fromkeys((*CLASSES_DRAWN, LABELS, NOISE)))
 """Kinds of rows that the telescoping sampler does not take."""
 
@@ -56,5 +51,5 @@ CRITERIA = {
     "evidence": Criterion(
         DRAWS, evidence_of_each, "the most probable model, if all are equal before", CLASSES_DRAWN, exact=True
     ),
-    "posterior_of_k": Criterion(FITS, _of_clusters, "the probability of each number of clusters", NO_CLUSTERS),
+    "posterior_of_k": Criterion(FITS, posterior_of_clusters, "the probability of each number of clusters", NO_CLUSTERS),
 }  # fmt: skip

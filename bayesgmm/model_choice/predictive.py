@@ -1,16 +1,12 @@
 """Expected log density of new rows: leave-one-out, K-fold, and rows that are held out; stacking weights."""
 
-import warnings
-from collections.abc import Callable
-
 import numpy as np
 from jaxtyping import Float
 
 from bayesgmm.checking.loo import kfold, loo, too_high
 from bayesgmm.data.order import same_features
-from bayesgmm.errors import BayesGMMError, SamplingInterrupted
 from bayesgmm.model_choice.answers import Answer, ranked
-from bayesgmm.model_choice.work import QUIET, Work
+from bayesgmm.model_choice.work import Work
 from bayesgmm.results.posterior import Posterior
 
 SMALL = 4.0
@@ -27,7 +23,7 @@ def leave_one_out(name: str, work: Work) -> Answer:
             doubtful.append(f"{words}: {bad} of {elpd.n_data_points} rows have a Pareto k-hat above {elpd.good_k:.2f}")
         return elpd.elpd_i.values
 
-    return _answer(name, "LOO elpd", work, _scores(work, work.draws(), score), work.table.num_rows, doubtful)
+    return _answer(name, "LOO elpd", work, work.of_each(work.draws(), score), work.table.num_rows, doubtful)
 
 
 def k_fold(name: str, work: Work) -> Answer:
@@ -38,7 +34,7 @@ def k_fold(name: str, work: Work) -> Answer:
         del words
         return kfold(posterior, k=work.folds, seed=key, progress_bar=False).elpd_i.values
 
-    return _answer(name, f"{work.folds}-fold elpd", work, _scores(work, work.draws(), score), work.table.num_rows, [])
+    return _answer(name, f"{work.folds}-fold elpd", work, work.of_each(work.draws(), score), work.table.num_rows, [])
 
 
 def held_out(name: str, work: Work) -> Answer:
@@ -50,31 +46,12 @@ def held_out(name: str, work: Work) -> Answer:
         del words
         return posterior.score_samples(test)
 
-    scores = _scores(work, work.draws_without(train), score)
+    scores = work.of_each(work.draws_without(train), score)
     return _answer(name, "held-out log score", work, scores, test.num_rows, [])
 
 
 Scores = list[np.ndarray | None]
 """The log density of each row under each candidate, (N,); None where there is none."""
-
-
-def _scores(work: Work, posteriors: list[Posterior | None], score: Callable[[Posterior, str], np.ndarray]) -> Scores:
-    found: Scores = []
-    for candidate, posterior in zip(work.candidates, posteriors, strict=True):
-        words = f"{candidate.family} {candidate.n_components}"
-        try:
-            with warnings.catch_warnings():
-                for category in QUIET:
-                    warnings.simplefilter("ignore", category)
-                found.append(None if posterior is None else np.asarray(score(posterior, words), float))
-        except SamplingInterrupted:
-            raise
-        except BayesGMMError as error:
-            work.failures.setdefault(words, str(error))
-            found.append(None)
-        if work.stop.is_set():
-            raise SamplingInterrupted("Stopped before all candidates were scored.")
-    return found
 
 
 def _answer(name: str, title: str, work: Work, scores: Scores, num_rows: int, doubtful: list[str]) -> Answer:

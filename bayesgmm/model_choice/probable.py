@@ -1,16 +1,20 @@
 """Probable numbers of components: the evidence of every candidate, and the posterior of the number of clusters."""
 
+import itertools
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
 from bayesgmm.engines.telescoping.sample_telescoping import sample_telescoping
 from bayesgmm.errors import BayesGMMError, SamplingInterrupted
 from bayesgmm.marginal_likelihood.evidence import evidence
+from bayesgmm.marginal_likelihood.result import Evidence
 from bayesgmm.model_choice.answers import Answer, nothing, ranked
 from bayesgmm.model_choice.penalised import BARE, GRADES, family_of
 from bayesgmm.model_choice.work import QUIET, Work
 from bayesgmm.numerics.mixing import UNMIXED
+from bayesgmm.results.posterior import Posterior
 
 POSSIBLE = 0.05
 """Posterior probability from which a number of clusters is not ruled out."""
@@ -22,23 +26,17 @@ def evidence_of_each(name: str, work: Work) -> Answer:
     """The log evidence of every candidate by bridge sampling, and its probability if all are equal before."""
     values, errors = np.full((2, len(work.candidates)), np.nan)
     notes: list[str] = []
-    for i, (candidate, posterior) in enumerate(zip(work.candidates, work.draws(), strict=True)):
-        words = f"{candidate.family} {candidate.n_components}"
-        work.listener("evidence", i, len(work.candidates), words)
-        if posterior is None:
-            continue
-        try:
-            with warnings.catch_warnings():
-                for category in QUIET:
-                    warnings.simplefilter("ignore", category)
-                found = evidence(posterior, seed=work.key("evidence"), progress_bar=False)
-        except SamplingInterrupted:
-            raise
-        except BayesGMMError as error:
-            work.failures.setdefault(words, str(error))
-            continue
-        values[i], errors[i] = found.log_evidence, found.standard_error
-        notes += [f"Evidence of {words}: {note}" for note in found.notes]
+    places = itertools.count()
+
+    def of_one(posterior: Posterior, words: str) -> Evidence:
+        work.listener("evidence", next(places), len(work.candidates), words)
+        found = evidence(posterior, seed=work.key("evidence"), progress_bar=False)
+        notes.extend(f"Evidence of {words}: {note}" for note in found.notes)
+        return found
+
+    for i, found in enumerate(work.of_each(work.draws(), of_one)):
+        if found is not None:
+            values[i], errors[i] = found.log_evidence, found.standard_error
     work.listener("evidence", len(work.candidates), len(work.candidates), "")
     top = np.nanmax(values) if np.isfinite(values).any() else 0.0
     shares = np.exp(values - top)
@@ -90,12 +88,13 @@ def posterior_of_clusters(name: str, work: Work) -> Answer:
     notes = [] if beyond < 0.01 else [f"K₊: {beyond:.0%} of the posterior is at other numbers than these."]
     if found.mixing == UNMIXED:
         notes.append("K₊: the chains have not mixed, so that the errors may be too small. Draw more (num_samples).")
-    return ranked(
+    answer = ranked(
         name, title, work.candidates, values, larger=True, errors=errors,
         close=lambda difference, _: top - difference >= POSSIBLE,
         say=lambda best, rivals, others: _say_posterior(best, top, rivals, others),
         more={"P(K)": components}, notes=notes,
     )  # fmt: skip
+    return replace(answer, unit="probability", decimals=3)
 
 
 CHAINS = {"num_warmup": 1000, "num_samples": 1000, "num_chains": 4}

@@ -1,6 +1,7 @@
 """What the criteria work on: candidates, their fits, and draws that are made when a criterion first asks for them."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +77,25 @@ class Work:
         count = min(max(1, round(self.held_out * num)), num - 1)
         order = host_generator(self.key("held out")).permutation(num)
         return self.table.take(np.sort(order[count:])), self.table.take(np.sort(order[:count]))
+
+    def of_each(self, posteriors: "list[Posterior | None]", function: Callable[[Posterior, str], Any]) -> list[Any]:
+        """``function(posterior, words)`` of each candidate; None where there are no draws, or it failed."""
+        found = []
+        for candidate, posterior in zip(self.candidates, posteriors, strict=True):
+            words = f"{candidate.family} {candidate.n_components}"
+            try:
+                with warnings.catch_warnings():
+                    for category in QUIET:
+                        warnings.simplefilter("ignore", category)
+                    found.append(None if posterior is None else function(posterior, words))
+            except SamplingInterrupted:
+                raise
+            except BayesGMMError as error:
+                self.failures.setdefault(words, str(error))
+                found.append(None)
+            if self.stop.is_set():
+                raise SamplingInterrupted("Stopped before all candidates were scored.")
+        return found
 
     def draws_without(self, train: Table) -> list[Posterior | None]:
         """The posterior of each candidate given some rows."""

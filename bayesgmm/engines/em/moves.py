@@ -4,6 +4,8 @@ A plain ascent can end at a saddle: two components are equal and share a group o
 two groups. No small step helps there, but one such move does.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from bayesgmm.engines.cuts import Cut, best_cut
@@ -15,14 +17,30 @@ MOST_MERGES = 24
 """Pairs of components whose merger is tried, the closest first."""
 MOST_RESPLIT = 6
 """Of these, pairs that are also split again themselves."""
+AT_RANDOM, PAIRS_AT_RANDOM = 2, 4
+"""Of so many moves one is a division at random, of one of the closest pairs. Components that cross have no gap."""
+
+
+class Move(NamedTuple):
+    """A merger of the components `kept` and `free`, after which `split` is cut in two; `free` is the second part."""
+
+    gain: float
+    merged: Params
+    split: int
+    free: int
+    shares: np.ndarray
+    """Share of each row in the component that is cut, (N,)."""
+    below: np.ndarray
+    """Which rows are in the first part, (N,)."""
 
 
 def moves(params: Params, x: np.ndarray, most: int) -> list[Params]:
-    """θ after the most promising moves, best first; all in standardised coordinates, on the host.
+    """θ after at most `most` moves, all in standardised coordinates, on the host.
 
-    A merged pair may also be split itself, in another way. A move is promising if the gain of its cut
-    (`bayesgmm.engines.cuts`; a lower bound for separated parts) exceeds the log-likelihood that the merger loses. Both
-    are for free covariances.
+    First come the most promising ones, by the gain of their cut (`bayesgmm.engines.cuts`; a lower bound for separated
+    parts) less the log-likelihood that the merger loses. Both are for free covariances, so that a negative difference
+    says little of other families. A merged pair may also be split itself, in another way. Then come divisions of the
+    closest pairs by the nearer of two rows, which are drawn at random: the same ones in each call.
     """
     num = len(params.weights)
     if num < 2 or len(x) < 2:
@@ -31,20 +49,39 @@ def moves(params: Params, x: np.ndarray, most: int) -> list[Params]:
     totals = log_sum(scores)
     shares = np.exp(scores - totals)
     cuts = [_cut(x, one) for one in shares]
-    found = []
-    for turn, pair in enumerate(_closest(params)):
+    found, pairs = [], _closest(params)
+    for turn, pair in enumerate(pairs):
         merged = _merged(params, *pair)
         loss = (totals - log_sum(_with_merged(scores, *pair, log_joint(_only(merged, pair[0]), x)[0]))).sum()
         found += [
-            (cut.gain - loss, merged, k, pair[1], shares[k], cut)
+            Move(cut.gain - loss, merged, k, pair[1], shares[k], cut.below)
             for k, cut in enumerate(cuts)
             if cut is not None and k not in pair
         ]
-        again = _cut(x, shares[list(pair)].sum(axis=0)) if turn < MOST_RESPLIT else None
+        both = shares[list(pair)].sum(axis=0)
+        again = _cut(x, both) if turn < MOST_RESPLIT else None
         if again is not None:
-            found.append((again.gain - loss, merged, pair[0], pair[1], shares[list(pair)].sum(axis=0), again))
-    found = sorted((move for move in found if move[0] > 0), key=lambda move: -move[0])[:most]
-    return [_split(merged, k, free, x, part, cut) for _, merged, k, free, part, cut in found]
+            found.append(Move(again.gain - loss, merged, pair[0], pair[1], both, again.below))
+    by_chance = _at_random(params, x, shares, pairs[:PAIRS_AT_RANDOM], most // AT_RANDOM)
+    found = sorted(found, key=lambda move: -move.gain)[: most - len(by_chance)]
+    return _split([*found, *by_chance], x)
+
+
+def _at_random(params: Params, x: np.ndarray, shares: np.ndarray, pairs: list[tuple[int, int]], count: int):
+    """Divisions of pairs of components, in turn, by the nearer of two of their rows, in the metric of the merger."""
+    made, draws = [], np.random.default_rng(0)
+    for turn in range(count):
+        kept, free = pairs[turn % len(pairs)]
+        both = shares[kept] + shares[free]
+        if np.count_nonzero(both > 1e-6) < 2:
+            continue
+        first, second = draws.choice(len(x), 2, replace=False, p=both / both.sum())
+        merged = _merged(params, kept, free)
+        y = np.linalg.solve(merged.scale_trils[kept], x.T)
+        below = ((y - y[:, [first]]) ** 2).sum(axis=0) < ((y - y[:, [second]]) ** 2).sum(axis=0)
+        if min(both[below].sum(), both[~below].sum()) >= 1.0:
+            made.append(Move(0.0, merged, kept, free, both, below))
+    return made
 
 
 def equal_pair(params: Params) -> tuple[int, int] | None:
@@ -97,20 +134,25 @@ def _merged(params: Params, kept: int, free: int) -> Params:
     return Params(weights, means, trils)  # pyright: ignore[reportArgumentType]
 
 
-def _split(params: Params, k: int, free: int, x: np.ndarray, shares: np.ndarray, cut: Cut) -> Params:
-    """θ in which the two parts of component k are components `k` and `free`."""
-    weights, means, trils = (np.array(part) for part in params)
-    parts = np.stack([shares * cut.below, shares * ~cut.below])
-    counts = parts.sum(axis=1)
-    middles = parts @ x / counts[:, None]
-    centred = x[None] - middles[:, None]
-    scatters = np.einsum("pn,pnd,pne->pde", parts, centred, centred)
-    stats = Stats(counts, middles, scatters, np.zeros(()))  # pyright: ignore[reportArgumentType]
-    local = class_params(stats, shrink=True)
-    both = [k, free]
-    weights[both] = weights[k] * counts / counts.sum()
-    means[both], trils[both] = local.means, local.scale_trils
-    return Params(weights / weights.sum(), means, trils)  # pyright: ignore[reportArgumentType]
+def _split(made: list[Move], x: np.ndarray) -> list[Params]:
+    """θ after each of these moves."""
+    if not made:
+        return []
+    shares, below = (np.stack([getattr(move, name) for move in made]) for name in ("shares", "below"))
+    parts = np.stack([shares * below, shares * ~below], axis=1)
+    counts = parts.sum(axis=2)
+    middles = parts @ x / counts[..., None]
+    centred = x - middles[:, :, None]
+    scatters = np.swapaxes(parts[..., None] * centred, 2, 3) @ centred
+    thetas = []
+    for move, *stats in zip(made, counts, middles, scatters, strict=True):
+        local = class_params(Stats(*stats, np.zeros(())), shrink=True)  # pyright: ignore[reportArgumentType]
+        weights, means, trils = (np.array(part) for part in move.merged)
+        both = [move.split, move.free]
+        weights[both] = weights[move.split] * stats[0] / stats[0].sum()
+        means[both], trils[both] = local.means, local.scale_trils
+        thetas.append(Params(weights / weights.sum(), means, trils))  # pyright: ignore[reportArgumentType]
+    return thetas
 
 
 def _only(params: Params, k: int) -> Params:

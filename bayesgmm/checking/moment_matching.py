@@ -33,7 +33,7 @@ from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import Program
 from bayesgmm.sweep.block import Block, block_of, log_density_of_block
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 
 GOOD_ENOUGH = 0.3
 """K-hat below which further transformation of the draws gives no visible improvement."""

@@ -25,7 +25,7 @@ from bayesgmm.runtime.arguments import check_memory
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.programs import Program
 from bayesgmm.sweep.block import Block, blocks_of, log_density_of_block
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.likelihood import log_posterior
 from bayesgmm.sweep.rows import FEWEST, padded_size
 

@@ -20,7 +20,7 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem
 from bayesgmm.runtime.interrupt import check_stop
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.likelihood import log_posterior
 
 MOST_STEPS, MOST_HALVINGS = 60, 30

@@ -9,9 +9,12 @@ from bayesgmm.data.convert import as_doubles
 from bayesgmm.data.noise import noise_of
 from bayesgmm.data.table import Table, as_table
 from bayesgmm.errors import ArgumentError, DataError
+from bayesgmm.runtime.devices import mesh_of
 
 
-def rows(x: Any, *, weights: Any = None, labels: Any = None, errors: Any = None, noise: Any = False) -> Table:
+def rows(
+    x: Any, *, weights: Any = None, labels: Any = None, errors: Any = None, noise: Any = False, devices: Any = None
+) -> Table:
     """Data together with what else is known of the rows. Every function takes the result as its data.
 
     The engines and `compare` take the same four arguments by themselves: ``fit_em(x, 2, weights=w)`` is
@@ -36,6 +39,10 @@ def rows(x: Any, *, weights: Any = None, labels: Any = None, errors: Any = None,
         True: besides the K Gaussians there is a component of rows that belong to no cluster, uniform over the
         hypervolume of the data (Banfield & Raftery 1993). A number: over this volume. True and False for each row,
         (N,): over the hypervolume, and these rows are noise at the start. It is component K, the last.
+    devices
+        The devices that share the rows: a number (the first so many of ``jax.devices()``), a list of devices, or a
+        `jax.sharding.Mesh` with an axis ``"rows"``. The results do not depend on it, apart from rounding. None: one
+        device has all rows.
 
     Returns
     -------
@@ -46,13 +53,15 @@ def rows(x: Any, *, weights: Any = None, labels: Any = None, errors: Any = None,
     ArgumentError
         If weights are negative, not finite, all zero or of the wrong length, labels are not classes, errors are
         negative, of the wrong shape or not positive semi-definite, a volume is impossible, or noise is combined with
-        gaps, errors or labels.
+        gaps, errors or labels; or if there are not so many devices.
     DataError
         If x is no table of numbers.
     """
     if isinstance(weights, str):
         x, weights = _without_column(x, weights)
+    mesh = mesh_of(devices)
     table = as_table(x)
+    table = table if mesh is None else replace(table, mesh=mesh)
     if weights is not None:
         table = replace(table, weights=_checked_weights(weights, table.num_rows))
     if labels is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,8 @@ class Table:
     """Covariances of the errors of measurement, (N, D, D); None: none."""
     noise: Noise | None = None
     """The region of rows that belong to no cluster; None: every row does."""
+    mesh: Any = None
+    """The devices that share the rows, a `jax.sharding.Mesh`; None: one device has them all."""
 
     def __repr__(self) -> str:
         return f"Table of {self.num_rows} rows × {self.dim} features ({', '.join(self.features)}){self.aside}"

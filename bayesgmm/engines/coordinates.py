@@ -24,7 +24,7 @@ from bayesgmm.model.fixed import PARTS, Held
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.likelihood import log_posterior
 
 Position = dict[str, Float[Array, "..."]]

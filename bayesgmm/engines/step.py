@@ -33,7 +33,7 @@ from bayesgmm.numerics.linalg import inverse_tril
 from bayesgmm.priors.finite_mixtures import MixturesGivenZ, MixtureState
 from bayesgmm.priors.prior import Belief
 from bayesgmm.sweep.e_step import Assign, average, draw, maximise
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.statistics import sweep
 
 

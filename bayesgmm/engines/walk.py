@@ -30,7 +30,7 @@ from bayesgmm.runtime.arguments import as_key, check_choice, check_count, split_
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.formatting import as_html, as_text
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd

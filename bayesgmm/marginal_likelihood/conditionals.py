@@ -23,7 +23,7 @@ from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.permanents import log_permanents
 from bayesgmm.priors.prior import Belief
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.likelihood import log_posterior
 
 NUM_CONDITIONALS = 100

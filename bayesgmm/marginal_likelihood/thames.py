@@ -34,7 +34,7 @@ from bayesgmm.runtime.arguments import host_generator, split_key
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Listener
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 
 NUM_POINTS = 4000
 """Points of the ellipsoid that measure the volume of A."""

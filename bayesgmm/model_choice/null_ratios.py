@@ -23,7 +23,7 @@ from bayesgmm.runtime.arguments import key_array
 from bayesgmm.runtime.dtypes import on_device, to_numpy
 from bayesgmm.runtime.programs import Program
 from bayesgmm.selection.grid_search import SHORT, search_lanes
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.rows import Blocks
 
 ADDED, RANDOM = 6, 6

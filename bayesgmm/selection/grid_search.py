@@ -35,7 +35,7 @@ from bayesgmm.runtime.arguments import split_key
 from bayesgmm.runtime.dtypes import on_device, to_numpy
 from bayesgmm.runtime.programs import Program
 from bayesgmm.selection.neighbours import resized
-from bayesgmm.sweep.incomplete import Rows, rows_of
+from bayesgmm.sweep.kinds_of_rows import Rows, rows_of
 
 CONTAINS = {
     "EII": (), "VII": ("EII",), "EEI": ("EII",), "VEI": ("EEI", "VII"), "EVI": ("EEI",), "VVI": ("VEI", "EVI"),

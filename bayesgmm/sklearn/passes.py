@@ -11,7 +11,7 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Problem
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 
 
 def _stay(key: Any, posterior: Belief, present: Params) -> Params:

@@ -15,7 +15,7 @@ from jaxtyping import Int, PRNGKeyArray
 from bayesgmm.model.mixture import PaddedScorer, Scorer
 from bayesgmm.model.types import Stats
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 
 SMALLEST_SIZE, FACTOR = 12, 3
 """The sizes are 12, 36, 108, … and K_max."""

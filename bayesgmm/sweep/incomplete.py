@@ -19,7 +19,7 @@ from bayesgmm.model.types import Frame
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import root_of
 from bayesgmm.sweep.completion import Completed, complete_pattern, complete_rows
-from bayesgmm.sweep.rows import EXACT, FEWEST, Blocks, Complete, chunk_rows, log_labels, padded_size, to_rows
+from bayesgmm.sweep.rows import EXACT, FEWEST, Blocks, chunk_rows, log_labels, padded_size
 
 OWN_ALGEBRA, PER_BLOCK = 8, 200
 """Work of a row with its own algebra, and of a block besides its rows, in rows of a pattern."""
@@ -136,24 +136,6 @@ class Patterns(NamedTuple):
         return Incomplete(self.blocks.take(at), seen.T[None], None)
 
 
-Rows = Complete | Incomplete | Patterns
-"""The data as a pass reads them: complete, or with gaps or errors.
-
-A pytree with ``num_rows``, ``num_blocks``, ``capacity``, ``dtype``, ``weights``, ``noise`` and ``take(rows)``.
-"""
-
-
-def rows_of(table: Table, frame: Frame, dtype: str, num_components: int) -> Rows:
-    """A table in standardised coordinates, as a pass reads it. Rows of which more is known than values are copied."""
-    if table.plain:
-        return to_rows(table.values, frame, dtype)
-    if not table.complete:
-        return to_incomplete(table, frame, dtype, num_components)
-    width = min(padded_size(table.num_rows, FEWEST), chunk_rows(table.dim))
-    shape = padded_size(-(-table.num_rows // width)), width
-    return _blocks(table, frame, dtype, num_components, np.arange(table.num_rows), shape)
-
-
 def to_incomplete(table: Table, frame: Frame, dtype: str, num_components: int) -> Incomplete | Patterns:
     """A table with gaps or errors in standardised coordinates."""
     seen = ~np.isnan(table.values)
@@ -176,7 +158,7 @@ def _to_patterns(table, frame: Frame, dtype, num_components: int, patterns, whic
     places = np.empty(len(order), int)
     places[order] = np.repeat(first, counts) + within
     num_blocks = padded_size(int(held.sum()))
-    blocks = _blocks(table, frame, dtype, num_components, places, (num_blocks, width))
+    blocks = to_weighted_blocks(table, frame, dtype, num_components, places, (num_blocks, width))
     pattern_of = np.zeros(num_blocks, int)
     pattern_of[: held.sum()] = np.repeat(np.arange(len(patterns)), held)
     seen = np.ones((padded_size(len(patterns)), table.dim), dtype)
@@ -190,7 +172,7 @@ def _to_own(table: Table, mask: np.ndarray, frame: Frame, dtype, num_components:
     dim, num = table.dim, table.num_rows
     width = min(padded_size(num, FEWEST), max(FEWEST, min(1024, chunk_rows(dim))))
     shape = padded_size(-(-num // width)), width
-    blocks = _blocks(table, frame, dtype, num_components, np.arange(num), shape)
+    blocks = to_weighted_blocks(table, frame, dtype, num_components, np.arange(num), shape)
     seen = in_blocks(mask.astype(dtype), np.arange(num), shape)
     roots = None
     if table.errors is not None:
@@ -213,7 +195,9 @@ def in_blocks(rows: np.ndarray, places: np.ndarray, shape: tuple[int, int]) -> n
     return np.ascontiguousarray(np.moveaxis(flat.reshape(*shape, *rows.shape[1:]), 1, -1))
 
 
-def _blocks(table: Table, frame: Frame, dtype, num_components: int, places, shape: tuple[int, int]) -> Blocks:
+def to_weighted_blocks(
+    table: Table, frame: Frame, dtype, num_components: int, places, shape: tuple[int, int]
+) -> Blocks:
     """Values, weights and classes at these places."""
     values = np.nan_to_num(frame.rows(table.values), nan=0.0).astype(dtype)
     x = in_blocks(np.concatenate([np.ones((len(values), 1), dtype), values], axis=1), places, shape)

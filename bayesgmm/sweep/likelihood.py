@@ -16,7 +16,7 @@ from bayesgmm.model.types import Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief, flat_prior
 from bayesgmm.sweep.e_step import average
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.statistics import sweep
 
 

@@ -192,7 +192,7 @@ def to_rows(x: np.ndarray, frame: Frame, dtype: str | type = np.float64, chunk: 
     adoptable = x.flags.c_contiguous and x.dtype == np.dtype(dtype) and len(x) >= 4 * chunk_rows(x.shape[1])
     if x.nbytes > VIEW_BYTES and adoptable:
         return _to_view(x, frame)
-    return _to_blocks(x, frame, dtype, chunk or chunk_rows(x.shape[1]))
+    return to_blocks(x, frame, dtype, chunk or chunk_rows(x.shape[1]))
 
 
 def _to_view(x: np.ndarray, frame: Frame) -> View:
@@ -203,13 +203,13 @@ def _to_view(x: np.ndarray, frame: Frame) -> View:
     # One row is left over, so that `flat` may end in the middle of a row.
     whole = _stepped((len(x) - num_head - 1) // width, FINE)
     last = num_head + whole * width
-    rest = _to_blocks(np.concatenate([x[:num_head], x[last:]]), frame, x.dtype, width, 2 + whole // (FINE - 1))
+    rest = to_blocks(np.concatenate([x[:num_head], x[last:]]), frame, x.dtype, width, 2 + whole // (FINE - 1))
     parts = flat[before : before + whole * width * dim + dim - 1]
     start, head = np.asarray(num_head * dim - before), np.asarray(num_head)
     return View(*jax.device_put((parts, start, head, rest, *(np.asarray(part, x.dtype) for part in frame))))
 
 
-def _to_blocks(x: np.ndarray, frame: Frame, dtype: str | type | np.dtype, chunk: int, least: int = 1) -> Blocks:
+def to_blocks(x: np.ndarray, frame: Frame, dtype: str | type | np.dtype, chunk: int, least: int = 1) -> Blocks:
     """Copy the rows into blocks of `chunk` rows (of their size class, if they are fewer); at least `least` blocks."""
     num, dim = x.shape
     width = chunk if least > 1 else min(padded_size(num, FEWEST), chunk)

@@ -31,8 +31,10 @@ from bayesgmm.numerics.linalg import congruence, full, is_column, matmul, matvec
 from bayesgmm.sweep.completion import of_pattern
 from bayesgmm.sweep.e_step import DRAWN, Assign
 from bayesgmm.sweep.in_use import sweep_in_use
-from bayesgmm.sweep.incomplete import Incomplete, Patterns, Rows
+from bayesgmm.sweep.incomplete import Incomplete, Patterns
+from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.rows import Complete
+from bayesgmm.sweep.sharded import Sharded, over_devices
 
 
 def sweep(key: PRNGKeyArray, scorer: Scorer | PaddedScorer, rows: Rows, assign: Assign) -> Stats:
@@ -51,8 +53,9 @@ def sweep(key: PRNGKeyArray, scorer: Scorer | PaddedScorer, rows: Rows, assign: 
 @partial(jax.jit, static_argnames="assign")
 def _sweep(key: PRNGKeyArray, scorer: Scorer, rows: Rows, dial: dict[str, Any], assign: Callable) -> Stats:
     scorer = scorer if rows.noise is None else scorer.with_noise(rows.noise)
-    routes = _routes(scorer, rows, assign)
-    if isinstance(rows, Incomplete | Patterns):
+    held = rows.held if isinstance(rows, Sharded) else rows
+    routes = _routes(scorer, held, assign)
+    if isinstance(held, Incomplete | Patterns):
         scorer = scorer.full
     if len(routes) == 1:
         return routes[0](key, scorer, rows, dial)
@@ -109,20 +112,29 @@ def few_digits_at_stake(scorer: Scorer) -> Bool[Array, ""]:
     return conditioning(scorer) < jnp.finfo(scorer.locs.dtype).eps ** -0.25
 
 
-def _total(block_sums: Callable, num_blocks: int | Array):
+def _total(block_sums: Callable, rows: Rows, *operands: Any) -> Any:
+    """The sum over all blocks of ``block_sums(rows, i, number, *operands)``: block i, and its number in the data."""
+    local = partial(_sum, block_sums)
+    if isinstance(rows, Sharded):
+        return over_devices(local, rows, operands)
+    return local(rows, operands, rows.num_blocks, lambda i: i)
+
+
+def _sum(block_sums: Callable, rows: Rows, operands: tuple, num_blocks: int | Array, number: Callable) -> Any:
+    def of(i):
+        return block_sums(rows, i, number(i), *operands)
+
     if isinstance(num_blocks, int) and num_blocks == 1:
-        return block_sums(0)
-    start = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(block_sums, 0))
-    return lax.fori_loop(0, num_blocks, lambda i, total: jax.tree.map(jnp.add, total, block_sums(i)), start)
+        return of(0)
+    start = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of, 0))
+    return lax.fori_loop(0, num_blocks, lambda i, total: jax.tree.map(jnp.add, total, of(i)), start)
 
 
 def _by_moments(key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[str, Any], *, assign: Callable) -> Stats:
-    coefficients = product_coefficients(scorer)
+    def block_sums(rows, index, number, key, coefficients, dial):
+        return _moments(jr.fold_in(key, number), coefficients, rows, index, dial, assign)
 
-    def block_sums(index):
-        return _moments(jr.fold_in(key, index), coefficients, rows, index, dial, assign)
-
-    moments, value = _total(block_sums, rows.num_blocks)
+    moments, value = _total(block_sums, rows, key, product_coefficients(scorer), dial)
     counts, means, second = _central(moments, scorer.locs.shape[1])
     return Stats(counts, means, second - counts[:, None, None] * outer(means), value)
 
@@ -162,14 +174,14 @@ def _central(moments: Float[Array, "M K"], dim: int) -> tuple[Array, Array, Arra
 
 def _by_squares(key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[str, Any], *, assign: Callable) -> Stats:
     """As `_by_moments`, with the products (1, x, x²): all that diagonal covariances need."""
-    coefficients, dim = scorer.separate(), scorer.locs.shape[1]
+    dim = scorer.locs.shape[1]
 
-    def block_sums(index):
+    def block_sums(rows, index, number, key, coefficients, dial):
         x = rows.block(index)
         products = jnp.concatenate([x, jnp.square(x[1:])])
-        return _sums_of(products, jr.fold_in(key, index), coefficients, rows, (index, x), dial, assign)
+        return _sums_of(products, jr.fold_in(key, number), coefficients, rows, (index, x), dial, assign)
 
-    moments, value = _total(block_sums, rows.num_blocks)
+    moments, value = _total(block_sums, rows, key, scorer.separate(), dial)
     counts, first, second = moments[0], moments[1 : dim + 1].T, moments[dim + 1 :].T
     means = first / jnp.where(counts > 0, counts, 1.0)[:, None]
     return Stats(counts, means, full((second - counts[:, None] * jnp.square(means))[..., None]), value)
@@ -180,9 +192,9 @@ def _by_moments_of_patterns(
 ) -> Stats:
     """As `_by_moments` for each block, whose rows share what was seen; then the moments of the true rows follow."""
 
-    def block_sums(index):
+    def block_sums(rows, index, number, key, scorer, dial):
         part, gain, rest = of_pattern(scorer, rows.seen_in(index))
-        own = jr.split(jr.fold_in(key, index))[0]
+        own = jr.split(jr.fold_in(key, number))[0]
         moments, value = _moments(own, product_coefficients(part), rows.blocks, index, dial, assign)
         counts, means, second = _central(moments, part.locs.shape[1])
         shift = means - part.locs
@@ -192,7 +204,7 @@ def _by_moments_of_patterns(
         inner = matmul(matmul(back, uu), gain) + counts[:, None, None] * rest
         return counts, counts[:, None] * matvec(back, u), inner, value
 
-    return _restored(scorer, *_total(block_sums, rows.num_blocks))
+    return _restored(scorer, *_total(block_sums, rows, key, scorer, dial))
 
 
 def _by_residuals(
@@ -200,13 +212,13 @@ def _by_residuals(
 ) -> Stats:
     sums = _whitened_squares if is_column(scorer.whiteners) else _whitened_sums
 
-    def block_sums(index):
+    def block_sums(rows, index, number, key, scorer, dial):
         x = rows.block(index)
         y = scorer.residuals(x[1:])
-        z, value, counted = _assigned(assign, jr.fold_in(key, index), scorer.scores(y), rows, (index, x), dial)
+        z, value, counted = _assigned(assign, jr.fold_in(key, number), scorer.scores(y), rows, (index, x), dial)
         return sums(*_counting(z, value, counted), y)
 
-    return _restored(scorer, *_total(block_sums, rows.num_blocks))
+    return _restored(scorer, *_total(block_sums, rows, key, scorer, dial))
 
 
 def _by_completion(
@@ -214,8 +226,8 @@ def _by_completion(
 ) -> Stats:
     """As `_by_residuals`, with the moments of the true rows given what was seen (Little & Rubin 2019, section 11.2)."""
 
-    def block_sums(index):
-        key_z, key_x = jr.split(jr.fold_in(key, index))
+    def block_sums(rows, index, number, key, scorer, dial):
+        key_z, key_x = jr.split(jr.fold_in(key, number))
         x = rows.blocks.block(index)
         scores, y, rest = rows.completed(index, scorer, key_x if assign in DRAWN else None)
         z, value, counted = _assigned(assign, key_z, scores, rows.blocks, (index, x), dial)
@@ -227,7 +239,7 @@ def _by_completion(
             second += jnp.einsum("kn,kden->kde", z, rest, precision=lax.Precision.HIGHEST)
         return counts, first, second, value
 
-    return _restored(scorer, *_total(block_sums, rows.num_blocks))
+    return _restored(scorer, *_total(block_sums, rows, key, scorer, dial))
 
 
 def _assigned(assign: Callable, key: PRNGKeyArray, scores: Array, rows: Complete, block, dial: dict[str, Any]):

@@ -15,7 +15,8 @@ from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.sweep import incomplete
 from bayesgmm.sweep.block import block_of, scores_of
 from bayesgmm.sweep.e_step import average, draw
-from bayesgmm.sweep.incomplete import Incomplete, Patterns, rows_of
+from bayesgmm.sweep.incomplete import Incomplete, Patterns
+from bayesgmm.sweep.kinds_of_rows import rows_of
 from bayesgmm.sweep.likelihood import log_likelihood
 from bayesgmm.sweep.statistics import sweep
 

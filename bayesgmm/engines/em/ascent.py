@@ -37,7 +37,7 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.runtime.arguments import as_key
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 
 STILL = 4
 """Iterations that must meet the stopping criterion, with no real gain between them."""

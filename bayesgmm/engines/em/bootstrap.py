@@ -27,7 +27,8 @@ from bayesgmm.results.parameters import flatten
 from bayesgmm.runtime.arguments import as_key, key_array
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.incomplete import Incomplete, Rows
+from bayesgmm.sweep.incomplete import Incomplete
+from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.rows import Blocks, padded_size
 
 BATCH_VALUES = 2**24

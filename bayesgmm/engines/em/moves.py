@@ -146,7 +146,7 @@ def _split(made: list[Move], x: np.ndarray) -> list[Params]:
     scatters = np.swapaxes(parts[..., None] * centred, 2, 3) @ centred
     thetas = []
     for move, *stats in zip(made, counts, middles, scatters, strict=True):
-        local = class_params(Stats(*stats, np.zeros(())), shrink=True)  # pyright: ignore[reportArgumentType]
+        local = class_params(Stats(*stats, np.zeros(())), shrink=True)  # pyright: ignore
         weights, means, trils = (np.array(part) for part in move.merged)
         both = [move.split, move.free]
         weights[both] = weights[move.split] * stats[0] / stats[0].sum()

@@ -33,7 +33,7 @@ from bayesgmm.runtime.arguments import as_key, check_memory, choose_rows, split_
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Program, compile_ahead
-from bayesgmm.sweep.incomplete import Rows, rows_of
+from bayesgmm.sweep.kinds_of_rows import Rows, rows_of
 
 SHORT = 15
 """Iterations of each start before pruning."""

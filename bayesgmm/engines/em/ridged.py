@@ -23,7 +23,7 @@ from bayesgmm.problem import Problem
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 
 TRACED = 128
 """Iterations after which the host takes the bounds, and looks for Ctrl-C."""

@@ -22,7 +22,7 @@ from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Listener
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 
 BLOCK = 10
 """Steps of one program: between blocks there is time for progress and Ctrl-C."""

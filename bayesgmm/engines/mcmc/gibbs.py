@@ -31,7 +31,7 @@ from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import check_count
 from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Progress
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 
 
 class GibbsState(NamedTuple):

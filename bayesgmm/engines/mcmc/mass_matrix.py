@@ -11,7 +11,7 @@ from bayesgmm.engines.coordinates import constrain, log_jacobian, unconstrain
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.likelihood import complete_data
 
 MOST_NUMBERS = 2**28

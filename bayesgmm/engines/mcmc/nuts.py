@@ -33,7 +33,7 @@ from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import check_choice, check_count, check_flag, check_number
 from bayesgmm.runtime.programs import Program, compile_ahead
 from bayesgmm.runtime.progress import Progress
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 
 MANY_ROWS = 2000
 """From this number of rows, the mass matrix starts from the EM information. Below, its compilation does not pay off."""

@@ -26,7 +26,7 @@ from bayesgmm.model.types import Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import inverse_tril, log_diagonal_sum
 from bayesgmm.priors.prior import Belief, flat_prior
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 
 FIRST_ADAPTATION = 32
 """Warm-up sweeps before the ladder is adapted for the first time; then again after twice as many, and so on."""

@@ -20,7 +20,7 @@ from bayesgmm.priors.number_of_components import NumberOfComponents, masses_up_t
 from bayesgmm.problem import Problem
 from bayesgmm.runtime.dtypes import on_device
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 
 START = 10
 """Most clusters at the start of a chain."""

@@ -37,7 +37,7 @@ from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Progress
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.likelihood import log_likelihood
 
 TRACED = 1024

@@ -14,7 +14,7 @@ from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import outer
 from bayesgmm.priors.prior import Belief
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 
 DELAY, FORGETTING = 10.0, 0.7
 """Step t moves the statistics by a share of ``(t + DELAY)^-FORGETTING``."""

@@ -30,7 +30,7 @@ from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Progress
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.likelihood import log_likelihood
 
 STATIONARY = 1e-3

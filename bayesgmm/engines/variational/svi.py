@@ -31,7 +31,7 @@ from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.formatting import significant
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.progress import Listener, Progress
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 
 GUIDES: dict[str, Callable] = {
     "normal": autoguide.AutoDiagonalNormal,

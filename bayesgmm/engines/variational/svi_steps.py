@@ -19,7 +19,7 @@ from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
 from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.incomplete import Rows
+from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.likelihood import log_likelihood
 
 BLOCK = 100

@@ -45,6 +45,10 @@ class Table:
     def __repr__(self) -> str:
         return f"Table of {self.num_rows} rows × {self.dim} features ({', '.join(self.features)}){self.aside}"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle: without the devices, which belong to this process."""
+        return self.__dict__ | {"mesh": None}
+
     @property
     def num_rows(self) -> int:
         """N."""

@@ -45,7 +45,7 @@ KIND_OF = {
     "num_replicates": "replicates", "em_intervals": "em_intervals", "intervals": "fit_intervals",
     "truths": "truths", "n_features": "components", "overlap": "share", "imbalance": "number", "test_rows": "count",
     "errors": "row_errors", "given": "given", "update_draws": "flag", "target": "target", "on": "given_features", "y": "places",
-    "num_draws": "region_draws", "fixed": "fixed", "noise": "noise",
+    "num_draws": "region_draws", "fixed": "fixed", "noise": "noise", "devices": "devices",
     "result": "saved", "data": "flag",
     "alpha": "positive", "gamma": "positive", "p": "positive", "rate": "positive", "most": "count", "df1": "positive",
     "df2": "positive", "max_components": "optional_count", "num_clusters": "optional_count",

@@ -23,8 +23,8 @@ def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_ro
     Use the model with ``numpyro.infer.Predictive``, ``NUTS``, ``SVI``, and so on.
 
     The sites are ``weights``, ``scale_trils`` (lower Cholesky factors), ``means``, ``z``, ``x``, and the deterministic
-    ``covariances``. Under a `StickBreaking` prior ``sticks`` is a site, and ``weights`` is deterministic. Priors with an
-    unknown scale, or with separate scales and correlations, have sites for those too.
+    ``covariances``. Under a `StickBreaking` prior ``sticks`` is a site, and ``weights`` is deterministic. Priors with
+    an unknown scale, or with separate scales and correlations, have sites for those too.
     Covariances are free, but diagonal under a `NormalInverseGamma` prior, whose site is ``variances``.
 
     Parameters

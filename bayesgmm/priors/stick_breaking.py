@@ -83,7 +83,10 @@ class StickBreaking(NamedTuple):
 
     def describe(self) -> list[str]:
         """The distribution in mathematical notation."""
-        parameters = ", ".join(array_words(part) for part in (self.first, self.alpha))
+        same = [
+            part if np.size(part) < 2 or np.ptp(part) > 0 else np.ravel(part)[0] for part in (self.first, self.alpha)
+        ]
+        parameters = ", ".join(map(array_words, same))
         return [f"V_k ~ Beta({parameters}) for k < K, V_K = 1", "weights_k = V_k Π_{j<k} (1 - V_j)"]
 
     @double_on_host

@@ -4,8 +4,9 @@ Under such a prior the order of the components is part of the state. Updates of 
 cluster would have to move to another component one by one. So each update of θ begins with a Metropolis step for the
 order, with weights, and nothing else, integrated out (Papaspiliopoulos & Roberts 2008 and Hastie, Liverani & Richardson
 2015 exchange the labels of two components). The proposal is a new order of all components, drawn by size without
-replacement, with ``N_k + α`` as the size of a component. That is close to the distribution of the order given the
-partition, which is ``∝ Π_{1<k<K} 1 / (α + Σ_{j≥k} N_j)`` for a Dirichlet process, so that most proposals are accepted.
+replacement: the size of a component is its number of rows, and those without rows share α. That is close to the
+distribution of the order given the partition, ``∝ Π_{1<k<K} 1 / (α + Σ_{j≥k} N_j)`` with one α, so that most proposals
+are accepted.
 """
 
 from typing import Any, NamedTuple
@@ -65,7 +66,7 @@ def draw_order(key: PRNGKeyArray, prior: StickBreaking, counts: Float[Array, "K"
 
 def size_biased_order(key: PRNGKeyArray, prior: StickBreaking, counts: Float[Array, "K"]) -> Int[Array, "K"]:
     """An order by size without replacement: that of log sizes with Gumbel noise (Yellott 1977)."""
-    logs = jnp.log(counts + _extra(prior))
+    logs = jnp.log(_sizes(prior, counts))
     return jnp.argsort(-(logs + jr.gumbel(key, logs.shape, logs.dtype)))
 
 
@@ -79,10 +80,10 @@ def _log_importance(prior: StickBreaking, counts: Float[Array, "K"]) -> Float[Ar
     left = tails(jnp.asarray(counts))
     first, alpha = prior.first + counts[:-1], prior.alpha + left[1:]
     log_probability = jnp.sum(log_gamma(first) + log_gamma(alpha) - log_gamma(first + alpha))
-    empty = _extra(prior) * jnp.arange(len(counts), 0, -1)
-    return log_probability + jnp.sum(jnp.log(left + empty))
+    return log_probability + jnp.sum(jnp.log(tails(_sizes(prior, counts))))
 
 
-def _extra(prior: StickBreaking) -> Float[Array, ""]:
-    """What is added to the counts as sizes."""
-    return jnp.mean(jnp.asarray(prior.alpha))
+def _sizes(prior: StickBreaking, counts: Float[Array, "K"]) -> Float[Array, "K"]:
+    """The counts; α, divided among the components without rows."""
+    empty = jnp.asarray(counts) <= 0.0
+    return jnp.where(empty, jnp.mean(jnp.asarray(prior.alpha)) / jnp.maximum(jnp.sum(empty), 1), counts)

@@ -1,6 +1,9 @@
 """Engines under a prior by breaking sticks, against the sum over all z."""
 
+from types import SimpleNamespace
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles.agreement import assert_same_mean, mean_and_error
@@ -8,7 +11,13 @@ from oracles.sticks import Sticks
 from scipy import stats
 
 import bayesgmm as bg
-from bayesgmm.errors import ArgumentError, PriorError
+from bayesgmm.diagnosis import words
+from bayesgmm.engines.mcmc import gibbs
+from bayesgmm.errors import PriorError
+from bayesgmm.priors import stick_order
+from bayesgmm.problem import prepare
+from bayesgmm.results.draws import as_draws
+from bayesgmm.runtime.dtypes import scope
 
 X = np.array([-1.9, -1.6, 0.2, 0.5, 2.4])
 OWN = (0.1, 0.3, 4.0, 1.2)
@@ -81,6 +90,7 @@ def test_cavi_is_below_the_evidence(truth):
     assert counts[0] > counts[1] > 0
 
 
+@pytest.mark.slow
 def test_cavi_of_one_component_is_exact():
     one = Sticks(X, [], [], OWN)
     assert bg.fit_cavi(X[:, None], 1, prior=PRIOR).elbo == pytest.approx(one.log_evidence, abs=1e-6)
@@ -99,13 +109,13 @@ def test_em_has_a_mode_only_if_the_density_is_bounded():
         assert value < fit.objective
 
 
-def test_flat_sticks_are_maximum_likelihood():
-    """alpha_k = K - k is the flat density over the weights: EM, plain and accelerated, ends where Dirichlet(1) does."""
-    x = bg.load_dataset("faithful")
-    components = bg.default_prior(x, 3).components
-    flat = bg.fit_em(x, 3, prior=bg.Prior(bg.StickBreaking(np.array([2.0, 1.0])), components), seed=0)
-    same = bg.fit_em(x, 3, prior=bg.Prior(bg.Dirichlet(1.0), components), seed=0)
-    assert flat.objective == pytest.approx(same.objective, abs=1e-5)
+def test_flat_sticks_are_a_flat_dirichlet():
+    """alpha_k = K - k is the flat density over the weights: EM ends where it does under Dirichlet(1)."""
+    flat, same = (
+        bg.fit_em(X[:, None], 3, prior=bg.Prior(weights, COMPONENTS), n_init=4, seed=0)
+        for weights in (bg.StickBreaking(np.array([2.0, 1.0])), bg.Dirichlet(1.0))
+    )
+    assert flat.objective == pytest.approx(same.objective, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -144,10 +154,85 @@ def test_relabelling_is_a_choice(drawn, tmp_path):
 
 
 def test_known_things_stop_the_reordering():
-    """With known classes or held means component k has a meaning besides the order: numbered by it, not by size."""
-    labelled = bg.sample_gibbs(
-        X, 3, prior=PRIOR, labels=[1, -1, -1, -1, 0], num_samples=5, num_warmup=5, progress_bar=False
-    )
-    assert labelled.model.numbering == "prior"
-    with pytest.raises(ArgumentError, match="prior of these draws"):
-        bg.relabel(labelled)
+    """With known classes or held means component k has a meaning besides the order."""
+    with scope("float64"):
+        free, labelled, held = (
+            prepare(bg.rows(X, labels=labels), 3, PRIOR, fixed=fixed).model
+            for labels, fixed in ((None, None), ([1, -1, -1, -1, 0], None), (None, {"means": {0: [0.5]}}))
+        )
+    assert [model.in_order for model in (free, labelled, held)] == [True, False, False]
+    assert [model.numbering for model in (free, labelled, held)] == ["sticks", "prior", "prior"]
+    apart = bg.Prior(PRIOR.weights, COMPONENTS._replace(loc=np.array([[0.0], [1.0], [2.0]])))
+    with scope("float64"):
+        assert prepare(X, 3, apart).model.numbering == "prior"
+
+
+def test_what_is_said_of_the_numbering(drawn):
+    assert "sticks" in drawn.datatree.attrs["numbering"]
+    found = SimpleNamespace(pareto_k=None, num_permutations=1, relabelling=SimpleNamespace(draws=as_draws(drawn)))
+    assert "another cluster from draw to draw" in words._labels(found)
+    assert drawn.prior.describe(drawn.family)[0] == "V_k ~ Beta(1.000, 0.8000) for k < K, V_K = 1"
+
+
+@pytest.mark.slow
+def test_numpyro_tells_the_same_story():
+    """The site of the sticks has their density, and the weights are broken off."""
+    from numpyro import handlers
+
+    with jax.enable_x64(True):
+        seeded = handlers.seed(bg.gaussian_mixture, jax.random.key(0))
+        trace = handlers.trace(seeded).get_trace(PRIOR.expand(3, 1), num_rows=2)
+        sticks, weights = np.asarray(trace["sticks"]["value"]), np.asarray(trace["weights"]["value"])
+        log_prob = float(trace["sticks"]["fn"].log_prob(sticks))
+    np.testing.assert_allclose(weights, [sticks[0], sticks[1] * (1 - sticks[0]), np.prod(1 - sticks)])
+    assert log_prob == pytest.approx(stats.beta(FIRST, ALPHA).logpdf(sticks).sum())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nuts", "tempered", "tied"])
+def test_other_chains_agree_with_enumeration(name):
+    """NUTS has no moves of the order, but five rows leave it free; tempering is another path to it."""
+    if name == "nuts":
+        found, pooled = bg.sample_nuts(X[:, None], 3, prior=PRIOR, **SETTINGS), False
+    elif name == "tempered":
+        found, pooled = bg.sample_gibbs(X[:, None], 3, prior=PRIOR, tempering=3, **SETTINGS), False
+    else:
+        found, pooled = bg.sample_gibbs(X[:, None], 3, prior=PRIOR, covariance_type="tied", **SETTINGS), True
+    assert_exact(found, Sticks(X, [ALPHA, ALPHA], [FIRST, FIRST], OWN, pooled))
+
+
+class Sorted(stick_order.Reordered):
+    """A wrong move: components by decreasing size in each sweep."""
+
+    def update(self, stats):
+        return SortedGivenZ(self.prior, stats)
+
+
+class SortedGivenZ(stick_order.ReorderedGivenZ):
+    def sample(self, key, present):
+        order = jnp.argsort(-self.stats.counts)
+        moved = {name: getattr(self.stats, name)[order] for name in ("counts", "means", "scatters")}
+        return self.prior.update(self.stats._replace(**moved)).sample(key, present)
+
+
+@pytest.mark.slow
+def test_a_wrong_move_of_the_order_is_found(monkeypatch, truth):
+    """The control: sorting the components in each sweep is another posterior."""
+    monkeypatch.setattr(gibbs, "Reordered", Sorted)
+    found = bg.sample_gibbs(X[:, None], 3, prior=PRIOR, **SETTINGS)
+    mean, error = mean_and_error(found.params.weights[..., 0])
+    assert abs(mean - truth.mean_weights[0]) > 5 * error
+
+
+@pytest.mark.slow
+def test_gibbs_is_calibrated():
+    x = np.zeros((12, 1)) + np.linspace(-1, 1, 12)[:, None]
+    prior = bg.Prior(bg.StickBreaking(1.0), bg.NormalInverseWishart(0.0, 0.1, 6.0, 1.0))
+    settings = {"n_sims": 60, "num_warmup": 200, "num_samples": 400, "progress_bar": False}
+    assert bg.calibrate(x, 4, prior=prior, **settings).calibrated
+    other = bg.Prior(bg.StickBreaking(0.05), prior.components)
+
+    def wrong(x, n_components, **options):
+        return bg.sample_gibbs(x, n_components, **(options | {"prior": other}))
+
+    assert not bg.calibrate(x, 4, prior=prior, engine=wrong, **settings).calibrated

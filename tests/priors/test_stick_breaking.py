@@ -6,7 +6,7 @@ import jax
 import jax.random as jr
 import numpy as np
 import pytest
-from scipy import integrate, optimize, special, stats
+from scipy import optimize, special, stats
 
 import bayesgmm as bg
 from bayesgmm.errors import PriorError
@@ -44,14 +44,14 @@ def test_density_is_that_of_the_sticks(prior, rng):
 
 
 def test_density_integrates_to_one():
-    prior = bg.StickBreaking([1.6, 2.2])
-
-    def density(second, first):
-        logs = np.log([first, second, 1.0 - first - second])
-        return np.exp(prior.log_kernel(logs) + prior.log_normaliser())
-
-    total = integrate.dblquad(density, 1e-9, 1 - 1e-9, 1e-9, lambda first: 1 - first - 1e-9, epsabs=1e-4)[0]
-    assert total == pytest.approx(1.0, abs=1e-3)
+    """Over the triangle of the first two weights, by Gauss-Legendre nodes."""
+    prior, (nodes, shares) = bg.StickBreaking(np.array([1.6, 2.2])), np.polynomial.legendre.leggauss(60)
+    first, part = np.meshgrid(0.5 + 0.5 * nodes, 0.5 + 0.5 * nodes, indexing="ij")
+    weights = np.stack([first, (1 - first) * part, (1 - first) * (1 - part)], axis=-1).reshape(-1, 3)
+    with scope("float64"):
+        logs = np.asarray(jax.vmap(lambda log: prior.log_kernel(log))(np.log(weights)))
+    density = np.exp(logs + prior.log_normaliser()).reshape(first.shape)
+    assert 0.25 * shares @ (density * (1 - first)) @ shares == pytest.approx(1.0, abs=1e-3)
 
 
 def test_posterior_is_prior_times_likelihood(rng):
@@ -184,7 +184,7 @@ def test_orders_leave_the_posterior_of_the_order_unchanged():
     target = np.array([np.exp(_log_probability(counts[list(order)], prior)) for order in orders])
     target /= target.sum()
     drawn = np.zeros(24)
-    sizes = counts + 0.8
+    sizes = np.where(counts > 0, counts, 0.8)  # one is empty
     for j, order in enumerate(orders):
         left = sizes[list(order)]
         drawn[j] = np.prod(left / np.cumsum(left[::-1])[::-1])
@@ -198,7 +198,7 @@ def test_orders_leave_the_posterior_of_the_order_unchanged():
     # Other distributions change, and proposals without the Metropolis step have another one.
     assert np.abs(np.ones(24) / 24 @ chain - np.ones(24) / 24).max() > 0.01
     assert np.abs(drawn - target).max() > 0.01
-    assert target @ np.minimum(1.0, np.exp(ratios)) @ drawn > 0.8  # share that is accepted
+    assert target @ np.minimum(1.0, np.exp(ratios)) @ drawn > 0.5  # share that is accepted
     shares = np.array([(found == np.array(order)).all(axis=1).mean() for order in orders])
     assert (np.abs(shares - drawn) < 4.5 * np.sqrt(drawn / len(found))).all()
 

@@ -165,7 +165,7 @@ def test_the_prior_of_the_bayesian_mixture_is_that_of_the_sampler(x):
 def test_a_dirichlet_process_by_gibbs_has_sticks(x):
     """The default prior of scikit-learn. Attributes and labels are by cluster, though the chains are by stick."""
     mixture = BayesianGaussianMixture(
-        6, inference="gibbs", num_warmup=200, num_samples=200, num_chains=2, random_state=0
+        n_components=6, inference="gibbs", num_warmup=200, num_samples=200, num_chains=2, random_state=0
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

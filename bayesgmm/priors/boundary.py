@@ -100,7 +100,7 @@ def refuse_parts(weights: Any, components: Any) -> None:
     if not isinstance(weights, Dirichlet | StickBreaking):
         got = type(weights).__name__
         raise PriorError(f"The prior's weights must be a Dirichlet or a StickBreaking, got {got}.")
-    if not hasattr(components, "expand"):
+    if not hasattr(components, "expand") or not hasattr(components, "conjugacy"):
         raise PriorError(
             "The prior's components must be a NormalInverseWishart, NormalInverseGamma, NormalTimesInverseWishart, "
             f"HierarchicalInverseWishart or NormalTimesLKJ, got {type(components).__name__}."

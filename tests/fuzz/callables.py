@@ -208,7 +208,8 @@ OBJECTS = {
     "Evidence": "found_evidence()",
     "Merging": "merging()", "Selection": "selection()",
     "Partition": "part()", "CredibleBall": "ball()", "PartitionDistances": "distances()", "Prior": "PRIOR",
-    "Dirichlet": "PRIOR.weights", "StickBreaking": "bg.StickBreaking(2.0).expand(2)", "Params": "bg.Params", "CacheInfo": "bg.cache_info()",
+    "Dirichlet": "PRIOR.weights", "StickBreaking": "bg.StickBreaking(2.0).expand(2)",
+    "Params": "bg.Params", "CacheInfo": "bg.cache_info()",
 }  # fmt: skip
 """An object of each class whose methods are called."""
 

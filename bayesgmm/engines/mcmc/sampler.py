@@ -138,8 +138,8 @@ def _extend(sampler: Sampler, state: Any, posterior: Posterior, num_samples: int
     dtype = posterior.settings["dtype"]
     if posterior.model.in_order and (posterior.permutations != np.arange(posterior.n_components)).any():
         raise ArgumentError(
-            "These draws are numbered by cluster, and the chains number them by stick. Extend the draws as sampled, then "
-            "relabel them."
+            "These draws are numbered by cluster, and the chains number them by stick. Extend the draws as sampled; "
+            "then relabel them."
         )
     with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
         check_sampled(posterior.model, posterior.num_chains, posterior.num_samples + num_samples)

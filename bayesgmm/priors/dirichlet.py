@@ -61,9 +61,13 @@ class Dirichlet(NamedTuple):
         """Whether the density is unbounded where some weights are 0."""
         return bool((np.asarray(self.concentration) < 1).any())
 
+    def unbounded_with(self) -> str:
+        """What makes the density unbounded, for messages."""
+        return "a Dirichlet concentration below 1"
+
     def mode_needs(self) -> str:
         """What a bounded density needs, for messages."""
-        return "a Dirichlet concentration of at least 1"
+        return "a concentration of at least 1"
 
     def describe(self) -> list[str]:
         """The distribution in mathematical notation."""

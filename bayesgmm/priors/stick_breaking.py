@@ -77,9 +77,13 @@ class StickBreaking(NamedTuple):
         alpha, first = (np.asarray(part, float) for part in self)
         return bool((first < 1).any() or (alpha < np.arange(len(alpha), 0, -1)).any())
 
+    def unbounded_with(self) -> str:
+        """What makes the density unbounded, for messages."""
+        return "so small an alpha (or first) of its sticks"
+
     def mode_needs(self) -> str:
         """What a bounded density needs, for messages."""
-        return f"StickBreaking with alpha of at least K - 1 = {self.num_components - 1} (and first of at least 1)"
+        return f"alpha of at least K - 1 = {self.num_components - 1}, and first of at least 1,"
 
     def describe(self) -> list[str]:
         """The distribution in mathematical notation."""

@@ -222,7 +222,8 @@ CONSTRUCTED = (
 """Classes that users make. The others are made by functions."""
 
 OF_WEIGHTS = {
-    "log_kernel", "log_normaliser", "expected_log", "update", "expand", "fault", "describe", "mode_needs", "to_power",
+    "log_kernel", "log_normaliser", "expected_log", "update", "expand", "fault", "describe", "mode_needs",
+    "unbounded_with", "to_power",
     "expected_log_tails", "expected_log_kernel", "numpyro_site", "constant_on_host",
 }  # fmt: skip
 """Methods of priors of the weights that engines call."""

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from bayesgmm.priors.prior import Prior
     from bayesgmm.priors.scales import HalfNormal, LogNormal
     from bayesgmm.priors.semiconjugate import NormalTimesInverseWishart
+    from bayesgmm.priors.stick_breaking import StickBreaking
     from bayesgmm.relabelling.methods import relabel
     from bayesgmm.relabelling.result import Relabelling
     from bayesgmm.results.density_region import HighestDensityRegion
@@ -90,6 +91,7 @@ _HOME = {
     "comparison.comparison": ("Comparison",),
     "comparison.run": ("compare",),
     "priors.dirichlet": ("Dirichlet",),
+    "priors.stick_breaking": ("StickBreaking",),
     "priors.inverse_gamma": ("NormalInverseGamma",),
     "priors.normal_inverse_wishart": ("NormalInverseWishart",),
     "priors.default": ("default_prior",),
@@ -176,7 +178,7 @@ __all__ = [  # noqa: RUF022 - in the order of the workflow
     "label_invariant_view", "from_draws", "from_parameters", "Mixture", "Regression", "HighestDensityRegion",
     "MixtureFit", "Profile", "Posterior", "VariationalPosterior", "StochasticPosterior",
     "LaplacePosterior", "ExactPosterior", "TelescopingPosterior",
-    "Prior", "Dirichlet", "NormalInverseWishart", "NormalInverseGamma",
+    "Prior", "Dirichlet", "StickBreaking", "NormalInverseWishart", "NormalInverseGamma",
     "NormalTimesInverseWishart", "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal",
     "UniformComponents", "GeometricComponents", "PoissonComponents", "BetaNegativeBinomialComponents",
     "FixedComponents", "Static", "Dynamic", "Gamma", "FDistribution",

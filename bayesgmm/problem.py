@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesgmm.data.described import check_classes, check_occupied, same_for_labels
+from bayesgmm.data.described import check_classes, check_occupied
 from bayesgmm.data.table import Table, as_table, check_table
 from bayesgmm.errors import PriorError
 from bayesgmm.model.families import Family, resolve_family
 from bayesgmm.model.fixed import NOTHING, Fixed, Held, check_size, resolve_fixed
+from bayesgmm.model.numbering import alike_components
 from bayesgmm.model.types import Frame, Params
 from bayesgmm.priors.default import resolve_prior
 from bayesgmm.priors.prior import Belief, log_kernel, within_family
@@ -105,20 +106,21 @@ class Model:
     @cached_property
     def interchangeable(self) -> np.ndarray:
         """Which pairs of components could exchange their numbers without any change of the posterior, (K, K)."""
-        if self.prior is not None and not self.prior.exchangeable:
-            return np.eye(self.num_components, dtype=bool)
-        k = self.num_gaussians
-        alike = same_for_labels(self.table, self.num_components)
-        alike[k:, :k] = alike[:k, k:] = False
-        if self.fixed is not None:
-            alike[:k, :k] &= self.fixed.alike
-        return alike
+        alike = alike_components(self.table, self.num_components, self.fixed)
+        told_apart = self.prior is not None and not self.prior.exchangeable
+        return np.eye(len(alike), dtype=bool) if told_apart else alike
+
+    @property
+    def in_order(self) -> bool:
+        """Whether nothing but the order of the sticks of the prior tells the components apart."""
+        alike = alike_components(self.table, self.num_components, self.fixed)
+        return self.prior is not None and self.prior.in_order and bool(alike.all())
 
     @property
     def numbering(self) -> str:
-        """What the numbers of the components are by: ``"means"``, ``"labels"``, ``"fixed"`` or ``"prior"``."""
-        if self.exchangeable:
-            return "means"
+        """What numbers the components: ``"means"``, ``"labels"``, ``"fixed"``, ``"sticks"`` or ``"prior"``."""
+        if self.exchangeable or self.in_order:
+            return "means" if self.exchangeable else "sticks"
         if self.prior is not None and not self.prior.exchangeable:
             return "prior"
         return "labels" if self.fixed is None or self.fixed.alike.all() else "fixed"

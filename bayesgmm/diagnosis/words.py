@@ -147,6 +147,11 @@ def _labels(found: Any) -> str:
         numbering = str(numbering_of(found.relabelling.draws.source))
         by = {"labels": "Known classes tell", "fixed": "Held parameters tell"}.get(numbering, "The prior tells")
         return f"{by} the components apart: component k is {WHOSE[numbering]} in every draw, and is not relabelled."
+    if numbering_of(found.relabelling.draws.source) == "sticks" and found.num_permutations == 1:
+        return (
+            "The prior numbers the components by stick, and a stick is another cluster from draw to draw. "
+            "bg.relabel numbers the draws by cluster."
+        )
     if found.num_permutations == 1:
         return "Labels did not switch."
     how = f"switched {found.num_switches} times within" if found.num_switches else "differed between"

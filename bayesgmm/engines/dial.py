@@ -16,7 +16,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
@@ -94,8 +93,7 @@ def _estimate(sharpness: Any) -> Any:
 
 def sharpened(belief: Belief, power: Any) -> Belief:
     """The conjugate distribution whose density is that of `belief` to this power, normalised."""
-    concentration = power * (jnp.asarray(belief.weights.concentration) - 1.0) + 1.0
-    weights = belief.weights._replace(concentration=concentration)
+    weights = belief.weights.to_power(power)
     if hasattr(belief.components, "inner"):  # some parameters are held: the rest is sharpened
         rest = sharpened(Belief(weights, belief.components.inner), power).components
         return Belief(weights, dataclasses.replace(belief.components, inner=rest))

@@ -151,7 +151,7 @@ def _posterior_given(index: Array, prior: Belief, rows: Complete) -> tuple[Belie
     rows whose class is not known.
     """
     every = rows.take(jnp.arange(rows.capacity))  # all rows: one component may have more than a block
-    x, num = every.x[0], prior.weights.concentration.shape[-1]
+    x, num = every.x[0], prior.weights.num_components
     places, labels, known = jnp.arange(x.shape[1]), 0, jnp.zeros((num, x.shape[1]), x.dtype)
     if every.labels is not None:
         known = jnp.asarray(every.labels)[0]

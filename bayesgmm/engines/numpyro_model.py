@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -24,7 +23,8 @@ def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_ro
     Use the model with ``numpyro.infer.Predictive``, ``NUTS``, ``SVI``, and so on.
 
     The sites are ``weights``, ``scale_trils`` (lower Cholesky factors), ``means``, ``z``, ``x``, and the deterministic
-    ``covariances``. Priors with an unknown scale, or with separate scales and correlations, have sites for those too.
+    ``covariances``. Under a `StickBreaking` prior ``sticks`` is a site, and ``weights`` is deterministic. Priors with
+    an unknown scale, or with separate scales and correlations, have sites for those too.
     Covariances are free, but diagonal under a `NormalInverseGamma` prior, whose site is ``variances``.
 
     Parameters
@@ -44,7 +44,7 @@ def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_ro
         If `x` is not finite numbers (N, D) with the D of the prior, or `num_rows` is no count or contradicts `x`.
     """
     _check_prior(prior)
-    weights: Any = numpyro.sample("weights", dist.Dirichlet(jnp.asarray(prior.weights.concentration)))
+    weights: Any = prior.weights.numpyro_site()
     means, trils = prior.components.numpyro_sites()
     numpyro.deterministic("covariances", trils @ trils.mT)
     x, size = _observed(x, num_rows, means.shape[-1])
@@ -55,8 +55,8 @@ def gaussian_mixture(prior: Belief, x: Float[Array, "N D"] | None = None, num_ro
 
 
 def _check_prior(prior: Any) -> None:
-    concentration = getattr(getattr(prior, "weights", None), "concentration", None)
-    if concentration is None or not hasattr(getattr(prior, "components", None), "numpyro_sites"):
+    weights, components = (getattr(prior, name, None) for name in ("weights", "components"))
+    if not hasattr(weights, "numpyro_site") or not hasattr(components, "numpyro_sites"):
         raise PriorError(f"prior must be a bayesgmm.Prior in full shape, got {shown(prior)}.")
     if not on_device_already(prior):
         refuse_improper(prior.expand(*prior._full_size()))

@@ -11,7 +11,9 @@ from bayesgmm.model.fixed import Fixed
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.assignment import assign
+from bayesgmm.priors.dirichlet import Dirichlet
 from bayesgmm.priors.prior import Belief
+from bayesgmm.priors.stick_breaking import StickBreaking
 from bayesgmm.problem import Problem
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.programs import Program
@@ -23,14 +25,17 @@ def in_roles(starts: Params, problem: Problem) -> Params:
     By prior and labels it is the numbering of highest posterior density; by held parameters, the one that loses least
     likelihood when they take their places.
 
-    Where the numbering means nothing, θ is returned as it is.
+    Where the numbering means nothing, θ is returned as it is. Components that only sticks tell apart are numbered by
+    decreasing weight.
     """
     if problem.model.exchangeable:
         return starts
+    if problem.model.in_order:
+        return permute(to_numpy(starts), np.argsort(-np.asarray(starts.weights), axis=-1, kind="stable"))
     logs = numbered_by_labels(starts, problem) + numbered_by_fixed(starts, problem)
     if problem.prior is not None and not problem.prior.exchangeable:
         starts = jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype), starts)
-        logs = logs + np.asarray(_ROLES(starts, problem.standard_prior))
+        logs = logs + np.asarray(_ROLES(starts, _by_component(problem.standard_prior)))
     if problem.table.noise is not None:  # it stays the last
         logs[:, -1, :-1] = logs[:, :-1, -1] = -np.inf
     return permute(to_numpy(starts), assign(-logs))
@@ -66,6 +71,12 @@ def _loss(starts: Params, held: Fixed, k: int) -> np.ndarray:
     logs = np.log(np.abs(np.diagonal(spread, axis1=-2, axis2=-1))).sum(axis=-1)
     excess = np.square(spread).sum(axis=(-2, -1)) - means.shape[-1] - 2.0 * logs
     return loss - 0.5 * weights * (apart + excess)
+
+
+def _by_component(prior: Belief) -> Belief:
+    """The prior without what it says of the order of the weights, whose density has no term for each component."""
+    flat = Dirichlet(np.ones(prior.weights.num_components))
+    return prior._replace(weights=flat) if isinstance(prior.weights, StickBreaking) else prior
 
 
 def _roles(starts: Params, prior: Belief) -> Float[Array, "S K K"]:

@@ -32,6 +32,7 @@ from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import inverse_tril
 from bayesgmm.priors.finite_mixtures import MixturesGivenZ, MixtureState
 from bayesgmm.priors.prior import Belief
+from bayesgmm.priors.stick_order import Reordered, ReorderedGivenZ
 from bayesgmm.sweep.e_step import Assign, average, draw, maximise
 from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.statistics import sweep
@@ -112,7 +113,9 @@ def mode(key: PRNGKeyArray, posterior: Belief, present: Params) -> Params:
     return posterior.mode(present)
 
 
-def sample(key: PRNGKeyArray, posterior: Belief | MixturesGivenZ, present: Any) -> Params | MixtureState:
+def sample(
+    key: PRNGKeyArray, posterior: Belief | MixturesGivenZ | ReorderedGivenZ, present: Any
+) -> Params | MixtureState:
     """A draw of θ: the second half of a Gibbs sweep."""
     return posterior.sample(key, present)
 
@@ -123,7 +126,7 @@ def keep(key: PRNGKeyArray, posterior: Belief, present: Any) -> Belief:
     return posterior
 
 
-def log_prior(theta: Params, prior: Belief) -> Float[Array, ""]:
+def log_prior(theta: Params, prior: Belief | Reordered) -> Float[Array, ""]:
     """``log p(θ)`` without its constant."""
     return prior.log_kernel(theta)
 

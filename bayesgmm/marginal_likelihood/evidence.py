@@ -16,6 +16,7 @@ from bayesgmm.marginal_likelihood.thames import by_thames
 from bayesgmm.numerics.mixing import MIXED, UNKNOWN, UNMIXED
 from bayesgmm.numerics.permanents import LARGEST
 from bayesgmm.priors.conjugacy import Conjugacy
+from bayesgmm.priors.stick_breaking import refuse_sticks
 from bayesgmm.problem import to_problem
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.from_draws import as_posterior
@@ -120,6 +121,9 @@ def _check_draws(posterior: Posterior) -> None:
             "These are the draws with one number of clusters, given that no component is empty. The evidence is "
             f"about all draws of a model: use sample_gibbs(x, {posterior.n_components}, prior=…), with this prior."
         )
+    why = "it sums over the orders of the components, which have different densities"
+    instead = "Use a Dirichlet with a small concentration, or sample_exact for few rows."
+    refuse_sticks(posterior.model.known_prior.weights, "The evidence by draws does not take", why, instead)
     draws = posterior.num_chains * posterior.num_samples
     if draws < FEWEST_DRAWS or posterior.num_samples < 2:
         raise ArgumentError(

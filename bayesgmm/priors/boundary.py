@@ -10,6 +10,8 @@ import numpy as np
 
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.model.types import Params, Stats, check_params
+from bayesgmm.priors.dirichlet import Dirichlet
+from bayesgmm.priors.stick_breaking import StickBreaking
 from bayesgmm.runtime.arguments import as_floats, as_key, shown
 from bayesgmm.runtime.dtypes import on_device_already, scope, to_numpy
 
@@ -61,8 +63,8 @@ def for_users[**P, R](method: Callable[P, R]) -> Callable[P, R]:
 
 def _undefined_because(belief: Any) -> str:
     """Why a method of a prior gave NaN."""
-    if (np.asarray(belief.weights.concentration) <= 1).all():
-        return "the density is unbounded where a weight is 0. Use a concentration of at least 1"
+    if belief.weights.unbounded_at_zero:
+        return f"the density is unbounded where a weight is 0. Use {belief.weights.mode_needs()}"
     return improper_because(belief) or "an argument is beyond double precision"
 
 
@@ -73,8 +75,8 @@ def _check_type(name: str, value: Any) -> None:
     kind = {"stats": Stats, "other": tuple}.get(name, Params)
     if not isinstance(value, kind) or (name == "other" and not hasattr(value, "components")):
         raise ArgumentError(f"{name} must be a {'prior' if name == 'other' else kind.__name__}, got {shown(value)}.")
-    if name == "other" and not hasattr(getattr(value, "weights", None), "concentration"):
-        raise PriorError("The weights of other must be a Dirichlet.")
+    if name == "other" and not hasattr(getattr(value, "weights", None), "expected_log"):
+        raise PriorError("The weights of other must be a Dirichlet or a StickBreaking.")
 
 
 def _checked(name: str, value: Any, size: tuple[int, int]) -> Any:
@@ -91,6 +93,18 @@ def _checked(name: str, value: Any, size: tuple[int, int]) -> Any:
     if np.shape(params.means) != size:
         raise ArgumentError(f"{name} has means of shape {np.shape(params.means)}, but the prior needs {size}.")
     return params
+
+
+def refuse_parts(weights: Any, components: Any) -> None:
+    """Raise a `PriorError` if they are not what a prior consists of."""
+    if not isinstance(weights, Dirichlet | StickBreaking):
+        got = type(weights).__name__
+        raise PriorError(f"The prior's weights must be a Dirichlet or a StickBreaking, got {got}.")
+    if not hasattr(components, "expand") or not hasattr(components, "conjugacy"):
+        raise PriorError(
+            "The prior's components must be a NormalInverseWishart, NormalInverseGamma, NormalTimesInverseWishart, "
+            f"HierarchicalInverseWishart or NormalTimesLKJ, got {type(components).__name__}."
+        )
 
 
 def refuse_improper(belief: Any, variances_only: bool = False) -> None:
@@ -120,9 +134,4 @@ def improper_because(belief: Any, variances_only: bool = False) -> str | None:
 
     ``variances_only``: the covariances have no correlations.
     """
-    concentration = np.asarray(belief.weights.concentration)
-    if not np.isfinite(concentration).all():
-        return "a hyperparameter is not finite"
-    if (concentration <= 0).any():
-        return "the Dirichlet concentration must be above 0"
-    return belief.components.fault(variances_only)
+    return belief.weights.fault() or belief.components.fault(variances_only)

@@ -12,8 +12,10 @@ from scipy import special
 
 from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.priors.hyperparameters import in_full
 from bayesgmm.runtime.arguments import as_floats, as_key, check_count, shown
 from bayesgmm.runtime.dtypes import double_on_host, on_device_already, scope, to_numpy
+from bayesgmm.runtime.formatting import array_words
 from bayesgmm.runtime.programs import Program
 
 MOST_ROWS = 10**6
@@ -32,6 +34,45 @@ class Dirichlet(NamedTuple):
 
     concentration: Any
 
+    @property
+    def num_components(self) -> int:
+        """K of a prior in full shape."""
+        return np.shape(self.concentration)[-1]
+
+    def expand(self, num_components: int) -> "Dirichlet":
+        """The same with one concentration for each component."""
+        return Dirichlet(in_full("concentration", self.concentration, (num_components,)))
+
+    def fault(self) -> str | None:
+        """Why this is no distribution; None if it is one."""
+        concentration = np.asarray(self.concentration)
+        if not np.isfinite(concentration).all():
+            return "a hyperparameter is not finite"
+        return "the Dirichlet concentration must be above 0" if (concentration <= 0).any() else None
+
+    @property
+    def exchangeable(self) -> bool:
+        """Whether all components have one concentration."""
+        concentration = np.asarray(self.concentration)
+        return bool((concentration == concentration[:1]).all())
+
+    @property
+    def unbounded_at_zero(self) -> bool:
+        """Whether the density is unbounded where some weights are 0."""
+        return bool((np.asarray(self.concentration) < 1).any())
+
+    def unbounded_with(self) -> str:
+        """What makes the density unbounded, for messages."""
+        return "a Dirichlet concentration below 1"
+
+    def mode_needs(self) -> str:
+        """What a bounded density needs, for messages."""
+        return "a concentration of at least 1"
+
+    def describe(self) -> list[str]:
+        """The distribution in mathematical notation."""
+        return [f"weights ~ Dirichlet({array_words(self.concentration)})"]
+
     @double_on_host
     def update(self, counts: Float[Array, "K"]) -> "Dirichlet":
         """The posterior given the number of rows in each component."""
@@ -48,6 +89,15 @@ class Dirichlet(NamedTuple):
         equal = jnp.all(alpha == 1.0)
         excess = jnp.where(equal, 1.0, excess)
         return excess / jnp.sum(excess)
+
+    def to_power(self, power: Any) -> "Dirichlet":
+        """The distribution whose density is this one's to a power."""
+        return Dirichlet(power * (jnp.asarray(self.concentration) - 1.0) + 1.0)
+
+    @property
+    def rows_behind(self) -> Float[Array, ""]:
+        """Effective number of rows behind the mode."""
+        return jnp.sum(jnp.maximum(jnp.asarray(self.concentration) - 1.0, 0.0))
 
     def put(self, weights: Float[Array, "K"]) -> Float[Array, "K"]:
         """The weights themselves: none is known."""
@@ -90,6 +140,23 @@ class Dirichlet(NamedTuple):
     def expected_log(self) -> Float[Array, "K"]:
         """``E[log π_k] = ψ(α_k) - ψ(Σ α)`` (Bishop 2006, eq. 10.66)."""
         return digamma(self.concentration) - digamma(jnp.sum(jnp.asarray(self.concentration)))
+
+    @double_on_host
+    def expected_log_tails(self) -> Float[Array, "K"]:
+        """``E[log Σ_{j≥k} π_j]``."""
+        alpha = jnp.asarray(self.concentration)
+        return digamma(jnp.cumsum(alpha[::-1])[::-1]) - digamma(jnp.sum(alpha))
+
+    def expected_log_kernel(self, q: Any) -> Float[Array, ""]:
+        """``E_q[log_kernel]`` under another distribution of the weights."""
+        return self.log_kernel(q.expected_log())
+
+    def numpyro_site(self) -> Any:
+        """NumPyro statement of the weights."""
+        import numpyro
+        from numpyro import distributions as dist
+
+        return numpyro.sample("weights", dist.Dirichlet(jnp.asarray(self.concentration)))
 
     def occupied(self, num_rows: int, num_components: int | None = None) -> np.ndarray:
         """Prior probabilities ``P(K₊ = k)``, k = 0 … K, of the number of components that `num_rows` rows occupy.
@@ -134,6 +201,11 @@ class Dirichlet(NamedTuple):
         alpha = jnp.asarray(self.concentration)
         return gammaln(jnp.sum(alpha)) - jnp.sum(gammaln(alpha))
 
+    def constant_on_host(self) -> float:
+        """The log normaliser, without a program."""
+        alpha = np.asarray(self.concentration, float)
+        return float(special.gammaln(alpha.sum()) - special.gammaln(alpha).sum())  # pyright: ignore
+
 
 def urn(chances: Any, num: Any, inverse: Any, num_rows: Any) -> Any:
     """Chances of the number of occupied components after all rows, from those after the first row."""
@@ -154,12 +226,7 @@ def total_constant(of_components: float, weights: Any) -> float:
     PriorError
         If it is so large that a log posterior in double precision cannot hold the data beside it.
     """
-    if isinstance(weights, Dirichlet):  # without a program, which each process would compile again
-        alpha = np.asarray(weights.concentration, float)
-        total = of_components + float(special.gammaln(alpha.sum()) - special.gammaln(alpha).sum())  # pyright: ignore
-    else:
-        with scope("float64"):
-            total = of_components + float(weights.log_normaliser())
+    total = of_components + weights.constant_on_host()
     if not abs(total) * np.finfo(float).eps < DIGITS:
         raise PriorError(
             f"The log density of this prior is of size {abs(total):.0e}. In double precision a log posterior of that "

@@ -3,12 +3,14 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import digamma, gammaln
 from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.model.fixed import with_held_weights
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.dirichlet import Dirichlet
+from bayesgmm.runtime.dtypes import scope
 
 
 class HeldDirichlet(NamedTuple):
@@ -27,6 +29,29 @@ class HeldDirichlet(NamedTuple):
         """The mode of the free weights, and the known ones; see `Dirichlet.mode`."""
         excess = jnp.where(self._free, jnp.maximum(self.concentration - 1.0, 0.0), 0.0)
         return with_held_weights(excess, jnp.asarray(self.values), jnp)
+
+    @property
+    def num_components(self) -> int:
+        """K."""
+        return np.shape(self.concentration)[-1]
+
+    @property
+    def unbounded_at_zero(self) -> bool:
+        """Whether the density is unbounded where some weights are 0."""
+        return Dirichlet(self.concentration).unbounded_at_zero
+
+    def mode_needs(self) -> str:
+        """What a bounded density needs, for messages."""
+        return Dirichlet(self.concentration).mode_needs()
+
+    def to_power(self, power: Any) -> "HeldDirichlet":
+        """The distribution whose density of the free weights is this one's to a power."""
+        return HeldDirichlet(Dirichlet(self.concentration).to_power(power).concentration, self.values)
+
+    @property
+    def rows_behind(self) -> Float[Array, ""]:
+        """Effective number of rows behind the mode."""
+        return Dirichlet(self.concentration).rows_behind
 
     def put(self, weights: Float[Array, "K"]) -> Float[Array, "K"]:
         """Weights with the known ones in their places; the free ones keep their ratios."""
@@ -52,6 +77,15 @@ class HeldDirichlet(NamedTuple):
         own = gammaln(self._total) - jnp.sum(jnp.where(free, gammaln(alpha), 0.0))
         # The kernel has the weights themselves: the known ones, and these shares times the rest.
         return own - jnp.sum((alpha - 1.0) * jnp.log(jnp.where(free, self._rest, self.values)))
+
+    def constant_on_host(self) -> float:
+        """The log normaliser."""
+        with scope("float64"):
+            return float(self.log_normaliser())
+
+    def expected_log_kernel(self, q: Any) -> Float[Array, ""]:
+        """``E_q[log_kernel]`` under another distribution of the weights."""
+        return self.log_kernel(q.expected_log())
 
     @property
     def _free(self) -> Array:

@@ -23,17 +23,18 @@ from bayesgmm.model.fixed import Fixed
 from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import inverse_tril, log_diagonal_sum
-from bayesgmm.priors.boundary import for_users, refuse_improper
+from bayesgmm.priors.boundary import for_users, refuse_improper, refuse_parts
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.dirichlet import Dirichlet, total_constant
 from bayesgmm.priors.held import hold
 from bayesgmm.priors.held_weights import HeldDirichlet
-from bayesgmm.priors.hyperparameters import as_call, in_full
+from bayesgmm.priors.hyperparameters import as_call
 from bayesgmm.priors.normal_inverse_wishart import flat_components
+from bayesgmm.priors.stick_breaking import StickBreaking, refuse_sticks
 from bayesgmm.priors.with_noise import add_noise
 from bayesgmm.priors.within_family import restrict_flat
 from bayesgmm.runtime.arguments import as_array, as_key, check_count
-from bayesgmm.runtime.formatting import array_words
+from bayesgmm.runtime.formatting import for_html
 from bayesgmm.runtime.programs import Program
 
 
@@ -41,7 +42,7 @@ class Belief(NamedTuple):
     """A prior or a posterior of θ, with independent weights and components."""
 
     weights: Any
-    """`Dirichlet`; the `HeldDirichlet` of a model that knows some of the weights."""
+    """`Dirichlet` or `StickBreaking`; the `HeldDirichlet` of a model that knows some of the weights."""
     components: Any
     """`NormalInverseWishart`, or another prior of `bayesgmm.priors` with the same methods."""
 
@@ -57,17 +58,26 @@ class Belief(NamedTuple):
 
     @property
     def unbounded_at_zero(self) -> bool:
-        """Whether the density is unbounded at weight 0: some concentration is below 1."""
-        return bool((np.asarray(self.weights.concentration) < 1).any())
+        """Whether the density is unbounded at weight 0, as with a concentration below 1."""
+        return self.weights.unbounded_at_zero
 
     @property
     def exchangeable(self) -> bool:
         """Whether this (full) prior is the same for all components, so that their numbering means nothing."""
+        return self.weights.exchangeable and self.alike
+
+    @property
+    def alike(self) -> bool:
+        """Whether means and covariances have the same (full) prior in all components."""
         common = getattr(self.components, "common", ())
         own = [value for name, value in self.components._asdict().items() if name not in common]
-        num = len(self.weights.concentration)
-        leaves = [np.asarray(leaf) for leaf in (self.weights.concentration, *jax.tree.leaves(own))]
+        num, leaves = self.weights.num_components, [np.asarray(leaf) for leaf in jax.tree.leaves(own)]
         return all((leaf == leaf[:1]).all() for leaf in leaves if leaf.ndim and len(leaf) == num)
+
+    @property
+    def in_order(self) -> bool:
+        """Whether this (full) prior tells the components apart by the order of its sticks alone."""
+        return isinstance(self.weights, StickBreaking) and self.alike and not self.weights.exchangeable
 
     @for_users
     def update(self, stats: Stats) -> "Belief":
@@ -83,8 +93,8 @@ class Belief(NamedTuple):
 
     def _full_size(self) -> tuple[int, int]:
         """K and D of a prior in full shape."""
-        loc, concentration = getattr(self.components, "loc", None), getattr(self.weights, "concentration", None)
-        shape, alone = (np.shape(as_array("The prior's loc", loc, PriorError)), as_array("x", concentration).ndim)
+        loc, of_weights = getattr(self.components, "loc", None), next(iter(jax.tree.leaves(self.weights)), None)
+        shape, alone = (np.shape(as_array("The prior's loc", loc, PriorError)), as_array("x", of_weights).ndim)
         if alone != 1 or len(shape) != 2:
             raise PriorError("This prior has no component axis yet. Call prior.expand(K, D) first.")
         return shape[0], shape[1]
@@ -155,11 +165,10 @@ class Belief(NamedTuple):
         """
         self._need("expected_log_kernel")
         other._need("expected_log_kernel")
-        sizes = [np.shape(belief.weights.concentration) for belief in (self, other)]
+        sizes = [belief.weights.num_components for belief in (self, other)]
         if sizes[0] != sizes[1]:
-            raise PriorError(f"The concentrations of the two distributions have the shapes {sizes[0]} and {sizes[1]}.")
-        logs = self.weights.expected_log()
-        kernels = self.weights.log_kernel(logs) - other.weights.log_kernel(logs)
+            raise PriorError(f"The two distributions have {sizes[0]} and {sizes[1]} components.")
+        kernels = self.weights.expected_log_kernel(self.weights) - other.weights.expected_log_kernel(self.weights)
         kernels += self.components.expected_log_kernel(self.components)
         kernels -= other.components.expected_log_kernel(self.components)
         return jnp.asarray(kernels + self.log_normaliser() - other.log_normaliser())
@@ -174,18 +183,11 @@ class Belief(NamedTuple):
         """
         num_components, dim = check_count("num_components", num_components), check_count("dim", dim)
         self.check_parts()
-        concentration = in_full("concentration", self.weights.concentration, (num_components,))
-        return Belief(Dirichlet(concentration), self.components.expand(num_components, dim))
+        return Belief(self.weights.expand(num_components), self.components.expand(num_components, dim))
 
     def check_parts(self) -> None:
         """Raise a `PriorError` if the weights or the components are not what a prior consists of."""
-        if not isinstance(self.weights, Dirichlet):
-            raise PriorError(f"The prior's weights must be a Dirichlet, got {type(self.weights).__name__}.")
-        if not hasattr(self.components, "expand"):
-            raise PriorError(
-                "The prior's components must be a NormalInverseWishart, NormalInverseGamma, NormalTimesInverseWishart, "
-                f"HierarchicalInverseWishart or NormalTimesLKJ, got {type(self.components).__name__}."
-            )
+        refuse_parts(self.weights, self.components)
 
     def standardise(self, frame: Frame) -> "Belief":
         """The same distribution of θ in standardised coordinates."""
@@ -209,13 +211,11 @@ class Belief(NamedTuple):
 
     def describe(self, family: Family) -> list[str]:
         """The prior within a family in mathematical notation, line by line."""
-        return [f"weights ~ Dirichlet({array_words(self.weights.concentration)})", *self.components.describe(family)]
+        return [*self.weights.describe(), *self.components.describe(family)]
 
     def _repr_html_(self) -> str:
         """For Jupyter: the distribution of each part, in mathematical notation."""
-        from bayesgmm.runtime.formatting import for_html
-
-        in_full_shape = np.ndim(self.weights.concentration) == 1 and np.ndim(getattr(self.components, "loc", 0.0)) == 2
+        in_full_shape = np.ndim(self.weights[0]) == 1 and np.ndim(getattr(self.components, "loc", 0.0)) == 2
         lines = self.describe(FAMILIES["VVV"]) if in_full_shape else [as_call(part) for part in self]
         words = "<br>".join(map(for_html, lines))
         return f"<p><b>Prior</b></p><p style='font-family: monospace; white-space: pre-wrap'>{words}</p>"
@@ -233,6 +233,7 @@ class Belief(NamedTuple):
         """
         if noise is None:
             return self
+        refuse_sticks(self.weights, "A noise component does not go with", "it has no place in the order of the sticks")
         own = np.asarray(self.weights.concentration, float)
         weights = Dirichlet(np.append(own, own[0] if (own == own[0]).all() else 1.0))
         return Belief(weights, add_noise(self.components, noise))
@@ -276,9 +277,11 @@ def within_family(
     return Belief(weights, components), total_constant(within[1], weights)
 
 
-def _with_weights(weights: Dirichlet, components: Any, fixed: Fixed | None, noise: Noise | None) -> tuple[Any, Any]:
+def _with_weights(weights: Any, components: Any, fixed: Fixed | None, noise: Noise | None) -> tuple[Any, Any]:
     """Weights and components, some weights of which are held, with the noise after them."""
     values = None if fixed is None or not fixed.held.weights else fixed.filled()[0]
+    if values is not None:
+        refuse_sticks(weights, "Held weights do not go with", "each depends on the sticks before it")
     weights, components = Belief(weights, components).beside(noise)
     if values is None:
         return weights, components

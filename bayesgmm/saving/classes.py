@@ -46,6 +46,7 @@ _PARTS = {
 _PRIORS = {
     "Prior": "bayesgmm.priors.prior:Belief",
     "Dirichlet": "bayesgmm.priors.dirichlet:Dirichlet",
+    "StickBreaking": "bayesgmm.priors.stick_breaking:StickBreaking",
     "HeldDirichlet": "bayesgmm.priors.held_weights:HeldDirichlet",
     "NormalInverseWishart": "bayesgmm.priors.normal_inverse_wishart:NormalInverseWishart",
     "NormalInverseGamma": "bayesgmm.priors.inverse_gamma:NormalInverseGamma",

@@ -16,6 +16,7 @@ from bayesgmm.errors import ArgumentError, CollapseError, SamplingInterrupted
 from bayesgmm.model.families import FAMILIES, resolve_family
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.prior import Belief
+from bayesgmm.priors.stick_breaking import refuse_sticks
 from bayesgmm.priors.well_posed import check_well_posed, well_posed
 from bayesgmm.problem import prepare
 from bayesgmm.runtime.arguments import as_key, as_list, check_choice, check_count, check_number
@@ -110,8 +111,7 @@ def fit_table(
     with scope(dtype) as dtype, stopwatch() as clock, interruptible() as stop, listening(progress_bar) as listener:
         widest = 1 if table.labels is None and table.noise is None else max(sizes)
         problem = prepare(table, widest, None, dtype, "spherical" if table.dependence else "full")
-        check_conjugacy("fit_table", Conjugacy.JOINT, prior)
-        check_has_mode(prior)
+        _check_prior(prior)
         tried = [name for name in names if name not in singular]
         grid = GridSearch(as_key(seed), problem, sizes, tried, prior, n_init, tol, max_iter)
         done, cut = search_families(grid, tried, stop, dtype, listener)
@@ -134,6 +134,14 @@ def fit_table(
             + ("Use prior='default'." if prior is None else "Use a prior with a larger scale.")
         )
     return FitTable(cells, criterion, cut, clock, seed)
+
+
+def _check_prior(prior: Any) -> None:
+    """Refuse a prior under which the cells have no modes in closed form given z."""
+    check_conjugacy("fit_table", Conjugacy.JOINT, prior)
+    why, instead = "its density has no mode unless alpha grows with K", "Use sample_gibbs, or fit_em with one K."
+    refuse_sticks(getattr(prior, "weights", None), "fit_table does not take", why, instead)
+    check_has_mode(prior)
 
 
 def _cell(row: Row, clock: Stopwatch, seed: Any, interrupted: bool, settings: dict[str, Any]) -> Cell:

@@ -8,11 +8,11 @@ from sklearn.utils._param_validation import StrOptions
 from threadpoolctl import threadpool_limits
 
 from bayesgmm.data.table import Table
-from bayesgmm.errors import PriorError
 from bayesgmm.model.types import Params, Stats
 from bayesgmm.priors.dirichlet import Dirichlet
 from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart
 from bayesgmm.priors.prior import Belief
+from bayesgmm.priors.stick_breaking import StickBreaking
 from bayesgmm.problem import Problem
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.interrupt import interruptible
@@ -37,8 +37,9 @@ class BayesianGaussianMixture(FastMixture, theirs.BayesianGaussianMixture):
     random_state, warm_start, verbose, verbose_interval
         As in ``sklearn.mixture.BayesianGaussianMixture``.
     inference
-        ``"cavi"``; or ``"gibbs"``, ``"nuts"``: the posterior under the same prior, without approximation. They take
-        ``weight_concentration_prior_type="dirichlet_distribution"`` only, and have no ``reg_covar``.
+        ``"cavi"``; or ``"gibbs"``, ``"nuts"``: the posterior under the same prior, without approximation and without
+        ``reg_covar``. A ``"dirichlet_process"`` is a `bayesgmm.StickBreaking` prior, in which the last component takes
+        what the others leave (``"cavi"`` has a stick for it, too); its draws are relabelled by cluster.
     num_warmup, num_samples, num_chains
         Of Gibbs and NUTS.
 
@@ -100,17 +101,14 @@ class BayesianGaussianMixture(FastMixture, theirs.BayesianGaussianMixture):
 
     def _prior(self, dim: int) -> Belief:
         """The prior as a `bayesgmm.Prior`."""
-        if self.weight_concentration_prior_type == "dirichlet_process":
-            raise PriorError(
-                f"inference={self.inference!r} does not take weight_concentration_prior_type='dirichlet_process'. Use "
-                "'dirichlet_distribution': with a small weight_concentration_prior it empties components, too."
-            )
         scale = np.asarray(self.covariance_prior_, float)
         components = NormalInverseWishart(
             self.mean_prior_, self.mean_precision_prior_, self.degrees_of_freedom_prior_,
             scale if scale.ndim == 2 else scale * np.eye(dim),
         )  # fmt: skip
-        return Belief(Dirichlet(self.weight_concentration_prior_), components)
+        process = self.weight_concentration_prior_type == "dirichlet_process"
+        weights = StickBreaking if process else Dirichlet
+        return Belief(weights(self.weight_concentration_prior_), components)
 
     def _fit_cavi(self, table: Table, dtype: np.dtype) -> None:
         going_on, random_state = self._goes_on(table), check_random_state(self.random_state)

@@ -10,6 +10,7 @@ from bayesgmm.model.types import Params
 from bayesgmm.priors.dirichlet import Dirichlet
 from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart
 from bayesgmm.priors.prior import Prior
+from bayesgmm.priors.stick_breaking import StickBreaking
 from bayesgmm.runtime.checks import check_names, shown
 from bayesgmm.studies.study import study
 
@@ -17,7 +18,7 @@ NOT_IN_FILES = {"checkpoint", "client", "executor", "n_jobs", "progress_bar"}
 """Arguments about how a study is run, and not about what it is."""
 KEYS = set(inspect.signature(study).parameters) - NOT_IN_FILES
 OF_TRUTH = {"weights", "means", "covariances"}
-OF_PRIOR = {"concentration", "loc", "strength", "df", "scale"}
+OF_PRIOR = {"concentration", "alpha", "loc", "strength", "df", "scale"}
 
 
 def read_study(path: Path) -> dict[str, Any]:
@@ -25,7 +26,8 @@ def read_study(path: Path) -> dict[str, Any]:
 
     ``truths`` is ``"random"``, ``"prior"``, or a table of tables with ``weights``, ``means`` and ``covariances``;
     ``engines`` a list of names or a table of tables of settings; ``prior`` is ``"default"``, ``"none"``, or a table
-    with ``concentration``, ``loc``, ``strength``, ``df`` and ``scale`` (a `NormalInverseWishart`).
+    with ``concentration`` (a `Dirichlet`) or ``alpha`` (a `StickBreaking`), and ``loc``, ``strength``, ``df`` and
+    ``scale`` (a `NormalInverseWishart`).
 
     Raises
     ------
@@ -62,10 +64,12 @@ def _prior(value: Any) -> Any:
     if isinstance(value, str):
         return None if value == "none" else value
     parts = _table("prior", value, OF_PRIOR)
-    lacking = OF_PRIOR - {"concentration"} - set(parts)
+    lacking = OF_PRIOR - {"concentration", "alpha"} - set(parts)
     if lacking:
         raise ArgumentError(f"[prior] lacks {', '.join(sorted(lacking))}. See NormalInverseWishart.")
-    weights = Dirichlet(parts.pop("concentration", 1.0))
+    if {"concentration", "alpha"} <= set(parts):
+        raise ArgumentError("[prior] has both concentration (a Dirichlet) and alpha (a StickBreaking). Keep one.")
+    weights = StickBreaking(parts.pop("alpha")) if "alpha" in parts else Dirichlet(parts.pop("concentration", 1.0))
     return Prior(weights, NormalInverseWishart(**parts))
 
 

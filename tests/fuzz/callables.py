@@ -91,7 +91,8 @@ OVERRIDES = {
     "log_joint": {"x": "array_rows"}, "log_density": {"x": "array_rows"}, "log_likelihood": {"x": "array_rows"},
     "responsibilities": {"x": "array_rows"}, "sample": {"num": "rows_count"},
     "plots.plot_point_process": {"features": "feature_pair"}, "plots.plot_traces": {"features": "feature"},
-    "Dirichlet.occupied": {"num_rows": "rows_count"},
+    "Dirichlet.occupied": {"num_rows": "rows_count"}, "StickBreaking.occupied": {"num_rows": "rows_count"},
+    "StickBreaking": {"alpha": "hyper", "first": "hyper"}, "StickBreaking.put": {"weights": "weights"},
     "from_parameters": {"features": "given_names"}, "Mixture.marginal": {"features": "feature_list"},
     "Mixture.quantile": {"probabilities": "shares"}, "Mixture.regress": {"x": "given_rows"},
     "Regression.quantiles": {"probabilities": "shares"}, "Regression.log_density": {"y": "target_rows"},
@@ -174,6 +175,7 @@ BASES = {
     "Params": {"weights": "P2.weights", "means": "P2.means"},
     "gaussian_mixture": {"prior": "PRIOR", "x": "None", "num_rows": "5"},
     "Dirichlet.occupied": {"num_rows": "40", "num_components": "2"},
+    "StickBreaking.occupied": {"num_rows": "40", "num_components": "2"}, "StickBreaking": {"alpha": "0.7"},
     "FitTable.fit": {"covariance_type": "'EII'"}, "Comparison.diagnose": {"search": "False"},
     "Comparison.held_out": {"folds": "2"},
     "partition": {"x": "None"}, "relabel": {"x": "None", "num_starts": None},
@@ -206,17 +208,25 @@ OBJECTS = {
     "Evidence": "found_evidence()",
     "Merging": "merging()", "Selection": "selection()",
     "Partition": "part()", "CredibleBall": "ball()", "PartitionDistances": "distances()", "Prior": "PRIOR",
-    "Dirichlet": "PRIOR.weights", "Params": "bg.Params", "CacheInfo": "bg.cache_info()",
+    "Dirichlet": "PRIOR.weights", "StickBreaking": "bg.StickBreaking(2.0).expand(2)",
+    "Params": "bg.Params", "CacheInfo": "bg.cache_info()",
 }  # fmt: skip
 """An object of each class whose methods are called."""
 
 CONSTRUCTED = (
-    "Prior", "Dirichlet", "NormalInverseWishart", "NormalInverseGamma", "NormalTimesInverseWishart",
+    "Prior", "Dirichlet", "StickBreaking", "NormalInverseWishart", "NormalInverseGamma", "NormalTimesInverseWishart",
     "HierarchicalInverseWishart", "NormalTimesLKJ", "HalfNormal", "LogNormal",
     "UniformComponents", "GeometricComponents", "PoissonComponents", "BetaNegativeBinomialComponents", "FixedComponents",
     "Static", "Dynamic", "Gamma", "FDistribution",
 )  # fmt: skip
 """Classes that users make. The others are made by functions."""
+
+OF_WEIGHTS = {
+    "log_kernel", "log_normaliser", "expected_log", "update", "expand", "fault", "describe", "mode_needs",
+    "unbounded_with", "to_power",
+    "expected_log_tails", "expected_log_kernel", "numpyro_site", "constant_on_host",
+}  # fmt: skip
+"""Methods of priors of the weights that engines call."""
 
 INSIDE = {
     "Mixture": {"given_rows", "blocks"},
@@ -231,10 +241,11 @@ INSIDE = {
         "update",
         "beside",
     },
-    "Dirichlet": {"log_kernel", "log_normaliser", "expected_log", "update"},
+    "Dirichlet": OF_WEIGHTS,
+    "StickBreaking": OF_WEIGHTS,
 }
 """Methods that engines call: their arguments (`Family`, `Stats`, `Frame`) are not public."""
-PARTS = set(CONSTRUCTED) - {"Prior", "Dirichlet"}
+PARTS = set(CONSTRUCTED) - {"Prior", "Dirichlet", "StickBreaking"}
 """Parts of a prior: users make them, engines call their methods."""
 
 WEIGHTS = {

@@ -226,6 +226,8 @@ KINDS: dict[str, Kind] = {
         bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(0.0, {hyper}, {hyper}, np.eye(2)))
         bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(0.0, 1.0, 5.0, {hyper}))
         bg.Prior(bg.Dirichlet({hyper}), bg.NormalInverseWishart(0.0, 1.0, 5.0, np.eye(2)))
+        bg.Prior(bg.StickBreaking(0.7), bg.NormalInverseWishart(0.0, 1.0, 5.0, np.eye(2)))
+        bg.Prior(bg.StickBreaking({hyper}, {hyper}), bg.NormalInverseWishart(0.0, 1.0, 5.0, np.eye(2)))
         bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseGamma({hyper}, {hyper}, 3.0, 1.0))
         bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseGamma(0.0, 1.0, {hyper}, {hyper}))
         bg.Prior(bg.Dirichlet(1.0), bg.NormalTimesInverseWishart({hyper}, {hyper}, 5.0, np.eye(2)))
@@ -260,7 +262,11 @@ KINDS: dict[str, Kind] = {
     """),
     "refused_labels": kind("None", "Z\n[0] * 40", "'text'\n5"),
     "refused_noise": kind("False", "True\nbg\n0.5", "'text'"),
-    "prior_weights": kind("bg.Dirichlet(1.0)\nbg.Dirichlet([1.0, 2.0])", "bg.Dirichlet({hyper})\n{hyper}"),
+    "prior_weights": kind("""
+        bg.Dirichlet(1.0) ;; bg.Dirichlet([1.0, 2.0]) ;; bg.StickBreaking(0.7) ;; bg.StickBreaking([2.0], 0.5)
+    """, """
+        bg.Dirichlet({hyper}) ;; bg.StickBreaking({hyper}) ;; bg.StickBreaking({hyper}, {hyper}) ;; {hyper}
+    """),
     "prior_components": kind("bg.NormalInverseWishart(0.0, 0.1, 5.0, np.eye(2))", """
         bg.NormalInverseWishart({hyper}, {hyper}, {hyper}, {hyper}) ;; bg.Dirichlet(1.0) ;; {hyper}
     """),

@@ -150,7 +150,7 @@ def used(part):
             return bg.sample_telescoping(X2, **CHEAP, **OF_NUMBERS[part](made), max_components=5).posterior_of_k()
         if part in (bg.HalfNormal, bg.LogNormal):
             made = bg.NormalTimesLKJ(0.0, np.eye(2), 1.0, made)
-        if part is bg.Dirichlet:
+        if part in (bg.Dirichlet, bg.StickBreaking):
             made = bg.Prior(made, PRIOR.components)
         if part is not bg.Prior and not isinstance(made, bg.Prior):
             made = bg.Prior(bg.Dirichlet(2.0), made)

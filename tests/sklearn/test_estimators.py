@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import bayesgmm as bg
-from bayesgmm.errors import IllDefinedError, PriorError
+from bayesgmm.errors import ArgumentError, IllDefinedError
 from bayesgmm.sklearn import BayesianGaussianMixture, GaussianMixture
 
 KINDS = ("full", "tied", "diag", "spherical")
@@ -160,8 +160,23 @@ def test_the_prior_of_the_bayesian_mixture_is_that_of_the_sampler(x):
     np.testing.assert_allclose(np.asarray(prior.components.scale)[0], np.diag(x.var(axis=0, ddof=1)))
     np.testing.assert_allclose(prior.weights.concentration, 1.0 / 3.0)
     assert np.asarray(prior.components.strength)[0] == 0.1
-    with pytest.raises(PriorError, match="dirichlet_distribution"):
-        mixture.set_params(weight_concentration_prior_type="dirichlet_process").fit(x)
+
+
+def test_a_dirichlet_process_by_gibbs_has_sticks(x):
+    """The default prior of scikit-learn. Attributes and labels are by cluster, though the chains are by stick."""
+    mixture = BayesianGaussianMixture(
+        n_components=6, inference="gibbs", num_warmup=200, num_samples=200, num_chains=2, random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        posterior = mixture.fit(x).posterior_
+    assert isinstance(posterior.prior.weights, bg.StickBreaking)
+    np.testing.assert_allclose(posterior.prior.weights.alpha, 1.0 / 6.0)
+    assert (posterior.permutations != np.arange(6)).any()
+    np.testing.assert_allclose(mixture.weights_, posterior.params.weights.mean(axis=(0, 1)))
+    assert bg.adjusted_rand(mixture.predict(x), CLASSES) > 0.5
+    with pytest.raises(ArgumentError, match="by cluster"):
+        posterior.extend(10)
 
 
 def test_in_pipelines_searches_and_frames(x):

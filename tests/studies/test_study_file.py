@@ -45,6 +45,8 @@ def test_all_kinds_of_keys(tmp_path):
     np.testing.assert_array_equal(found["truths"]["near"].means, [[0, 0], [4, 1]])
     assert found["prior"].components.df == 8
     assert found["prior"].weights.concentration == 2
+    sticks = read_study(write(tmp_path, FIXED.replace("concentration = 2.0", "alpha = 1.5")))["prior"].weights
+    assert sticks == bg.StickBreaking(1.5)
     assert found["em_intervals"] is None
     study = bg.study(**found, progress_bar=False)
     assert study.engines == ["em", "once"]
@@ -55,6 +57,7 @@ def test_all_kinds_of_keys(tmp_path):
     [
         ("truths = 'random'\nfoo = 1", "no argument 'foo'"),
         ("n = 3", "has no truths"),
+        (FIXED + "alpha = 1.0", "both concentration"),
         ("truths = [", "is no study"),
         ("[truths.a]\nweights = [1.0]", "lacks covariances, means"),
         ("[truths.a]\nsds = [1.0]", "no argument 'sds'"),

@@ -145,7 +145,7 @@ class _Metric(NamedTuple):
     @classmethod
     def at(cls, params: Params, posterior: Belief) -> "_Metric":
         least = 1e-8
-        total = jnp.sum(jnp.maximum(posterior.weights.concentration - 1.0, 0.0))
+        total = posterior.weights.rows_behind
         strength = posterior.components.strength
         return cls(
             jnp.sqrt(total / jnp.maximum(params.weights, least)),

@@ -216,7 +216,7 @@ _START = Program(start_ascents, static=("size", "accelerate"))
 
 def _for_each(prior: Belief, count: int) -> Belief:
     """The prior with a leading axis of ascents; unchanged if it has one."""
-    if jnp.ndim(prior.weights.concentration) == 2:
+    if jnp.ndim(prior.weights[0]) == 2:
         return prior
     return jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (count, *np.shape(leaf))), prior)
 

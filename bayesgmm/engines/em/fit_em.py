@@ -222,8 +222,8 @@ def check_has_mode(prior: Belief | str | None, model: Model | None = None) -> No
     known = model is not None and len(model.held.free("weights", model.num_components)) < 2
     if isinstance(prior, Belief) and prior.unbounded_at_zero and not known:
         raise PriorError(
-            "With a Dirichlet concentration below 1 the posterior density is unbounded at weight 0. It has no mode. "
-            "Use a concentration of at least 1 for MAP, or sample the posterior (sample_gibbs, sample_nuts)."
+            f"With {prior.weights.unbounded_with()} the posterior density is unbounded at weight 0. It has no mode. "
+            f"Use {prior.weights.mode_needs()} for MAP, or sample the posterior (sample_gibbs, sample_nuts)."
         )
 
 

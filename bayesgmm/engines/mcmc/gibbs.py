@@ -25,6 +25,7 @@ from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.prior import Belief
+from bayesgmm.priors.stick_order import Reordered
 from bayesgmm.problem import Problem
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
@@ -156,10 +157,11 @@ def _start(keys: Any, starts: Params, problem: Problem) -> GibbsState:
 
 
 def _advance(state: GibbsState, count: Int[Array, ""], problem: Problem):
-    return _BLOCK(state, count, problem.standard_prior, problem.rows)
+    prior = problem.standard_prior
+    return _BLOCK(state, count, Reordered(prior) if problem.model.in_order else prior, problem.rows)
 
 
-def _block(state: GibbsState, count: Int[Array, ""], prior: Belief, rows: Rows):
+def _block(state: GibbsState, count: Int[Array, ""], prior: Belief | Reordered, rows: Rows):
     def advance(state: GibbsState):
         key = jr.fold_in(state.key, state.sweeps)
         params, seen = step(KERNELS["gibbs"], key, state.params, prior, rows)

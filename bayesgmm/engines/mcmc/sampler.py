@@ -17,7 +17,7 @@ from bayesgmm.engines.checks import check_chain_arguments, check_reference, chec
 from bayesgmm.engines.engine import find_engine
 from bayesgmm.engines.mcmc.chain_loop import Report, run_chains
 from bayesgmm.engines.to_posterior import Origin, prepare_reference, to_posterior
-from bayesgmm.errors import SamplingInterrupted
+from bayesgmm.errors import ArgumentError, SamplingInterrupted
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
@@ -136,6 +136,11 @@ def to_report(listener: Listener, sampler: Sampler, num_warmup: int, num_samples
 def _extend(sampler: Sampler, state: Any, posterior: Posterior, num_samples: int, progress_bar: Progress) -> Posterior:
     """The posterior with `num_samples` more draws per chain, from the current state of the chains."""
     dtype = posterior.settings["dtype"]
+    if posterior.model.in_order and (posterior.permutations != np.arange(posterior.n_components)).any():
+        raise ArgumentError(
+            "These draws are numbered by cluster, and the chains number them by stick. Extend the draws as sampled; "
+            "then relabel them."
+        )
     with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
         check_sampled(posterior.model, posterior.num_chains, posterior.num_samples + num_samples)
         problem = to_problem(posterior.model, dtype)

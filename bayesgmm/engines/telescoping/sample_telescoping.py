@@ -31,6 +31,7 @@ from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.dirichlet import Dirichlet
 from bayesgmm.priors.number_of_components import check_most, checked_components, masses_up_to
 from bayesgmm.priors.prior import Belief
+from bayesgmm.priors.stick_breaking import refuse_sticks
 from bayesgmm.problem import Model, build_model, to_problem
 from bayesgmm.results.clusters import filled_first
 from bayesgmm.results.telescoping_posterior import TelescopingPosterior, joined
@@ -171,6 +172,8 @@ def mixture_model(table: Table, prior: Any, family: Family, most: int) -> Model:
     check_table(table, 1)
     own = resolved(prior, table, family)
     own.check_parts()
+    why, instead = "its weights given K are a Dirichlet", "Use sample_gibbs, or concentration=Dynamic(alpha)."
+    refuse_sticks(own.weights, "sample_telescoping does not take", why, instead)
     ENGINE.check(own, family, table.dim)
     full = own._replace(weights=Dirichlet(1.0)).expand(most, table.dim)
     if not full.exchangeable:

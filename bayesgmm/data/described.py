@@ -40,9 +40,7 @@ def rows(
         hypervolume of the data (Banfield & Raftery 1993). A number: over this volume. True and False for each row,
         (N,): over the hypervolume, and these rows are noise at the start. It is component K, the last.
     devices
-        The devices that share the rows: a number (the first so many of ``jax.devices()``), a list of devices, or a
-        `jax.sharding.Mesh` with an axis ``"rows"``. The results do not depend on it, apart from rounding. None: one
-        device has all rows.
+        The devices that share the rows: a number, a list or a mesh (`bayesgmm.runtime.devices.mesh_of`). None: one.
 
     Returns
     -------
@@ -51,21 +49,18 @@ def rows(
     Raises
     ------
     ArgumentError
-        If weights are negative, not finite, all zero or of the wrong length, labels are not classes, errors are
-        negative, of the wrong shape or not positive semi-definite, a volume is impossible, or noise is combined with
-        gaps, errors or labels; or if there are not so many devices.
+        If weights are negative, not finite, all zero or of the wrong length, labels are not classes, errors are not
+        covariances or negative, a volume is impossible, noise meets gaps, errors or labels, or devices are missing.
     DataError
         If x is no table of numbers.
     """
     if isinstance(weights, str):
         x, weights = _without_column(x, weights)
-    mesh = mesh_of(devices)
-    table = as_table(x)
+    mesh, table = mesh_of(devices), as_table(x)
     table = table if mesh is None else replace(table, mesh=mesh)
     if weights is not None:
         table = replace(table, weights=_checked_weights(weights, table.num_rows))
-    if labels is not None:
-        table = replace(table, labels=_checked_labels(labels, table))
+    table = table if labels is None else replace(table, labels=_checked_labels(labels, table))
     table = table if errors is None else _with_errors(table, errors)
     said = noise is not None and noise is not False
     if said or table.noise is not None:
@@ -84,7 +79,7 @@ def _refuse_with_noise(table: Table) -> None:
 
 
 def described(x: Any, weights: Any, labels: Any, errors: Any, noise: Any = False) -> Any:
-    """`rows`, or x itself if nothing more was said of it."""
+    """`rows`, or x itself if nothing more was said."""
     if weights is None and labels is None and errors is None and (noise is None or noise is False):
         return x
     if not isinstance(x, Table) and hasattr(x, "table") and not hasattr(x, "columns"):

@@ -324,7 +324,8 @@ KINDS: dict[str, Kind] = {
         np.where(np.arange(80).reshape(40, 2) % 3, 0.1, np.inf) ;; np.full((40, 2, 2), np.nan) ;; 'x' ;; [['a', 'b']] * 40
     """, "1 ;; object() ;; 1.5 ;; lambda: 1"),
     "devices": kind("None ;; 1 ;; jax.devices()[:1] ;; np.int64(1)", "jax.make_mesh((1,), ('rows',))", """
-        0 ;; -1 ;; True ;; 1.5 ;; 'cpu' ;; [] ;; 10**6 ;; ['cpu'] ;; jax.devices()[:1] * 2 ;; jax.make_mesh((1,), ('x',)) ;; np.nan
+        0 ;; -1 ;; True ;; 1.5 ;; 'cpu' ;; [] ;; 10**6 ;; ['cpu']
+        jax.devices()[:1] * 2 ;; jax.make_mesh((1,), ('x',)) ;; np.nan
     """),
     "noise": kind("False ;; True ;; 1e4", """
         None ;; np.arange(40) < 3 ;; np.arange(6) < 1 ;; 1e300 ;; 1e-300 ;; 0.5 ;; np.float32(1e3) ;; 10**6

@@ -34,15 +34,17 @@ def explore(
     run: Callable[[Params, int], tuple[Ascent, bool]],
     most: int,
     max_iter: int,
+    promising: bool,
 ) -> tuple[Ascent, bool]:
     """Moves from the best ascent (`moves`), as long as one of them ends higher. That one is added to the ascents.
 
     ``run`` ascends from starts on a leading axis, up to a number of iterations. At most `most` moves are tried at a
-    time: all for `SHORT` iterations, and the best to its end if it is higher by then.
+    time, or only those that are ``promising``: all for `SHORT` iterations, and the best to its end if it is higher by
+    then.
     """
     while not interrupted and (top := best_ascent(ascents)) is not None:
         theta = jax.tree.map(lambda leaf, top=top: np.asarray(leaf[top], np.float64), ascents.params)
-        made, least = _moves(theta, problem, most), float(ascents.objective[top]) + HIGHER
+        made, least = _moves(theta, problem, most, promising), float(ascents.objective[top]) + HIGHER
         higher, interrupted = _higher(made, least, problem, run, SHORT)
         if higher is not None and not interrupted:
             higher, interrupted = _higher([higher[1]], least, problem, run, max_iter)
@@ -76,15 +78,15 @@ def higher_by(key, ascents: Ascent, problem: Problem, tol, max_iter: int, accele
         return ascents, False, 0.0
     theta = jax.tree.map(lambda leaf: np.asarray(leaf[top], np.float64), ascents.params)
     if equal_pair(theta) is not None:
-        return *explore(ascents, False, problem, run, FEW_MOVES, max_iter), 0.0
+        return *explore(ascents, False, problem, run, FEW_MOVES, max_iter, promising=True), 0.0
     higher, interrupted = _higher(
-        _moves(theta, problem, FEW_MOVES), float(ascents.objective[top]) + HIGHER, problem, run, SHORT
+        _moves(theta, problem, FEW_MOVES, promising=True), float(ascents.objective[top]) + HIGHER, problem, run, SHORT
     )
     gain = 0.0 if higher is None else float(higher[0].objective[0] - ascents.objective[top])
     return ascents, interrupted, gain
 
 
-def _moves(theta: Params, problem: Problem, most: int) -> list[Params]:
+def _moves(theta: Params, problem: Problem, most: int, promising: bool) -> list[Params]:
     """The moves from θ. If components are equal, a division by cuts at gaps comes first.
 
     Under a prior that tells the components apart, another numbering of θ comes before all.
@@ -94,13 +96,13 @@ def _moves(theta: Params, problem: Problem, most: int) -> list[Params]:
         clustered = rows[noise_shares(theta, problem, rows) < 0.5]
         share, theta = float(theta.weights[-1]), Params(*(part[:-1] for part in theta))
         theta = theta._replace(weights=theta.weights / theta.weights.sum())
-        made = _moves_of(theta, clustered, problem, most)
+        made = _moves_of(theta, clustered, problem, most, promising)
         return [with_noise(one, problem, share) for one in made]
-    return _moves_of(theta, rows, problem, most)
+    return _moves_of(theta, rows, problem, most, promising)
 
 
-def _moves_of(theta: Params, rows: np.ndarray, problem: Problem, most: int) -> list[Params]:
-    made = moves(theta, rows, most)
+def _moves_of(theta: Params, rows: np.ndarray, problem: Problem, most: int, promising: bool) -> list[Params]:
+    made = moves(theta, rows, most, promising)
     if equal_pair(theta) is not None and (labels := cut_in_order(rows, len(theta.weights))) is not None:
         division = division_stats(rows, one_hot(labels, len(theta.weights))[None])
         made = [class_params(first_of(division), shrink=True), *made[: most - 1]]

@@ -34,13 +34,13 @@ class Move(NamedTuple):
     """Which rows are in the first part, (N,)."""
 
 
-def moves(params: Params, x: np.ndarray, most: int) -> list[Params]:
+def moves(params: Params, x: np.ndarray, most: int, promising: bool = True) -> list[Params]:
     """θ after at most `most` moves, all in standardised coordinates, on the host.
 
-    First come the most promising ones, by the gain of their cut (`bayesgmm.engines.cuts`; a lower bound for separated
-    parts) less the log-likelihood that the merger loses. Both are for free covariances, so that a negative difference
-    says little of other families. A merged pair may also be split itself, in another way. Then come divisions of the
-    closest pairs by the nearer of two rows, which are drawn at random: the same ones in each call.
+    A move is promising if the gain of its cut (`bayesgmm.engines.cuts`; a lower bound for separated parts) exceeds the
+    log-likelihood that the merger loses; the most promising ones come first. A merged pair may also be split itself, in
+    another way. Both terms are for free covariances, and clusters that cross have no cut. So without ``promising`` the
+    others follow, and divisions of the closest pairs by the nearer of two rows, drawn at random (the same in each call).
     """
     num = len(params.weights)
     if num < 2 or len(x) < 2:
@@ -62,9 +62,11 @@ def moves(params: Params, x: np.ndarray, most: int) -> list[Params]:
         again = _cut(x, both) if turn < MOST_RESPLIT else None
         if again is not None:
             found.append(Move(again.gain - loss, merged, pair[0], pair[1], both, again.below))
+    found = sorted(found, key=lambda move: -move.gain)
+    if promising:
+        return _split([move for move in found if move.gain > 0][:most], x)
     by_chance = _at_random(params, x, shares, pairs[:PAIRS_AT_RANDOM], most // AT_RANDOM)
-    found = sorted(found, key=lambda move: -move.gain)[: most - len(by_chance)]
-    return _split([*found, *by_chance], x)
+    return _split([*found[: most - len(by_chance)], *by_chance], x)
 
 
 def _at_random(params: Params, x: np.ndarray, shares: np.ndarray, pairs: list[tuple[int, int]], count: int):

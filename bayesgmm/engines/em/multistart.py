@@ -104,7 +104,7 @@ def search(
 
         ascents, interrupted = run(starts, max_iter)
         report(int(ascents.iteration.max()))
-        return explore(ascents, interrupted, problem, run, LANES, max_iter)
+        return explore(ascents, interrupted, problem, run, LANES, max_iter, promising=False)
     few = rows_of(subsample(key_rows, problem.table), problem.frame, problem.dtype, problem.num_components)
     scouts, _ = _restarts(key_short, starts, few, problem, tol, max_iter, 4 * SHORT, 0, len(starts.weights))
     ascents, interrupted = _carry_on(key_long, scouts, keep, problem, tol, max_iter, report)
@@ -112,7 +112,7 @@ def search(
     def run_long(some: Params, limit: int) -> tuple[Ascent, bool]:
         return _full_runs(key_long, some, problem, tol, limit, report)
 
-    return explore(ascents, interrupted, problem, run_long, keep, max_iter)
+    return explore(ascents, interrupted, problem, run_long, keep, max_iter, promising=True)
 
 
 def _further(key, ascents: Ascent, problem: Problem, tol, max_iter: int, report) -> tuple[Ascent, bool]:

@@ -75,7 +75,6 @@ def test_old_faithful_reaches_mclusts_likelihood_from_default_starts(truth, refe
         assert fit.n_parameters == theirs["df"]
 
 
-@pytest.mark.filterwarnings("ignore::bayesgmm.errors.LocalOptimumWarning")  # theirs are not the highest optima either
 def test_one_step_and_the_limit_equal_scikit_learn(truth, reference_data):
     for entry in truth("sklearn")["gmm"]:
         x = reference_data[entry["dataset"]].to_numpy()

@@ -109,6 +109,21 @@ def test_moves_rise_from_a_saddle_and_not_from_the_optimum(rng):
     assert moves(truth, x, 8) == []
     made = moves(saddle, x, 8)
     np.testing.assert_allclose(np.sort(made[0].means[:, 0]), [0.0, 3.0, 6.0], atol=0.1)
+    every = moves(truth, x, 8, promising=False)
+    assert len(every) == 8
+    assert all(np.isfinite(part).all() for theta in every for part in theta)
+    np.testing.assert_array_equal(every[-1].means, moves(truth, x, 8, promising=False)[-1].means)
+
+
+def test_clusters_that_cross_are_found():
+    # Means lie close together beside the spreads, so that no axis has a gap: moves by cuts alone end 24 nats lower.
+    rng = np.random.default_rng(3)
+    rng.integers(2, 5), rng.integers(3, 6), rng.choice([50, 90, 150])
+    middles = rng.normal(size=(3, 4)) * rng.choice([1.5, 2.5, 4.0])
+    spreads, labels = rng.normal(size=(3, 4, 4)) * 0.6 + np.eye(4) * 0.5, rng.integers(0, 3, 50)
+    x = middles[labels] + np.einsum("nde,ne->nd", spreads[labels], rng.normal(size=(50, 4)))
+    found, near_truth = bg.fit_em(x, 3, prior="default"), bg.fit_em(x, 3, prior="default", labels_init=labels)
+    assert found.objective > near_truth.objective - 1e-6
 
 
 @pytest.mark.parametrize(

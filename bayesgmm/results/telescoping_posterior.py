@@ -1,31 +1,24 @@
 """Draws of mixtures whose number of components is not known: the result of `sample_telescoping`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.data.order import same_features
-from bayesgmm.data.table import Table
-from bayesgmm.model.families import Family
-from bayesgmm.model.types import Frame, Params
-from bayesgmm.numerics.mixing import MIXED, UNKNOWN, figures
+from bayesgmm.model.types import Params
 from bayesgmm.priors.concentration import Concentration, is_known
 from bayesgmm.priors.number_of_components import NumberOfComponents
 from bayesgmm.problem import Model
 from bayesgmm.results.clusters import at_clusters
-from bayesgmm.results.convergence import convergence_table, state_of, worst_of
 from bayesgmm.results.numbers import PosteriorOfK, number_invariants, posterior_of_k, prior_of_clusters
+from bayesgmm.results.of_chains import OfChains
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.telescoping_tree import telescoping_tree
-from bayesgmm.results.to_mixture import HasMixture
-from bayesgmm.runtime.arguments import as_key, check_count, split_seed
-from bayesgmm.runtime.formatting import as_html, as_text
+from bayesgmm.runtime.arguments import check_count, split_seed
 from bayesgmm.runtime.programs import Stopwatch
 from bayesgmm.runtime.progress import Progress, check_progress
-from bayesgmm.sweep import per_row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class TelescopingPosterior(HasMixture):
+class TelescopingPosterior(OfChains):
     """Draws of (K, θ), in the user's units; leading axes are (chain, draw).
 
     K is the number of components and K₊ the number of those that have rows: the clusters. The labels of components mean
@@ -78,31 +71,6 @@ class TelescopingPosterior(HasMixture):
     def n_components(self) -> int:
         """K_max, as an axis of arrays."""
         return self.max_components
-
-    @property
-    def table(self) -> Table:
-        """The data."""
-        return self.model.table
-
-    @property
-    def frame(self) -> Frame:
-        """The standardised coordinates of the engine."""
-        return self.model.frame
-
-    @property
-    def family(self) -> Family:
-        """The covariance family."""
-        return self.model.family
-
-    @property
-    def num_chains(self) -> int:
-        """Number of chains."""
-        return self.num_components.shape[0]
-
-    @property
-    def num_samples(self) -> int:
-        """Number of draws per chain, after warm-up."""
-        return self.num_components.shape[1]
 
     @cached_property
     def in_use(self) -> Params:
@@ -172,34 +140,9 @@ class TelescopingPosterior(HasMixture):
         return at_clusters(self, chosen)
 
     @cached_property
-    def convergence(self) -> "pd.DataFrame":
-        """R-hat and ESS of K, K₊, the concentration and label-invariant quantities. Check these first."""
-        return convergence_table(self.invariants)
-
-    @cached_property
     def invariants(self) -> "xr.Dataset":
         """Quantities that do not depend on the labelling, with dims (chain, draw, …)."""
         return number_invariants(self)
-
-    @property
-    def worst_rhat(self) -> float:
-        """Largest R-hat over the label-invariant quantities; NaN if there are too few draws."""
-        return worst_of(self.convergence)[0]
-
-    @property
-    def smallest_ess(self) -> float:
-        """Smallest bulk or tail ESS over the label-invariant quantities."""
-        return worst_of(self.convergence)[1]
-
-    @property
-    def mixing(self) -> str:
-        """``"mixed"``, ``"slightly short"`` (more draws suffice), ``"not mixed"`` or ``"unknown"`` (no R-hat)."""
-        return state_of(self.convergence, self.num_chains)
-
-    @property
-    def mixed(self) -> bool:
-        """Whether R-hat and ESS of every label-invariant quantity pass the thresholds of Vehtari et al. (2021)."""
-        return self.mixing == MIXED
 
     @cached_property
     def datatree(self) -> "xr.DataTree":
@@ -209,21 +152,6 @@ class TelescopingPosterior(HasMixture):
         for the largest K that was drawn.
         """
         return telescoping_tree(self, split_seed(self.seed).tree)
-
-    def to_datatree(self) -> "xr.DataTree":
-        """The same as `datatree`."""
-        return self.datatree
-
-    def score_samples(self, x=None) -> np.ndarray:
-        """Log posterior predictive density of each row of x (default: the data), (N,), averaged over K and θ.
-
-        In the user's units.
-        """
-        return per_row.average_over_draws(self.in_use, same_features(x, self.table), self.frame)[1]
-
-    def draw_labels(self, x, seed) -> np.ndarray:
-        """One z per row of x (None: the data) for each draw of θ, (chain, draw, N)."""
-        return per_row.draw_labels(as_key(seed), self.in_use, same_features(x, self.table), self.frame)
 
     def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:
         """Draw `n` rows from the posterior predictive, each under a new draw of θ: components (n,), rows (n, D)."""
@@ -258,22 +186,13 @@ class TelescopingPosterior(HasMixture):
 
     def _title(self) -> str:
         num, clusters = self.most_probable
-        cut = ", interrupted" if self.interrupted else ""
-        diagnosis = f"{self.mixing}: {figures(self.worst_rhat, self.smallest_ess)}"
-        if self.mixing == UNKNOWN:
-            diagnosis = "mixing cannot be assessed"
         return (
-            f"telescoping: K = {num} and {clusters} clusters are most probable, "
-            f"{self.family.label(self.table.dim)} covariances{self.model.aside}, {self.num_chains} "
-            f"chain{'s' * (self.num_chains > 1)} × {self.num_samples} draws{cut}; {diagnosis}; "
+            f"telescoping: K = {num} and {clusters} clusters are most probable, {self._run_words()}; "
             f"{self.components.describe()}; {self.concentration.describe()}"
         )
 
-    def __repr__(self) -> str:
-        return as_text(self._title(), self._posterior_of_k.shown())
-
-    def _repr_html_(self) -> str:
-        return as_html(self._title(), self._posterior_of_k.shown())
+    def _shown(self) -> "pd.DataFrame":
+        return self._posterior_of_k.shown()
 
     @property
     def concentration_known(self) -> bool:
@@ -283,16 +202,3 @@ class TelescopingPosterior(HasMixture):
 
 def _most_frequent(numbers: np.ndarray) -> int:
     return int(np.bincount(numbers.ravel()).argmax())
-
-
-def joined(first: TelescopingPosterior, more: TelescopingPosterior) -> TelescopingPosterior:
-    """The draws of both, concatenated within each chain."""
-    names = "num_components", "counts", "concentrations", "log_likelihood"
-    parts: dict[str, Any] = {
-        name: np.concatenate([getattr(first, name), getattr(more, name)], axis=1) for name in names
-    }
-    parts["params"] = Params(*(np.concatenate(pair, axis=1) for pair in zip(first.params, more.params, strict=True)))
-    one, two = first.clock, more.clock
-    clock = Stopwatch(one.compile_seconds + two.compile_seconds, one.total_seconds + two.total_seconds)
-    settings = first.settings | {"num_samples": first.num_samples + more.num_samples}
-    return replace(first, **parts, clock=clock, settings=settings)

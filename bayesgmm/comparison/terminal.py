@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from bayesgmm.comparison.comparison import Comparison
-    from bayesgmm.diagnosis.diagnosis import Diagnosis
+    from bayesgmm.diagnosis.judged import Judged
     from bayesgmm.model_choice.selection import Selection
     from bayesgmm.results.posterior import Posterior
     from bayesgmm.selection.cells import FitTable
@@ -109,7 +109,7 @@ def _say_table(title: str, table: "pd.DataFrame", notes: tuple[str, ...]) -> Non
     say(Text(f"\n{title}", style="bold"), *_tables(cells_of(table)), *lines)
 
 
-def print_diagnosis(found: "Diagnosis") -> None:
+def print_diagnosis(found: "Judged") -> None:
     """Print the verdict, then the label-invariant quantities."""
     import pandas as pd
     from rich.text import Text

@@ -9,7 +9,7 @@ import numpy as np
 
 from bayesgmm.model.types import Params
 from bayesgmm.priors.concentration import Concentration, is_known
-from bayesgmm.priors.number_of_components import NumberOfComponents
+from bayesgmm.priors.number_of_components import NumberOfComponents, masses_up_to
 from bayesgmm.problem import Model
 from bayesgmm.results.clusters import at_clusters
 from bayesgmm.results.numbers import PosteriorOfK, number_invariants, posterior_of_k, prior_of_clusters
@@ -23,6 +23,9 @@ from bayesgmm.runtime.progress import Progress, check_progress
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+BOUNDARY = 1e-3
+"""Posterior probability of K_max from which the truncation of the prior is reported."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,6 +69,22 @@ class TelescopingPosterior(OfChains):
     def max_components(self) -> int:
         """K_max."""
         return self.params.weights.shape[-1]
+
+    @property
+    def share_at_most(self) -> float:
+        """Share of the draws with K = K_max."""
+        return float((self.num_components == self.max_components).mean())
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the posterior of K reaches K_max (in 0.1 % of the draws) although its prior goes beyond."""
+        beyond = self.components.largest is None or self.components.largest > self.max_components
+        return beyond and self.share_at_most > BOUNDARY
+
+    @property
+    def number_known(self) -> bool:
+        """Whether the prior of K has a single number."""
+        return int((masses_up_to(self.components, self.max_components) > 0).sum()) == 1
 
     @property
     def n_components(self) -> int:

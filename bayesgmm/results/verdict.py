@@ -27,12 +27,15 @@ HALF = 0.5
 MOST_ERRORS = 4.0
 """Two samplers agree if no quantity differs by more than this many Monte Carlo standard errors."""
 
+EXTEND_RUN = "Extend the run from which these draws were taken, and take them again (at)."
+"""Advice for draws of one number of clusters."""
+
 
 def mixing_line(name: str, posterior: Posterior) -> str:
     """Whether the chains of one sampler agree, and what to do if not."""
     cut = " It was interrupted." if posterior.interrupted else ""
     if posterior.mixing == UNKNOWN:
-        return f"{name}: {unknown_words(posterior.num_chains, posterior.num_samples)}{cut}"
+        return f"{name}: {unknown_words(posterior.num_chains, posterior.num_samples, pooled(posterior))}{cut}"
     if posterior.num_divergences:
         cut += f" {posterior.num_divergences} transitions diverged."
     if posterior.smallest_bfmi < GOOD_BFMI:
@@ -58,8 +61,19 @@ def mixing_words(posterior: Posterior) -> str:
     )
 
 
-def unknown_words(num_chains: int, num_samples: int) -> str:
+def pooled(posterior: Posterior | None) -> bool:
+    """Whether the draws of several chains stand in one, as those of one K₊ do that chains have in unequal numbers."""
+    ran = 1 if posterior is None else posterior.settings.get("num_chains", 1)
+    return posterior is not None and isinstance(ran, int) and posterior.num_chains == 1 < ran
+
+
+def unknown_words(num_chains: int, num_samples: int, pooled: bool = False) -> str:
     """Why mixing cannot be assessed, and what to do."""
+    if pooled:
+        return (
+            "mixing cannot be assessed: some chains have few of these draws, so that all stand in one chain. Diagnose "
+            "the whole run (bg.diagnose of the result of sample_telescoping), and extend it."
+        )
     if num_samples >= FEWEST_DRAWS and num_chains == 1:
         return "mixing cannot be assessed: R-hat compares chains, and there is a single one. Run four (num_chains=4)."
     if num_samples < FEWEST_DRAWS:
@@ -73,10 +87,17 @@ def short_words(posterior: Posterior, rhat: float, ess: float) -> str:
     more = draws_to_add(rhat, ess, chains, num)
     way = f"extend({more})" if posterior.continuation is not None else f"Sampling with num_samples={num + more}"
     way = "Longer chains" if isinstance(posterior, GivenPosterior) else way
+    if part_of_run(posterior):
+        return f"Good are R-hat below {GOOD_RHAT} and ESS above {GOOD_ESS * chains}. {EXTEND_RUN}"
     return (
         f"Good are R-hat below {GOOD_RHAT} and ESS above {GOOD_ESS * chains}. {way} should reach them: about {more:,} "
         "more draws per chain."
     )
+
+
+def part_of_run(posterior: Posterior) -> bool:
+    """Whether these are the draws of one number of clusters, of a run in which it varies."""
+    return "max_components" in posterior.settings
 
 
 def unmixed_advice(posterior: Posterior | None) -> str:
@@ -85,6 +106,8 @@ def unmixed_advice(posterior: Posterior | None) -> str:
         return (
             "Run longer, or start from other places; with bayesgmm, use Gibbs with tempering=12, or fewer components."
         )
+    if part_of_run(posterior):
+        return f"{EXTEND_RUN} Or sample this number of components alone (sample_gibbs)."
     ways = ["run longer (extend)" if posterior.continuation is not None else "run longer"]
     if num_gaussians(posterior) > 1:
         ways += [

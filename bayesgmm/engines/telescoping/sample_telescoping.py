@@ -41,8 +41,6 @@ from bayesgmm.runtime.progress import Progress, listening
 
 MAX_COMPONENTS = 30
 """K_max, if the prior of K has no largest K."""
-BOUNDARY = 1e-3
-"""Posterior probability of K_max from which the truncation of the prior is reported."""
 
 
 def sample_telescoping(
@@ -216,9 +214,8 @@ class TelescopingChains:
 
 def _warn_of_boundary(found: TelescopingPosterior) -> None:
     """Warn if the posterior reaches K_max, and the prior goes beyond."""
-    most = found.max_components
-    share = float((found.num_components == most).mean())
-    if share > BOUNDARY and (found.components.largest or np.inf) > most:
+    if found.truncated:
+        most, share = found.max_components, found.share_at_most
         warnings.warn(
             f"The prior of K is truncated at max_components={most}, and K is {most} in {share:.1%} of the draws: the "
             "posterior depends on the truncation. Use a larger max_components, or a prior that ends there "

@@ -11,10 +11,9 @@ from bayesgmm.model.types import Params
 from bayesgmm.priors.concentration import Concentration, is_known
 from bayesgmm.priors.number_of_components import NumberOfComponents, masses_up_to
 from bayesgmm.problem import Model
-from bayesgmm.results.clusters import at_clusters
+from bayesgmm.results.clusters import ClustersPosterior, at_clusters
 from bayesgmm.results.numbers import PosteriorOfK, number_invariants, posterior_of_k, prior_of_clusters
 from bayesgmm.results.of_chains import OfChains
-from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.telescoping_tree import telescoping_tree
 from bayesgmm.runtime.arguments import check_count, split_seed
 from bayesgmm.runtime.programs import Stopwatch
@@ -140,7 +139,7 @@ class TelescopingPosterior(OfChains):
         """The K and the K₊ that most draws have."""
         return _most_frequent(self.num_components), _most_frequent(self.num_clusters)
 
-    def at(self, num_clusters: int | None = None) -> Posterior:
+    def at(self, num_clusters: int | None = None) -> ClustersPosterior:
         """The draws with this K₊ (default: the most frequent), as an ordinary `Posterior` of their clusters.
 
         Components without rows are left out, and the weights of the others are normalised. Given K₊ = k and a known

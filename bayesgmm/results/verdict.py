@@ -12,6 +12,7 @@ from bayesgmm.priors.default import prior_of_data
 from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart
 from bayesgmm.priors.semiconjugate import NormalTimesInverseWishart
 from bayesgmm.results.approximation import ApproximatePosterior
+from bayesgmm.results.clusters import ClustersPosterior
 from bayesgmm.results.convergence import GOOD_BFMI
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.given_posterior import GivenPosterior
@@ -63,8 +64,7 @@ def mixing_words(posterior: Posterior) -> str:
 
 def pooled(posterior: Posterior | None) -> bool:
     """Whether the draws of several chains stand in one, as those of one K₊ do that chains have in unequal numbers."""
-    ran = 1 if posterior is None else posterior.settings.get("num_chains", 1)
-    return posterior is not None and isinstance(ran, int) and posterior.num_chains == 1 < ran
+    return isinstance(posterior, ClustersPosterior) and posterior.num_chains == 1 < posterior.settings["num_chains"]
 
 
 def unknown_words(num_chains: int, num_samples: int, pooled: bool = False) -> str:
@@ -87,17 +87,12 @@ def short_words(posterior: Posterior, rhat: float, ess: float) -> str:
     more = draws_to_add(rhat, ess, chains, num)
     way = f"extend({more})" if posterior.continuation is not None else f"Sampling with num_samples={num + more}"
     way = "Longer chains" if isinstance(posterior, GivenPosterior) else way
-    if part_of_run(posterior):
+    if isinstance(posterior, ClustersPosterior):
         return f"Good are R-hat below {GOOD_RHAT} and ESS above {GOOD_ESS * chains}. {EXTEND_RUN}"
     return (
         f"Good are R-hat below {GOOD_RHAT} and ESS above {GOOD_ESS * chains}. {way} should reach them: about {more:,} "
         "more draws per chain."
     )
-
-
-def part_of_run(posterior: Posterior) -> bool:
-    """Whether these are the draws of one number of clusters, of a run in which it varies."""
-    return "max_components" in posterior.settings
 
 
 def unmixed_advice(posterior: Posterior | None) -> str:
@@ -106,7 +101,7 @@ def unmixed_advice(posterior: Posterior | None) -> str:
         return (
             "Run longer, or start from other places; with bayesgmm, use Gibbs with tempering=12, or fewer components."
         )
-    if part_of_run(posterior):
+    if isinstance(posterior, ClustersPosterior):
         return f"{EXTEND_RUN} Or sample this number of components alone (sample_gibbs)."
     ways = ["run longer (extend)" if posterior.continuation is not None else "run longer"]
     if num_gaussians(posterior) > 1:

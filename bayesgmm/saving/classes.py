@@ -13,6 +13,7 @@ _RESULTS = {
     "LaplacePosterior": "bayesgmm.engines.variational.laplace:LaplacePosterior",
     "ExactPosterior": "bayesgmm.engines.exact:ExactPosterior",
     "TelescopingPosterior": "bayesgmm.results.telescoping_posterior:TelescopingPosterior",
+    "ClustersPosterior": "bayesgmm.results.clusters:ClustersPosterior",
     "Comparison": "bayesgmm.comparison.comparison:Comparison",
     "FitTable": "bayesgmm.selection.cells:FitTable",
     "ClassMixtures": "bayesgmm.selection.class_mixtures:ClassMixtures",

@@ -231,11 +231,11 @@ def _note(outputs: Any) -> str:
 SAMPLER: Any = Sampler("telescoping", start_chains, advance_chains, note=_note)  # pyright: ignore[reportArgumentType]
 ENGINE = Engine(
     "telescoping",
-    "Telescoping sampler of a mixture of finite mixtures",
+    "telescoping sampler of a mixture of finite mixtures",
     sample_telescoping,
     CHAIN_SETTINGS,
     needs=Conjugacy.CONDITIONAL,
     families=CONJUGATE,
     refuses=(*CLASSES_DRAWN, LABELS, NOISE),
 )
-"""Not in the registry: engines there have a fixed number of components."""
+"""What it takes; `bayesgmm.engines.telescoping.compared` has it as an engine among those of one K."""

@@ -59,3 +59,18 @@ def test_it_stands_in_for_no_other_engine(compared):
     apart = PRIOR._replace(weights=bg.Dirichlet([1.0, 2.0]))
     with pytest.raises(PriorError, match="same prior"):
         bg.compare(X, 2, engines=("em", "telescoping"), **SETTINGS | {"prior": apart})
+
+
+def test_calibrate_draws_the_number_of_components_too():
+    settings = {"engine": "telescoping", "prior": PRIOR, "num_warmup": 20, "num_samples": 60}
+    numbers = {"components": bg.UniformComponents(4), "concentration": bg.Dynamic(bg.Gamma(2.0, 1.0))}
+    found = bg.calibrate(X, n_sims=3, **numbers, **settings)
+    assert found.num_sims == 3
+    assert {"num_components", "num_clusters", "concentration"} <= set(found.pit.columns)
+    assert ((found.pit > 0) & (found.pit < 1)).all(axis=None)
+    for wrong, words in (({"n_components": 2}, "n_components has no use"), ({"labels": [0] * 5}, "labels"),
+                         ({"fixed": {"weights": [1.0]}}, "fixed has no use")):  # fmt: skip
+        with pytest.raises(ArgumentError, match=words):
+            bg.calibrate(X, **settings | wrong)
+    with pytest.raises(ArgumentError, match="n_components"):
+        bg.calibrate(X, engine="gibbs")

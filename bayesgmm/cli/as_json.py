@@ -150,6 +150,26 @@ def _of_number_diagnosis(found: "NumberDiagnosis") -> dict[str, Any]:
     }  # fmt: skip
 
 
+def of_number(found: "NumberDiagnosis") -> dict[str, Any]:
+    """The posterior of the number of components, with figures and words of the run."""
+    from bayesgmm.comparison.manifest import data_words
+
+    posterior = found.posterior
+    num, clusters = posterior.most_probable
+    figures = {
+        "num_chains": posterior.num_chains, "num_samples": posterior.num_samples,
+        "max_components": posterior.max_components, "interrupted": posterior.interrupted,
+        "seconds_compiling": posterior.clock.compile_seconds, "seconds_running": posterior.clock.run_seconds,
+    }  # fmt: skip
+    about = _of_number_diagnosis(found)
+    about["figures"] |= figures
+    return about | {
+        "data": data_words(posterior.table), "covariance_type": posterior.family.name, "engine": about.pop("name"),
+        "most_probable": {"components": num, "clusters": clusters}, "components": posterior.components.describe(),
+        "concentration": posterior.concentration.describe(),
+    }  # fmt: skip
+
+
 def _about(model: Any) -> dict[str, Any]:
     from bayesgmm.comparison.manifest import data_words
 

@@ -32,7 +32,7 @@ def _mixing(found: Any) -> str:
     shown += f", R-hat is worst in {for_terminal(NAMES.get(worst, worst))}"
     if found.mixing == SHORT:
         more = draws_to_add(found.worst_rhat, found.smallest_ess, draws.num_chains, draws.num_samples)
-        return f"The chains are slightly short ({shown}). extend({more}) should suffice."
+        return f"The chains are slightly short ({shown}). About {more:,} more draws per chain should suffice (extend({more}))."
     if found.stuck:
         return (
             f"The chains have not mixed ({shown}): they stay apart, in {len(found.groups)} groups, and none moves "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm.errors import ArgumentError
 from bayesgmm.model.types import Params
 from bayesgmm.priors.concentration import Concentration, is_known
 from bayesgmm.priors.number_of_components import NumberOfComponents, masses_up_to
@@ -174,6 +175,26 @@ class TelescopingPosterior(OfChains):
     def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:
         """Draw `n` rows from the posterior predictive, each under a new draw of θ: components (n,), rows (n, D)."""
         return self._gaussians.sample(n, seed)
+
+    def predict_proba(self, x=None) -> np.ndarray:
+        """Refused, for the draws have no common components: use ``at(k).predict_proba``, or `bayesgmm.partition`.
+
+        Raises
+        ------
+        ArgumentError
+            Always.
+        """
+        del x
+        size, shares = self.most_probable[1], self.posterior_of_k()["posterior_clusters"]
+        raise ArgumentError(
+            "The draws of sample_telescoping differ in their number of components, so that there are no classes common "
+            f"to all. Use those with one number of clusters, such as at({size}).predict (K₊ = {size} in "
+            f"{shares[size]:.0%} of the draws), or bayesgmm.partition for the fitted rows."
+        )
+
+    def predict(self, x=None) -> np.ndarray:
+        """Refused, as `predict_proba` is: use ``at(k).predict``, or `bayesgmm.partition`."""
+        return self.predict_proba(x)
 
     def to_dataframe(self) -> "pd.DataFrame":
         """A row per draw: ``chain``, ``draw``, ``num_components``, ``num_clusters``, ``concentration``, log-likelihood.

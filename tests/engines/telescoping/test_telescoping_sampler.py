@@ -144,6 +144,9 @@ def test_what_reads_draws(found):
     assert len(found.to_dataframe()) == 1200
     with pytest.raises(DrawsError, match="at"):
         bg.relabel(found)
+    with pytest.raises(ArgumentError, match=rf"at\({found.most_probable[1]}\).predict"):
+        found.predict(X)
+    assert found.at().predict(X).shape == (5,)
 
 
 def test_diagnosis_is_of_the_numbers(found):

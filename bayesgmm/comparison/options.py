@@ -44,6 +44,8 @@ OPTIONS = {
     "diagnose": {"component_dim": "--component-dim", "names": "--names", "x": "--data", "seed": "--seed"},
 }  # fmt: skip
 """The option for each argument, by command."""
+CHOICES = {"select": ("held_out",)}
+"""Names of arguments that are values of other options too, by command."""
 _ENGINES = {
     rf"(?:bg\.)?\b{function}\b": f"--engines {engine}"
     for function, engine in (
@@ -105,7 +107,8 @@ def in_options(text: str, about_arguments: bool = False) -> str:
         text = re.sub(pattern, words, text)
     text = re.sub(rf"\b({'|'.join(options)})=({_VALUES})", lambda found: _option(options[found[1]], found[2]), text)
     if about_arguments:
-        words = "|".join(name for name in options if "_" in name)
+        values = CHOICES.get(_command.get(), ())
+        words = "|".join(name for name in options if "_" in name and name not in values)
         first = rf"^({'|'.join(options)})(?= must| maps| has the key| has no use| is empty)"
         text = re.sub(rf"{first}|\b({words})\b", lambda found: options[found[0]], text)
     return text

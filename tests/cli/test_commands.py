@@ -284,3 +284,11 @@ def test_telescoping_draws_what_sample_telescoping_draws(tmp_path):
     assert "takes 1 whole number" in str(refused(*words, "--prior-of-k", "uniform:a"))
     assert "must be one of bnb" in str(refused(*words, "--prior-of-k", "normal"))
     assert "without -k" in str(refused("sample", tmp_path / "five.csv", "-k", 2, "--engine", "telescoping"))
+
+
+def test_words_of_select_are_true_of_its_options():
+    assert "counts down" in str(refused("select", "faithful", "-k", "3-1"))
+    assert "counts down" in str(refused("fit", "faithful", "-k", "3:1"))
+    words = str(refused("select", "faithful", "--criteria", "foo"))
+    assert "kfold, held_out, evidence" in words
+    assert "--held-out must be" in str(refused("select", "faithful", "--held-out", "2", "--criteria", "held_out"))

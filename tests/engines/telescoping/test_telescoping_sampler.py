@@ -130,6 +130,9 @@ def test_table_of_k(found):
     np.testing.assert_allclose(sums, 1.0)
     assert table["posterior_components"][2] == (found.num_components == 2).mean()
     assert (table["error_clusters"] > 0).all()
+    assert table.to_markdown() == found.to_markdown()
+    assert "posterior of K₊" in table.to_markdown()
+    assert r"\toprule" in table.to_latex()
 
 
 def test_what_reads_draws(found):
@@ -206,6 +209,8 @@ def test_shows_itself(found):
     assert "<table" in found._repr_html_()
     ax = found.plot()
     assert len(ax.patches) == 8
+    highest = [bars.get_paths()[0].vertices[:, 1].max() for bars in ax.collections if hasattr(bars, "get_paths")]
+    assert max(highest) <= 1.0
     assert "K₊" in ax.get_title("left")
     with pytest.raises(ArgumentError, match="sample_telescoping"):
         bg.plots.plot_posterior_of_k(found.at())

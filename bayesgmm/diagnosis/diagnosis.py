@@ -21,7 +21,7 @@ from bayesgmm.results.draws import ABOUT, Draws, Source, as_draws
 from bayesgmm.results.external_draws import refuse_about
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.telescoping_posterior import TelescopingPosterior
-from bayesgmm.runtime.arguments import check_flag, check_names
+from bayesgmm.runtime.arguments import as_key, check_flag, check_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -219,6 +219,7 @@ def diagnose(source: Source, *, search: bool = True, seed: Any = 0, **about: Any
     check_names(about, ABOUT, "diagnose")
     if isinstance(source, TelescopingPosterior):
         refuse_about("a TelescopingPosterior", about)
+        as_key(seed)
         return diagnose_number(source)
     draws = as_draws(source, **about)
     view = label_invariant_view(draws, seed=seed)

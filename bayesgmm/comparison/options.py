@@ -73,7 +73,7 @@ PHRASES = {
     } | _ENGINES,
     "fit": {r"\bprior=None\b": "--prior none"},
     "select": {r"\bprior=None\b": "--prior none"},
-    "telescoping": {r"\bextend\((\d+)\)": r"--samples larger by \1"} | _NUMBER,
+    "telescoping": {r"\(extend\)": "(--samples)", r"\bextend\((\d+)\)": r"--samples larger by \1"} | _NUMBER,
     "diagnose": {
         pattern: words.replace("--save FILE.nc, and bg.load('FILE.nc')", "bg.load('FILE.nc')")
         for pattern, words in _NUMBER.items()

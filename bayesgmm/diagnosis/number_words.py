@@ -39,11 +39,10 @@ def _mixing(found: Any) -> str:
             "between them. Do not average over the chains. Longer runs rarely help. A narrower prior of the means may: "
             "empty components are drawn from it, and must fall near rows to become clusters."
         )
-    more = draws_to_add(found.worst_rhat, found.smallest_ess, draws.num_chains, draws.num_samples)
     return (
         f"The chains have not mixed ({shown}): they move, but too slowly for their length. K₊ changes only when an empty "
-        "component gains rows or a cluster loses its last, which is rare under a wide prior. Run longer "
-        f"(extend({more}) or more), or narrow the prior of the means."
+        "component gains rows or a cluster loses its last, which is rare under a wide prior. Run much longer (extend), "
+        "or narrow the prior of the means."
     )
 
 

@@ -182,6 +182,9 @@ def test_what_a_diagnosis_finds(found):
     assert apart.status == "stuck"
     assert apart.groups == ((0, 1), (2, 3))
     assert "1 in chains 0, 1, 3 in chains 2, 3" in " ".join(apart.verdict())
+    never = bg.diagnose(numbered(found, np.where(np.arange(4)[:, None] < 2, 1, 3) + np.zeros((4, 8), int)))
+    assert never.status in ("stuck", "slow")  # R-hat of K₊ is infinite
+    assert never.verdict()
     some = rng.random((4, 1000)) < np.array([0.3, 0.3, 0.9, 0.9])[:, None]
     assert bg.diagnose(numbered(found, np.where(some, 1, 3))).status == "slow"  # they visit one another's K₊
     beyond = replace(numbered(found, np.minimum(good + 1, 4)), components=bg.PoissonComponents(3.0))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.checking.number_simulations import NumberSimulations, number_of
-from bayesgmm.checking.simulations import Simulations, check_options, run_identity, target_of
+from bayesgmm.checking.simulations import Simulations, Target, check_options, run_identity, target_of
 from bayesgmm.data.table import Table, as_table
 from bayesgmm.engines.checks import MOST_CHAINS, check_sampled
 from bayesgmm.errors import (
@@ -25,7 +25,7 @@ from bayesgmm.errors import (
 from bayesgmm.numerics.uniformity import direction, holm, uniformity
 from bayesgmm.priors.prior import Belief
 from bayesgmm.priors.within_family import check_drawn
-from bayesgmm.problem import prepare
+from bayesgmm.problem import Model, prepare
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import as_key, check_count, split_key
 from bayesgmm.runtime.checkpoint import append_line, read_lines
@@ -199,22 +199,7 @@ def calibrate(
         )
     settings = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains}
     target = target_of(engine, settings)
-    key_prior, key_data, key_run, key_rank = split_key(as_key(seed), 4)
-    if target.engine is not None and target.engine.draws_number:
-        number = number_of(target, as_table(x), n_components, covariance_type, prior, fixed, options)
-        model, about = number.model, options | number.words
-        simulation = NumberSimulations(target, number, key_prior, key_data, key_run, key_rank, options)
-    else:
-        check_options(target, options)
-        with scope("float64"):
-            num = check_count("n_components", n_components)
-            model = prepare(as_table(x), num, prior, "float64", covariance_type, fixed).model
-        if target.engine is not None:
-            target.engine.check(model.prior, model.family, model.table.dim)
-        if target.engine is None and fixed is not None:
-            options = options | {"fixed": fixed}
-        about = options
-        simulation = Simulations(target, model, covariance_type, key_prior, key_data, key_run, key_rank, options)
+    model, about, simulation = _simulations(target, x, n_components, covariance_type, prior, fixed, seed, options)
     _check_known(model.table)
     check_drawn(model.family)
     check_sampled(model, num_chains, num_samples)
@@ -236,6 +221,30 @@ def calibrate(
             failed = sum("failure" in line for line in lines)
             listener(f"calibrate {target.name}", number + 1, n_sims, f"{failed} failed" if failed else "")
     return _to_calibration(target.name, lines[:n_sims], n_sims)
+
+
+def _simulations(
+    target: Target, x: Any, n_components: Any, covariance_type: str, prior: Any, fixed: Any, seed: Any,
+    options: dict[str, Any],
+) -> tuple[Model, dict[str, Any], Simulations | NumberSimulations]:  # fmt: skip
+    """The model, what identifies the options in a checkpoint, and the simulations."""
+    key_prior, key_data, key_run, key_rank = split_key(as_key(seed), 4)
+    if target.engine is not None and target.engine.draws_number:
+        number = number_of(target, as_table(x), n_components, covariance_type, prior, fixed, options)
+        model, about = number.model, options | number.words
+        simulation = NumberSimulations(target, number, key_prior, key_data, key_run, key_rank, options)
+    else:
+        check_options(target, options)
+        with scope("float64"):
+            num = check_count("n_components", n_components)
+            model = prepare(as_table(x), num, prior, "float64", covariance_type, fixed).model
+        if target.engine is not None:
+            target.engine.check(model.prior, model.family, model.table.dim)
+        if target.engine is None and fixed is not None:
+            options = options | {"fixed": fixed}
+        about = options
+        simulation = Simulations(target, model, covariance_type, key_prior, key_data, key_run, key_rank, options)
+    return model, about, simulation
 
 
 def _check_known(table: Table) -> None:

@@ -42,8 +42,8 @@ def refitter(posterior: Posterior) -> Refit:
     """
     if not can_refit(posterior):
         raise ArgumentError(
-            f"Refits are not possible: the engine of these draws ({posterior.algorithm}) is unknown, or draws the number "
-            "of components too. Use loo without refit=True, or draws of sample_gibbs or sample_nuts."
+            f"Refits are not possible: the engine of these draws ({posterior.algorithm}) is unknown, or draws the "
+            "number of components too. Use loo without refit=True, or draws of sample_gibbs or sample_nuts."
         )
     lost = [name for name, value in posterior.settings.items() if isinstance(value, NotKept)]
     if lost:

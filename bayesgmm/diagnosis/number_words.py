@@ -32,7 +32,10 @@ def _mixing(found: Any) -> str:
     shown += f", R-hat is worst in {for_terminal(NAMES.get(worst, worst))}"
     if found.mixing == SHORT:
         more = draws_to_add(found.worst_rhat, found.smallest_ess, draws.num_chains, draws.num_samples)
-        return f"The chains are slightly short ({shown}). About {more:,} more draws per chain should suffice (extend({more}))."
+        return (
+            f"The chains are slightly short ({shown}). About {more:,} more draws per chain should suffice "
+            f"(extend({more}))."
+        )
     if found.stuck:
         return (
             f"The chains have not mixed ({shown}): they stay apart, in {len(found.groups)} groups, and none moves "
@@ -40,9 +43,9 @@ def _mixing(found: Any) -> str:
             "empty components are drawn from it, and must fall near rows to become clusters."
         )
     return (
-        f"The chains have not mixed ({shown}): they move, but too slowly for their length. K₊ changes only when an empty "
-        "component gains rows or a cluster loses its last, which is rare under a wide prior. Run much longer (extend), "
-        "or narrow the prior of the means."
+        f"The chains have not mixed ({shown}): they move, but too slowly for their length. K₊ changes only when an "
+        "empty component gains rows or a cluster loses its last, which is rare under a wide prior. Run much "
+        "longer (extend), or narrow the prior of the means."
     )
 
 

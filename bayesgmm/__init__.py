@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bayesgmm.data.described import rows
     from bayesgmm.diagnosis.diagnosis import Diagnosis, diagnose
     from bayesgmm.diagnosis.label_invariant_view import label_invariant_view
+    from bayesgmm.diagnosis.number_of_components import NumberDiagnosis
     from bayesgmm.engines.em.copies import fit_mcem, fit_same
     from bayesgmm.engines.em.fit_em import fit_em
     from bayesgmm.engines.exact import ExactPosterior, sample_exact
@@ -101,6 +102,7 @@ _HOME = {
     "data.datasets": ("load_dataset",),
     "data.described": ("rows",),
     "diagnosis.diagnosis": ("Diagnosis", "diagnose"),
+    "diagnosis.number_of_components": ("NumberDiagnosis",),
     "engines.em.fit_em": ("fit_em",),
     "engines.em.copies": ("fit_mcem", "fit_same"),
     "engines.prior_samples": ("sample_prior",),
@@ -174,7 +176,7 @@ __all__ = [  # noqa: RUF022 - in the order of the workflow
     "Walk", "calibrate", "Calibration", "check", "ModelCheck", "loo", "kfold", "loo_pit", "predictive_checks",
     "PredictiveChecks", "prior_sensitivity", "evidence", "Evidence",
     "study", "Study", "random_mixture", "overlap", "relabel",
-"Relabelling", "diagnose", "Diagnosis",
+    "Relabelling", "diagnose", "Diagnosis", "NumberDiagnosis",
     "label_invariant_view", "from_draws", "from_parameters", "Mixture", "Regression", "HighestDensityRegion",
     "MixtureFit", "Profile", "Posterior", "VariationalPosterior", "StochasticPosterior",
     "LaplacePosterior", "ExactPosterior", "TelescopingPosterior",

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.checking.simulations import Simulations, check_options, run_identity, target_of
+from bayesgmm.checking.number_simulations import NumberSimulations, number_of
+from bayesgmm.checking.simulations import Simulations, Target, check_options, run_identity, target_of
 from bayesgmm.data.table import Table, as_table
 from bayesgmm.engines.checks import MOST_CHAINS, check_sampled
 from bayesgmm.errors import (
@@ -24,7 +25,7 @@ from bayesgmm.errors import (
 from bayesgmm.numerics.uniformity import direction, holm, uniformity
 from bayesgmm.priors.prior import Belief
 from bayesgmm.priors.within_family import check_drawn
-from bayesgmm.problem import prepare
+from bayesgmm.problem import Model, prepare
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import as_key, check_count, split_key
 from bayesgmm.runtime.checkpoint import append_line, read_lines
@@ -134,7 +135,7 @@ class Calibration:
 
 def calibrate(
     x: Any,
-    n_components: int,
+    n_components: int | None = None,
     *,
     engine: str | Callable[..., Posterior] = "gibbs",
     covariance_type: str = "full",
@@ -158,10 +159,11 @@ def calibrate(
         known of their rows (`rows`) is simulated too: the same gaps, errors of the same size, weights of 0 and 1. A
         noise component keeps its box; data with rows outside are drawn again, which leaves the ranks uniform.
     n_components, covariance_type, prior, fixed
-        The model, as for `sample_gibbs`.
+        The model, as for `sample_gibbs`. The telescoping sampler draws the number of components too: leave n_components
+        out there, and give its ``components``, ``concentration`` and ``max_components`` as options.
     engine
-        Name of an engine that draws (``"gibbs"``, ``"nuts"``, ``"cavi"``, ``"svi"``, ``"laplace"``), or a callable with
-        the signature of an engine that returns a `Posterior`.
+        Name of an engine that draws (``"gibbs"``, ``"nuts"``, ``"cavi"``, ``"svi"``, ``"laplace"``, ``"telescoping"``),
+        or a callable with the signature of an engine that returns a `Posterior`.
     n_sims
         Number of simulations; each runs the engine once. 200 find gross errors; small ones need a thousand.
     num_warmup, num_samples, num_chains
@@ -197,24 +199,16 @@ def calibrate(
         )
     settings = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains}
     target = target_of(engine, settings)
-    check_options(target, options)
-    with scope("float64"):
-        model = prepare(as_table(x), n_components, prior, "float64", covariance_type, fixed).model
+    model, about, simulation = _simulations(target, x, n_components, covariance_type, prior, fixed, seed, options)
     _check_known(model.table)
-    if target.engine is not None:
-        target.engine.check(model.prior, model.family, model.table.dim)
     check_drawn(model.family)
     check_sampled(model, num_chains, num_samples)
-    if target.engine is None and fixed is not None:
-        options = options | {"fixed": fixed}
-    key_prior, key_data, key_run, key_rank = split_key(as_key(seed), 4)
-    simulation = Simulations(target, model, covariance_type, key_prior, key_data, key_run, key_rank, options)
     path, lines = None, []
     with listening(progress_bar) as listener, interruptible() as stop, ExitStack() as held:
         if folder is not None:
             path = folder / "ranks.jsonl"
             held.enter_context(Lock(folder))
-            lines = read_lines(path, run_identity(target, model, seed, options), ("failure",), ("pit", "effective"))
+            lines = read_lines(path, run_identity(target, model, seed, about), ("failure",), ("pit", "effective"))
         for number in range(len(lines), n_sims):
             if stop.is_set():
                 break
@@ -227,6 +221,30 @@ def calibrate(
             failed = sum("failure" in line for line in lines)
             listener(f"calibrate {target.name}", number + 1, n_sims, f"{failed} failed" if failed else "")
     return _to_calibration(target.name, lines[:n_sims], n_sims)
+
+
+def _simulations(
+    target: Target, x: Any, n_components: Any, covariance_type: str, prior: Any, fixed: Any, seed: Any,
+    options: dict[str, Any],
+) -> tuple[Model, dict[str, Any], Simulations | NumberSimulations]:  # fmt: skip
+    """The model, what identifies the options in a checkpoint, and the simulations."""
+    key_prior, key_data, key_run, key_rank = split_key(as_key(seed), 4)
+    if target.engine is not None and target.engine.draws_number:
+        number = number_of(target, as_table(x), n_components, covariance_type, prior, fixed, options)
+        model, about = number.model, options | number.words
+        simulation = NumberSimulations(target, number, key_prior, key_data, key_run, key_rank, options)
+    else:
+        check_options(target, options)
+        with scope("float64"):
+            num = check_count("n_components", n_components)
+            model = prepare(as_table(x), num, prior, "float64", covariance_type, fixed).model
+        if target.engine is not None:
+            target.engine.check(model.prior, model.family, model.table.dim)
+        if target.engine is None and fixed is not None:
+            options = options | {"fixed": fixed}
+        about = options
+        simulation = Simulations(target, model, covariance_type, key_prior, key_data, key_run, key_rank, options)
+    return model, about, simulation
 
 
 def _check_known(table: Table) -> None:

@@ -26,8 +26,8 @@ Refit = Callable[[Table, Any], Posterior]
 
 
 def can_refit(posterior: Posterior) -> bool:
-    """Whether the engine of these draws is known here."""
-    return posterior.algorithm in engine_names()
+    """Whether the engine of these draws is known here, and fits this number of components."""
+    return posterior.algorithm in engine_names() and not find_engine(posterior.algorithm).draws_number
 
 
 def refitter(posterior: Posterior) -> Refit:
@@ -42,8 +42,8 @@ def refitter(posterior: Posterior) -> Refit:
     """
     if not can_refit(posterior):
         raise ArgumentError(
-            f"Refits are not possible: the engine of these draws ({posterior.algorithm}) is unknown. Use loo without "
-            "refit=True, or draws of sample_gibbs or sample_nuts."
+            f"Refits are not possible: the engine of these draws ({posterior.algorithm}) is unknown, or draws the "
+            "number of components too. Use loo without refit=True, or draws of sample_gibbs or sample_nuts."
         )
     lost = [name for name, value in posterior.settings.items() if isinstance(value, NotKept)]
     if lost:

@@ -24,6 +24,7 @@ from bayesgmm.model.types import Frame, Params
 from bayesgmm.problem import Model
 from bayesgmm.results.convergence import worst_of
 from bayesgmm.results.datatree import label_invariant
+from bayesgmm.results.of_chains import OfChains
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.simulate import classes_of_simulated, sample_prior, simulated
 from bayesgmm.runtime.arguments import check_names, derived_key, host_generator, shown
@@ -45,7 +46,7 @@ OUTSIDE = (
 class Target(NamedTuple):
     """What is calibrated: an engine of bayesgmm, or any callable with the signature of one."""
 
-    run: Callable[..., Posterior]
+    run: Callable[..., Any]
     name: str
     identity: str
     """A name that is the same in every process."""
@@ -70,7 +71,7 @@ def target_of(engine: str | Callable[..., Posterior], settings: dict[str, int]) 
             f"{problem}. Only draws can be calibrated. Choose from {', '.join(drawing)}, or give a callable that "
             "returns a posterior."
         )
-    return Target(found.run, engine, engine, found, found.select(settings))
+    return Target(found.whole or found.run, engine, engine, found, found.select(settings))
 
 
 def check_options(target: Target, options: dict[str, Any]) -> None:
@@ -152,7 +153,7 @@ class Simulations(NamedTuple):
             labels = np.where(labels < 0, -1, classes_of_simulated(key, drawn, table)[0, 0])
         if table.gaps:
             values[np.isnan(table.values)] = np.nan
-        truth, data = Params(*(np.asarray(part)[0, 0] for part in drawn)), _with_rows(table, values, labels)
+        truth, data = Params(*(np.asarray(part)[0, 0] for part in drawn)), with_rows(table, values, labels)
         arguments = {
             "prior": model.prior, "covariance_type": self.covariance_type, "seed": derived_key(self.key_run, number),
             "reference": truth, **self.target.settings, **self.options,
@@ -170,7 +171,9 @@ class Simulations(NamedTuple):
                 f"{self.target.name} returned a {type(posterior).__name__}. Only an engine that returns a Posterior "
                 "(draws) can be calibrated."
             )
-        return _ranks(posterior, truth, data, model, host_generator(derived_key(self.key_rank, number)))
+        of_truth = _quantities_of(truth, data, posterior.frame, model)
+        known = ["sorted_weights"] if len(model.held.free("weights", model.num_components)) < 2 else []
+        return ranks(posterior, of_truth.drop_vars(known), host_generator(derived_key(self.key_rank, number)))
 
     def _inside(self, number: int) -> tuple[Params | None, Any, np.ndarray]:
         """θ of the prior, the key of its data, and the data; no θ if every try has rows outside of the noise's box.
@@ -189,19 +192,16 @@ class Simulations(NamedTuple):
         return None, None, np.empty(0)
 
 
-def _with_rows(table: Table, values: np.ndarray, labels: np.ndarray | None) -> Table:
+def with_rows(table: Table, values: np.ndarray, labels: np.ndarray | None) -> Table:
     """The table with simulated rows; which rows its user called noise at first says nothing of them."""
     noise = None if table.noise is None else replace(table.noise, guess=None)
     return replace(table, values=values, labels=labels, noise=noise)
 
 
-def _ranks(posterior: Posterior, truth: Params, data: Table, model: Model, rng: np.random.Generator) -> dict[str, Any]:
-    """Ranks of one θ among the draws from the posterior of its data."""
-    kept = thinned(posterior)
-    of_truth = _quantities_of(truth, data, posterior.frame, model)
-    pit = {}
-    known = ["sorted_weights"] if len(model.held.free("weights", model.num_components)) < 2 else []
-    for name, array in posterior.invariants.drop_vars(known, errors="ignore").data_vars.items():
+def ranks(posterior: OfChains, of_truth: "xr.Dataset", rng: np.random.Generator) -> dict[str, Any]:
+    """Ranks of the quantities of one θ among those of the draws from the posterior of its data."""
+    kept, pit = thinned(posterior), {}
+    for name, array in posterior.invariants[list(of_truth.data_vars)].data_vars.items():
         values = array.transpose("chain", "draw", ...).values
         values = values.reshape(-1, *values.shape[2:])[kept]
         here = of_truth[name].values[0, 0]
@@ -222,7 +222,7 @@ def _quantities_of(truth: Params, data: Table, frame: Frame, model: Model) -> "x
     return label_invariant(one, data, frame, log_likelihood, log_prior)
 
 
-def thinned(posterior: Posterior) -> np.ndarray:
+def thinned(posterior: OfChains) -> np.ndarray:
     """Indices of a thinned set of draws, of all chains together: about as many as the effective sample size."""
     total = posterior.num_chains * posterior.num_samples
     _, least = worst_of(posterior.convergence)

@@ -1,4 +1,4 @@
-"""The command line: `compare`, `fit`, `sample`, `predict`, `simulate`, `diagnose`, `study`, `datasets` and `cache`.
+"""The command line: `compare`, `fit`, `select`, `sample`, `telescoping`, `diagnose` and others.
 
 Files are written first, then results are printed, so that no failure of the terminal loses a file. Exit codes: 0; 1 for
 a fault of bayesgmm; 2 for a user-facing error; 3 if a result could not be written (it is elsewhere, or printed only);

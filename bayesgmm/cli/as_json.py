@@ -14,6 +14,7 @@ from bayesgmm.version import __version__
 if TYPE_CHECKING:
     from bayesgmm.comparison.comparison import Comparison
     from bayesgmm.diagnosis.diagnosis import Diagnosis
+    from bayesgmm.diagnosis.number_of_components import NumberDiagnosis
     from bayesgmm.model_choice.selection import Selection
     from bayesgmm.results.posterior import Posterior
     from bayesgmm.selection.cells import FitTable
@@ -116,8 +117,12 @@ def of_selection(found: "Selection", table: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def of_diagnosis(found: "Diagnosis") -> dict[str, Any]:
-    """The status, the label-invariant quantities, and means over the relabelled draws."""
+def of_diagnosis(found: "Diagnosis | NumberDiagnosis") -> dict[str, Any]:
+    """The status, the label-invariant quantities, and means over the relabelled draws or the posterior of K."""
+    from bayesgmm.diagnosis.number_of_components import NumberDiagnosis
+
+    if isinstance(found, NumberDiagnosis):
+        return _of_number_diagnosis(found)
     names = ("mixing", "worst_rhat", "smallest_ess", "component_rhat", "num_switches", "num_permutations")
     figures = {name.replace("rhat", "r_hat"): getattr(found, name) for name in names}
     figures |= {"divergences": found.num_divergences, "share_in_doubt": found.relabelling.share_in_doubt}
@@ -132,6 +137,36 @@ def of_diagnosis(found: "Diagnosis") -> dict[str, Any]:
         "chains": found.groups,
         "occupied": None if found.occupied is None else found.occupied.to_dict(),
         "modes": None if found.modes is None else found.modes.to_dict(), "verdict": _words(found.verdict()),
+    }  # fmt: skip
+
+
+def _of_number_diagnosis(found: "NumberDiagnosis") -> dict[str, Any]:
+    figures = {"mixing": found.mixing, "worst_r_hat": found.worst_rhat, "smallest_ess": found.smallest_ess}
+    figures |= {"share_at_max_components": found.posterior.share_at_most}
+    return {
+        "name": found.name, "status": found.status, "estimates": None, "figures": figures,
+        "posterior_of_k": _records(found.posterior.posterior_of_k()), "quantities": _records(found.summary()),
+        "chains": found.groups, "verdict": _words(found.verdict()),
+    }  # fmt: skip
+
+
+def of_number(found: "NumberDiagnosis") -> dict[str, Any]:
+    """The posterior of the number of components, with figures and words of the run."""
+    from bayesgmm.comparison.manifest import data_words
+
+    posterior = found.posterior
+    num, clusters = posterior.most_probable
+    figures = {
+        "num_chains": posterior.num_chains, "num_samples": posterior.num_samples,
+        "max_components": posterior.max_components, "interrupted": posterior.interrupted,
+        "seconds_compiling": posterior.clock.compile_seconds, "seconds_running": posterior.clock.run_seconds,
+    }  # fmt: skip
+    about = _of_number_diagnosis(found)
+    about["figures"] |= figures
+    return about | {
+        "data": data_words(posterior.table), "covariance_type": posterior.family.name, "engine": about.pop("name"),
+        "most_probable": {"components": num, "clusters": clusters}, "components": posterior.components.describe(),
+        "concentration": posterior.concentration.describe(),
     }  # fmt: skip
 
 

@@ -35,6 +35,7 @@ from bayesgmm.cli.predict import predict
 from bayesgmm.cli.sample import sample
 from bayesgmm.cli.select import select
 from bayesgmm.cli.simulate import simulate
+from bayesgmm.cli.telescoping import telescoping
 from bayesgmm.comparison.command_words import given_results, pairs, sizes, split
 from bayesgmm.comparison.endings import finish, stoppable
 from bayesgmm.comparison.options import error_in_options, in_its_options, in_options
@@ -230,6 +231,7 @@ app.command()(sample)
 app.command()(select)
 app.command()(simulate)
 app.command()(study)
+app.command()(telescoping)
 
 
 @app.command()

@@ -26,7 +26,7 @@ from bayesgmm.cli.options import (
 from bayesgmm.comparison.endings import finish, stoppable
 from bayesgmm.comparison.options import in_its_options
 from bayesgmm.comparison.terminal import print_posterior, say
-from bayesgmm.engines.engine import Engine, engine_names, find_engine, find_engines
+from bayesgmm.engines.engine import Engine, find_engines, of_one_number
 from bayesgmm.errors import ArgumentError, MixingWarning, visible
 from bayesgmm.runtime.checks import check_level
 from bayesgmm.runtime.files import tree_forms
@@ -89,8 +89,10 @@ def _engine(name: str, tempering: int) -> Engine:
     """The engine of this name, if it draws and takes these options."""
     record = find_engines([name])[0]
     if not record.draws:
-        drawing = ", ".join(one for one in engine_names() if find_engine(one).draws)
+        drawing = ", ".join(one.name for one in of_one_number() if one.draws)
         raise ArgumentError(f"{name} does not draw: it gives a point estimate (`bayesgmm fit`). Choose from {drawing}.")
+    if record.draws_number:
+        raise ArgumentError(f"{name} draws the number of components too. Use `bayesgmm {name} DATA`, without -k.")
     if tempering != 1 and "tempering" not in record.settings:
         raise ArgumentError(f"{name} has no replicas, so --tempering has no use. Use --engine gibbs, or leave it out.")
     return record

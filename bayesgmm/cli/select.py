@@ -5,7 +5,20 @@ from typing import Annotated
 import typer
 
 from bayesgmm.cli.as_json import of_selection, print_json, with_json
-from bayesgmm.cli.options import AsJson, Chains, Columns, Data, Labels, Noise, Quiet, Samples, Seed, Warmup, Weights
+from bayesgmm.cli.options import (
+    AsJson,
+    Chains,
+    Columns,
+    Data,
+    Labels,
+    Noise,
+    Quiet,
+    Samples,
+    Save,
+    Seed,
+    Warmup,
+    Weights,
+)
 from bayesgmm.comparison.command_words import sizes, split
 from bayesgmm.comparison.endings import finish, stoppable
 from bayesgmm.comparison.options import in_its_options
@@ -13,6 +26,7 @@ from bayesgmm.comparison.saving import save_selection
 from bayesgmm.comparison.terminal import print_selection, say
 from bayesgmm.errors import ArgumentError, visible
 from bayesgmm.runtime.files import Output
+from bayesgmm.saving.command import check_save, save_to
 
 
 @in_its_options
@@ -46,6 +60,7 @@ def select(
     held_out: Annotated[float, typer.Option(help="Share of rows that held_out holds out.")] = 0.2,
     bootstrap: Annotated[int, typer.Option(help="Data sets for each test of lrt.")] = 199,
     level: Annotated[float, typer.Option(help="Level of each test of lrt.")] = 0.05,
+    save: Save = None,
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -60,7 +75,7 @@ def select(
     table = read_file(data, columns, lambda line: say(visible(line), error=True), weights, labels)
     from bayesgmm.model_choice.select import select as run
 
-    output = Output(out, "--out")
+    output, place = Output(out, "--out"), check_save(save)
     with stoppable() as stop:
         found = run(
             rows(table, noise=True) if noise else table, numbers, families=families, criteria=split(criteria) or [],
@@ -69,6 +84,7 @@ def select(
             seed=seed, progress_bar=not quiet,
         )  # fmt: skip
         save_selection(found, output)
+        save_to(place, found, output)
         print_selection(found)
         print_json(as_json, "select", seed, lambda: of_selection(found, table))
     say(f"Table and figure: {visible(out)}")

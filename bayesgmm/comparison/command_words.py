@@ -29,6 +29,9 @@ def sizes(text: str) -> list[int]:
         parts = [[int(end) for end in part.split(":")] for part in text.split(",")]
         if any(part[-1] - part[0] >= MOST_SIZES for part in parts):
             raise ArgumentError(f"-k {text} asks for more than {MOST_SIZES} numbers of components. Each is a fit.")
+        if down := [part for part in parts if len(part) == 2 and part[0] > part[1]]:
+            low, high = down[0][1], down[0][0]
+            raise ArgumentError(f"-k {text} counts down. Give the smaller number first: {low}:{high}.")
         found = [size for part in parts for size in range(part[0], part[-1] + 1) if len(part) <= 2]
     except ArgumentError:
         raise

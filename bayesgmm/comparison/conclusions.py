@@ -3,6 +3,7 @@
 from typing import Any
 
 from bayesgmm.engines.engine import engine_names, find_engine
+from bayesgmm.results.clusters import ClustersPosterior
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import (
     agreement_line,
@@ -22,10 +23,12 @@ def verdict_of(comparison: Any) -> list[str]:
     lines = [f"{name}: {reason}" for name, reason in comparison.failures.items()] + comparison.remarks
     samplers: list[Named] = list(comparison.samplers.items())
     truth: Named | None = comparison.truth
-    measure = truth or _measure(samplers)
+    of_one_number = [item for item in samplers if not isinstance(item[1], ClustersPosterior)]
+    measure = truth or _measure(of_one_number)
     lines += [mixing_line(name, posterior) for name, posterior in samplers]
-    if len(samplers) >= 2:
-        lines.append(agreement_line(*samplers[0], *samplers[1]))
+    lines += [f"{name}: {one.remark()}" for name, one in samplers if isinstance(one, ClustersPosterior)]
+    if len(of_one_number) >= 2:
+        lines.append(agreement_line(*of_one_number[0], *of_one_number[1]))
     for name, approximation in comparison.approximations.items():
         other, sampled = measure if measure and measure[0] != name else (None, None)
         lines.append(khat_line(name, approximation, other, sampled))

@@ -32,6 +32,11 @@ OPTIONS = {
         "engines": "--engine", "folds": "--folds", "held_out": "--held-out", "num_bootstrap": "--bootstrap",
         "level": "--level",
     },
+    "telescoping": {
+        "num_warmup": "--warmup", "num_samples": "--samples", "num_chains": "--chains", "covariance_type": "--family",
+        "max_components": "--max-components", "components": "--prior-of-k", "concentration": "--concentration",
+        "weights": "--weights", "seed": "--seed",
+    },
     "simulate": {
         "n_components": "-k", "n_features": "-d", "n": "-n", "overlap": "--overlap", "imbalance": "--imbalance",
         "covariance_type": "--family", "seed": "--seed",
@@ -39,6 +44,8 @@ OPTIONS = {
     "diagnose": {"component_dim": "--component-dim", "names": "--names", "x": "--data", "seed": "--seed"},
 }  # fmt: skip
 """The option for each argument, by command."""
+CHOICES = {"select": ("held_out",)}
+"""Names of arguments that are values of other options too, by command."""
 _ENGINES = {
     rf"(?:bg\.)?\b{function}\b": f"--engines {engine}"
     for function, engine in (
@@ -47,6 +54,13 @@ _ENGINES = {
         ("sample_gibbs", "gibbs"), ("sample_nuts", "nuts"),
     )
 }  # fmt: skip
+_NUMBER = {
+    r"\bUse a larger max_components\b": "Use a larger --max-components",
+    r"\bUniformComponents\((\d+)\)": r"--prior-of-k uniform:\1",
+    r" \(see by_chain\(\)\)": "",
+    r"\bbg\.diagnose\(posterior\.at\((\d+)\)\)": r"--save FILE.nc, and bg.load('FILE.nc').at(\1) in Python",
+}
+"""Advice on draws with an unknown number of components."""
 PHRASES = {
     "compare": {
         r"\buse prior='default'": "use --engines em", r"\bUse prior='default'": "Use --engines em",
@@ -59,6 +73,11 @@ PHRASES = {
     } | _ENGINES,
     "fit": {r"\bprior=None\b": "--prior none"},
     "select": {r"\bprior=None\b": "--prior none"},
+    "telescoping": {r"\(extend\)": "(--samples)", r"\bextend\((\d+)\)": r"--samples larger by \1"} | _NUMBER,
+    "diagnose": {
+        pattern: words.replace("--save FILE.nc, and bg.load('FILE.nc')", "bg.load('FILE.nc')")
+        for pattern, words in _NUMBER.items()
+    },
     "sample": {
         r"\buse prior='default'": "use `bayesgmm fit --prior default`", r"\bprior='default'": "the default prior",
         r"\bbg\.diagnose\b": "`bayesgmm diagnose`", r"\bextend\(\d+\)": "A larger --samples",
@@ -88,7 +107,8 @@ def in_options(text: str, about_arguments: bool = False) -> str:
         text = re.sub(pattern, words, text)
     text = re.sub(rf"\b({'|'.join(options)})=({_VALUES})", lambda found: _option(options[found[1]], found[2]), text)
     if about_arguments:
-        words = "|".join(name for name in options if "_" in name)
+        values = CHOICES.get(_command.get(), ())
+        words = "|".join(name for name in options if "_" in name and name not in values)
         first = rf"^({'|'.join(options)})(?= must| maps| has the key| has no use| is empty)"
         text = re.sub(rf"{first}|\b({words})\b", lambda found: options[found[0]], text)
     return text

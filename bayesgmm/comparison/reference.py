@@ -85,8 +85,8 @@ def plan_reference(
     if not _is_truth(engine):
         names = ", ".join(name for name in engine_names() if _is_truth(find_engine(name)))
         raise ArgumentError(
-            f"{reference} does not draw from the posterior itself, so that it cannot be the reference. Use {names}, or "
-            "draws of your own."
+            f"{reference} does not draw from the posterior of this K itself, so that it cannot be the reference. Use "
+            f"{names}, or draws of your own."
         )
     engine.check(problem.prior, problem.family, problem.table.dim)
     engine.check_problem(problem)
@@ -99,7 +99,7 @@ def plan_reference(
 
 def _is_truth(engine: Engine) -> bool:
     """Whether its draws come from the posterior itself, at least in the limit."""
-    return engine.draws and (engine.exact or engine.has_warmup)
+    return engine.draws and not engine.draws_number and (engine.exact or engine.has_warmup)
 
 
 def _longer(engine: Engine, settings: Mapping[str, Any], num_components: int) -> dict[str, Any]:

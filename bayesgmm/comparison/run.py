@@ -71,7 +71,8 @@ def compare(
     engines
         Any of ``"mle"`` (EM without a prior), ``"em"`` (EM to the posterior mode), ``"cem"``, ``"sem"``, ``"mcem"``,
         ``"same"``, ``"daem"`` (relatives of EM, under the same prior), ``"cavi"``, ``"svi"``, ``"laplace"``,
-        ``"exact"``, ``"gibbs"``, ``"nuts"``.
+        ``"exact"``, ``"gibbs"``, ``"nuts"``; ``"telescoping"``, which draws K too: its draws with K₊ = n_components,
+        with the posterior of K₊ in the verdict.
     covariance_type
         As for `sample_gibbs`.
     prior

@@ -11,7 +11,7 @@ from bayesgmm.runtime.files import Output, csv_form, tree_forms
 
 if TYPE_CHECKING:
     from bayesgmm.comparison.comparison import Comparison
-    from bayesgmm.diagnosis.diagnosis import Diagnosis
+    from bayesgmm.diagnosis.judged import Judged
     from bayesgmm.model_choice.selection import Selection
     from bayesgmm.selection.cells import FitTable
 
@@ -63,9 +63,10 @@ def save_selection(found: "Selection", output: Output) -> None:
     output.save("select", {".png": lambda: png(plots.plot_selection(found)[0, 0].figure)})
 
 
-def save_diagnosis(found: "Diagnosis", output: Output) -> None:
-    """Write the relabelled draws and the figures."""
-    output.save("relabelled", tree_forms(lambda: found.relabelling.datatree))
+def save_diagnosis(found: "Judged", output: Output) -> None:
+    """Write the figures, and the relabelled draws if there are any."""
+    for name, make in found.trees().items():
+        output.save(name, tree_forms(make))
     _draw_to_files()
     from bayesgmm.plots.style import png
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from bayesgmm.comparison.comparison import Comparison
-    from bayesgmm.diagnosis.diagnosis import Diagnosis
+    from bayesgmm.diagnosis.judged import Judged
+    from bayesgmm.diagnosis.number_of_components import NumberDiagnosis
     from bayesgmm.model_choice.selection import Selection
     from bayesgmm.results.posterior import Posterior
     from bayesgmm.selection.cells import FitTable
@@ -109,18 +110,32 @@ def _say_table(title: str, table: "pd.DataFrame", notes: tuple[str, ...]) -> Non
     say(Text(f"\n{title}", style="bold"), *_tables(cells_of(table)), *lines)
 
 
-def print_diagnosis(found: "Diagnosis") -> None:
+def print_diagnosis(found: "Judged") -> None:
     """Print the verdict, then the label-invariant quantities."""
-    import pandas as pd
     from rich.text import Text
+
+    say(Text(found.status, style="bold"), *_points(found.verdict()), *_tables(cells_of(_quantities(found))))
+
+
+def print_number(found: "NumberDiagnosis") -> None:
+    """Print the posterior of the number of components, then the verdict."""
+    from rich.text import Text
+
+    num, clusters = found.posterior.most_probable
+    title = f"K = {num} and K₊ = {clusters} are most probable: {found.status}"
+    table = found.posterior.posterior_of_k().shown().rename_axis("k")
+    say(Text(title, style="bold"), *_tables(cells_of(table)), *_points(found.verdict()))
+
+
+def _quantities(found: "Judged") -> "pd.DataFrame":
+    import pandas as pd
 
     ess, rhat, rows = shown_as("smallest ESS"), shown_as("worst R-hat"), {}
     for name, row in found.summary().to_dict("index").items():
         mean, sd = fitting([row["mean"], row["sd"]], row["sd"])
         rows[name] = mean, sd, rhat(row["r_hat"]), ess(row["ess_bulk"]), ess(row["ess_tail"])
     names = ["mean", "sd", "R-hat", "bulk ESS", "tail ESS"]
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=names).rename_axis("label-invariant quantity")
-    say(Text(found.status, style="bold"), *_points(found.verdict()), *_tables(cells_of(table)))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=names).rename_axis("label-invariant quantity")
 
 
 def print_posterior(found: "Posterior", level: float, verdict: list[str]) -> None:

@@ -79,7 +79,7 @@ def stacking_weights(draws: Draws, groups: list[tuple[int, ...]]) -> np.ndarray:
 
 
 def _columns(view: "xr.Dataset", components: list[np.ndarray]) -> np.ndarray:
-    step = components[0].shape[1] // view.sizes["draw"]
+    step = components[0].shape[1] // view.sizes["draw"] if components else 1
     arrays = [values[:, ::step][:, : view.sizes["draw"]] for values in components]
     arrays += [
         array.transpose("chain", "draw", ...).values for name, array in view.data_vars.items() if name not in COUNTS

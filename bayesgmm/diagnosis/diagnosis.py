@@ -1,25 +1,27 @@
 """Diagnosis of draws: a verdict in words, and the numbers behind it."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from bayesgmm.diagnosis.chain_groups import APART, group_chains, separations, stacking_weights
+from bayesgmm.diagnosis.chain_groups import group_chains, separations, stacking_weights
+from bayesgmm.diagnosis.judged import Judged
 from bayesgmm.diagnosis.label_invariant_view import label_invariant_view
 from bayesgmm.diagnosis.missed_modes import MissedMode, find_missed_mode
+from bayesgmm.diagnosis.number_of_components import NumberDiagnosis, diagnose_number
 from bayesgmm.diagnosis.run_facts import run_facts
 from bayesgmm.diagnosis.words import words
 from bayesgmm.numerics.importance import GOOD_K
-from bayesgmm.numerics.mixing import COUNTS, FEWEST_DRAWS, MIXED, UNKNOWN, UNMIXED
+from bayesgmm.numerics.mixing import COUNTS, FEWEST_DRAWS, UNKNOWN, UNMIXED
 from bayesgmm.relabelling import methods as relabelling
 from bayesgmm.relabelling.result import Relabelling, as_numbered, told_apart
-from bayesgmm.results.convergence import convergence_table, largest_rhat, state_of, worst_of
+from bayesgmm.results.convergence import largest_rhat
 from bayesgmm.results.draws import ABOUT, Draws, Source, as_draws
+from bayesgmm.results.external_draws import refuse_about
 from bayesgmm.results.posterior import Posterior
-from bayesgmm.runtime.arguments import check_flag, check_names
-from bayesgmm.runtime.formatting import as_html, as_text, for_html
+from bayesgmm.results.telescoping_posterior import TelescopingPosterior
+from bayesgmm.runtime.arguments import as_key, check_flag, check_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +32,7 @@ MOST_ROWS = 2000
 
 
 @dataclass(frozen=True, repr=False)
-class Diagnosis:
+class Diagnosis(Judged):
     """Result of `diagnose`: what the draws support, and what they do not."""
 
     name: str
@@ -55,40 +57,6 @@ class Diagnosis:
     smallest_bfmi: float
     pareto_k: float | None
     """Pareto k-hat of the draws of an approximation; None for chains."""
-
-    @cached_property
-    def convergence(self) -> "pd.DataFrame":
-        """Mean, sd, R-hat, ESS and Monte Carlo error of the label-invariant quantities."""
-        return convergence_table(self.view)
-
-    @property
-    def judged(self) -> "pd.DataFrame":
-        """The rows of `convergence` that assess mixing.
-
-        Counts are left out, because R-hat is meaningless for rare events.
-        """
-        table = self.convergence
-        return table.loc[~table.index.isin(COUNTS), :]
-
-    @property
-    def worst_rhat(self) -> float:
-        """Largest R-hat over `judged`; NaN with too few draws."""
-        return worst_of(self.judged)[0]
-
-    @property
-    def smallest_ess(self) -> float:
-        """Smallest bulk or tail ESS over `judged`."""
-        return worst_of(self.judged)[1]
-
-    @property
-    def mixed(self) -> bool:
-        """Whether R-hat is below 1.01 and ESS above 100 per chain for all rows of `judged` (Vehtari et al. 2021)."""
-        return self.mixing == MIXED
-
-    @property
-    def mixing(self) -> str:
-        """``"mixed"``, ``"slightly short"`` (more draws suffice), ``"not mixed"`` or ``"unknown"`` (no R-hat)."""
-        return state_of(self.judged, self.relabelling.draws.shape[0])
 
     @property
     def component_rhat(self) -> float:
@@ -122,11 +90,6 @@ class Diagnosis:
             return None
         shares = pd.Series(self.view[name].values.ravel()).value_counts(normalize=True).sort_index()
         return shares.rename_axis(name).rename("share")
-
-    @property
-    def stuck(self) -> bool:
-        """Whether chains stay in different modes: the chains differ, but the two halves of each chain agree."""
-        return self.mixing == UNMIXED and len(self.groups) > 1 and bool((self.drift < APART).all())
 
     @property
     def too_many(self) -> bool:
@@ -196,10 +159,6 @@ class Diagnosis:
         names = {draws.num_gaussians: "noise"} if draws.num_gaussians < draws.num_components else {}
         return pd.DataFrame(columns).rename_axis("component").rename(index=names)
 
-    def summary(self) -> "pd.DataFrame":
-        """R-hat, ESS and Monte Carlo errors of the label-invariant quantities."""
-        return self.convergence
-
     def plot(self) -> dict[str, Any]:
         """Figures by name: rank plots of the label-invariant quantities, and the relabelled components."""
         from bayesgmm import plots
@@ -209,31 +168,37 @@ class Diagnosis:
 
     def plot_ranks(self) -> Any:
         """Draw only the rank plots; None for a single chain, fewer than four draws, or draws of an approximation."""
-        from bayesgmm.plots.ranks import can_rank, plot_ranks
+        return super().plot_ranks() if self.pareto_k is None else None
 
-        return plot_ranks(self.view) if self.pareto_k is None and can_rank(self.view) else None
-
-    def __repr__(self) -> str:
-        return as_text(
-            "\n".join([f"{self.name}: {self.status}", *(f"• {line}" for line in self.verdict())]), self.summary()
-        )
-
-    def _repr_html_(self) -> str:
-        lines = "".join(f"<li>{for_html(line)}</li>" for line in self.verdict())
-        return f"<ul>{lines}</ul>" + as_html(f"{self.name}: {self.status}", self.summary())
+    def trees(self) -> dict[str, Any]:
+        """The relabelled draws by name, as functions that make DataTrees."""
+        return {"relabelled": lambda: self.relabelling.datatree}
 
 
-def diagnose(source: Source, *, search: bool = True, seed: Any = 0, **about: Any) -> Diagnosis:
+@overload
+def diagnose(  # pyright: ignore[reportOverlappingOverload]
+    source: TelescopingPosterior, *, search: bool = True, seed: Any = 0
+) -> NumberDiagnosis: ...
+
+
+@overload
+def diagnose(source: Source, *, search: bool = True, seed: Any = 0, **about: Any) -> Diagnosis: ...
+
+
+def diagnose(source: Source, *, search: bool = True, seed: Any = 0, **about: Any) -> Diagnosis | NumberDiagnosis:
     """Diagnose draws of a mixture: have the chains mixed, did labels switch, are there several modes, is K too large.
 
     Mixing is assessed on label-invariant quantities. Then the draws are relabelled (by the method of Stephens if class
     probabilities are available), and relabelling uncertainty is reported. Only then are components examined one by one.
     Chains that disagree are grouped by mode. Each group has a stacking weight, which is not its share of the posterior.
 
+    Draws of `sample_telescoping` have no common labels: their K, K₊ and label-invariant quantities are assessed, and
+    whether K is limited by K_max. For their components diagnose ``posterior.at(num_clusters)``.
+
     Parameters
     ----------
     source, about
-        A `Posterior`, or draws made by other software with keyword arguments of `as_draws`.
+        A `Posterior`, a `TelescopingPosterior`, or draws made by other software with keyword arguments of `as_draws`.
     search
         Whether EM searches for modes that no chain reached. R-hat cannot detect that all chains share one wrong mode.
         The search needs a `Posterior`, because a DataTree does not contain the prior.
@@ -243,6 +208,7 @@ def diagnose(source: Source, *, search: bool = True, seed: Any = 0, **about: Any
     Returns
     -------
     Diagnosis
+        Of draws of `sample_telescoping`: a `NumberDiagnosis`.
 
     Raises
     ------
@@ -251,6 +217,10 @@ def diagnose(source: Source, *, search: bool = True, seed: Any = 0, **about: Any
     """
     check_flag("search", search)
     check_names(about, ABOUT, "diagnose")
+    if isinstance(source, TelescopingPosterior):
+        refuse_about("a TelescopingPosterior", about)
+        as_key(seed)
+        return diagnose_number(source)
     draws = as_draws(source, **about)
     view = label_invariant_view(draws, seed=seed)
     found = _relabelled(draws)

@@ -13,6 +13,7 @@ from bayesgmm.results.posterior import Posterior
 from bayesgmm.results.verdict import (
     basins,
     gibbs_takes,
+    pooled,
     short_words,
     tempered,
     tempering_takes,
@@ -50,7 +51,7 @@ def _mixing(found: Any) -> str:
         return f"Independent draws of an approximation. Pareto k-hat {found.pareto_k:.2f} is {trust}."
     chains, num = found.relabelling.draws.shape
     if found.mixing == UNKNOWN:
-        return _capital(unknown_words(chains, num))
+        return _capital(unknown_words(chains, num, pooled(_posterior(found))))
     shown = figures(found.worst_rhat, found.smallest_ess)
     if found.mixed:
         return f"The chains have mixed: they agree on every label-invariant quantity ({shown}).{_elsewhere(found)}"

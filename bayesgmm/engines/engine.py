@@ -60,6 +60,9 @@ class Engine:
     sampler: "Callable[[Mapping[str, Any], int], Any] | None" = None
     """Its `bayesgmm.engines.mcmc.sampler.Sampler`, from the settings of a posterior and its warm-up, so that saved
     chains can go on; None if it has no chains, or they cannot be saved."""
+    whole: Callable[..., Any] | None = None
+    """Of an engine that draws the number of components too: the function that returns all its draws; ``run`` returns
+    those with n_components clusters. Such an engine answers another question: it is not advised in place of others."""
     caveat: str = ""
     """What a reader must know of its estimates, in a sentence."""
 
@@ -70,6 +73,11 @@ class Engine:
     def select(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the arguments that are in its ``settings``."""
         return {name: value for name, value in arguments.items() if name in self.settings}
+
+    @property
+    def draws_number(self) -> bool:
+        """Whether the number of components is drawn too."""
+        return self.whole is not None
 
     @property
     def has_warmup(self) -> bool:
@@ -119,8 +127,8 @@ class Engine:
             from bayesgmm.data.kinds import check_rows, kinds_of
 
             kinds = kinds_of(problem.table)
-            engines = map(find_engine, engine_names())
-            taking = [one.name for one in engines if not set(kinds) & set(one.refuses) and one.draws == self.draws]
+            taking = [one.name for one in of_one_number() if not set(kinds) & set(one.refuses)]
+            taking = [name for name in taking if find_engine(name).draws == self.draws]
             check_rows(self.name, self.refuses, problem.table, f"{', '.join(taking)} do.")
         if self.check_size is not None:
             self.check_size(problem)
@@ -142,6 +150,11 @@ def unregister(name: str) -> None:
 def engine_names() -> list[str]:
     """Names of all engines, in the order in which `compare` runs them."""
     return list(_LOCATIONS)
+
+
+def of_one_number() -> list[Engine]:
+    """The records of the engines whose number of components is given, in the same order."""
+    return [engine for engine in map(find_engine, engine_names()) if not engine.draws_number]
 
 
 def find_engine(name: str) -> Engine:
@@ -189,8 +202,7 @@ def check_conjugacy(name: str, needs: Conjugacy, prior: "Belief | str | None") -
     conjugacy = getattr(components, "conjugacy", None)
     if conjugacy is None or conjugacy >= needs:
         return
-    engines = map(find_engine, engine_names())
-    taking = [engine.name for engine in engines if engine.uses_prior and engine.needs <= conjugacy]
+    taking = [engine.name for engine in of_one_number() if engine.uses_prior and engine.needs <= conjugacy]
     raise PriorError(
         f"{name} does not take a {type(components).__name__} prior, because it is not conjugate as required; "
         f"{', '.join(taking)} do. Use one of these engines, or a NormalInverseWishart prior."

@@ -19,6 +19,7 @@ from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.stick_breaking import refuse_sticks
 from bayesgmm.problem import to_problem
 from bayesgmm.results.approximation import ApproximatePosterior
+from bayesgmm.results.clusters import ClustersPosterior
 from bayesgmm.results.from_draws import as_posterior
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import as_key, check_choice
@@ -116,7 +117,7 @@ def _check_draws(posterior: Posterior) -> None:
             f"Draws of {posterior.algorithm} come from an approximation, and the evidence needs draws of the "
             f"posterior. Use sample_gibbs or sample_nuts{own}"
         )
-    if "num_components" in posterior.sample_stats:
+    if isinstance(posterior, ClustersPosterior):
         raise ArgumentError(
             "These are the draws with one number of clusters, given that no component is empty. The evidence is "
             f"about all draws of a model: use sample_gibbs(x, {posterior.n_components}, prior=…), with this prior."

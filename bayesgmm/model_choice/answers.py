@@ -44,6 +44,8 @@ class Answer:
     """Of the values where larger is better, for the picture."""
     decimals: int = 1
     """Of the values in the table."""
+    spurious: tuple[Candidate, ...] = ()
+    """Numbers of components that would be the best or a rival, if their fits had no spurious component."""
 
     @property
     def possible(self) -> frozenset[int]:
@@ -116,6 +118,7 @@ def ranked(
     spread = none if errors_of_differences is None else errors_of_differences(best)
     others = sorted((i for i in leaders if i != best), key=lambda i: cost[i])
     rivals = [i for i in others if trusted[i] and close(cost[i] - cost[best], spread[i])]
+    spurious = tuple(candidates[i] for i in others if not trusted[i] and close(cost[i] - cost[best], spread[i]))
     families = len({one.family for one in candidates}) > 1
 
     def described(indices: list[int]) -> list[tuple[str, float, float]]:
@@ -128,6 +131,7 @@ def ranked(
     return Answer(
         name, title, tuple(candidates), values, none if errors is None else errors, values - values[best], spread,
         candidates[best], tuple(candidates[i] for i in rivals), f"{title}: {words}", larger, more or {}, tuple(notes),
+        spurious=spurious,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from bayesgmm.data.kinds import check_rows
 from bayesgmm.data.order import same_features
 from bayesgmm.data.table import Table, check_table
 from bayesgmm.engines.checks import check_chain_arguments
-from bayesgmm.engines.engine import Engine, engine_names, find_engine
+from bayesgmm.engines.engine import Engine, find_engine, of_one_number
 from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.model.families import CONJUGATE, FAMILIES
 from bayesgmm.model_choice.criteria import CRITERIA, DRAWS
@@ -110,6 +110,11 @@ def check_engine(
         _check_conjugate(families)
     if not drawn:
         return found
+    if found.draws_number:
+        raise ArgumentError(
+            f"criterion {drawn[0]} needs draws with each number of components, and {found.name} draws that number too. "
+            f"{_able(families)} criteria='posterior_of_k' is by {found.name}."
+        )
     used = "default" if prior is None else prior
     lacking = [name for name in families if found.families is not None and name not in found.families]
     if not found.draws or lacking:
@@ -148,7 +153,7 @@ def _check_conjugate(families: list[str]) -> None:
 
 def _able(families: list[str]) -> str:
     """Which engines draw from the posterior of all these families; if none does, which families one of them takes."""
-    records = [one for one in map(find_engine, engine_names()) if one.draws]
+    records = [one for one in of_one_number() if one.draws]
     able = [one.name for one in records if one.families is None or set(families) <= set(one.families)]
     if able:
         return f"Use {' or '.join(f'engine={name!r}' for name in able)}."

@@ -75,7 +75,7 @@ def _sequence(name: str, title: str, work: Work, family: str, done: list[Step]) 
     return Answer(
         name, title, work.candidates, values, nan, nan, nan, best, _near(family, done, rejected, work),
         f"{title}: {_sequence_words(best, done, rejected, work)}", True, {"p": p_values},
-        tuple(_failures(done, work)), work.level,
+        (*_failures(done, work), *(f"{title}: {words}" for words in within_words(work, family))), work.level,
     )  # fmt: skip
 
 
@@ -118,6 +118,13 @@ def _failures(done: list[Step], work: Work) -> list[str]:
     flat = "Under prior='default' none does." if work.prior is None else "Use a prior with a larger scale."
     count = len(done) * work.num_bootstrap
     return [f"Bootstrap test: in {total} of {count} data sets a fit collapsed; they are left out. {flat}"]
+
+
+def within_words(work: Work, family: str) -> list[str]:
+    """That a criterion compares numbers of components within one of several families."""
+    if len({one.family for one in work.candidates}) == 1:
+        return []
+    return [f"within {family}, the family of the smallest BIC."]
 
 
 def family_of(work: Work) -> str:

@@ -11,7 +11,7 @@ from bayesgmm.errors import BayesGMMError, SamplingInterrupted
 from bayesgmm.marginal_likelihood.evidence import evidence
 from bayesgmm.marginal_likelihood.result import Evidence
 from bayesgmm.model_choice.answers import Answer, nothing, ranked
-from bayesgmm.model_choice.penalised import BARE, GRADES, family_of
+from bayesgmm.model_choice.penalised import BARE, GRADES, family_of, within_words
 from bayesgmm.model_choice.work import QUIET, Work
 from bayesgmm.numerics.mixing import UNMIXED
 from bayesgmm.results.posterior import Posterior
@@ -86,6 +86,7 @@ def posterior_of_clusters(name: str, work: Work) -> Answer:
     components = np.where(own > 0, table["posterior_components"].reindex(own, fill_value=0.0).to_numpy(), np.nan)
     top, beyond = np.nanmax(values), 1.0 - np.nansum(values)
     notes = [] if beyond < 0.01 else [f"K₊: {beyond:.0%} of the posterior is at other numbers than these."]
+    notes += [f"K₊: {words}" for words in within_words(work, family)]
     if found.mixing == UNMIXED:
         notes.append("K₊: the chains have not mixed, so that the errors may be too small. Draw more (num_samples).")
     answer = ranked(

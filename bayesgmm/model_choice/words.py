@@ -22,7 +22,22 @@ def agreed(answers: Sequence[Answer]) -> int | None:
 def conclusion(answers: Sequence[Answer]) -> list[str]:
     """One line about all criteria, then the sentence of each."""
     found = [one for one in answers if one.best is not None]
-    return [_together(found), *(one.words for one in answers)]
+    return [f"{_together(found)}{_unanswered(answers)}{_spurious(found)}", *(one.words for one in answers)]
+
+
+def _unanswered(answers: Sequence[Answer]) -> str:
+    """Which criteria have no answer, if others have."""
+    without = [one.title for one in answers if one.best is None]
+    return f" No answer: {', '.join(without)}." if without and len(without) < len(answers) else ""
+
+
+def _spurious(found: Sequence[Answer]) -> str:
+    """Numbers of components that are left out because their best fits have a spurious component."""
+    sizes = sorted({one.n_components for answer in found for one in answer.spurious})
+    if not sizes:
+        return ""
+    names = ", ".join(answer.title for answer in found if answer.spurious)
+    return f" Left out by {names}, since a component of its fit has too few rows: K = {_joined(sizes)}."
 
 
 def _together(found: Sequence[Answer]) -> str:

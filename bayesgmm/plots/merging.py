@@ -38,7 +38,8 @@ def plot_merging(merging: Any, ax: Any = None) -> Axes:
             ((elbow.before, sizes[: elbow.at]), (elbow.after, sizes[elbow.at - 1 :]))
         ):
             label = "two lines that meet at the elbow" if number == 0 else None
-            ax.plot(part, line[0] * part + line[1], color="#D55E00", linestyle="--", linewidth=1.2, label=label)
+            style = {"color": "#D55E00", "linestyle": "--", "linewidth": 1.4, "zorder": 5}
+            ax.plot(part, line[0] * part + line[1], label=label, **style)
     ax.scatter(
         [merging.suggested], [merging.entropy[merging.suggested - 1]], s=150, facecolor="none", edgecolor="#111111",
         linewidth=1.4, zorder=6, label="suggested",

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from bayesgmm.plots.arguments import styled
-from bayesgmm.plots.style import axes_array, write_note
+from bayesgmm.plots.style import axes_array, within_one, write_note
 
 COLUMNS = 3
 OTHERS, LINE, BEST = "#C9C9C9", "#0072B2", "#D55E00"
@@ -84,7 +84,7 @@ def _probabilities(ax: Axes, answer: Any, sizes: np.ndarray) -> None:
     faces = [LINE if one else "white" for one in close]
     ax.bar(
         sizes[seen], answer.values[seen], width=0.6, color=faces, edgecolor=LINE,
-        yerr=2.0 * np.nan_to_num(answer.errors[seen]), ecolor="#333333", capsize=2.5,
+        yerr=within_one(answer.values[seen], 2.0 * answer.errors[seen]), ecolor="#333333", capsize=2.5,
     )  # fmt: skip
     ax.set_ylim(0.0, None)
     ax.set_ylabel("probability")

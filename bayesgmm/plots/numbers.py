@@ -7,10 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from bayesgmm.plots.arguments import styled
-from bayesgmm.plots.style import COMPONENT_COLORS, axes_of
+from bayesgmm.plots.style import COMPONENT_COLORS, axes_of, within_one
 
 SHOWN = 0.005
 """Numbers with less posterior probability, of K and of K₊, are cut off at the right."""
+ROOM = 1.25
+"""Height of the axes, times that of what is drawn."""
 PARTS = (
     ("components", "components: K", COMPONENT_COLORS[3]),
     ("clusters", "clusters: K₊ (components with rows)", COMPONENT_COLORS[0]),
@@ -34,12 +36,13 @@ def plot_posterior_of_k(found: Any, ax: Any = None) -> Axes:
     last = int(np.flatnonzero(posteriors.max(axis=1) >= SHOWN)[-1]) + 1
     table, k = table.iloc[:last], table.index.to_numpy()[:last]
     for (name, words, color), shift in zip(PARTS, (-0.2, 0.2), strict=True):
-        errors = 2.0 * np.nan_to_num(table[f"error_{name}"].to_numpy(float))
+        errors = 2.0 * table[f"error_{name}"].to_numpy(float)
         heights = table[f"posterior_{name}"].to_numpy(float)
         bars = {"width": 0.38, "color": color, "label": words, "zorder": 2}
         ax.bar(k + shift, heights, **bars)
-        lower = np.minimum(errors, heights)
-        ax.errorbar(k + shift, heights, yerr=[lower, errors], fmt="none", ecolor="#333333", elinewidth=1.0, zorder=3)
+        ax.errorbar(
+            k + shift, heights, yerr=within_one(heights, errors), fmt="none", ecolor="#333333", elinewidth=1.0, zorder=3
+        )
         prior = table[f"prior_{name}"].to_numpy(float)
         label = f"prior of {words.split()[1]}"
         ax.plot(
@@ -48,12 +51,14 @@ def plot_posterior_of_k(found: Any, ax: Any = None) -> Axes:
         )  # fmt: skip
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=20))
     ax.set_xlim(0.4, last + 0.6)
-    ax.set_ylim(0.0, None)
+    top = ax.get_ylim()[1]
+    ax.set_ylim(0.0, ROOM * top)  # the legend stands above all bars
+    ax.set_yticks([tick for tick in ax.get_yticks() if 0.0 <= tick <= min(top, 1.0)])
     ax.set_ylabel("probability")
     ax.set_xlabel("k")
     num, clusters = found.most_probable
     ax.set_title(f"Most probable: K = {num}, K₊ = {clusters}")
     handles, labels = ax.get_legend_handles_labels()
     order = [labels.index(word) for word in sorted(labels, key=lambda word: ("K₊" in word, "prior" in word))]
-    ax.legend([handles[i] for i in order], [labels[i] for i in order], loc="upper right")
+    ax.legend([handles[i] for i in order], [labels[i] for i in order], loc="upper right", ncols=2)
     return ax

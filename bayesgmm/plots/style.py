@@ -95,6 +95,14 @@ def labeller(most: int) -> Any:
     return Escaped()
 
 
+def within_one(probabilities: Any, errors: Any) -> Any:
+    """Lengths of bars below and above probabilities, cut where they would leave 0 … 1; 0 for no error."""
+    import numpy as np
+
+    probabilities, errors = np.asarray(probabilities, float), np.nan_to_num(np.asarray(errors, float))
+    return np.stack([np.minimum(errors, probabilities), np.minimum(errors, 1.0 - probabilities)]).clip(0.0)
+
+
 def axes_of(ax: Any, height: float, width: float = WIDTH) -> Any:
     """The axes of the user, or new ones of this size in inches if there are none.
 

@@ -144,6 +144,13 @@ def nodes(concentration: Concentration, num: int = 64) -> np.ndarray:
     return np.clip(concentration.own.quantiles((np.arange(num) + 0.5) / num), SMALLEST, LARGEST)
 
 
+def drawn(concentration: Concentration, rng: np.random.Generator) -> float:
+    """The number, or a draw from its prior."""
+    if is_known(concentration):
+        return float(concentration.own)
+    return float(np.clip(concentration.own.quantiles(rng.random(1))[0], SMALLEST, LARGEST))
+
+
 def middle(concentration: Concentration) -> float:
     """The number, or the median of its prior."""
     return float(nodes(concentration, 1)[0])

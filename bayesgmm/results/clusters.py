@@ -1,5 +1,6 @@
 """The draws of a `TelescopingPosterior` that have a given number of clusters, as an ordinary `Posterior`."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,16 +14,42 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model, build_model
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.dtypes import scope
+from bayesgmm.runtime.formatting import significant
 from bayesgmm.runtime.programs import Program
 from bayesgmm.sweep.per_row import log_densities
 
+SHOWN = 0.01
+"""Numbers of clusters with a smaller share of the draws are not listed."""
 
-def at_clusters(found: Any, num: int) -> Posterior:
+
+@dataclass(frozen=True, repr=False)
+class ClustersPosterior(Posterior):
+    """The draws with one number of clusters, of a run in which K varies; none of its components is empty."""
+
+    shares: np.ndarray
+    """Share of the draws of the whole run with 0 … K_max clusters."""
+
+    def remark(self) -> str:
+        """The posterior of the number of clusters, from which these draws were taken, in words."""
+        num, concentration = self.n_components, np.asarray(self.prior.weights.concentration).flat[0]
+        return (
+            f"K₊ is {_listed(self.shares)} of its draws. These are the draws with K₊ = {num}, in which no component is "
+            f"empty, under weights ~ Dirichlet({significant(concentration)}): where components may be empty, this is "
+            f"another posterior than that of K = {num} fixed."
+        )
+
+
+def _listed(shares: np.ndarray) -> str:
+    sizes = [k for k in np.argsort(-shares, kind="stable") if shares[k] >= SHOWN]
+    return ", ".join(f"{k} in {shares[k]:.0%}".replace("%", " %") for k in sizes)
+
+
+def at_clusters(found: Any, num: int) -> ClustersPosterior:
     """See `TelescopingPosterior.at`."""
     chosen = found.num_clusters == num
+    shares = np.bincount(found.num_clusters.ravel(), minlength=found.max_components + 1) / found.num_clusters.size
     if not chosen.any():
-        drawn = ", ".join(map(str, np.unique(found.num_clusters)))
-        raise ArgumentError(f"No draw has {num} clusters. There are draws with {drawn}.")
+        raise ArgumentError(f"No draw has {num} clusters. K₊ is {_listed(shares)} of the draws.")
     kept = [_rows_of_chains(part, chosen) for part in (*found.params, found.concentrations, found.num_components)]
     weights, means, trils = (np.asarray(part[:, :, :num], float) for part in kept[:3])
     params = Params(weights / weights.sum(axis=-1, keepdims=True), means, trils)
@@ -34,7 +61,7 @@ def at_clusters(found: Any, num: int) -> Posterior:
     reference = jax.tree.map(lambda leaf: leaf[top], params)
     reference = permute(reference, by_first_mean(reference, model.interchangeable))
     permutations = align(params, reference, model.interchangeable)
-    return Posterior(
+    return ClustersPosterior(
         params=permute(params, permutations),
         log_likelihood=log_likelihood,
         log_prior=log_prior,
@@ -49,6 +76,7 @@ def at_clusters(found: Any, num: int) -> Posterior:
         clock=found.clock,
         seed=found.seed,
         continuation=None,
+        shares=shares,
     )
 
 

@@ -14,6 +14,7 @@ from bayesgmm.results.datatree import label_invariant_dataset
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.formatting import as_html, as_text
 from bayesgmm.runtime.programs import Program
+from bayesgmm.runtime.written_tables import Written
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,7 +27,7 @@ SHOWN = 0.001
 """Share of the draws with a K or K₊, from which a table shows it."""
 
 
-class PosteriorOfK(pd.DataFrame):
+class PosteriorOfK(Written, pd.DataFrame):  # pyright: ignore[reportIncompatibleMethodOverride]
     """A row for each k: prior and posterior of K and of K₊, and the Monte Carlo errors of the posteriors."""
 
     @property
@@ -44,6 +45,9 @@ class PosteriorOfK(pd.DataFrame):
             pairs = zip(own[f"posterior_{name}"], own[f"error_{name}"], strict=True)
             columns[f"posterior of {symbol}"] = [_with_error(*pair) for pair in pairs]
         return pd.DataFrame(columns, index=self.index[:last])
+
+    def _written(self) -> pd.DataFrame:
+        return self.shown()
 
     def __repr__(self) -> str:
         return as_text("", self.shown())

@@ -8,25 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.data.order import same_features
-from bayesgmm.data.table import Table
 from bayesgmm.errors import ArgumentError
-from bayesgmm.model.families import Family
-from bayesgmm.model.types import Frame, Params
+from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import sd
-from bayesgmm.numerics.mixing import MIXED, UNKNOWN, figures
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model
-from bayesgmm.results.convergence import convergence_table, smallest_bfmi, state_of, worst_of
+from bayesgmm.results.convergence import smallest_bfmi
 from bayesgmm.results.datatree import label_invariant, posterior_tree
 from bayesgmm.results.kept_settings import picklable
-from bayesgmm.results.to_mixture import HasMixture
+from bayesgmm.results.of_chains import OfChains
 from bayesgmm.results.with_noise import component_index, components_words, redrawn
-from bayesgmm.runtime.arguments import as_key, check_choice, check_count, split_seed
+from bayesgmm.runtime.arguments import check_choice, check_count, split_seed
 from bayesgmm.runtime.checks import check_level
-from bayesgmm.runtime.formatting import as_html, as_text, plus_minus
+from bayesgmm.runtime.formatting import plus_minus
 from bayesgmm.runtime.programs import Stopwatch
 from bayesgmm.runtime.progress import Progress, check_progress
-from bayesgmm.sweep import per_row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Posterior(HasMixture):
+class Posterior(OfChains):
     """Draws of θ, in the user's units and in one common labelling; leading axes are (chain, draw)."""
 
     params: Params
@@ -89,34 +85,9 @@ class Posterior(HasMixture):
         return self.params.weights.shape[-1]
 
     @property
-    def table(self) -> Table:
-        """The data."""
-        return self.model.table
-
-    @property
-    def frame(self) -> Frame:
-        """The standardised coordinates of the engine."""
-        return self.model.frame
-
-    @property
-    def family(self) -> Family:
-        """The covariance family."""
-        return self.model.family
-
-    @property
     def prior(self) -> Belief:
         """The prior as given, in full shape."""
         return self.model.known_prior
-
-    @property
-    def num_chains(self) -> int:
-        """Number of chains."""
-        return self.params.weights.shape[0]
-
-    @property
-    def num_samples(self) -> int:
-        """Number of draws per chain, after warm-up."""
-        return self.params.weights.shape[1]
 
     @cached_property
     def datatree(self) -> "xr.DataTree":
@@ -135,10 +106,6 @@ class Posterior(HasMixture):
             "interrupted": int(self.interrupted), "sampling_time": self.clock.run_seconds,
             "inference_library": "bayesgmm", "numbering": self.model.numbering, **self.model.known_attrs,
         }  # fmt: skip
-
-    def to_datatree(self) -> "xr.DataTree":
-        """The same as `datatree`; fits have both too."""
-        return self.datatree
 
     def predict_proba(self, x=None) -> np.ndarray:
         """``P(z_n = k | data)`` of each row of x (default: the data), (N, K): responsibilities averaged over draws."""
@@ -162,20 +129,6 @@ class Posterior(HasMixture):
         """Most probable component of each row of x (default: the data), (N,)."""
         return self.predict_proba(x).argmax(axis=1)
 
-    def score_samples(self, x=None) -> np.ndarray:
-        """Log posterior predictive density of each row of x (default: the data), (N,): the log of the mean over draws.
-
-        In the user's units.
-        """
-        return self._averages(x)[1]
-
-    def draw_labels(self, x, seed) -> np.ndarray:
-        """One z per row of x (None: the data) for each draw of θ, (chain, draw, N): draws from the posterior of z.
-
-        For the fitted rows, Gibbs draws such z in its sweeps and does not store them.
-        """
-        return per_row.draw_labels(as_key(seed), self.params, same_features(x, self.table), self.frame)
-
     def impute(self, x=None, *, seed: Any) -> "xr.DataArray":
         """Draws of the true rows given what was seen of them, (chain, draw, obs, feature), one for each draw of θ.
 
@@ -190,39 +143,10 @@ class Posterior(HasMixture):
         """Draw `n` rows from the posterior predictive, each under a new draw of θ: components (n,), rows (n, D)."""
         return redrawn(self.table.noise, seed, *self._gaussians.sample(n, seed), self.n_components)
 
-    def _averages(self, x) -> tuple[np.ndarray, np.ndarray]:
-        """Responsibilities and log densities of the rows of x, or of the data for None."""
-        return per_row.average_over_draws(self.params, same_features(x, self.table), self.frame)
-
-    @cached_property
-    def convergence(self) -> "pd.DataFrame":
-        """R-hat and ESS of the label-invariant quantities. Check these first."""
-        return convergence_table(self.invariants)
-
     @cached_property
     def invariants(self) -> "xr.Dataset":
         """Quantities that do not depend on the labelling, with dims (chain, draw, …)."""
         return label_invariant(self.params, self.table, self.frame, self.log_likelihood, self.log_prior)
-
-    @property
-    def worst_rhat(self) -> float:
-        """Largest R-hat over the label-invariant quantities; NaN if there are too few draws."""
-        return worst_of(self.convergence)[0]
-
-    @property
-    def smallest_ess(self) -> float:
-        """Smallest bulk or tail ESS over the label-invariant quantities."""
-        return worst_of(self.convergence)[1]
-
-    @property
-    def mixed(self) -> bool:
-        """Whether R-hat and ESS of every label-invariant quantity pass the thresholds of Vehtari et al. (2021)."""
-        return self.mixing == MIXED
-
-    @property
-    def mixing(self) -> str:
-        """``"mixed"``, ``"slightly short"`` (more draws suffice), ``"not mixed"`` or ``"unknown"`` (no R-hat)."""
-        return state_of(self.convergence, self.num_chains)
 
     @property
     def num_divergences(self) -> int:
@@ -267,25 +191,10 @@ class Posterior(HasMixture):
         return plots.plot_components(self, ax, features)
 
     def _title(self) -> str:
-        cut = ", interrupted" if self.interrupted else ""
-        kind = f"{self.family.label(self.table.dim)} covariances{self.model.aside}"
-        diagnosis = f"{self.mixing}: {figures(self.worst_rhat, self.smallest_ess)}"
-        if self.mixing == UNKNOWN:
-            diagnosis = "mixing cannot be assessed"
-        if self.num_divergences:
-            diagnosis += f", {self.num_divergences} divergences"
-        return (
-            f"{self.algorithm}: {components_words(self.model, self.params.weights)}, {kind}, "
-            f"{self.num_chains} chain{'s' * (self.num_chains > 1)} × {self.num_samples} draws{cut}; {diagnosis}"
-        )
+        diverged = f", {self.num_divergences} divergences" if self.num_divergences else ""
+        return f"{self.algorithm}: {components_words(self.model, self.params.weights)}, {self._run_words()}{diverged}"
 
-    def __repr__(self) -> str:
-        return as_text(self._title(), self._component_table())
-
-    def _repr_html_(self) -> str:
-        return as_html(self._title(), self._component_table())
-
-    def _component_table(self) -> "pd.DataFrame":
+    def _shown(self) -> "pd.DataFrame":
         """Posterior mean ± sd of weights and means, a column per component."""
         import pandas as pd
 

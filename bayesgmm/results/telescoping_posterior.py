@@ -1,39 +1,35 @@
 """Draws of mixtures whose number of components is not known: the result of `sample_telescoping`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.data.order import same_features
-from bayesgmm.data.table import Table
-from bayesgmm.model.families import Family
-from bayesgmm.model.types import Frame, Params
-from bayesgmm.numerics.mixing import MIXED, UNKNOWN, figures
+from bayesgmm.errors import ArgumentError
+from bayesgmm.model.types import Params
 from bayesgmm.priors.concentration import Concentration, is_known
-from bayesgmm.priors.number_of_components import NumberOfComponents
+from bayesgmm.priors.number_of_components import NumberOfComponents, masses_up_to
 from bayesgmm.problem import Model
-from bayesgmm.results.clusters import at_clusters
-from bayesgmm.results.convergence import convergence_table, state_of, worst_of
+from bayesgmm.results.clusters import ClustersPosterior, at_clusters
 from bayesgmm.results.numbers import PosteriorOfK, number_invariants, posterior_of_k, prior_of_clusters
-from bayesgmm.results.posterior import Posterior
+from bayesgmm.results.of_chains import OfChains
 from bayesgmm.results.telescoping_tree import telescoping_tree
-from bayesgmm.results.to_mixture import HasMixture
-from bayesgmm.runtime.arguments import as_key, check_count, split_seed
-from bayesgmm.runtime.formatting import as_html, as_text
+from bayesgmm.runtime.arguments import check_count, split_seed
 from bayesgmm.runtime.programs import Stopwatch
 from bayesgmm.runtime.progress import Progress, check_progress
-from bayesgmm.sweep import per_row
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+BOUNDARY = 1e-3
+"""Posterior probability of K_max from which the truncation of the prior is reported."""
+
 
 @dataclass(frozen=True, repr=False)
-class TelescopingPosterior(HasMixture):
+class TelescopingPosterior(OfChains):
     """Draws of (K, θ), in the user's units; leading axes are (chain, draw).
 
     K is the number of components and K₊ the number of those that have rows: the clusters. The labels of components mean
@@ -75,34 +71,25 @@ class TelescopingPosterior(HasMixture):
         return self.params.weights.shape[-1]
 
     @property
+    def share_at_most(self) -> float:
+        """Share of the draws with K = K_max."""
+        return float((self.num_components == self.max_components).mean())
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the posterior of K reaches K_max (in 0.1 % of the draws) although its prior goes beyond."""
+        beyond = self.components.largest is None or self.components.largest > self.max_components
+        return beyond and self.share_at_most > BOUNDARY
+
+    @property
+    def number_known(self) -> bool:
+        """Whether the prior of K has a single number."""
+        return int((masses_up_to(self.components, self.max_components) > 0).sum()) == 1
+
+    @property
     def n_components(self) -> int:
         """K_max, as an axis of arrays."""
         return self.max_components
-
-    @property
-    def table(self) -> Table:
-        """The data."""
-        return self.model.table
-
-    @property
-    def frame(self) -> Frame:
-        """The standardised coordinates of the engine."""
-        return self.model.frame
-
-    @property
-    def family(self) -> Family:
-        """The covariance family."""
-        return self.model.family
-
-    @property
-    def num_chains(self) -> int:
-        """Number of chains."""
-        return self.num_components.shape[0]
-
-    @property
-    def num_samples(self) -> int:
-        """Number of draws per chain, after warm-up."""
-        return self.num_components.shape[1]
 
     @cached_property
     def in_use(self) -> Params:
@@ -153,7 +140,7 @@ class TelescopingPosterior(HasMixture):
         """The K and the K₊ that most draws have."""
         return _most_frequent(self.num_components), _most_frequent(self.num_clusters)
 
-    def at(self, num_clusters: int | None = None) -> Posterior:
+    def at(self, num_clusters: int | None = None) -> ClustersPosterior:
         """The draws with this K₊ (default: the most frequent), as an ordinary `Posterior` of their clusters.
 
         Components without rows are left out, and the weights of the others are normalised. Given K₊ = k and a known
@@ -172,34 +159,9 @@ class TelescopingPosterior(HasMixture):
         return at_clusters(self, chosen)
 
     @cached_property
-    def convergence(self) -> "pd.DataFrame":
-        """R-hat and ESS of K, K₊, the concentration and label-invariant quantities. Check these first."""
-        return convergence_table(self.invariants)
-
-    @cached_property
     def invariants(self) -> "xr.Dataset":
         """Quantities that do not depend on the labelling, with dims (chain, draw, …)."""
         return number_invariants(self)
-
-    @property
-    def worst_rhat(self) -> float:
-        """Largest R-hat over the label-invariant quantities; NaN if there are too few draws."""
-        return worst_of(self.convergence)[0]
-
-    @property
-    def smallest_ess(self) -> float:
-        """Smallest bulk or tail ESS over the label-invariant quantities."""
-        return worst_of(self.convergence)[1]
-
-    @property
-    def mixing(self) -> str:
-        """``"mixed"``, ``"slightly short"`` (more draws suffice), ``"not mixed"`` or ``"unknown"`` (no R-hat)."""
-        return state_of(self.convergence, self.num_chains)
-
-    @property
-    def mixed(self) -> bool:
-        """Whether R-hat and ESS of every label-invariant quantity pass the thresholds of Vehtari et al. (2021)."""
-        return self.mixing == MIXED
 
     @cached_property
     def datatree(self) -> "xr.DataTree":
@@ -210,24 +172,29 @@ class TelescopingPosterior(HasMixture):
         """
         return telescoping_tree(self, split_seed(self.seed).tree)
 
-    def to_datatree(self) -> "xr.DataTree":
-        """The same as `datatree`."""
-        return self.datatree
-
-    def score_samples(self, x=None) -> np.ndarray:
-        """Log posterior predictive density of each row of x (default: the data), (N,), averaged over K and θ.
-
-        In the user's units.
-        """
-        return per_row.average_over_draws(self.in_use, same_features(x, self.table), self.frame)[1]
-
-    def draw_labels(self, x, seed) -> np.ndarray:
-        """One z per row of x (None: the data) for each draw of θ, (chain, draw, N)."""
-        return per_row.draw_labels(as_key(seed), self.in_use, same_features(x, self.table), self.frame)
-
     def sample(self, n: int, seed) -> tuple[np.ndarray, np.ndarray]:
         """Draw `n` rows from the posterior predictive, each under a new draw of θ: components (n,), rows (n, D)."""
         return self._gaussians.sample(n, seed)
+
+    def predict_proba(self, x=None) -> np.ndarray:
+        """Refused, for the draws have no common components: use ``at(k).predict_proba``, or `bayesgmm.partition`.
+
+        Raises
+        ------
+        ArgumentError
+            Always.
+        """
+        del x
+        size, shares = self.most_probable[1], self.posterior_of_k()["posterior_clusters"]
+        raise ArgumentError(
+            "The draws of sample_telescoping differ in their number of components, so that there are no classes common "
+            f"to all. Use those with one number of clusters, such as at({size}).predict (K₊ = {size} in "
+            f"{shares[size]:.0%} of the draws), or bayesgmm.partition for the fitted rows."
+        )
+
+    def predict(self, x=None) -> np.ndarray:
+        """Refused, as `predict_proba` is: use ``at(k).predict``, or `bayesgmm.partition`."""
+        return self.predict_proba(x)
 
     def to_dataframe(self) -> "pd.DataFrame":
         """A row per draw: ``chain``, ``draw``, ``num_components``, ``num_clusters``, ``concentration``, log-likelihood.
@@ -258,22 +225,13 @@ class TelescopingPosterior(HasMixture):
 
     def _title(self) -> str:
         num, clusters = self.most_probable
-        cut = ", interrupted" if self.interrupted else ""
-        diagnosis = f"{self.mixing}: {figures(self.worst_rhat, self.smallest_ess)}"
-        if self.mixing == UNKNOWN:
-            diagnosis = "mixing cannot be assessed"
         return (
-            f"telescoping: K = {num} and {clusters} clusters are most probable, "
-            f"{self.family.label(self.table.dim)} covariances{self.model.aside}, {self.num_chains} "
-            f"chain{'s' * (self.num_chains > 1)} × {self.num_samples} draws{cut}; {diagnosis}; "
+            f"telescoping: K = {num} and {clusters} clusters are most probable, {self._run_words()}; "
             f"{self.components.describe()}; {self.concentration.describe()}"
         )
 
-    def __repr__(self) -> str:
-        return as_text(self._title(), self._posterior_of_k.shown())
-
-    def _repr_html_(self) -> str:
-        return as_html(self._title(), self._posterior_of_k.shown())
+    def _shown(self) -> "pd.DataFrame":
+        return self._posterior_of_k.shown()
 
     @property
     def concentration_known(self) -> bool:
@@ -283,16 +241,3 @@ class TelescopingPosterior(HasMixture):
 
 def _most_frequent(numbers: np.ndarray) -> int:
     return int(np.bincount(numbers.ravel()).argmax())
-
-
-def joined(first: TelescopingPosterior, more: TelescopingPosterior) -> TelescopingPosterior:
-    """The draws of both, concatenated within each chain."""
-    names = "num_components", "counts", "concentrations", "log_likelihood"
-    parts: dict[str, Any] = {
-        name: np.concatenate([getattr(first, name), getattr(more, name)], axis=1) for name in names
-    }
-    parts["params"] = Params(*(np.concatenate(pair, axis=1) for pair in zip(first.params, more.params, strict=True)))
-    one, two = first.clock, more.clock
-    clock = Stopwatch(one.compile_seconds + two.compile_seconds, one.total_seconds + two.total_seconds)
-    settings = first.settings | {"num_samples": first.num_samples + more.num_samples}
-    return replace(first, **parts, clock=clock, settings=settings)

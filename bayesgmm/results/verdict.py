@@ -12,6 +12,7 @@ from bayesgmm.priors.default import prior_of_data
 from bayesgmm.priors.normal_inverse_wishart import NormalInverseWishart
 from bayesgmm.priors.semiconjugate import NormalTimesInverseWishart
 from bayesgmm.results.approximation import ApproximatePosterior
+from bayesgmm.results.clusters import ClustersPosterior
 from bayesgmm.results.convergence import GOOD_BFMI
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.given_posterior import GivenPosterior
@@ -27,12 +28,15 @@ HALF = 0.5
 MOST_ERRORS = 4.0
 """Two samplers agree if no quantity differs by more than this many Monte Carlo standard errors."""
 
+EXTEND_RUN = "Extend the run from which these draws were taken, and take them again (at)."
+"""Advice for draws of one number of clusters."""
+
 
 def mixing_line(name: str, posterior: Posterior) -> str:
     """Whether the chains of one sampler agree, and what to do if not."""
     cut = " It was interrupted." if posterior.interrupted else ""
     if posterior.mixing == UNKNOWN:
-        return f"{name}: {unknown_words(posterior.num_chains, posterior.num_samples)}{cut}"
+        return f"{name}: {unknown_words(posterior.num_chains, posterior.num_samples, pooled(posterior))}{cut}"
     if posterior.num_divergences:
         cut += f" {posterior.num_divergences} transitions diverged."
     if posterior.smallest_bfmi < GOOD_BFMI:
@@ -58,8 +62,18 @@ def mixing_words(posterior: Posterior) -> str:
     )
 
 
-def unknown_words(num_chains: int, num_samples: int) -> str:
+def pooled(posterior: Posterior | None) -> bool:
+    """Whether the draws of several chains stand in one, as those of one K₊ do that chains have in unequal numbers."""
+    return isinstance(posterior, ClustersPosterior) and posterior.num_chains == 1 < posterior.settings["num_chains"]
+
+
+def unknown_words(num_chains: int, num_samples: int, pooled: bool = False) -> str:
     """Why mixing cannot be assessed, and what to do."""
+    if pooled:
+        return (
+            "mixing cannot be assessed: some chains have few of these draws, so that all stand in one chain. Diagnose "
+            "the whole run (bg.diagnose of the result of sample_telescoping), and extend it."
+        )
     if num_samples >= FEWEST_DRAWS and num_chains == 1:
         return "mixing cannot be assessed: R-hat compares chains, and there is a single one. Run four (num_chains=4)."
     if num_samples < FEWEST_DRAWS:
@@ -73,6 +87,8 @@ def short_words(posterior: Posterior, rhat: float, ess: float) -> str:
     more = draws_to_add(rhat, ess, chains, num)
     way = f"extend({more})" if posterior.continuation is not None else f"Sampling with num_samples={num + more}"
     way = "Longer chains" if isinstance(posterior, GivenPosterior) else way
+    if isinstance(posterior, ClustersPosterior):
+        return f"Good are R-hat below {GOOD_RHAT} and ESS above {GOOD_ESS * chains}. {EXTEND_RUN}"
     return (
         f"Good are R-hat below {GOOD_RHAT} and ESS above {GOOD_ESS * chains}. {way} should reach them: about {more:,} "
         "more draws per chain."
@@ -85,6 +101,8 @@ def unmixed_advice(posterior: Posterior | None) -> str:
         return (
             "Run longer, or start from other places; with bayesgmm, use Gibbs with tempering=12, or fewer components."
         )
+    if isinstance(posterior, ClustersPosterior):
+        return f"{EXTEND_RUN} Or sample this number of components alone (sample_gibbs)."
     ways = ["run longer (extend)" if posterior.continuation is not None else "run longer"]
     if num_gaussians(posterior) > 1:
         ways += [

@@ -13,6 +13,7 @@ _RESULTS = {
     "LaplacePosterior": "bayesgmm.engines.variational.laplace:LaplacePosterior",
     "ExactPosterior": "bayesgmm.engines.exact:ExactPosterior",
     "TelescopingPosterior": "bayesgmm.results.telescoping_posterior:TelescopingPosterior",
+    "ClustersPosterior": "bayesgmm.results.clusters:ClustersPosterior",
     "Comparison": "bayesgmm.comparison.comparison:Comparison",
     "FitTable": "bayesgmm.selection.cells:FitTable",
     "ClassMixtures": "bayesgmm.selection.class_mixtures:ClassMixtures",
@@ -21,6 +22,8 @@ _RESULTS = {
     "Partition": "bayesgmm.partitions.partition:Partition",
     "Relabelling": "bayesgmm.relabelling.result:Relabelling",
     "Evidence": "bayesgmm.marginal_likelihood.result:Evidence",
+    "Selection": "bayesgmm.model_choice.selection:Selection",
+    "Merging": "bayesgmm.partitions.merged:Merging",
 }
 KINDS = tuple(_RESULTS)
 """What can be saved."""
@@ -38,6 +41,8 @@ _PARTS = {
     "NoChains": "bayesgmm.results.kept_settings:NoChains",
     "Draws": "bayesgmm.results.draws:Draws",
     "HeldOut": "bayesgmm.comparison.held_out:HeldOut",
+    "Candidate": "bayesgmm.model_choice.answers:Candidate",
+    "Answer": "bayesgmm.model_choice.answers:Answer",
     "Cell": "bayesgmm.selection.cells:Cell",
     "Plan": "bayesgmm.studies.replicate:Plan",
     "Truths": "bayesgmm.studies.truths:Truths",

@@ -18,7 +18,7 @@ def draws_of(path: str) -> Any:
         If it is none of them, or damaged.
     """
     from bayesgmm.results.draws_file import read_tree
-    from bayesgmm.results.posterior import Posterior
+    from bayesgmm.results.of_chains import OfChains
 
     tree = read_tree(path)
     if MANIFEST not in tree.attrs:
@@ -26,7 +26,7 @@ def draws_of(path: str) -> Any:
     from bayesgmm.saving.results import load
 
     found = load(path)
-    if not isinstance(found, Posterior):
+    if not isinstance(found, OfChains):
         raise ArgumentError(
             f"{visible(path[:200])} holds a saved {type(found).__name__}, which has no draws. Give a posterior, as "
             "bayesgmm sample … --save FILE.nc writes."

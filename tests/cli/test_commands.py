@@ -261,3 +261,34 @@ def test_a_saved_fit_classifies_rows(tmp_path):
         refused("predict", bg.save(bg.partition(np.array([[0, 1]] * 4)), tmp_path / "p.nc"), "faithful")
     )
     assert "No file" in str(refused("predict", tmp_path / "none.nc", "faithful"))
+
+
+def test_telescoping_draws_what_sample_telescoping_draws(tmp_path):
+    rows = [-1.9, -1.6, 0.2, 0.5, 2.4]
+    (tmp_path / "five.csv").write_text("a\n" + "\n".join(map(str, rows)) + "\n")
+    words = ["telescoping", tmp_path / "five.csv", "--prior-of-k", "uniform:4", "--concentration", "static:0.7"]
+    words += ["--warmup", 50, "--samples", 300, "--quiet"]
+    result = run(*words, "--save", tmp_path / "saved.nc", "--json", "--seed", 3)
+    same = bg.sample_telescoping(
+        pd.DataFrame({"a": rows}), components=bg.UniformComponents(4), concentration=bg.Static(0.7), num_warmup=50,
+        num_samples=300, seed=3, progress_bar=False,
+    )  # fmt: skip
+    found = object_of(result.stdout)
+    shares = [found["posterior_of_k"][str(k)]["posterior_clusters"] for k in range(1, 5)]
+    np.testing.assert_allclose(shares, same.posterior_of_k()["posterior_clusters"])
+    assert found["most_probable"]["clusters"] == same.most_probable[1]
+    assert "posterior of K₊" in result.stderr
+    again = run("diagnose", tmp_path / "saved.nc", "--out", tmp_path / "figures", "--json")
+    assert object_of(again.stdout)["quantities"] == found["quantities"]
+    assert (tmp_path / "figures" / "posterior_of_k.png").exists()
+    assert "takes 1 whole number" in str(refused(*words, "--prior-of-k", "uniform:a"))
+    assert "must be one of bnb" in str(refused(*words, "--prior-of-k", "normal"))
+    assert "without -k" in str(refused("sample", tmp_path / "five.csv", "-k", 2, "--engine", "telescoping"))
+
+
+def test_words_of_select_are_true_of_its_options():
+    assert "counts down" in str(refused("select", "faithful", "-k", "3-1"))
+    assert "counts down" in str(refused("fit", "faithful", "-k", "3:1"))
+    words = str(refused("select", "faithful", "--criteria", "foo"))
+    assert "kfold, held_out, evidence" in words
+    assert "--held-out must be" in str(refused("select", "faithful", "--held-out", "2", "--criteria", "held_out"))

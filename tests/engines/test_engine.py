@@ -50,7 +50,7 @@ def test_a_new_engine_is_compared_calibrated_and_refitted(reference_data, metrop
 def test_a_new_engine_is_in_the_help_and_in_the_errors(rng, metropolis):
     x = rng.normal(size=(40, 2))
     assert engine_names()[-1] == metropolis
-    with pytest.raises(ArgumentError, match=r"Unknown engine 'hmc'.*nuts, metropolis"):
+    with pytest.raises(ArgumentError, match=r"Unknown engine 'hmc'.*nuts, telescoping, metropolis"):
         bg.compare(x, 2, engines=("hmc",))
     lkj = bg.Prior(bg.Dirichlet(2.0), bg.NormalTimesLKJ(0.0, 1.0, 1.0, bg.HalfNormal(1.0)))
     with pytest.raises(PriorError, match="svi, laplace, nuts, metropolis do"):
@@ -61,7 +61,7 @@ def test_a_new_engine_is_in_the_help_and_in_the_errors(rng, metropolis):
         bg.compare(x, 2, engines=(metropolis,), prior=None)
     reloaded = importlib.reload(commands)
     shown = CliRunner().invoke(reloaded.app, ["compare", "--help"], env={"COLUMNS": "200", "TERM": "dumb"}).output
-    assert "gibbs, nuts, metropolis" in shown
+    assert "gibbs, nuts, telescoping, metropolis" in shown
 
 
 def test_unknown_engines_are_refused():

@@ -203,6 +203,7 @@ OBJECTS = {
     "PredictiveChecks": "predictive()", "Relabelling": "relabelling()", "Diagnosis": "diagnosis()", "MixtureFit": "fit()",
     "Posterior": "gibbs()", "VariationalPosterior": "cavi()", "StochasticPosterior": "svi()", "LaplacePosterior": "laplace()",
     "ExactPosterior": "exact()", "TelescopingPosterior": "telescoped()",
+    "NumberDiagnosis": "bg.diagnose(telescoped())",
     "Walk": "walked()", "Study": "study()", "Profile": "profiled()",
     "Mixture": "gibbs().mixture", "Regression": "regression()", "HighestDensityRegion": "region()",
     "Evidence": "found_evidence()",
@@ -230,6 +231,7 @@ OF_WEIGHTS = {
 
 INSIDE = {
     "Mixture": {"given_rows", "blocks"},
+    "TelescopingPosterior": {"predict", "predict_proba"},
     "Prior": {
         "standardise",
         "padded",
@@ -381,6 +383,16 @@ VARIANTS = {
         "bg.relabel", {"source": "draws", "x": "data", "labels": "drawn_labels"},
         {"source": "D2", "method": "'data-based'", "x": "X2"},
     ),
+    "calibrate telescoping": Call(
+        "bg.calibrate",
+        {"x": "data", "components": "number_prior", "concentration": "concentration_prior", "max_components": "optional_count",
+         "n_sims": "count", "num_warmup": "count0"},
+        {"x": "X2", "engine": "'telescoping'", "components": "bg.UniformComponents(4)", "n_sims": "2", "num_warmup": "4",
+         "num_samples": "8", "num_chains": "2"}, 0.2,
+    ),
+    "diagnose telescoping": Call(
+        "bg.diagnose", {"seed": "seed", "search": "flag", "x": "data"}, {"source": "telescoped()"}, 0.3,
+    ),
     "diagnose a tree": Call(
         "bg.diagnose", {"x": "data", "names": "names", "component_dim": "dim_name", "labels": "drawn_labels"},
         {"source": "TREE", "search": "False"}, 0.5,
@@ -431,7 +443,7 @@ CLI = {
          "--out": "cli_path", "--columns": "cli_columns", "--labels": "cli_labels", "--weights": "cli_labels",
          "--engine": "cli_engine", "--starts": "cli_count", "--seed": "cli_count", "--folds": "cli_count",
          "--held-out": "cli_share", "--bootstrap": "cli_count", "--level": "cli_share", "--chains": "cli_count",
-         "--warmup": "cli_count", "--samples": "cli_count"},
+         "--warmup": "cli_count", "--samples": "cli_count", "--save": "cli_saved"},
         {"command": "'select'", "data": "'data.csv'", "-k": "'1:2'", "--families": "'EEI'", "--criteria": "'bic'",
          "--starts": "'2'", "--warmup": "'4'", "--samples": "'50'", "--chains": "'2'", "--quiet": ""}, 0.1,
     ),
@@ -449,6 +461,15 @@ CLI = {
          "--interval": "cli_share", "--save": "cli_saved"},
         {"command": "'sample'", "data": "'data.csv'", "-k": "'2'", "--warmup": "'4'", "--samples": "'8'", "--chains": "'2'",
          "--quiet": ""}, 0.1,
+    ),
+    "cli telescoping": Call(
+        "cli",
+        {"data": "cli_data", "--prior-of-k": "cli_prior_of_k", "--concentration": "cli_concentration", "--out": "cli_nc",
+         "--max-components": "cli_count", "--columns": "cli_columns", "--weights": "cli_labels", "--family": "cli_family",
+         "--chains": "cli_count", "--warmup": "cli_count", "--samples": "cli_count", "--seed": "cli_count",
+         "--save": "cli_saved"},
+        {"command": "'telescoping'", "data": "'data.csv'", "--max-components": "'5'", "--warmup": "'4'", "--samples": "'8'",
+         "--chains": "'2'", "--quiet": ""}, 0.1,
     ),
     "cli predict": Call(
         "cli", {"model": "cli_model", "data": "cli_data", "--out": "cli_csv", "--columns": "cli_columns"},

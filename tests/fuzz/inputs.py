@@ -512,7 +512,7 @@ KINDS: dict[str, Kind] = {
     "engines": kind("""
         ('em',) ;; ['em', 'cavi']
     """, """
-        'em' ;; ['em', 'em'] ;; ('em,gibbs',) ;; {'em'} ;; iter(['em'])
+        ('em', 'telescoping') ;; 'em' ;; ['em', 'em'] ;; ('em,gibbs',) ;; {'em'} ;; iter(['em'])
     """, """
         None ;; 0 ;; [1] ;; [] ;; 'nope' ;; ['em', 'nope'] ;; [None] ;; [['em']] ;; object() ;; lambda: 1
         np.nan ;; b'em' ;; {}
@@ -861,6 +861,15 @@ KINDS: dict[str, Kind] = {
         '' ;; 'x' ;; '0' ;; '-1' ;; ':' ;; '1:' ;; ',' ;; '2.5' ;; 'nan' ;; '[red]' ;; '0:2' ;; 'a:b'
     """),
     "cli_engine": kind("'gibbs' ;; 'cavi'", "'exact'", "'em' ;; '' ;; 'nope' ;; 'gibbs,cavi' ;; '[red]' ;; 'a\\0b'"),
+    "cli_prior_of_k": kind("'bnb' ;; 'uniform:4' ;; 'geometric:0.5'", """
+        'poisson:1' ;; 'fixed:2' ;; ' UNIFORM:3 ' ;; 'bnb:1,4,3'
+    """, """
+        '' ;; 'x' ;; 'uniform' ;; 'uniform:' ;; 'uniform:0' ;; 'uniform:2.5' ;; 'poisson:nan' ;; 'bnb:1' ;; 'fixed:-1'
+        '[red]' ;; 'poisson:1,2' ;; 'geometric:2' ;; 'a\\0b'
+    """),
+    "cli_concentration": kind("'static:1' ;; 'dynamic:1'", "'static:1e-6' ;; ' DYNAMIC:0.5 '", """
+        '' ;; 'static' ;; 'static:x' ;; 'static:-1' ;; 'dynamic:nan' ;; 'gamma:1' ;; 'static:1,2' ;; '[red]' ;; 'a\\0b'
+    """),
     "cli_share": kind("'0.05' ;; '0.5'", "'1e-300' ;; '0.999999'", "'' ;; 'x' ;; '0' ;; '1' ;; '-1' ;; 'nan' ;; 'inf' ;; '2'"),
     "cli_factor": kind("'2' ;; '2.5'", "'1' ;; '1e6'", "'' ;; 'x' ;; '0.5' ;; '-1' ;; 'nan' ;; 'inf'"),
     "cli_nc": kind("'new.nc'", "'new/below.nc' ;; ' .nc' ;; '[red].nc'", """

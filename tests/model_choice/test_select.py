@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, DataError, MixingWarning
-from bayesgmm.model_choice.answers import Candidate, ranked
+from bayesgmm.model_choice.answers import Candidate, nothing, ranked
 from bayesgmm.model_choice.predictive import stacking_weights
 from bayesgmm.model_choice.words import agreed, conclusion
 from bayesgmm.runtime.arguments import as_key, named_key
@@ -135,6 +135,24 @@ def test_conclusions_say_how_unsure_each_is():
     assert "disagree" in conclusion(apart)[0]
     assert agreed(apart) is None
     assert "largest K that was tried" in apart[1].words
+
+
+def test_the_headline_names_what_is_left_out():
+    candidates = [Candidate("VVV", size) for size in (1, 2, 3)]
+    spurious = ranked(
+        "bic", "BIC", candidates, np.array([90.0, 0, -40]), larger=False, close=lambda d, _: d < 2,
+        say=lambda best, near, others: best, trusted=np.array([True, True, False]),
+    )  # fmt: skip
+    assert spurious.best == Candidate("VVV", 2)
+    first = conclusion([spurious, nothing("loo", "LOO elpd", candidates, True, ["No draws."])])[0]
+    assert "BIC chooses K = 2" in first
+    assert "No answer: LOO elpd." in first
+    assert "Left out by BIC, since a component of its fit has too few rows: K = 3." in first
+    far = ranked(
+        "bic", "BIC", candidates, np.array([90.0, 0, 40]), larger=False, close=lambda d, _: d < 2,
+        say=lambda best, near, others: best, trusted=np.array([True, True, False]),
+    )  # fmt: skip
+    assert "Left out" not in conclusion([far])[0]  # it would not have been chosen
 
 
 def test_bad_input_is_refused_before_computing(reference_data, monkeypatch):

@@ -23,7 +23,8 @@ KINDS = {
     "laplace": objects.laplace, "exact": objects.exact, "comparison": objects.comparison, "table": objects.table,
     "by_class": objects.by_class, "study": objects.study, "mixture": lambda: objects.gibbs().mixture,
     "partition": objects.part, "relabelling": objects.relabelling,
-    "evidence": objects.found_evidence,
+    "evidence": objects.found_evidence, "selection": objects.selection, "merging": objects.merging,
+    "clusters": lambda: objects.telescoped().at(),
 }  # fmt: skip
 SUFFIXES = (".nc", ".zarr")
 OTHER_ROWS = X2[::7] + 0.1

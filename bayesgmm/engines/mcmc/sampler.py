@@ -7,7 +7,6 @@ from os import PathLike
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from jaxtyping import Int
 
 from bayesgmm.data.fingerprint import fingerprint_of_table
@@ -16,20 +15,21 @@ from bayesgmm.engines.chain_starts import Init, chain_starts
 from bayesgmm.engines.checks import check_chain_arguments, check_reference, check_sampled
 from bayesgmm.engines.engine import find_engine
 from bayesgmm.engines.mcmc.chain_loop import Report, run_chains
-from bayesgmm.engines.to_posterior import Origin, prepare_reference, to_posterior
 from bayesgmm.errors import ArgumentError, SamplingInterrupted
+from bayesgmm.engines.to_posterior import Collected, Origin, prepare_reference, to_posterior
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
-from bayesgmm.problem import Problem, prepare, to_problem
+from bayesgmm.problem import Model, Problem, prepare, to_problem
 from bayesgmm.results.fit import MixtureFit
+from bayesgmm.results.of_chains import joined
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import key_array, split_seed
 from bayesgmm.runtime.checkpoint import Checkpoint, freeze, thaw
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.files import as_path
 from bayesgmm.runtime.fingerprint import fingerprint, fingerprint_of_seed
-from bayesgmm.runtime.programs import Stopwatch, stopwatch
+from bayesgmm.runtime.programs import stopwatch
 from bayesgmm.runtime.progress import Listener, Progress, listening
 from bayesgmm.version import __version__
 
@@ -90,19 +90,15 @@ def run_sampler(
         keys = split_seed(seed)
         saved = None
         if folder is not None:
-            identity = _run_identity(sampler, problem, num_warmup, num_chains, seed, init)
+            identity = run_identity(
+                problem.model, sampler.name, seed, **dict(sampler.settings), n_components=problem.num_components,
+                dtype=dtype, num_warmup=num_warmup, num_chains=num_chains, init=_init_identity(init),
+            )  # fmt: skip
             saved = held.enter_context(Checkpoint(folder, identity))
         prepare_reference(problem, reference)
         starts = chain_starts(keys.start, problem, num_chains, init)
         state = sampler.start(key_array(keys.run, num_chains), starts, problem)
-        run = run_chains(
-            lambda state, count: sampler.block(state, count, problem), state, num_warmup, num_samples,
-            to_report(listener, sampler, num_warmup, num_samples), saved,
-        )  # fmt: skip
-        if run.outputs is None and saved is not None and saved.failed is None:
-            raise SamplingInterrupted(
-                f"{sampler.name} was stopped during warm-up. Its state is in {saved.folder}: the same call resumes it."
-            )
+        run = run_blocks(sampler, state, problem, num_warmup, num_samples, listener, saved)
         settings: dict[str, Any] = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains}
         settings["init"] = getattr(init, "params", init)
         settings |= {"dtype": dtype, **dict(sampler.settings)}
@@ -123,7 +119,29 @@ class Chains:
         return _extend(self.sampler, self.state, posterior, num_samples, progress_bar)
 
 
-def to_report(listener: Listener, sampler: Sampler, num_warmup: int, num_samples: int) -> Report:
+def run_blocks(
+    sampler: Sampler, state: Any, problem: Any, num_warmup: int, num_samples: int, listener: Listener,
+    saved: Checkpoint | None = None,
+) -> Collected:  # fmt: skip
+    """Run the chains from this state, block by block.
+
+    Raises
+    ------
+    SamplingInterrupted
+        If the run was stopped during warm-up, and a checkpoint can resume it.
+    """
+    run = run_chains(
+        lambda state, count: sampler.block(state, count, problem), state, num_warmup, num_samples,
+        _to_report(listener, sampler, num_warmup, num_samples), saved,
+    )  # fmt: skip
+    if run.outputs is None and saved is not None and saved.failed is None:
+        raise SamplingInterrupted(
+            f"{sampler.name} was stopped during warm-up. Its state is in {saved.folder}: the same call resumes it."
+        )
+    return run
+
+
+def _to_report(listener: Listener, sampler: Sampler, num_warmup: int, num_samples: int) -> Report:
     """The report of a loop as a call of the listener, with the note of the sampler on each block."""
     total = num_warmup + num_samples
 
@@ -144,48 +162,30 @@ def _extend(sampler: Sampler, state: Any, posterior: Posterior, num_samples: int
     with scope(dtype), stopwatch() as clock, listening(progress_bar) as listener:
         check_sampled(posterior.model, posterior.num_chains, posterior.num_samples + num_samples)
         problem = to_problem(posterior.model, dtype)
-        run = run_chains(
-            lambda state, count: sampler.block(state, count, problem), thaw(state), 0, num_samples,
-            to_report(listener, sampler, 0, num_samples),
-        )  # fmt: skip
+        run = run_blocks(sampler, thaw(state), problem, 0, num_samples, listener)
         if run.outputs is None:
             return replace(posterior, interrupted=True)
         origin = Origin(sampler.name, 0, posterior.seed, posterior.reference, posterior.settings)
         more = to_posterior(problem, run, clock, origin)
     chains = Chains(sampler, freeze(run.state))
-    return replace(_joined(posterior, more), interrupted=more.interrupted, continuation=chains)
+    both = joined(posterior, more, ("params", "log_likelihood", "log_prior", "sample_stats", "permutations"))
+    return replace(both, interrupted=more.interrupted, continuation=chains)
 
 
-def _joined(first: Posterior, more: Posterior) -> Posterior:
-    """The draws of both, concatenated within each chain."""
-
-    def joined(name: str) -> Any:
-        return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), getattr(first, name), getattr(more, name))
-
-    parts = {name: joined(name) for name in ("params", "log_likelihood", "log_prior", "sample_stats", "permutations")}
-    one, two = first.clock, more.clock
-    clock = Stopwatch(one.compile_seconds + two.compile_seconds, one.total_seconds + two.total_seconds)
-    settings = first.settings | {"num_samples": first.num_samples + more.num_samples}
-    return replace(first, **parts, clock=clock, settings=settings)
-
-
-def _run_identity(
-    sampler: Sampler, problem: Problem, num_warmup: int, num_chains: int, seed: Any, init: Init
-) -> dict[str, Any]:
-    """Everything that determines the draws, in short form."""
-    start = getattr(init, "params", init)
+def run_identity(model: Model, algorithm: str, seed: Any, **settings: Any) -> dict[str, Any]:
+    """Everything that determines the draws, in short form: model, data, seed, and the settings of the run."""
     return {
         "bayesgmm": __version__,
         "jax": jax.__version__,
-        "algorithm": sampler.name,
-        **dict(sampler.settings),
-        "n_components": problem.num_components,
-        "covariance_type": problem.family.name,
-        "dtype": problem.dtype,
-        "num_warmup": num_warmup,
-        "num_chains": num_chains,
+        "algorithm": algorithm,
+        **settings,
+        "covariance_type": model.family.name,
         "seed": fingerprint_of_seed(seed),
-        "init": start if isinstance(start, str) else fingerprint(start),
-        "data": fingerprint_of_table(problem.table),
-        "prior": fingerprint(problem.prior),
-    } | ({} if problem.model.fixed is None else {"fixed": fingerprint(problem.model.fixed.parts)})
+        "data": fingerprint_of_table(model.table),
+        "prior": fingerprint(model.prior),
+    } | ({} if model.fixed is None else {"fixed": fingerprint(model.fixed.parts)})
+
+
+def _init_identity(init: Init) -> str:
+    start = getattr(init, "params", init)
+    return start if isinstance(start, str) else fingerprint(start)

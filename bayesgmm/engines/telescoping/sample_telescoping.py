@@ -10,17 +10,14 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
-import jax
 import numpy as np
 
 from bayesgmm.data.described import described
-from bayesgmm.data.fingerprint import fingerprint_of_table
 from bayesgmm.data.kinds import CLASSES_DRAWN, LABELS, NOISE
 from bayesgmm.data.table import Table, as_table, check_table
 from bayesgmm.engines.checks import check_chain_arguments, check_sampled
 from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine
-from bayesgmm.engines.mcmc.chain_loop import run_chains
-from bayesgmm.engines.mcmc.sampler import Sampler, to_report
+from bayesgmm.engines.mcmc.sampler import Sampler, run_blocks, run_identity
 from bayesgmm.engines.telescoping.chains import Mixtures, advance_chains, start_chains
 from bayesgmm.engines.telescoping.default_prior import resolved
 from bayesgmm.engines.to_posterior import Collected
@@ -34,20 +31,17 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.priors.stick_breaking import refuse_sticks
 from bayesgmm.problem import Model, build_model, to_problem
 from bayesgmm.results.clusters import filled_first
-from bayesgmm.results.telescoping_posterior import TelescopingPosterior, joined
+from bayesgmm.results.of_chains import joined
+from bayesgmm.results.telescoping_posterior import TelescopingPosterior
 from bayesgmm.runtime.arguments import key_array, split_seed
 from bayesgmm.runtime.checkpoint import Checkpoint, freeze, thaw
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.files import as_path
-from bayesgmm.runtime.fingerprint import fingerprint, fingerprint_of_seed
 from bayesgmm.runtime.programs import stopwatch
 from bayesgmm.runtime.progress import Progress, listening
-from bayesgmm.version import __version__
 
 MAX_COMPONENTS = 30
 """K_max, if the prior of K has no largest K."""
-BOUNDARY = 1e-3
-"""Posterior probability of K_max from which the truncation of the prior is reported."""
 
 
 def sample_telescoping(
@@ -143,15 +137,13 @@ def sample_telescoping(
             keys = split_seed(seed)
             saved = None
             if folder is not None:
-                saved = held.enter_context(Checkpoint(folder, _run_identity(mixtures, settings, seed)))
+                own = {name: value for name, value in settings.items() if name != "num_samples"}
+                own |= {"components": components.describe(), "concentration": concentration.describe()}
+                saved = held.enter_context(Checkpoint(folder, run_identity(model, SAMPLER.name, seed, **own)))
             state = start_chains(keys.start, key_array(keys.run, settings["num_chains"]), mixtures)
-            run = run_chains(
-                lambda state, count: advance_chains(state, count, mixtures), state, num_warmup, num_samples,
-                to_report(listener, SAMPLER, num_warmup, num_samples), saved,
-            )  # fmt: skip
+            run = run_blocks(SAMPLER, state, mixtures, num_warmup, num_samples, listener, saved)
             if run.outputs is None:
-                where = "" if saved is None else f" Its state is in {saved.folder}: the same call resumes it."
-                raise SamplingInterrupted(f"telescoping was stopped during warm-up. No draw was kept.{where}")
+                raise SamplingInterrupted("telescoping was stopped during warm-up. No draw was kept.")
     found = TelescopingPosterior(
         **_drawn(mixtures, run), components=components, concentration=concentration, model=model, settings=settings,
         num_warmup=settings["num_warmup"], interrupted=run.interrupted, clock=clock, seed=seed,
@@ -212,50 +204,27 @@ class TelescopingChains:
             check_sampled(posterior.model, posterior.num_chains, posterior.num_samples + num_samples)
             problem = to_problem(posterior.model, dtype)
             mixtures = Mixtures(problem, posterior.components, posterior.concentration)
-            run = run_chains(
-                lambda state, count: advance_chains(state, count, mixtures), thaw(self.state), 0, num_samples,
-                to_report(listener, SAMPLER, 0, num_samples),
-            )  # fmt: skip
+            run = run_blocks(SAMPLER, thaw(self.state), mixtures, 0, num_samples, listener)
         if run.outputs is None:
             return replace(posterior, interrupted=True)
         more = replace(posterior, **_drawn(mixtures, run), clock=clock)
         chains = TelescopingChains(freeze(run.state))
-        found = replace(joined(posterior, more), interrupted=run.interrupted, continuation=chains)
+        names = "params", "num_components", "counts", "concentrations", "log_likelihood"
+        found = replace(joined(posterior, more, names), interrupted=run.interrupted, continuation=chains)
         _warn_of_boundary(found)
         return found
 
 
 def _warn_of_boundary(found: TelescopingPosterior) -> None:
     """Warn if the posterior reaches K_max, and the prior goes beyond."""
-    most = found.max_components
-    share = float((found.num_components == most).mean())
-    if share > BOUNDARY and (found.components.largest or np.inf) > most:
+    if found.truncated:
+        most, share = found.max_components, found.share_at_most
         warnings.warn(
             f"The prior of K is truncated at max_components={most}, and K is {most} in {share:.1%} of the draws: the "
             "posterior depends on the truncation. Use a larger max_components, or a prior that ends there "
             f"(UniformComponents({most})).",
             MixingWarning, stacklevel=3,
         )  # fmt: skip
-
-
-def _run_identity(mixtures: Mixtures, settings: dict[str, Any], seed: Any) -> dict[str, Any]:
-    """Everything that determines the draws, in short form."""
-    model = mixtures.problem.model
-    return {
-        "bayesgmm": __version__,
-        "jax": jax.__version__,
-        "algorithm": "telescoping",
-        "components": mixtures.components.describe(),
-        "concentration": mixtures.concentration.describe(),
-        "max_components": settings["max_components"],
-        "covariance_type": model.family.name,
-        "dtype": settings["dtype"],
-        "num_warmup": settings["num_warmup"],
-        "num_chains": settings["num_chains"],
-        "seed": fingerprint_of_seed(seed),
-        "data": fingerprint_of_table(model.table),
-        "prior": fingerprint(model.prior),
-    }
 
 
 def _note(outputs: Any) -> str:
@@ -265,11 +234,11 @@ def _note(outputs: Any) -> str:
 SAMPLER: Any = Sampler("telescoping", start_chains, advance_chains, note=_note)  # pyright: ignore[reportArgumentType]
 ENGINE = Engine(
     "telescoping",
-    "Telescoping sampler of a mixture of finite mixtures",
+    "telescoping sampler of a mixture of finite mixtures",
     sample_telescoping,
     CHAIN_SETTINGS,
     needs=Conjugacy.CONDITIONAL,
     families=CONJUGATE,
     refuses=(*CLASSES_DRAWN, LABELS, NOISE),
 )
-"""Not in the registry: engines there have a fixed number of components."""
+"""What it takes; `bayesgmm.engines.telescoping.compared` has it as an engine among those of one K."""

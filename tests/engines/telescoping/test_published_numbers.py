@@ -1,12 +1,14 @@
 """The posterior of K of the galaxy data under Richardson & Green's prior, against Nmix and R's telescope; calibration."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 from oracles.effort import SOME, WHOLE
 
 import bayesgmm as bg
-from bayesgmm.numerics.uniformity import uniformity
+from bayesgmm.engines.engine import find_engine, register, unregister
 
 pytestmark = pytest.mark.slow
 
@@ -62,62 +64,38 @@ def test_posterior_of_k_is_the_published_one(name, truth, reference_data):
         assert max(map(abs, wrong.values())) > 4.0
 
 
-LOC, STRENGTH, DF, SCALE = 0.0, 0.1, 4.0, 1.0
 CONCENTRATIONS = {"static": bg.Static(0.5), "dynamic": bg.Dynamic(bg.Gamma(2.0, 1.0))}
-ROWS, MOST, SIMS = 12, 4, 200
-
-
-def simulated(rng, concentration):
-    """(K, K₊, concentration, log-likelihood) and rows, from the prior."""
-    num = rng.integers(1, MOST + 1)
-    value = 0.5 if isinstance(concentration, bg.Static) else rng.gamma(2.0, 1.0)
-    gamma = value if isinstance(concentration, bg.Static) else value / num
-    variances = SCALE / rng.chisquare(DF, num)
-    means = LOC + np.sqrt(variances / STRENGTH) * rng.standard_normal(num)
-    logs = np.log(rng.gamma(gamma + 1.0, size=num)) + np.log(rng.random(num)) / gamma
-    weights = np.exp(logs - np.logaddexp.reduce(logs))
-    z = rng.choice(num, ROWS, p=weights)
-    x = means[z] + np.sqrt(variances[z]) * rng.standard_normal(ROWS)
-    density = np.exp(-0.5 * (x[:, None] - means) ** 2 / variances) / np.sqrt(2 * np.pi * variances) @ weights
-    return (num, len(np.unique(z)), value, np.log(density).sum()), x
-
-
-def ranks(concentration, drawn, num_sims, seed=0):
-    """Ranks of the truth among thinned draws, ties broken at random: (sim, quantity), uniform if calibrated."""
-    rng, found = np.random.default_rng(seed), []
-    prior = bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(LOC, STRENGTH, DF, SCALE))
-    for sim in range(num_sims):
-        truth, x = simulated(rng, concentration)
-        one = bg.sample_telescoping(
-            x[:, None], prior=prior, components=bg.UniformComponents(MOST), concentration=drawn, num_warmup=200,
-            num_samples=1000, num_chains=2, seed=sim, progress_bar=False,
-        )  # fmt: skip
-        draws = one.num_components, one.num_clusters, one.concentrations, one.log_likelihood
-        ess = min(
-            float(array_stats.ess(part.astype(float), chain_axis=0, draw_axis=1, method="mean"))
-            for part in draws if np.ptp(part) > 0
-        )  # fmt: skip
-        step = int(np.ceil(2000 / min(max(ess, 20), 2000)))
-        row = []
-        for value, part in zip(truth, draws, strict=True):
-            kept = part[:, ::step].ravel()
-            less, equal = (kept < value - 1e-9).sum(), (np.abs(kept - value) <= 1e-9).sum()
-            row.append((less + rng.random() * (equal + 1)) / (len(kept) + 1))
-        found.append(row)
-    return np.array(found)
+CALIBRATION = {
+    "prior": bg.Prior(bg.Dirichlet(1.0), bg.NormalInverseWishart(0.0, 0.1, 4.0, 1.0)),
+    "components": bg.UniformComponents(4), "num_warmup": 200, "num_samples": 1000,
+}  # fmt: skip
+ROWS = np.linspace(-3.0, 3.0, 12)[:, None]
 
 
 @pytest.mark.parametrize("name", CONCENTRATIONS)
 @SOME
 def test_calibrated(name):
     """Simulation-based calibration (Talts et al. 2018), with K, weights and components drawn from the prior."""
-    found = ranks(CONCENTRATIONS[name], CONCENTRATIONS[name], SIMS)
-    p = [uniformity(column) for column in found.T]
-    print("P", name, np.round(p, 3))
-    assert min(p) > 0.002, p
+    found = bg.calibrate(ROWS, engine="telescoping", concentration=CONCENTRATIONS[name], n_sims=200, **CALIBRATION)
+    print(found)
+    assert {"num_components", "num_clusters", "log_likelihood"} <= set(found.pit.columns)
+    assert ("concentration" in found.pit.columns) == (name == "dynamic")
+    assert found.calibrated, found
+
+
+@pytest.fixture
+def wrong():
+    """The sampler under another concentration than it is asked for."""
+
+    def sample_wrongly(x, **settings):
+        return bg.sample_telescoping(x, **settings | {"concentration": bg.Static(30.0)})
+
+    register("wrong", replace(find_engine("telescoping"), name="wrong", whole=sample_wrongly))
+    yield "wrong"
+    unregister("wrong")
 
 
 @WHOLE
-def test_calibration_finds_a_wrong_concentration():
-    found = ranks(CONCENTRATIONS["static"], bg.Static(30.0), SIMS // 2)
-    assert min(uniformity(column) for column in found.T[[0, 1, 3]]) < 1e-3
+def test_calibration_finds_a_wrong_concentration(wrong):
+    found = bg.calibrate(ROWS, engine=wrong, concentration=CONCENTRATIONS["static"], n_sims=100, **CALIBRATION)
+    assert not found.calibrated

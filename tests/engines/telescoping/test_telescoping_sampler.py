@@ -1,6 +1,7 @@
 """The telescoping sampler among the others: checkpoints, extend, save, DataTree, refusals, and what follows from it."""
 
 import warnings
+from dataclasses import replace
 
 import arviz as az
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import stats
 
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, DrawsError, MixingWarning, PriorError, SamplingInterrupted
+from bayesgmm.results.verdict import mixing_line
 
 X = np.array([-1.9, -1.6, 0.2, 0.5, 2.4])[:, None]
 PRIOR = bg.Prior(weights=bg.Dirichlet(1.0), components=bg.NormalInverseWishart(0.1, 0.3, 4.0, 1.2))
@@ -128,6 +130,9 @@ def test_table_of_k(found):
     np.testing.assert_allclose(sums, 1.0)
     assert table["posterior_components"][2] == (found.num_components == 2).mean()
     assert (table["error_clusters"] > 0).all()
+    assert table.to_markdown() == found.to_markdown()
+    assert "posterior of K₊" in table.to_markdown()
+    assert r"\toprule" in table.to_latex()
 
 
 def test_what_reads_draws(found):
@@ -142,8 +147,62 @@ def test_what_reads_draws(found):
     assert len(found.to_dataframe()) == 1200
     with pytest.raises(DrawsError, match="at"):
         bg.relabel(found)
-    with pytest.raises(DrawsError, match="at"):
-        bg.diagnose(found)
+    with pytest.raises(ArgumentError, match=rf"at\({found.most_probable[1]}\).predict"):
+        found.predict(X)
+    assert found.at().predict(X).shape == (5,)
+
+
+def test_diagnosis_is_of_the_numbers(found):
+    diagnosis = bg.diagnose(found)
+    assert diagnosis.status in ("sound", "slightly short", "slow")
+    assert list(diagnosis.convergence.index) == list(found.convergence.index)
+    assert diagnosis.worst_rhat == found.worst_rhat
+    np.testing.assert_allclose(diagnosis.by_chain().mean()[2], (found.num_clusters == 2).mean())
+    assert {"ranks", "posterior_of_k"} == set(diagnosis.plot())
+    assert "K₊ is" in " ".join(diagnosis.verdict())
+    with pytest.raises(ArgumentError, match="x is about draws of other software"):
+        bg.diagnose(found, x=X)
+
+
+def numbered(found, clusters, seed=0):
+    """Draws whose K₊ are these, (chain, draw), with K = K₊."""
+    rng = np.random.default_rng(seed)
+    counts = np.where(np.arange(4) < clusters[..., None], 1, 0)
+    numbers = {"num_components": clusters, "counts": counts, "concentrations": np.full(clusters.shape, 0.7)}
+    weights = counts / counts.sum(axis=-1, keepdims=True)
+    params = bg.Params(weights, rng.normal(size=(*clusters.shape, 4, 1)), np.ones((*clusters.shape, 4, 1, 1)))
+    return replace(found, **numbers, params=params, log_likelihood=rng.normal(size=clusters.shape))
+
+
+def test_what_a_diagnosis_finds(found):
+    rng = np.random.default_rng(1)
+    good = rng.integers(1, 4, size=(4, 1000))
+    assert bg.diagnose(numbered(found, good)).status == "sound"
+    apart = bg.diagnose(numbered(found, np.where(np.arange(4)[:, None] < 2, 1, 3) + 0 * good))
+    assert apart.status == "stuck"
+    assert apart.groups == ((0, 1), (2, 3))
+    assert "1 in chains 0, 1, 3 in chains 2, 3" in " ".join(apart.verdict())
+    never = bg.diagnose(numbered(found, np.where(np.arange(4)[:, None] < 2, 1, 3) + np.zeros((4, 8), int)))
+    assert never.status in ("stuck", "slow")  # R-hat of K₊ is infinite
+    assert never.verdict()
+    some = rng.random((4, 1000)) < np.array([0.3, 0.3, 0.9, 0.9])[:, None]
+    assert bg.diagnose(numbered(found, np.where(some, 1, 3))).status == "slow"  # they visit one another's K₊
+    beyond = replace(numbered(found, np.minimum(good + 1, 4)), components=bg.PoissonComponents(3.0))
+    assert bg.diagnose(beyond).status == "truncated"
+    assert "max_components=4" in " ".join(bg.diagnose(beyond).verdict())
+    assert bg.diagnose(numbered(found, good[:, :3])).status == "too few draws"
+    assert bg.diagnose(numbered(found, good[:1])).status == "not assessed"
+
+
+def test_draws_of_one_k_know_that_the_run_had_more_chains(found):
+    """No advice to run four chains where four ran."""
+    clusters = np.where(np.arange(4)[:, None] < 1, 2, 3) + np.zeros((4, 200), int)
+    one = numbered(found, clusters).at(2)
+    assert one.num_chains == 1
+    words = mixing_line("telescoping", one)
+    assert "num_chains=4" not in words
+    assert "extend it" in words
+    assert "extend it" in bg.diagnose(one, search=False).verdict()[0]
 
 
 def test_shows_itself(found):
@@ -153,6 +212,8 @@ def test_shows_itself(found):
     assert "<table" in found._repr_html_()
     ax = found.plot()
     assert len(ax.patches) == 8
+    highest = [bars.get_paths()[0].vertices[:, 1].max() for bars in ax.collections if hasattr(bars, "get_paths")]
+    assert max(highest) <= 1.0
     assert "K₊" in ax.get_title("left")
     with pytest.raises(ArgumentError, match="sample_telescoping"):
         bg.plots.plot_posterior_of_k(found.at())

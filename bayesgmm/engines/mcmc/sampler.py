@@ -7,6 +7,7 @@ from os import PathLike
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jaxtyping import Int
 
 from bayesgmm.data.fingerprint import fingerprint_of_table
@@ -15,8 +16,8 @@ from bayesgmm.engines.chain_starts import Init, chain_starts
 from bayesgmm.engines.checks import check_chain_arguments, check_reference, check_sampled
 from bayesgmm.engines.engine import find_engine
 from bayesgmm.engines.mcmc.chain_loop import Report, run_chains
-from bayesgmm.errors import ArgumentError, SamplingInterrupted
 from bayesgmm.engines.to_posterior import Collected, Origin, prepare_reference, to_posterior
+from bayesgmm.errors import ArgumentError, SamplingInterrupted
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief

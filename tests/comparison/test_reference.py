@@ -224,7 +224,7 @@ def test_results_that_do_not_belong_here_are_refused_before_the_run(reference_da
     [
         ({"also": {"gibbs": 1}}, ArgumentError, "which an engine or a file has"),
         ({"also": {"a/b": 1}}, ArgumentError, "a column and a file"),
-        ({"reference": "em"}, ArgumentError, "does not draw from the posterior itself"),
+        ({"reference": "em"}, ArgumentError, "does not draw from the posterior of this K itself"),
         ({"reference": "laplace"}, ArgumentError, "Use exact, gibbs, nuts"),
         ({"reference": "stan"}, ArgumentError, "must be draws, or one of exact, gibbs, nuts"),
         ({"reference": "gibbs", "prior": None}, PriorError, "proper prior"),

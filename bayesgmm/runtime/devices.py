@@ -32,7 +32,7 @@ def mesh_of(devices: Any) -> Mesh | None:
     if isinstance(devices, Mesh):
         if ROWS not in devices.shape:
             raise ArgumentError(
-                f"The mesh has the axes {', '.join(map(str, devices.shape)) or '()'}; the rows are shared along an axis "
+                f"The mesh has the axes {', '.join(map(str, devices.shape)) or '()'}; the rows are shared along one "
                 f"called {ROWS!r}. Use jax.make_mesh(({devices.size or 1},), ({ROWS!r},))."
             )
         return devices if devices.size > 1 else None

@@ -700,7 +700,8 @@ KINDS: dict[str, Kind] = {
     "also": kind("""
         None ;; {} ;; {'stan': gibbs()} ;; {'stan': TREE} ;; {'a': fit(), 'b': gibbs().datatree} ;; {'x': (TREE, {})}
     """, """
-        {'stan': D2} ;; {'stan': cut()} ;; {'a-b.c': gibbs()} ;; {'ü': gibbs()} ;; {'x': fit().datatree} ;; {'x': prior_draws()}
+        {'stan': D2} ;; {'stan': cut()} ;; {'a-b.c': gibbs()} ;; {'ü': gibbs()} ;; {'x': fit().datatree}
+        {'x': prior_draws()}
         {'stan': (D2, {'names': {'means': 'means'}})} ;; {'stan': (TREE, {'component_dim': 'component'})} ;; {'x': cavi()}
         {'x': bg.sample_gibbs(X1, 2, num_warmup=4, num_samples=60, num_chains=2, progress_bar=False)} ;; {'x': 1.0}
         {'x': {name: values * np.nan for name, values in D2.items()}} ;; {'x': xr.DataTree()} ;; {'x': P2}

@@ -40,7 +40,7 @@ def moves(params: Params, x: np.ndarray, most: int, promising: bool = True) -> l
     A move is promising if the gain of its cut (`bayesgmm.engines.cuts`; a lower bound for separated parts) exceeds the
     log-likelihood that the merger loses; the most promising ones come first. A merged pair may also be split itself, in
     another way. Both terms are for free covariances, and clusters that cross have no cut. So without ``promising`` the
-    others follow, and divisions of the closest pairs by the nearer of two rows, drawn at random (the same in each call).
+    others follow, and divisions of the closest pairs by the nearer of two rows, drawn at random (the same each time).
     """
     num = len(params.weights)
     if num < 2 or len(x) < 2:

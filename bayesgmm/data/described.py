@@ -53,12 +53,14 @@ def rows(x: Any, *, weights: Any = None, labels: Any = None, errors: Any = None,
     if isinstance(weights, str):
         x, weights = _without_column(x, weights)
     table = as_table(x)
+    said = noise is not None and noise is not False
+    if table.on_disk and (said or any(part is not None for part in (weights, labels, errors))):
+        raise ArgumentError("weights, labels, errors and noise are not taken together with rows on disk (open_rows).")
     if weights is not None:
         table = replace(table, weights=_checked_weights(weights, table.num_rows))
     if labels is not None:
         table = replace(table, labels=_checked_labels(labels, table))
     table = table if errors is None else _with_errors(table, errors)
-    said = noise is not None and noise is not False
     if said or table.noise is not None:
         _refuse_with_noise(table)
     return replace(table, noise=noise_of(noise, table.values, table.counted)) if said else table

@@ -57,11 +57,20 @@ class Engine:
     """Whether it needs a proper prior although it returns no draws."""
     refuses: tuple[str, ...] = ()
     """Kinds of rows that it does not take (`bayesgmm.data.kinds`)."""
+    from_disk: bool = False
+    """Whether it takes rows on disk: all that it asks of them is a pass (`bayesgmm.sweep.passed`) in each iteration."""
     sampler: "Callable[[Mapping[str, Any], int], Any] | None" = None
     """Its `bayesgmm.engines.mcmc.sampler.Sampler`, from the settings of a posterior and its warm-up, so that saved
     chains can go on; None if it has no chains, or they cannot be saved."""
     caveat: str = ""
     """What a reader must know of its estimates, in a sentence."""
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """``refuses``, with rows on disk unless it takes them."""
+        from bayesgmm.data.kinds import ON_DISK
+
+        return self.refuses if self.from_disk else (*self.refuses, ON_DISK)
 
     def describe(self, prior: "Belief | None") -> str:
         """Its title under this prior."""
@@ -120,8 +129,8 @@ class Engine:
 
             kinds = kinds_of(problem.table)
             engines = map(find_engine, engine_names())
-            taking = [one.name for one in engines if not set(kinds) & set(one.refuses) and one.draws == self.draws]
-            check_rows(self.name, self.refuses, problem.table, f"{', '.join(taking)} do.")
+            taking = [one.name for one in engines if not set(kinds) & set(one.refused) and one.draws == self.draws]
+            check_rows(self.name, self.refused, problem.table, f"{', '.join(taking)} do.")
         if self.check_size is not None:
             self.check_size(problem)
 

@@ -65,7 +65,7 @@ def plot_components(results: Any, ax: Any = None, features: Any = None) -> Axes:
     Axes
         The axes, or the first axes of the triangle.
     """
-    table = shared_table(results)
+    table = shared_table(results).sample
     chosen = feature_indices(features, table.features, MOST_FEATURES)
     if len(chosen) == 1:
         ax = axes_of(ax, 4.2)

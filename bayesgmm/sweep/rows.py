@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 from jax import lax
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, PRNGKeyArray
 
 from bayesgmm.data.table import Table
 from bayesgmm.model.types import Frame
@@ -57,6 +58,8 @@ class Blocks(NamedTuple):
     """Log probability of what is known of each row's class, under each class; None: nothing is known."""
     noise: Float[Array, ""] | None = None
     """Log density of the noise, the last component; None: all components are Gaussians."""
+    first: Int[Array, ""] | None = None
+    """Number of the first block among those of all rows, if these are a part of them; None: 0."""
 
     @property
     def num_blocks(self) -> int | Array:
@@ -76,6 +79,10 @@ class Blocks(NamedTuple):
     def block(self, index) -> Float[Array, "D1 n"]:
         """x̃ of block `index`."""
         return jnp.asarray(self.x)[index]
+
+    def key(self, key: PRNGKeyArray, index) -> PRNGKeyArray:
+        """The key of block `index`, from that of the pass: the same whatever part of the rows is held here."""
+        return jr.fold_in(key, index if self.first is None else self.first + index)
 
     def counted(self, index, block: Float[Array, "D1 n"]) -> Float[Array, "n"]:
         """How often each row of a block counts; 0 for padding."""
@@ -153,6 +160,10 @@ class View(NamedTuple):
 
         return lax.cond(index < self.whole, in_place, lambda index: self.rest.block(index - self.whole), index)
 
+    def key(self, key: PRNGKeyArray, index) -> PRNGKeyArray:
+        """The key of block `index`, from that of the pass."""
+        return jr.fold_in(key, index)
+
     def counted(self, index, block: Float[Array, "D1 n"]) -> Float[Array, "n"]:
         """1 for each row of a block; 0 for padding."""
         return block[0]
@@ -172,7 +183,8 @@ class View(NamedTuple):
 Complete = Blocks | View
 """Complete rows as a pass reads them.
 
-A pytree with ``num_rows``, ``num_blocks``, ``capacity``, ``dtype``, ``noise``, ``block(i)`` and ``take(rows)``.
+A pytree with ``num_rows``, ``num_blocks``, ``capacity``, ``dtype``, ``noise``, ``block(i)``, ``key(key, i)`` and
+``take(rows)``.
 """
 
 
@@ -214,7 +226,7 @@ def _to_blocks(x: np.ndarray, frame: Frame, dtype: str | type | np.dtype, chunk:
     num, dim = x.shape
     width = chunk if least > 1 else min(padded_size(num, FEWEST), chunk)
     count = -(-num // width)
-    blocks = _untouched((padded_size(count, least), 1 + dim, width), np.dtype(dtype))
+    blocks = untouched((padded_size(count, least), 1 + dim, width), np.dtype(dtype))
     for i in range(count):
         block = frame.rows(x[i * width : (i + 1) * width])
         blocks[i, 0, : len(block)] = 1.0
@@ -222,7 +234,7 @@ def _to_blocks(x: np.ndarray, frame: Frame, dtype: str | type | np.dtype, chunk:
     return Blocks(*jax.device_put((blocks, np.asarray(num))))
 
 
-def _untouched(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def untouched(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Zeros that JAX takes over without a copy, so that blocks without rows cost no memory."""
     raw = np.zeros(math.prod(shape) * dtype.itemsize + 64, np.uint8)
     first = -raw.ctypes.data % 64

@@ -32,16 +32,19 @@ from bayesgmm.sweep.completion import of_pattern
 from bayesgmm.sweep.e_step import DRAWN, Assign
 from bayesgmm.sweep.in_use import sweep_in_use
 from bayesgmm.sweep.incomplete import Incomplete, Patterns, Rows
+from bayesgmm.sweep.passed import Passed
 from bayesgmm.sweep.rows import Complete
 
 
-def sweep(key: PRNGKeyArray, scorer: Scorer | PaddedScorer, rows: Rows, assign: Assign) -> Stats:
+def sweep(key: PRNGKeyArray, scorer: Scorer | PaddedScorer, rows: Rows | Passed, assign: Assign) -> Stats:
     """One pass: rows → scores → assignments → statistics of each component, and the objective of the pass.
 
     Numbers that change from step to step (a temperature, a number of copies) are the keywords of a
     `jax.tree_util.Partial`. Of rows with gaps or errors, the statistics are those of the true rows: averaged over what
-    was not seen, or of a draw where z is drawn.
+    was not seen, or of a draw where z is drawn. Of rows that were `Passed`, the statistics are there already.
     """
+    if isinstance(rows, Passed):
+        return rows.stats
     if isinstance(scorer, PaddedScorer):
         return sweep_in_use(partial(sweep, assign=assign), key, scorer, rows)
     dial = assign.keywords if isinstance(assign, Partial) else {}
@@ -120,7 +123,7 @@ def _by_moments(key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[st
     coefficients = product_coefficients(scorer)
 
     def block_sums(index):
-        return _moments(jr.fold_in(key, index), coefficients, rows, index, dial, assign)
+        return _moments(rows.key(key, index), coefficients, rows, index, dial, assign)
 
     moments, value = _total(block_sums, rows.num_blocks)
     counts, means, second = _central(moments, scorer.locs.shape[1])
@@ -167,7 +170,7 @@ def _by_squares(key: PRNGKeyArray, scorer: Scorer, rows: Complete, dial: dict[st
     def block_sums(index):
         x = rows.block(index)
         products = jnp.concatenate([x, jnp.square(x[1:])])
-        return _sums_of(products, jr.fold_in(key, index), coefficients, rows, (index, x), dial, assign)
+        return _sums_of(products, rows.key(key, index), coefficients, rows, (index, x), dial, assign)
 
     moments, value = _total(block_sums, rows.num_blocks)
     counts, first, second = moments[0], moments[1 : dim + 1].T, moments[dim + 1 :].T
@@ -203,7 +206,7 @@ def _by_residuals(
     def block_sums(index):
         x = rows.block(index)
         y = scorer.residuals(x[1:])
-        z, value, counted = _assigned(assign, jr.fold_in(key, index), scorer.scores(y), rows, (index, x), dial)
+        z, value, counted = _assigned(assign, rows.key(key, index), scorer.scores(y), rows, (index, x), dial)
         return sums(*_counting(z, value, counted), y)
 
     return _restored(scorer, *_total(block_sums, rows.num_blocks))

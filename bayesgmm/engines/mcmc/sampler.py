@@ -16,6 +16,7 @@ from bayesgmm.engines.chain_starts import Init, chain_starts
 from bayesgmm.engines.checks import check_chain_arguments, check_reference, check_sampled
 from bayesgmm.engines.engine import find_engine
 from bayesgmm.engines.mcmc.chain_loop import Report, run_chains
+from bayesgmm.engines.starts import sampled
 from bayesgmm.engines.to_posterior import Origin, prepare_reference, to_posterior
 from bayesgmm.errors import SamplingInterrupted
 from bayesgmm.model.types import Params
@@ -31,6 +32,7 @@ from bayesgmm.runtime.files import as_path
 from bayesgmm.runtime.fingerprint import fingerprint, fingerprint_of_seed
 from bayesgmm.runtime.programs import Stopwatch, stopwatch
 from bayesgmm.runtime.progress import Listener, Progress, listening
+from bayesgmm.sweep.passed import HostRows
 from bayesgmm.version import __version__
 
 
@@ -93,11 +95,11 @@ def run_sampler(
             identity = _run_identity(sampler, problem, num_warmup, num_chains, seed, init)
             saved = held.enter_context(Checkpoint(folder, identity))
         prepare_reference(problem, reference)
-        starts = chain_starts(keys.start, problem, num_chains, init)
+        starts = chain_starts(keys.start, sampled(problem), num_chains, init)
         state = sampler.start(key_array(keys.run, num_chains), starts, problem)
         run = run_chains(
             lambda state, count: sampler.block(state, count, problem), state, num_warmup, num_samples,
-            to_report(listener, sampler, num_warmup, num_samples), saved,
+            to_report(listener, sampler, num_warmup, num_samples, problem), saved,
         )  # fmt: skip
         if run.outputs is None and saved is not None and saved.failed is None:
             raise SamplingInterrupted(
@@ -123,12 +125,19 @@ class Chains:
         return _extend(self.sampler, self.state, posterior, num_samples, progress_bar)
 
 
-def to_report(listener: Listener, sampler: Sampler, num_warmup: int, num_samples: int) -> Report:
-    """The report of a loop as a call of the listener, with the note of the sampler on each block."""
-    total = num_warmup + num_samples
+def to_report(
+    listener: Listener, sampler: Sampler, num_warmup: int, num_samples: int, problem: Problem | None = None
+) -> Report:
+    """The report of a loop as a call of the listener, with the note of the sampler on each block.
+
+    For rows over which the host passes there is also the speed of the last pass.
+    """
+    total, rows = num_warmup + num_samples, None if problem is None else problem.rows
 
     def report(done: int, outputs: Any) -> None:
-        listener(sampler.name, done, total, "warm-up" if done < num_warmup else sampler.note(outputs))
+        notes = ["warm-up" if done < num_warmup else sampler.note(outputs)]
+        notes.append(rows.note if isinstance(rows, HostRows) else "")
+        listener(sampler.name, done, total, ", ".join(filter(None, notes)))
 
     return report
 
@@ -141,7 +150,7 @@ def _extend(sampler: Sampler, state: Any, posterior: Posterior, num_samples: int
         problem = to_problem(posterior.model, dtype)
         run = run_chains(
             lambda state, count: sampler.block(state, count, problem), thaw(state), 0, num_samples,
-            to_report(listener, sampler, 0, num_samples),
+            to_report(listener, sampler, 0, num_samples, problem),
         )  # fmt: skip
         if run.outputs is None:
             return replace(posterior, interrupted=True)

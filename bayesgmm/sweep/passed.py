@@ -2,7 +2,7 @@
 
 An engine's loop is compiled and calls the pass in it. Rows on disk cannot be read there. So each iteration has three
 parts: a program says which pass it needs (`bayesgmm.engines.step.asked`), `HostRows.total` makes it, and the same
-iteration as for rows in memory runs with `Passed`, for which the pass is a look-up. All chains or starts share the pass.
+iteration as for rows in memory runs with `Passed`, for which a pass is a look-up. All chains or starts share the pass.
 """
 
 from typing import Any, NamedTuple, NoReturn

@@ -100,7 +100,7 @@ class Zarr(Source):
             if len(lengths) != 1 or len(next(iter(lengths))) != 1:
                 shapes = ", ".join(f"{name} {self._arrays[name].shape}" for name in names)
                 raise DataError(
-                    f"{self._called} must hold one array (rows,) for each feature, all of one length: {shapes or 'none'}. "
+                    f"{self._called} must hold an array (rows,) for each feature, of one length: {shapes or 'none'}. "
                     "Choose them by columns=[…]."
                 )
             lengths = next(iter(lengths))

@@ -151,7 +151,7 @@ def _files(place: Path) -> list[Path]:
     kinds = [next((kind for kind in (PARQUET, ARROW, NUMPY) if one.suffix.lower() in kind), None) for one in files]
     if None in kinds:
         raise DataError(
-            f"{short(place)} is not read from disk: take Parquet, Arrow IPC, .npy or Zarr. Text is written to Parquet by "
+            f"{short(place)} is not read from disk: take Parquet, Arrow IPC, .npy or Zarr. Write text to Parquet with "
             "pyarrow.dataset.write_dataset(pyarrow.dataset.dataset(path, format='csv'), folder, format='parquet')."
         )
     if len(set(kinds)) > 1:

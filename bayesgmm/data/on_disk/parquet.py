@@ -68,8 +68,8 @@ def _check(schema: Any, path: Path, names: list[str], model: Path, exactly: bool
     if missing or more:
         what = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(more)} too"
         raise DataError(
-            f"{short(path)} has other columns than {short(model)}: it {what}. Choose the columns that all files have by "
-            "columns=[…]."
+            f"{short(path)} has other columns than {short(model)}: it {what}. Choose the columns that all files have "
+            "by columns=[…]."
         )
     numeric = [name for name in schema.names if is_number(schema.field(name).type)]
     refuse_text({name: str(schema.field(name).type) for name in names if name not in numeric}, numeric, path)

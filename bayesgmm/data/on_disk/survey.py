@@ -79,8 +79,8 @@ def _check_values(x: np.ndarray, part: Part, source: Source) -> None:
     value = x[d, row]
     if np.isnan(value):
         raise DataError(
-            f"{place.format('missing (NaN)')} Rows on disk must be complete. Drop such rows when the files are written, "
-            "or read the data into memory, where gaps are taken."
+            f"{place.format('missing (NaN)')} Rows on disk must be complete. Drop such rows when the files are "
+            "written, or read the data into memory, where gaps are taken."
         )
     if np.isinf(value):
         raise DataError(f"{place.format('infinite')} Correct or drop this row.")

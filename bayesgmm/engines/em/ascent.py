@@ -102,8 +102,8 @@ def _iterations_still(
 ) -> Int[Array, ""]:
     """Iterations that met the stopping criterion since the last real gain, including this one.
 
-    An iteration can meet it by accident (a large gain, then a small one at a saddle), so `STILL` of them are needed. A rejected
-    leap leaves the count unchanged, unless no shorter leap is left: if nothing gains, the ascent is over.
+    An iteration can meet it by accident (a large gain, then a small one at a saddle), so `STILL` of them are needed. A
+    rejected leap leaves the count unchanged, unless no shorter leap is left: if nothing gains, the ascent is over.
     """
     settled = _settled(gain, state.gain, proposal.left, tol, noise, accelerate)
     rest = jnp.where(proposal.back, (tol > 0.0) & ~proposal.leap, settled)

@@ -12,10 +12,10 @@ from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.dial import ANNEALED, check_beta
 from bayesgmm.engines.em.ascent import BATCHED_ROWS, begin, run_ascents
 from bayesgmm.engines.em.ascent_state import PRUNED, STATUS, Ascent, usable
-from bayesgmm.engines.em.checkpoints import open_checkpoint as _saving
+from bayesgmm.engines.em.checkpoints import open_checkpoint
 from bayesgmm.engines.em.explore import higher_by
 from bayesgmm.engines.em.multistart import best_of_sample, check_starts, prepare_search, search
-from bayesgmm.engines.em.outcome import raise_failure, warn_of, warn_of_merger
+from bayesgmm.engines.em.outcome import raise_failure, warn_of, warned_of_merger
 from bayesgmm.engines.em.schedules import anneal_and_ascend
 from bayesgmm.engines.em.to_fit import to_fit
 from bayesgmm.engines.engine import check_conjugacy, find_engine
@@ -165,15 +165,13 @@ def fit_em(
         find_engine(algorithm).check_problem(problem)
         key_start, key_ascent = split_key(as_key(seed))
         given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
-        given_start = any(part is not None for part in (labels_init, *given.values())) or not isinstance(init, str)
+        given_start = not isinstance(init, str) or any(part is not None for part in (labels_init, *given.values()))
         quick = accelerate and algorithm == "em" and not all_known(problem.table)
-        if quick and not given_start:
-            prepare_search(init, n_init, starting.sampled(problem), tol, max_iter)
+        if quick and not (given_start or problem.table.on_disk):
+            prepare_search(init, n_init, problem, tol, max_iter)
         starts = starts_of(key_start, problem, n_init, init, labels_init, given)
-        with (
-            listening(_shown(progress_bar, problem)) as listener,
-            _saving(checkpoint, problem, settings, seed) as saved,
-        ):
+        saving = open_checkpoint(checkpoint, problem, settings, seed)
+        with listening(_shown(progress_bar, problem)) as listener, saving as saved:
             run, gain = partial(_ascend, algorithm=algorithm, accelerate=quick, checkpoint=saved), 0.0
             if first_beta is not None:
                 run = partial(anneal_and_ascend, beta_start=first_beta, accelerate=accelerate)
@@ -184,9 +182,7 @@ def fit_em(
             listener(algorithm, steps := int(ascents.iteration[best]), steps, STATUS[int(ascents.status[best])])
         fit = to_fit(ascents, best, problem, algorithm, interrupted, clock, seed, settings | {"dtype": dtype})
     warn_of(fit, np.asarray(ascents.counts[best]), _tol_of(algorithm, tol), gain)
-    if algorithm in ANNEALED:
-        warn_of_merger(fit)
-    return fit
+    return warned_of_merger(fit) if algorithm in ANNEALED else fit
 
 
 def _shown(progress_bar: Progress, problem: Problem) -> Progress:

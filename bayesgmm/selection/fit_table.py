@@ -26,6 +26,7 @@ from bayesgmm.runtime.progress import Progress, listening
 from bayesgmm.selection.cells import CRITERIA, SINGULAR, UNLIKE_LABELS, Cell, FitTable
 from bayesgmm.selection.grid_search import GridSearch, Row
 from bayesgmm.selection.schedule import search_families
+from bayesgmm.selection.table_on_disk import cells_on_disk
 
 if TYPE_CHECKING:
     pass
@@ -57,7 +58,7 @@ def fit_table(
     All cells share data and starts. A family also starts from the best θ of the families that it contains, so that a
     richer family never ends below a simpler one. Each start gets a short run; the best start of each cell continues to
     convergence. Then every cell starts again from its neighbours: other families, one component fewer (one is split)
-    and one more (one is dropped).
+    and one more (one is dropped). For rows on disk (`open_rows`) each cell is a `fit_em`.
 
     Parameters
     ----------
@@ -113,12 +114,15 @@ def fit_table(
         check_conjugacy("fit_table", Conjugacy.JOINT, prior)
         check_has_mode(prior)
         tried = [name for name in names if name not in singular]
-        grid = GridSearch(as_key(seed), problem, sizes, tried, prior, n_init, tol, max_iter)
-        done, cut = search_families(grid, tried, stop, dtype, listener)
         settings = {"n_init": n_init, "max_iter": max_iter, "tol": tol, "dtype": dtype}
-        cells = tuple(
-            _cell(row, clock, seed, cut, settings) for name in tried if name in done for row in grid.rows(name)
-        )
+        if table.on_disk:
+            cells = tuple(cells_on_disk(table, sizes, tried, listener, prior=prior, seed=seed, **settings))
+            cut = stop.is_set()
+        else:
+            grid = GridSearch(as_key(seed), problem, sizes, tried, prior, n_init, tol, max_iter)
+            done, cut = search_families(grid, tried, stop, dtype, listener)
+            rows_of_cells = [row for name in tried if name in done for row in grid.rows(name)]
+            cells = tuple(_cell(row, clock, seed, cut, settings) for row in rows_of_cells)
         cells += tuple(Cell(name, size, None, SINGULAR, False) for name in singular for size in sizes)
         cells += tuple(
             Cell(FAMILIES[name].label(table.dim), size, None, UNLIKE_LABELS, False)

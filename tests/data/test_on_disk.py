@@ -164,8 +164,8 @@ def groups_of_two_lengths(folder):
 BAD = {
     r"b is missing \(NaN\) in row 7,003 of .*x.parquet \(row group 2, row 2,003 there\), counting from 0":
         lambda folder: write_parquet(with_value(np.nan), folder / "x.parquet"),
-    r"b is infinite in row 7,003 of .*x.npy|x1 is infinite in row 7,003 of .*x.npy": lambda folder: npy(with_value(np.inf), folder / "x.npy"),
-    r"b is 1e\+200 in row 6,003 of .*part-1.parquet": lambda folder: write_folder(with_value(1e200), folder / "x"),
+    r"x1 is infinite in row 7,003 of .*x.npy": lambda folder: npy(with_value(np.inf), folder / "x.npy"),
+    r"b is 1e\+200 in row 2 of .*part-2.parquet": lambda folder: write_folder(with_value(1e200), folder / "x"),
     r"x.parquet could not be read as a Parquet file .* cut off": lambda folder: cut(write_parquet(X, folder / "x.parquet")),
     r"x.parquet could not be read": lambda folder: cut_in_the_middle(write_parquet(X, folder / "x.parquet")),
     r"x.npy could not be read as an array of NumPy": lambda folder: cut(npy(X, folder / "x.npy")),
@@ -192,7 +192,8 @@ def test_bad_files_are_refused_before_a_run(words, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [({"path": 3}, "takes a path"), ({"path": X}, "takes a path"), ({"columns": []}, "columns must be names"),
-     ({"columns": ["a", "a"]}, "names a twice"), ({"columns": ["z"]}, "no column z. Choose from a, b"), ({"chunk_rows": 0}, "chunk_rows")],
+     ({"columns": ["a", "a"]}, "names a twice"), ({"columns": ["z"]}, "no column z. Choose from a, b"),
+     ({"chunk_rows": 0}, "chunk_rows")],
 )  # fmt: skip
 def test_bad_arguments_are_refused(arguments, words, tmp_path):
     path = write_parquet(X[:10], tmp_path / "x.parquet")

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from oracles.effort import WHOLE
 from oracles.on_disk import CHUNK, two_clusters, write_parquet
 
 import bayesgmm as bg
@@ -32,10 +33,15 @@ def apart(one: Params, two: Params) -> float:
     return max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in zip(one, two, strict=True)) / 3.0
 
 
-PLAIN = {"prior": "default", "accelerate": False, "max_iter": 30, "tol": 0}
+CASES = [
+    {},
+    {"algorithm": "sem", "max_iter": 8},
+    pytest.param({"algorithm": "cem"}, marks=WHOLE),
+    pytest.param({"prior": "default", "accelerate": False, "max_iter": 30, "tol": 0}, marks=WHOLE),
+]
 
 
-@pytest.mark.parametrize("arguments", [{}, {"algorithm": "cem"}, {"algorithm": "sem", "max_iter": 8}, PLAIN], ids=str)
+@pytest.mark.parametrize("arguments", CASES, ids=str)
 def test_em_takes_the_same_path(on_disk, arguments):
     memory, disk = (bg.fit_em(x, 2, means_init=MEANS, **arguments) for x in (X, on_disk))
     assert memory.n_iter == disk.n_iter
@@ -124,6 +130,22 @@ def test_a_file_that_changes_ends_the_run_and_the_checkpoint_stays(path, on_disk
     assert apart(resumed.params, bg.sample_gibbs(on_disk, 2, seed=4, **SHORT).params) == 0.0
 
 
+def test_results_say_what_they_can_without_the_rows(on_disk):
+    posterior = bg.sample_gibbs(on_disk, 2, seed=4, **SHORT)
+    assert "2 components" in repr(posterior)
+    assert set(posterior.datatree.children) >= {"posterior", "sample_stats", "label_invariant"}
+    assert "observed_data" not in posterior.datatree.children
+    assert "the rows are on disk" in posterior.datatree.attrs["omitted"]
+    fit = bg.fit_em(on_disk, 2, means_init=MEANS)
+    assert fit.icl() == pytest.approx(bg.fit_em(X, 2, means_init=MEANS).icl(), rel=1e-10)
+
+
+def test_a_saved_fit_comes_back_without_the_rows(on_disk, tmp_path):
+    fit = bg.fit_em(on_disk, 2, means_init=MEANS)
+    bg.save(fit, tmp_path / "fit.nc")
+    assert bg.load(tmp_path / "fit.nc").bic() == fit.bic()
+
+
 REFUSED = {
     "nuts does not take rows on disk": lambda x: bg.sample_nuts(x, 2),
     "svi does not take rows on disk": lambda x: bg.fit_svi(x, 2),
@@ -134,7 +156,7 @@ REFUSED = {
     "noise are not taken together with rows on disk": lambda x: bg.fit_em(x, 2, noise=True),
     "weights.* are not taken together with rows on disk": lambda x: bg.rows(x, weights=np.ones(len(X))),
     "labels_init needs rows in memory": lambda x: bg.fit_em(x, 2, labels_init=np.zeros(len(X), int)),
-    "all rows in memory, and these are on disk": lambda x: bg.fit_table(x, 2),
+    "all rows in memory, and these are on disk": lambda x: bg.rows(x).values,
     "and these are on disk": lambda x: bg.sample_telescoping(x),
     "these are on disk": lambda x: bg.select(x, [1, 2]),
     "these are read from disk": lambda x: bg.fit_em(x, 2, means_init=MEANS).intervals(),

@@ -1,5 +1,7 @@
 """Opening rows on disk: each format gives the same table; bad files are refused before a run, by file and row."""
 
+import os
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -176,6 +178,7 @@ BAD = {
     r"No file or folder .*absent.parquet": lambda folder: folder / "absent.parquet",
     r"x.csv is not read from disk: .*write_dataset": text_file,
     r"holds files of two formats": two_formats,
+    r"pipe.parquet is a pipe or device": lambda folder: os.mkfifo(folder / "pipe.parquet") or folder / "pipe.parquet",
     r"x.zarr must hold an array \(rows,\) for each feature": groups_of_two_lengths,
     r"x.npy must hold one array of shape \(rows, features\)": lambda folder: npy(np.zeros((2, 2, 2)), folder / "x.npy"),
     r"Not numeric in .*x.npy: x0 \(<U1\)": lambda folder: npy(np.array(["a", "b"]), folder / "x.npy"),

@@ -116,6 +116,8 @@ def source_of(path: Any, wanted: list[str] | None) -> Source:
 def _of_path(place: Path, wanted: list[str] | None) -> Source:
     if not place.exists():
         raise DataError(f"No file or folder {short(place)}.")
+    if not (place.is_dir() or place.is_file()):
+        raise DataError(f"{short(place)} is a pipe or device, which cannot be read more than once. Write it to a file.")
     if place.is_dir() and (place.suffix in ZARR or any((place / name).exists() for name in OF_ZARR)):
         return Zarr(place, _open_zarr(place), wanted)
     files = _files(place)

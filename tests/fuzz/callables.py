@@ -449,6 +449,12 @@ CLI = {
         {"command": "'sample'", "data": "'data.csv'", "-k": "'2'", "--warmup": "'4'", "--samples": "'8'", "--chains": "'2'",
          "--quiet": ""}, 0.1,
     ),
+    "cli sample from disk": Call(
+        "cli",
+        {"data": "cli_rows", "-k": "cli_count", "--engine": "cli_engine", "--columns": "cli_columns"},
+        {"command": "'sample'", "data": "'data.parquet'", "-k": "'2'", "--warmup": "'4'", "--samples": "'8'",
+         "--chains": "'2'", "--quiet": "", "--from-disk": ""}, 0.1,
+    ),
     "cli predict": Call(
         "cli", {"model": "cli_model", "data": "cli_data", "--out": "cli_csv", "--columns": "cli_columns"},
         {"command": "'predict'", "model": "'fit.nc'", "data": "'data.csv'", "--proba": ""}, 0.2,

@@ -157,6 +157,7 @@ REFUSED = {
     "weights.* are not taken together with rows on disk": lambda x: bg.rows(x, weights=np.ones(len(X))),
     "labels_init needs rows in memory": lambda x: bg.fit_em(x, 2, labels_init=np.zeros(len(X), int)),
     "all rows in memory, and these are on disk": lambda x: bg.rows(x).values,
+    "in memory, and these are on disk": lambda x: bg.calibrate(x, 2, n_sims=2),
     "and these are on disk": lambda x: bg.sample_telescoping(x),
     "these are on disk": lambda x: bg.select(x, [1, 2]),
     "these are read from disk": lambda x: bg.fit_em(x, 2, means_init=MEANS).intervals(),

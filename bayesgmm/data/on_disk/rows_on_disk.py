@@ -29,8 +29,11 @@ class RowsOnDisk(Table):
     found: Survey
     rows_at_once: int | None
 
-    def __init__(self, source: Source, found: Survey, rows_at_once: int | None):
-        """Keep what the first pass found."""
+    def __init__(self, *parts: Any, **fields: Any):
+        """Keep source, what the first pass found, and the rows at once. Fields come from `dataclasses.replace` only."""
+        if fields:
+            raise DataError(ALL_ROWS)
+        source, found, rows_at_once = parts
         known: dict[str, Any] = {"source": source, "found": found, "rows_at_once": rows_at_once}
         known |= {"features": source.features, "named": source.named, "gaps": 0, "total": float(source.num_rows)}
         self.__dict__.update(known, _moments=(found.mean, found.covariance))

@@ -17,7 +17,7 @@ FromDisk = Annotated[
     bool,
     typer.Option(
         "--from-disk",
-        help="Leave the rows on disk and read them in each iteration: Parquet, Arrow, .npy, Zarr, or a folder of files.",
+        help="Leave the rows on disk and read them in each iteration: Parquet, Arrow, .npy, Zarr, or a folder.",
     ),
 ]
 Weights = Annotated[

@@ -121,15 +121,11 @@ def fit_table(
         else:
             grid = GridSearch(as_key(seed), problem, sizes, tried, prior, n_init, tol, max_iter)
             done, cut = search_families(grid, tried, stop, dtype, listener)
-            rows_of_cells = [row for name in tried if name in done for row in grid.rows(name)]
-            cells = tuple(_cell(row, clock, seed, cut, settings) for row in rows_of_cells)
+            cells = _cells_of(grid, [name for name in tried if name in done], clock, seed, cut, settings)
         cells += tuple(Cell(name, size, None, SINGULAR, False) for name in singular for size in sizes)
-        cells += tuple(
-            Cell(FAMILIES[name].label(table.dim), size, None, UNLIKE_LABELS, False)
-            for name in names
-            for size in asked
-            if size not in sizes
-        )
+        left_out = [size for size in asked if size not in sizes]
+        labels_of = [FAMILIES[name].label(table.dim) for name in names]
+        cells += tuple(Cell(label, size, None, UNLIKE_LABELS, False) for label in labels_of for size in left_out)
         if not cells:
             raise SamplingInterrupted("Stopped before the search of the first family ended. Nothing can be returned.")
     if all(cell.fit is None for cell in cells):
@@ -138,6 +134,11 @@ def fit_table(
             + ("Use prior='default'." if prior is None else "Use a prior with a larger scale.")
         )
     return FitTable(cells, criterion, cut, clock, seed)
+
+
+def _cells_of(grid: GridSearch, names: list[str], *known: Any) -> tuple[Cell, ...]:
+    """The cells of the families that were searched."""
+    return tuple(_cell(row, *known) for name in names for row in grid.rows(name))
 
 
 def _cell(row: Row, clock: Stopwatch, seed: Any, interrupted: bool, settings: dict[str, Any]) -> Cell:

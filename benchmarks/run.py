@@ -334,7 +334,8 @@ BENCHES: dict[str, Callable[[], None]] = {
     "mclust": bench_mclust, "restarts": bench_restarts, "ascent": bench_ascent, "table": bench_table,
     "gradient": bench_gradient, "gibbs": bench_gibbs, "efficiency": bench_efficiency, "labels": bench_labels,
     "telescoping": bench_telescoping,
-    "start": bench_start, "streaming": bench_streaming, "checks": bench_checks, "bootstrap": bench_bootstrap, "studies": bench_studies,
+    "start": bench_start, "streaming": bench_streaming, "checks": bench_checks,
+    "bootstrap": bench_bootstrap, "studies": bench_studies,
     "estimators": bench_estimators, "evidence": bench_evidence,
     "distribution": bench_distribution,
 }  # fmt: skip

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bayesgmm.comparison.run import compare
     from bayesgmm.data.datasets import load_dataset
     from bayesgmm.data.described import rows
+    from bayesgmm.data.on_disk.open_rows import open_rows
     from bayesgmm.diagnosis.diagnosis import Diagnosis, diagnose
     from bayesgmm.diagnosis.label_invariant_view import label_invariant_view
     from bayesgmm.diagnosis.number_of_components import NumberDiagnosis
@@ -101,6 +102,7 @@ _HOME = {
     "checking.loo": ("kfold", "loo"),
     "data.datasets": ("load_dataset",),
     "data.described": ("rows",),
+    "data.on_disk.open_rows": ("open_rows",),
     "diagnosis.diagnosis": ("Diagnosis", "diagnose"),
     "diagnosis.number_of_components": ("NumberDiagnosis",),
     "engines.em.fit_em": ("fit_em",),
@@ -169,8 +171,8 @@ _FOLDERS = ("distributions", "plots", "sklearn")
 """Modules of the public face, such as ``bayesgmm.plots``."""
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow
-    "load_dataset", "rows", "compare", "Comparison", "fit_em", "fit_mcem", "fit_same", "fit_table", "FitTable",
-    "select", "Selection", "fit_classes", "ClassMixtures",
+    "load_dataset", "rows", "open_rows", "compare", "Comparison", "fit_em", "fit_mcem", "fit_same", "fit_table",
+    "FitTable", "select", "Selection", "fit_classes", "ClassMixtures",
     "fit_cavi", "fit_svi", "fit_laplace", "sample_gibbs", "sample_nuts", "sample_exact", "sample_telescoping",
     "sample_prior", "walk",
     "Walk", "calibrate", "Calibration", "check", "ModelCheck", "loo", "kfold", "loo_pit", "predictive_checks",

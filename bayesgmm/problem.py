@@ -20,7 +20,7 @@ from bayesgmm.priors.prior import Belief, log_kernel, within_family
 from bayesgmm.priors.well_posed import check_well_posed
 from bayesgmm.runtime.arguments import check_count
 from bayesgmm.runtime.dtypes import on_device
-from bayesgmm.sweep.kinds_of_rows import Rows, rows_of
+from bayesgmm.sweep.from_disk import any_rows
 
 UNKNOWN_PRIOR = "The prior of these draws is not known; if it was one of bayesgmm's, give it as from_draws(…, prior=)."
 
@@ -168,7 +168,8 @@ class Problem(NamedTuple):
     model: Model
     standard_prior: Belief
     """``model.family_prior`` in standardised coordinates."""
-    rows: Rows
+    rows: Any
+    """`Rows`; or `HostRows`, on disk: engines that take them ask for each pass (`bayesgmm.sweep.passed`)."""
     dtype: str
 
     @property
@@ -285,7 +286,7 @@ def build_model(
 
 def to_problem(model: Model, dtype: str) -> Problem:
     """Prior and rows of a model on the device."""
-    rows = rows_of(model.table, model.frame, dtype, model.num_components)
+    rows = any_rows(model.table, model.frame, dtype, model.num_components)
     return Problem(model, standard_prior(model, dtype), rows, dtype)
 
 

@@ -20,6 +20,7 @@ from estimators import bench_estimators
 from evidence import bench_evidence
 from labels import bench_labels
 from start import bench_start
+from streaming import bench_streaming
 from studies import bench_bootstrap, bench_studies
 from telescoping import bench_telescoping
 from timing import alternate, fresh, row, seconds
@@ -333,7 +334,8 @@ BENCHES: dict[str, Callable[[], None]] = {
     "mclust": bench_mclust, "restarts": bench_restarts, "ascent": bench_ascent, "table": bench_table,
     "gradient": bench_gradient, "gibbs": bench_gibbs, "efficiency": bench_efficiency, "labels": bench_labels,
     "telescoping": bench_telescoping,
-    "start": bench_start, "checks": bench_checks, "bootstrap": bench_bootstrap, "studies": bench_studies,
+    "start": bench_start, "streaming": bench_streaming, "checks": bench_checks,
+    "bootstrap": bench_bootstrap, "studies": bench_studies,
     "estimators": bench_estimators, "evidence": bench_evidence,
     "distribution": bench_distribution,
 }  # fmt: skip

@@ -17,6 +17,7 @@ from bayesgmm.cli.options import (
     Data,
     EmIntervals,
     Family,
+    FromDisk,
     HeldOut,
     Interval,
     Labels,
@@ -32,6 +33,7 @@ from bayesgmm.cli.options import (
     Weights,
 )  # fmt: skip
 from bayesgmm.cli.predict import predict
+from bayesgmm.cli.rows import read_table
 from bayesgmm.cli.sample import sample
 from bayesgmm.cli.select import select
 from bayesgmm.cli.simulate import simulate
@@ -149,6 +151,7 @@ def fit(
     prior: Annotated[str, typer.Option(help="none (maximum likelihood) or default (MAP).")] = "none",
     out: Annotated[str, typer.Option(help="Folder for the table, its figure and the best model.")] = "out",
     columns: Columns = None,
+    from_disk: FromDisk = False,
     weights: Weights = None,
     labels: Labels = None,
     noise: Noise = False,
@@ -159,12 +162,10 @@ def fit(
     as_json: AsJson = False,
 ) -> None:
     """Fit every covariance family and number of components by EM; print the table and save the best model."""
-    from bayesgmm.data.files import read_file
-
     numbers = sizes(k)
     if prior not in ("none", "default"):
         raise ArgumentError(f"--prior must be none or default, got {prior!r}.")
-    table = read_file(data, columns, _say, weights, labels)
+    table = read_table(data, columns, from_disk, weights, labels, quiet)
     from bayesgmm.selection.fit_table import fit_table
 
     output, place = Output(out, "--out"), check_save(save)

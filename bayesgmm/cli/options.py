@@ -13,6 +13,13 @@ Data = Annotated[
 Columns = Annotated[
     str | None, typer.Option(help="Comma-separated features to keep (default: all); quote names: '\"a, b\",c'.")
 ]
+FromDisk = Annotated[
+    bool,
+    typer.Option(
+        "--from-disk",
+        help="Leave the rows on disk and read them in each iteration: Parquet, Arrow, .npy, Zarr, or a folder.",
+    ),
+]
 Weights = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="Column that says how often each row counts; it is no feature.")
 ]

@@ -13,6 +13,7 @@ from bayesgmm.cli.options import (
     Columns,
     Data,
     Family,
+    FromDisk,
     Labels,
     Noise,
     Quiet,
@@ -23,6 +24,7 @@ from bayesgmm.cli.options import (
     Warmup,
     Weights,
 )  # fmt: skip
+from bayesgmm.cli.rows import read_table
 from bayesgmm.comparison.endings import finish, stoppable
 from bayesgmm.comparison.options import in_its_options
 from bayesgmm.comparison.terminal import print_posterior, say
@@ -46,6 +48,7 @@ def sample(
         str | None, typer.Option(metavar="FILE.nc", help="File of the draws, an ArviZ DataTree, for `diagnose`.")
     ] = None,
     columns: Columns = None,
+    from_disk: FromDisk = False,
     weights: Weights = None,
     labels: Labels = None,
     noise: Noise = False,
@@ -62,12 +65,11 @@ def sample(
 ) -> None:
     """Draw from the posterior by one engine under the default prior; print the summary and the verdict."""
     from bayesgmm.data.described import described
-    from bayesgmm.data.files import read_file
 
     level, record = check_level("level", interval), _engine(engine, tempering)
     output, name = one_file(out, ".nc")
     place = check_save(save)
-    table = read_file(data, columns, lambda line: say(visible(line), error=True), weights, labels)
+    table = read_table(data, columns, from_disk, weights, labels, quiet)
     settings = {"num_warmup": warmup, "num_samples": samples, "num_chains": chains, "tempering": tempering}
     with stoppable() as stop, warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # the verdict below reports it

@@ -57,12 +57,14 @@ def rows(
     if isinstance(weights, str):
         x, weights = _without_column(x, weights)
     mesh, table = mesh_of(devices), as_table(x)
+    said = noise is not None and noise is not False
+    if table.on_disk and (said or any(part is not None for part in (weights, labels, errors, mesh))):
+        raise ArgumentError("rows on disk (open_rows) are taken without weights, labels, errors, noise and devices.")
     table = table if mesh is None else replace(table, mesh=mesh)
     if weights is not None:
         table = replace(table, weights=_checked_weights(weights, table.num_rows))
     table = table if labels is None else replace(table, labels=_checked_labels(labels, table))
     table = table if errors is None else _with_errors(table, errors)
-    said = noise is not None and noise is not False
     if said or table.noise is not None:
         _refuse_with_noise(table)
     return replace(table, noise=noise_of(noise, table.values, table.counted)) if said else table

@@ -62,7 +62,7 @@ def read_file(
         If the file is missing, unreadable, ambiguous or empty, a column does not exist, or `as_table` refuses the data.
         The message has the line, and the call that reads such a file.
     """
-    text, wanted = None, _wanted(columns)
+    text, wanted = None, wanted_columns(columns)
     if weights is not None and labels is not None and weights.strip() == labels.strip():
         raise DataError(
             f"{weights} is given for weights (--weights) and for classes (--labels). A column is one of them."
@@ -198,7 +198,7 @@ def _arguments(text: Delimited) -> dict[str, Any]:
     return text.options | ({"index_col": 0} if "row names dropped" in text.notes else {})
 
 
-def _wanted(columns: list[str] | str | None) -> list[str] | None:
+def wanted_columns(columns: list[str] | str | None) -> list[str] | None:
     """Names of the columns to keep; a text is split at commas outside of quotes."""
     if not columns:
         return None

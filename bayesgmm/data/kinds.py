@@ -7,8 +7,8 @@ import numpy as np
 from bayesgmm.data.table import Table
 from bayesgmm.errors import ArgumentError
 
-WEIGHTS, FRACTIONS, GAPS, ERRORS, LABELS, REPEATED, NOISE = (
-    "weights", "fractional weights", "gaps", "errors", "labels", "repeated incomplete rows", "noise"
+WEIGHTS, FRACTIONS, GAPS, ERRORS, LABELS, REPEATED, NOISE, ON_DISK = (
+    "weights", "fractional weights", "gaps", "errors", "labels", "repeated incomplete rows", "noise", "rows on disk"
 )  # fmt: skip
 CLASSES_DRAWN = (FRACTIONS, REPEATED)
 """Not taken by engines that draw z: there is a z for each time that a row counts."""
@@ -16,7 +16,7 @@ UNLIKE_SIMULATED = (WEIGHTS, GAPS, ERRORS)
 """Not taken by checks that compare rows with simulated ones, which are complete and count once."""
 COPIES_DRAWN = (FRACTIONS, GAPS, ERRORS)
 """Not taken by engines that draw several z of each row: they do not draw a true row for each."""
-NOT_TEMPERED = (GAPS, ERRORS, NOISE)
+NOT_TEMPERED = (GAPS, ERRORS, NOISE, ON_DISK)
 """Not taken by Gibbs with replicas at several temperatures."""
 WORDS = {
     WEIGHTS: "rows with weights",
@@ -29,6 +29,7 @@ WORDS = {
         "(numpy.repeat)"
     ),
     NOISE: "a noise component",
+    ON_DISK: "rows on disk (open_rows)",
 }
 
 
@@ -43,6 +44,7 @@ def kinds_of(table: Table) -> list[str]:
         LABELS: table.labels is not None,
         REPEATED: weights is not None and not table.complete and bool((weights > 1).any()),
         NOISE: table.noise is not None,
+        ON_DISK: table.on_disk,
     }
     return [kind for kind, is_there in found.items() if is_there]
 

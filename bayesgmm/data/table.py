@@ -80,6 +80,16 @@ class Table:
         return True
 
     @property
+    def on_disk(self) -> bool:
+        """Whether each pass reads the rows from disk (`bayesgmm.data.on_disk`)."""
+        return False
+
+    @property
+    def sample(self) -> "Table":
+        """The rows from which starts are made: all that are in memory."""
+        return self
+
+    @property
     def complete(self) -> bool:
         """Whether every value was seen, and without error."""
         return self.gaps == 0 and self.errors is None

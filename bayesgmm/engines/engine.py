@@ -57,6 +57,8 @@ class Engine:
     """Whether it needs a proper prior although it returns no draws."""
     refuses: tuple[str, ...] = ()
     """Kinds of rows that it does not take (`bayesgmm.data.kinds`)."""
+    from_disk: bool = False
+    """Whether it takes rows on disk: all that it asks of them is a pass (`bayesgmm.sweep.passed`) in each iteration."""
     sampler: "Callable[[Mapping[str, Any], int], Any] | None" = None
     """Its `bayesgmm.engines.mcmc.sampler.Sampler`, from the settings of a posterior and its warm-up, so that saved
     chains can go on; None if it has no chains, or they cannot be saved."""
@@ -65,6 +67,13 @@ class Engine:
     those with n_components clusters. Such an engine answers another question: it is not advised in place of others."""
     caveat: str = ""
     """What a reader must know of its estimates, in a sentence."""
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """``refuses``, with rows on disk unless it takes them."""
+        from bayesgmm.data.kinds import ON_DISK
+
+        return self.refuses if self.from_disk else (*self.refuses, ON_DISK)
 
     def describe(self, prior: "Belief | None") -> str:
         """Its title under this prior."""
@@ -127,9 +136,9 @@ class Engine:
             from bayesgmm.data.kinds import check_rows, kinds_of
 
             kinds = kinds_of(problem.table)
-            taking = [one.name for one in of_one_number() if not set(kinds) & set(one.refuses)]
+            taking = [one.name for one in of_one_number() if not set(kinds) & set(one.refused)]
             taking = [name for name in taking if find_engine(name).draws == self.draws]
-            check_rows(self.name, self.refuses, problem.table, f"{', '.join(taking)} do.")
+            check_rows(self.name, self.refused, problem.table, f"{', '.join(taking)} do.")
         if self.check_size is not None:
             self.check_size(problem)
 

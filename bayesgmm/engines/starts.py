@@ -1,5 +1,7 @@
 """Starting values: from divisions of the rows, from a labelling, or from given parameters."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
@@ -15,6 +17,7 @@ from bayesgmm.priors.prior import Belief, within_family
 from bayesgmm.priors.shrinkage import proper_covariance
 from bayesgmm.problem import Model, Problem
 from bayesgmm.runtime.arguments import as_array, as_floats
+from bayesgmm.sweep.from_disk import any_rows
 
 INITS = ("auto", "k-means++", "random", "hierarchical")
 
@@ -54,6 +57,15 @@ def make_starts(key: PRNGKeyArray, problem: Problem, num_starts: int, init: str 
     return in_roles(starts, problem)
 
 
+def sampled(problem: Problem) -> Problem:
+    """The same problem on the sample of rows from which starts are made: itself, unless the rows are on disk."""
+    if not problem.table.on_disk:
+        return problem
+    model = replace(problem.model, table=problem.table.sample)
+    rows = any_rows(model.table, model.frame, problem.dtype, problem.num_components)
+    return problem._replace(model=model, rows=rows)
+
+
 def label_start(labels, problem: Problem) -> Params:
     """A start from a labelling of the rows, on a leading axis of 1: class frequencies, means and covariances.
 
@@ -66,6 +78,8 @@ def label_start(labels, problem: Problem) -> Params:
     ArgumentError
         If a component has no row, the labels do not have the length of the data, or a label is out of range.
     """
+    if problem.table.on_disk:
+        raise ArgumentError("labels_init needs rows in memory. For rows on disk (open_rows) give means_init instead.")
     labels = as_array("labels_init", labels)
     k = problem.num_components
     if labels.shape != (problem.table.num_rows,):

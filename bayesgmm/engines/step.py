@@ -35,6 +35,7 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.priors.stick_order import Reordered, ReorderedGivenZ
 from bayesgmm.sweep.e_step import Assign, average, draw, maximise
 from bayesgmm.sweep.kinds_of_rows import Rows
+from bayesgmm.sweep.passed import Passed
 from bayesgmm.sweep.statistics import sweep
 
 
@@ -62,7 +63,16 @@ class Iteration(NamedTuple):
     """Objective at the current θ: the value of the pass plus the prior term."""
 
 
-def step(kernel: Kernel, key: PRNGKeyArray, theta: Any, prior: Any, rows: Rows) -> tuple[Any, Iteration]:
+def asked(kernel: Kernel, key: PRNGKeyArray, theta: Any, prior: Any) -> tuple[PRNGKeyArray, Scorer | PaddedScorer]:
+    """Key and scores of the pass that one iteration makes: all that it asks of the rows.
+
+    Where the host makes the pass (`bayesgmm.sweep.passed`), it asks by this, and then gives `step` the statistics.
+    """
+    seen = theta.diagonal if prior.diagonal and isinstance(theta, Params | MixtureState) else theta
+    return jr.split(key)[0], kernel.score(seen)
+
+
+def step(kernel: Kernel, key: PRNGKeyArray, theta: Any, prior: Any, rows: Rows | Passed) -> tuple[Any, Iteration]:
     """One iteration: update z given θ, accumulate the statistics of z over the rows, update θ given z.
 
     Parameters
@@ -77,19 +87,18 @@ def step(kernel: Kernel, key: PRNGKeyArray, theta: Any, prior: Any, rows: Rows) 
         A `Belief`, or an object with its ``diagonal`` and an ``update`` method: for tempering and batches, which
         reweight the statistics, and for an unknown number of components (`bayesgmm.priors.finite_mixtures`).
     rows
-        Standardised rows.
+        Standardised rows, or the statistics of a pass over them.
 
     Returns
     -------
     theta, iteration
         The new θ, and an `Iteration`.
     """
-    key_z, key_theta = jr.split(key)
-    seen = theta.diagonal if prior.diagonal and isinstance(theta, Params | MixtureState) else theta
-    stats = sweep(key_z, kernel.score(seen), rows, kernel.assign)
+    key_z, scorer = asked(kernel, key, theta, prior)
+    stats = sweep(key_z, scorer, rows, kernel.assign)
     posterior = prior.update(stats)
     objective = stats.value + kernel.prior_term(theta, prior)
-    return kernel.estimate(key_theta, posterior, theta), Iteration(stats, posterior, objective)
+    return kernel.estimate(jr.split(key)[1], posterior, theta), Iteration(stats, posterior, objective)
 
 
 def mixture_scorer(theta: MixtureState) -> PaddedScorer:

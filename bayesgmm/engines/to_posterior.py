@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bayesgmm.engines.em.ascent import begin, prepare_ascents, run_ascents
+from bayesgmm.engines.em.ahead import prepare_ascents
+from bayesgmm.engines.em.ascent import begin, run_ascents
 from bayesgmm.errors import MixingWarning, SamplingInterrupted
 from bayesgmm.model.alignment import align, by_first_mean, permute
 from bayesgmm.model.types import Params
@@ -17,6 +18,7 @@ from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import as_key
 from bayesgmm.runtime.programs import Program, Stopwatch, compile_ahead
+from bayesgmm.sweep.passed import HostRows
 
 REFERENCE_ITERATIONS = 500
 """Most EM iterations from the draw of highest log posterior to the mode that fixes the labelling."""
@@ -44,8 +46,9 @@ class Origin(NamedTuple):
 
 def prepare_reference(problem: Problem, reference: MixtureFit | Params | None) -> None:
     """Compile in another thread what `to_posterior` will run to find the labelling."""
-    if reference is None and problem.prior is not None and problem.prior.has_mode:
-        prior, rows = problem.standard_prior, problem.rows
+    rows = problem.rows
+    if reference is None and problem.prior is not None and problem.prior.has_mode and not isinstance(rows, HostRows):
+        prior = problem.standard_prior
         compile_ahead("reference", (prior, rows), lambda: prepare_ascents(1, prior, rows))
 
 

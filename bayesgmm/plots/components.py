@@ -65,7 +65,8 @@ def plot_components(results: Any, ax: Any = None, features: Any = None) -> Axes:
     Axes
         The axes, or the first axes of the triangle.
     """
-    table = shared_table(results)
+    whole = shared_table(results)
+    table = whole.sample
     chosen = feature_indices(features, table.features, MOST_FEATURES)
     if len(chosen) == 1:
         ax = axes_of(ax, 4.2)
@@ -77,7 +78,7 @@ def plot_components(results: Any, ax: Any = None, features: Any = None) -> Axes:
         return ax
     values, _ = rows_shown(table)
     classes = class_of_rows(next(iter(results.values())), values)
-    note = _with_gaps(left_out(chosen, table.features, len(values), table.num_rows), values[:, chosen])
+    note = _with_gaps(left_out(chosen, table.features, len(values), whole.num_rows), values[:, chosen])
     if len(chosen) > 2:
         return _triangle(results, values, classes, chosen, note)
     ax = axes_of(ax, 5.2)

@@ -40,6 +40,7 @@ def shrinkage(table: Table) -> float:
     2003), with the variances estimated from the rows (Schäfer & Strimmer 2005, eq. 9 and table 2, target D). It does
     not depend on units.
     """
+    table = table.sample
     total, counted = table.total, table.counted
     mean, covariance = table.moments()
     z = (table.filled - mean) / np.sqrt(np.diagonal(covariance))

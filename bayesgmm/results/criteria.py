@@ -42,7 +42,13 @@ class HasCriteria:
     def _classification(self) -> tuple[float, float]:
         """``Σ_n log max_k r_nk`` and the entropy; a row counts as often as its weight says."""
         own: Any = self
-        responsibilities, counted = own.predict_proba(), own.table.counted
-        certainty = np.log(responsibilities.max(axis=1))
-        entropy = -xlogy(responsibilities, responsibilities).sum(axis=1)
-        return float((counted * certainty).sum()), float((counted * entropy).sum())
+        if not own.table.on_disk:
+            return _of_classes(own.predict_proba(), own.table.counted)
+        parts = [_of_classes(own.predict_proba(part), part.counted) for part in own.table.parts()]
+        return sum(certainty for certainty, _ in parts), sum(entropy for _, entropy in parts)
+
+
+def _of_classes(responsibilities: np.ndarray, counted: np.ndarray) -> tuple[float, float]:
+    certainty = np.log(responsibilities.max(axis=1))
+    entropy = -xlogy(responsibilities, responsibilities).sum(axis=1)
+    return float((counted * certainty).sum()), float((counted * entropy).sum())

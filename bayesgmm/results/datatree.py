@@ -73,17 +73,17 @@ def posterior_tree(
     table, frame, prior = model.table, model.frame, model.family_prior
     dim = table.dim
     num_chains, num_draws = params.weights.shape[:2]
-    step = thinning(num_chains, num_draws, table.num_rows)
-    wide = thinning(num_chains, num_draws, table.num_rows * dim)
+    step = 0 if table.on_disk else thinning(num_chains, num_draws, table.num_rows)
+    wide = 0 if table.on_disk else thinning(num_chains, num_draws, table.num_rows * dim)
     groups = {
         "posterior": theta_variables(params),
         "sample_stats": {"lp": invariants["log_posterior"].values, **sample_stats},
-        "observed_data": {"x": table.values.copy()},
+        **_observed(table),
     }
     rows, prior_draws = None, None
     if model.prior is not None:  # unknown for draws of other software
         prior_draws = sample_prior(key_prior, prior, PRIOR_DRAWS)
-        rows = thinning(1, PRIOR_DRAWS, table.num_rows * dim)
+        rows = 0 if table.on_disk else thinning(1, PRIOR_DRAWS, table.num_rows * dim)
         total = (invariants["log_posterior"] - invariants["log_likelihood"]).values
         groups |= {"log_prior": _log_prior(params, prior, total), "prior": theta_variables(prior_draws)}
     if step:
@@ -95,7 +95,8 @@ def posterior_tree(
     thinned = {"log_likelihood": step, "posterior_predictive": wide, "prior_predictive": rows}
     omitted = [name for name, thin in thinned.items() if thin == 0]
     if omitted:
-        note = f"{', '.join(omitted)}: with {table.num_rows} rows, fewer than {FEWEST_DRAWS} draws would fit in memory"
+        few = f"with {table.num_rows} rows, fewer than {FEWEST_DRAWS} draws would fit in memory"
+        note = f"{', '.join(omitted)}: {'the rows are on disk' if table.on_disk else few}"
         attrs = attrs | {"omitted": note}
     tree = tree_of(groups, table, params.weights.shape[-1], attrs)
     tree["label_invariant"] = xr.DataTree(invariants)
@@ -135,11 +136,16 @@ def fit_tree(params: Params, table: Table, frame: Frame, objective: float, attrs
     groups = {
         "posterior": theta_variables(one),
         "sample_stats": {"lp": np.full((1, 1), objective)},
-        "observed_data": {"x": table.values.copy()},
+        **_observed(table),
     }
-    if table.num_rows <= MOST_VALUES:
+    if table.num_rows <= MOST_VALUES and not table.on_disk:
         groups["log_likelihood"] = {"x": log_densities(one, table, frame) * table.counted}
     return tree_of(groups, table, params.weights.shape[-1], attrs)
+
+
+def _observed(table: Table) -> dict[str, dict[str, np.ndarray]]:
+    """The group of the data; none if they are on disk."""
+    return {} if table.on_disk else {"observed_data": {"x": table.values.copy()}}
 
 
 def prior_tree(keys: Any, prior: Belief, table: Table, num: int) -> "xr.DataTree":
@@ -182,7 +188,7 @@ def invariants_of_theta(params: Params, table: Table, frame: Frame) -> dict[str,
 
     The weight of a noise component is the last of the sorted weights, whatever its size.
     """
-    weights, means = np.asarray(params.weights), np.asarray(params.means)
+    weights, means, table = np.asarray(params.weights), np.asarray(params.means), table.sample
     mean = np.einsum("cdk,cdkf->cdf", weights, means)
     variances = np.diagonal(params.covariances, axis1=-2, axis2=-1)
     second = np.einsum("cdk,cdkf->cdf", weights, variances + (means - mean[:, :, None]) ** 2)
@@ -225,9 +231,9 @@ def _dataset(group: str, variables: dict[str, np.ndarray], table: Table, num_com
 
     features = list(table.features)
     coords = {
-        "component": np.arange(num_components), "rank": np.arange(num_components), "obs": np.arange(table.num_rows),
-        "feature": features, "feature_bis": features, "point": _fixed_points(table),
-    }  # fmt: skip
+        "component": np.arange(num_components), "rank": np.arange(num_components), "feature": features,
+        "feature_bis": features, "point": _fixed_points(table.sample),
+    } | ({} if table.on_disk else {"obs": np.arange(table.num_rows)})  # fmt: skip
     per_row = {"x": ["obs"] if group == "log_likelihood" else ["obs", "feature"]}
     named = {} if group == "log_prior" else DIMS  # the log density of a factor has no component axis
     dims = {name: per_row.get(name, named.get(name, [])) for name in variables}

@@ -27,6 +27,7 @@ from bayesgmm.runtime.progress import Progress, listening
 from bayesgmm.selection.cells import CRITERIA, SINGULAR, UNLIKE_LABELS, Cell, FitTable
 from bayesgmm.selection.grid_search import GridSearch, Row
 from bayesgmm.selection.schedule import search_families
+from bayesgmm.selection.table_on_disk import cells_on_disk
 
 if TYPE_CHECKING:
     pass
@@ -58,7 +59,7 @@ def fit_table(
     All cells share data and starts. A family also starts from the best θ of the families that it contains, so that a
     richer family never ends below a simpler one. Each start gets a short run; the best start of each cell continues to
     convergence. Then every cell starts again from its neighbours: other families, one component fewer (one is split)
-    and one more (one is dropped).
+    and one more (one is dropped). For rows on disk (`open_rows`) each cell is a `fit_em`.
 
     Parameters
     ----------
@@ -113,19 +114,18 @@ def fit_table(
         problem = prepare(table, widest, None, dtype, "spherical" if table.dependence else "full")
         _check_prior(prior)
         tried = [name for name in names if name not in singular]
-        grid = GridSearch(as_key(seed), problem, sizes, tried, prior, n_init, tol, max_iter)
-        done, cut = search_families(grid, tried, stop, dtype, listener)
         settings = {"n_init": n_init, "max_iter": max_iter, "tol": tol, "dtype": dtype}
-        cells = tuple(
-            _cell(row, clock, seed, cut, settings) for name in tried if name in done for row in grid.rows(name)
-        )
+        if table.on_disk:
+            cells = tuple(cells_on_disk(table, sizes, tried, listener, prior=prior, seed=seed, **settings))
+            cut = stop.is_set()
+        else:
+            grid = GridSearch(as_key(seed), problem, sizes, tried, prior, n_init, tol, max_iter)
+            done, cut = search_families(grid, tried, stop, dtype, listener)
+            cells = _cells_of(grid, [name for name in tried if name in done], clock, seed, cut, settings)
         cells += tuple(Cell(name, size, None, SINGULAR, False) for name in singular for size in sizes)
-        cells += tuple(
-            Cell(FAMILIES[name].label(table.dim), size, None, UNLIKE_LABELS, False)
-            for name in names
-            for size in asked
-            if size not in sizes
-        )
+        left_out = [size for size in asked if size not in sizes]
+        labels_of = [FAMILIES[name].label(table.dim) for name in names]
+        cells += tuple(Cell(label, size, None, UNLIKE_LABELS, False) for label in labels_of for size in left_out)
         if not cells:
             raise SamplingInterrupted("Stopped before the search of the first family ended. Nothing can be returned.")
     if all(cell.fit is None for cell in cells):
@@ -142,6 +142,11 @@ def _check_prior(prior: Any) -> None:
     why, instead = "its density has no mode unless alpha grows with K", "Use sample_gibbs, or fit_em with one K."
     refuse_sticks(getattr(prior, "weights", None), "fit_table does not take", why, instead)
     check_has_mode(prior)
+
+
+def _cells_of(grid: GridSearch, names: list[str], *known: Any) -> tuple[Cell, ...]:
+    """The cells of the families that were searched."""
+    return tuple(_cell(row, *known) for name in names for row in grid.rows(name))
 
 
 def _cell(row: Row, clock: Stopwatch, seed: Any, interrupted: bool, settings: dict[str, Any]) -> Cell:

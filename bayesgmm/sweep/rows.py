@@ -5,7 +5,7 @@ rows, and padding is masked. So all data sets of one size class share their comp
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +57,8 @@ class Blocks(NamedTuple):
     """Log probability of what is known of each row's class, under each class; None: nothing is known."""
     noise: Float[Array, ""] | None = None
     """Log density of the noise, the last component; None: all components are Gaussians."""
+    first: Int[Array, ""] | None = None
+    """Number of the first block among those of all rows, if these are a part of them; None: 0."""
 
     @property
     def num_blocks(self) -> int | Array:
@@ -76,6 +78,10 @@ class Blocks(NamedTuple):
     def block(self, index) -> Float[Array, "D1 n"]:
         """x̃ of block `index`."""
         return jnp.asarray(self.x)[index]
+
+    def number(self, index) -> Any:
+        """Number of block `index` among those of all rows: random numbers follow it."""
+        return index if self.first is None else self.first + index
 
     def counted(self, index, block: Float[Array, "D1 n"]) -> Float[Array, "n"]:
         """How often each row of a block counts; 0 for padding."""
@@ -214,7 +220,7 @@ def to_blocks(x: np.ndarray, frame: Frame, dtype: str | type | np.dtype, chunk: 
     num, dim = x.shape
     width = chunk if least > 1 else min(padded_size(num, FEWEST), chunk)
     count = -(-num // width)
-    blocks = _untouched((padded_size(count, least), 1 + dim, width), np.dtype(dtype))
+    blocks = untouched((padded_size(count, least), 1 + dim, width), np.dtype(dtype))
     for i in range(count):
         block = frame.rows(x[i * width : (i + 1) * width])
         blocks[i, 0, : len(block)] = 1.0
@@ -222,7 +228,7 @@ def to_blocks(x: np.ndarray, frame: Frame, dtype: str | type | np.dtype, chunk: 
     return Blocks(*jax.device_put((blocks, np.asarray(num))))
 
 
-def _untouched(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def untouched(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Zeros that JAX takes over without a copy, so that blocks without rows cost no memory."""
     raw = np.zeros(math.prod(shape) * dtype.itemsize + 64, np.uint8)
     first = -raw.ctypes.data % 64

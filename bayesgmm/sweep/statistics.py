@@ -33,17 +33,20 @@ from bayesgmm.sweep.e_step import DRAWN, Assign
 from bayesgmm.sweep.in_use import sweep_in_use
 from bayesgmm.sweep.incomplete import Incomplete, Patterns
 from bayesgmm.sweep.kinds_of_rows import Rows
-from bayesgmm.sweep.rows import Complete
+from bayesgmm.sweep.passed import Passed
+from bayesgmm.sweep.rows import Blocks, Complete
 from bayesgmm.sweep.sharded import Sharded, over_devices
 
 
-def sweep(key: PRNGKeyArray, scorer: Scorer | PaddedScorer, rows: Rows, assign: Assign) -> Stats:
+def sweep(key: PRNGKeyArray, scorer: Scorer | PaddedScorer, rows: Rows | Passed, assign: Assign) -> Stats:
     """One pass: rows → scores → assignments → statistics of each component, and the objective of the pass.
 
     Numbers that change from step to step (a temperature, a number of copies) are the keywords of a
     `jax.tree_util.Partial`. Of rows with gaps or errors, the statistics are those of the true rows: averaged over what
-    was not seen, or of a draw where z is drawn.
+    was not seen, or of a draw where z is drawn. Of rows that were `Passed`, the statistics are there already.
     """
+    if isinstance(rows, Passed):
+        return rows.stats
     if isinstance(scorer, PaddedScorer):
         return sweep_in_use(partial(sweep, assign=assign), key, scorer, rows)
     dial = assign.keywords if isinstance(assign, Partial) else {}
@@ -117,7 +120,7 @@ def _total(block_sums: Callable, rows: Rows, *operands: Any) -> Any:
     local = partial(_sum, block_sums)
     if isinstance(rows, Sharded):
         return over_devices(local, rows, operands)
-    return local(rows, operands, rows.num_blocks, lambda i: i)
+    return local(rows, operands, rows.num_blocks, rows.number if isinstance(rows, Blocks) else lambda i: i)
 
 
 def _sum(block_sums: Callable, rows: Rows, operands: tuple, num_blocks: int | Array, number: Callable) -> Any:

@@ -32,6 +32,17 @@ def run(*words, code=0, **more):
     return result
 
 
+def test_rows_may_stay_on_disk(tmp_path, reference_data):
+    path = tmp_path / "x.parquet"
+    reference_data["faithful"].to_parquet(path)
+    lines = run("sample", path, "--from-disk", *SHORT).output
+    assert "Opened" in lines
+    assert "272 rows, 2 columns (eruptions, waiting), left on disk" in " ".join(lines.split())
+    assert "--weights and --labels are not taken" in str(
+        refused("sample", path, "--from-disk", "--weights", "a", *SHORT)
+    )
+
+
 def refused(*words, **more):
     error = CliRunner().invoke(app, [str(word) for word in words], **more).exception
     assert isinstance(error, BayesGMMError), error

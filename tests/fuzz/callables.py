@@ -51,6 +51,7 @@ KIND_OF = {
     "df2": "positive", "max_components": "optional_count", "num_clusters": "optional_count",
     "criteria": "criteria", "held_out": "held_share", "num_bootstrap": "replicates", "n_clusters": "optional_count",
     "selection": "plotted", "merging": "plotted", "family": "optional_family",
+    "chunk_rows": "optional_count", "columns": "disk_columns",
     "client": "client", "executor": "executor", "n_jobs": "n_jobs", "first": "column", "second": "column", "role": "role",
 }  # fmt: skip
 """The kind of a parameter by its name."""
@@ -86,7 +87,8 @@ OVERRIDES = {
     "Selection.best": {"criterion": "answered"},
     "from_draws": {"draws": "draws", "x": "optional_data", "weights": "row_weights"},
     "save": {"path": "saved_path"}, "load": {"path": "loaded_path", "data": "rows_of_fit"},
-    "load_dataset": {"labels": "flag"}, "predictive_checks": {"num": "few"}, "calibrate": {"num_samples": "few"},
+    "load_dataset": {"labels": "flag"}, "open_rows": {"path": "rows_path"},
+    "predictive_checks": {"num": "few"}, "calibrate": {"num_samples": "few"},
     "partition": {"labels": "drawn_labels"}, "Prior": {"weights": "prior_weights"}, "gaussian_mixture": {"prior": "belief"},
     "log_joint": {"x": "array_rows"}, "log_density": {"x": "array_rows"}, "log_likelihood": {"x": "array_rows"},
     "responsibilities": {"x": "array_rows"}, "sample": {"num": "rows_count"},
@@ -141,6 +143,7 @@ BASE = {
 """Arguments of the cheap valid call, for the parameters that are in the signature."""
 
 BASES = {
+    "open_rows": {"path": "'data.parquet'"},
     "from_parameters": {"weights": "[0.5, 0.5]", "means": "X2[:2]", "covariances": "[np.eye(2)] * 2"},
     **{
         f"{name}.{method}": base
@@ -437,6 +440,13 @@ CLI = {
          "--starts": "cli_count", "--seed": "cli_count", "--save": "cli_saved"},
         {"command": "'fit'", "data": "'data.csv'", "-k": "'2'", "--families": "'EII'", "--starts": "'2'", "--quiet": ""}, 0.2,
     ),
+    "cli fit from disk": Call(
+        "cli",
+        {"data": "cli_rows", "-k": "cli_count", "--columns": "cli_columns",
+         "--labels": "cli_labels", "--weights": "cli_labels", "--out": "cli_path"},
+        {"command": "'fit'", "data": "'data.parquet'", "-k": "'2'", "--families": "'EII'", "--starts": "'2'", "--quiet": "",
+         "--from-disk": ""}, 0.1,
+    ),
     "cli select": Call(
         "cli",
         {"data": "cli_data", "-k": "cli_ks", "--families": "cli_families", "--criteria": "cli_word", "--prior": "cli_word",
@@ -470,6 +480,12 @@ CLI = {
          "--save": "cli_saved"},
         {"command": "'telescoping'", "data": "'data.csv'", "--max-components": "'5'", "--warmup": "'4'", "--samples": "'8'",
          "--chains": "'2'", "--quiet": ""}, 0.1,
+    ),
+    "cli sample from disk": Call(
+        "cli",
+        {"data": "cli_rows", "-k": "cli_count", "--engine": "cli_engine", "--columns": "cli_columns"},
+        {"command": "'sample'", "data": "'data.parquet'", "-k": "'2'", "--warmup": "'4'", "--samples": "'8'",
+         "--chains": "'2'", "--quiet": "", "--from-disk": ""}, 0.1,
     ),
     "cli predict": Call(
         "cli", {"model": "cli_model", "data": "cli_data", "--out": "cli_csv", "--columns": "cli_columns"},

@@ -402,6 +402,24 @@ KINDS: dict[str, Kind] = {
     """),
     "path": kind("TMP / 'out'\nstr(TMP / 'out2')", _PATHS),
     "optional_path": kind("None", _PATHS),
+    "rows_path": kind("""
+        'data.parquet' ;; Path('data.parquet') ;; 'rows' ;; 'rows.npy' ;; 'data.feather'
+        __import__('pyarrow.dataset').dataset.dataset('rows') ;; __import__('zarr').array(X2)
+    """, """
+        __import__('pyarrow.dataset').dataset.dataset(pa.table({'a': X2[:, 0], 'b': X2[:, 1]}))
+        __import__('pyarrow.dataset').dataset.dataset('data.csv', format='csv')
+    """, """
+        None ;; 1 ;; X2 ;; 'nope' ;; '' ;; '.' ;; 'data.csv' ;; 'gaps.parquet' ;; 'nothing.parquet' ;; 'cut.parquet'
+        'binary.parquet' ;; 'cube.npy' ;; 'no_rows' ;; 'loop' ;; 'fifo' ;; 'a\0b' ;; 'x' * 5000 ;; object() ;; {} ;; b'rows.npy'
+        pa.table({'a': [1.0]}) ;; np.load('rows.npy', mmap_mode='r') ;; 'empty.nc' ;; '/proc/self/mem' ;; fit() ;; np.nan
+        __import__('zarr').array(np.zeros((2, 3, 4))) ;; __import__('zarr').array(np.array(['a', 'b']))
+        __import__('pyarrow.dataset').dataset.dataset(pa.table({'a': ['x', 'y']}))
+    """),
+    "disk_columns": kind("None ;; ['a', 'b'] ;; 'b' ;; ('b', 'a')", """
+        np.array(['a', 'b']) ;; {'a', 'b'} ;; ['a'] ;; pd.Index(['a'])
+    """, """
+        [] ;; ['nope'] ;; 1 ;; ['a', 'a'] ;; [1] ;; [None] ;; '' ;; object() ;; np.nan ;; {} ;; [['a']] ;; True
+    """),
     "saved": kind("""
         fit() ;; gibbs() ;; nuts() ;; cavi() ;; svi() ;; laplace() ;; exact() ;; comparison() ;; table() ;; by_class()
         study() ;; part() ;; relabelling() ;; found_evidence() ;; gibbs().mixture ;; fit().marginal(0) ;; bg.relabel(TREE)
@@ -836,6 +854,9 @@ KINDS: dict[str, Kind] = {
         bg.Prior({hyper}, {hyper})
     """, """
         None ;; 1 ;; 'text' ;; object() ;; {}
+    """),
+    "cli_rows": kind("'data.parquet' ;; 'rows' ;; 'rows.npy' ;; 'data.feather'", "'./rows'", """
+        '' ;; 'nope' ;; 'no_rows' ;; 'data.csv' ;; 'gaps.parquet' ;; 'cut.parquet' ;; '-' ;; 'faithful' ;; 'loop' ;; 'fifo'
     """),
     "cli_data": kind("""
         'data.csv' ;; 'data.tsv' ;; 'data.parquet' ;; 'faithful' ;; 'DATA.CSV' ;; 'names.csv' ;; 'semicolon.csv'

@@ -128,6 +128,8 @@ def _has_bad(value: Any, log: bool) -> bool:
 
 
 def _parts(value: Any):
+    if getattr(value, "on_disk", False) is True:
+        return [("moments", value.moments()), ("sample", value.sample)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return [(field.name, getattr(value, field.name, None)) for field in dataclasses.fields(value)]
     if hasattr(value, "_asdict"):

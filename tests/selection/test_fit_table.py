@@ -197,3 +197,11 @@ def test_a_search_that_reads_unfinished_results_would_be_caught(reference_data, 
 
     (_, first), *others = reads_under_shuffling(reference_data["diabetes"], monkeypatch, refine)
     assert any(np.abs(first - read).max() > 1e-6 for _, read in others)
+
+
+def test_rows_on_disk_have_a_table_too(tmp_path, reference_data):
+    x = reference_data["faithful"]
+    x.to_parquet(tmp_path / "x.parquet")
+    table = bg.fit_table(bg.open_rows(tmp_path / "x.parquet"), 2, "VVV")
+    assert table.best.bic() == pytest.approx(bg.fit_em(x, 2).bic(), rel=1e-9)
+    assert table.best_model == "VVV with 2 components"

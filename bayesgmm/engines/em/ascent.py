@@ -14,11 +14,6 @@ from jaxtyping import Bool, Int, PRNGKeyArray
 
 from bayesgmm.engines.em.acceleration import DEPTH, SHORTEST, emptied, learn, no_memory, propose
 from bayesgmm.engines.em.ascent_state import (
-    COLLAPSED,
-    CONVERGED,
-    EMPTY,
-    MAX_ITER,
-    NON_FINITE,
     ROUNDING,
     RUNNING,
     Ascent,
@@ -27,20 +22,22 @@ from bayesgmm.engines.em.ascent_state import (
     Best,
     Limits,
     Proposal,
+    lost,
+    status_of,
     usable,
 )
-from bayesgmm.engines.step import KERNELS, step
+from bayesgmm.engines.step import KERNELS, asked, step
 from bayesgmm.engines.stopping import aitken_settled, rounding
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
-from bayesgmm.runtime.arguments import as_key
+from bayesgmm.runtime.checkpoint import Checkpoint
+from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.programs import Program
 from bayesgmm.sweep.kinds_of_rows import Rows
+from bayesgmm.sweep.passed import HostRows, Passed
 
-STILL = 4
-"""Iterations that must meet the stopping criterion, with no real gain between them."""
 TRACED = 1024
 """Entries of its trace that a compiled ascent holds. The host takes them before it goes on."""
 BATCHED_ROWS = 20_000
@@ -48,7 +45,7 @@ BATCHED_ROWS = 20_000
 
 
 def _iterate(
-    key: PRNGKeyArray, ascent: Ascent, prior: Belief, rows: Rows, limits: Limits, kernel: str, accelerate: bool
+    key: PRNGKeyArray, ascent: Ascent, prior: Belief, rows: Rows | Passed, limits: Limits, kernel: str, accelerate: bool
 ) -> Ascent:
     """The ascent after one iteration. It is unchanged if it has ended or has reached ``limits.until``."""
     state = ascent.state
@@ -65,7 +62,7 @@ def _iterate(
     gain = jnp.where(proposal.back, jnp.inf, here.objective - state.last)
     still = _iterations_still(state, gain, proposal, limits.tol, noise, accelerate)
     better = live & (seen.objective >= state.best.objective) & ~proposal.back
-    status = _status(here, t, still, limits, noise)
+    status = status_of(here, t, still, limits, noise)
     # A plain step can only lower the objective by rounding errors of nearly singular covariances.
     fell = (limits.tol > 0.0) & ~state.leap & (seen.objective < state.best.objective - jnp.maximum(noise, limits.tol))
     status = jnp.where(fell, ROUNDING, status)
@@ -105,8 +102,8 @@ def _iterations_still(
 ) -> Int[Array, ""]:
     """Iterations that met the stopping criterion since the last real gain, including this one.
 
-    An iteration can meet it by accident (a large gain, then a small one at a saddle), so `STILL` are needed. A rejected
-    leap leaves the count unchanged, unless no shorter leap is left: if nothing gains, the ascent is over.
+    An iteration can meet it by accident (a large gain, then a small one at a saddle), so `STILL` of them are needed. A
+    rejected leap leaves the count unchanged, unless no shorter leap is left: if nothing gains, the ascent is over.
     """
     settled = _settled(gain, state.gain, proposal.left, tol, noise, accelerate)
     rest = jnp.where(proposal.back, (tol > 0.0) & ~proposal.leap, settled)
@@ -125,31 +122,12 @@ def _settled(gain, last_gain, left, tol, noise, accelerate: bool) -> Bool[Array,
     return (tol > 0.0) & (small | (jnp.abs(gain) <= noise))
 
 
-def _status(here: Best, t: Array, still: Array, limits: Limits, noise: Array) -> Int[Array, ""]:
-    status = jnp.where(t >= limits.max_iter, MAX_ITER, RUNNING)
-    status = jnp.where(still >= STILL, jnp.where(noise < limits.tol, CONVERGED, ROUNDING), status)
-    fault = lost(here.plain, here.counts)
-    status = jnp.where((status == RUNNING) & (fault > 0), fault, status)
-    return jnp.where(jnp.isfinite(here.objective), status, NON_FINITE)
-
-
 def _live(state: AscentState, limits: Limits) -> Bool[Array, "*b"]:
     return (state.status == RUNNING) & (state.iteration < limits.until)
 
 
 def _choose(condition, yes, no):
     return jax.tree.map(lambda a, b: a if a is b else jnp.where(condition, a, b), yes, no)
-
-
-def lost(params: Params, counts) -> Array:
-    """Failure status of θ: a component without rows, or one that collapses onto too few points; 0 if neither."""
-    eps = jnp.finfo(params.means.dtype).eps
-    diagonal = jnp.diagonal(params.scale_trils, axis1=-2, axis2=-1)
-    flat = diagonal**2 < 16.0 * eps * jnp.sum(params.scale_trils**2, axis=-1)  # no correct digit is left
-    finite = jax.tree.reduce(jnp.logical_and, jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), params))
-    collapsed = ~finite | flat.any() | (diagonal.min() < jnp.maximum(64.0 * eps, 1e-10))
-    empty = (jnp.where(params.weights == 0.0, jnp.inf, counts).min() < 1e-6) & ~finite
-    return jnp.where(empty, EMPTY, jnp.where(collapsed, COLLAPSED, 0))
 
 
 def ascend(
@@ -210,80 +188,91 @@ def _run(key, ascents: Ascent, prior: Belief, rows: Rows, limits: Limits, kernel
     return ascend(keys, ascents, prior, rows, limits, kernel, batched, accelerate)
 
 
-_ASCEND = Program(_run, static=("kernel", "batched", "accelerate"))
-_START = Program(start_ascents, static=("size", "accelerate"))
+def _ask(key, ascents: Ascent, prior: Belief, kernel: str):
+    """Key and scores of the pass of each ascent's next iteration."""
+    keys, state = jr.split(key, len(ascents.status)), ascents.state
+    keys = jax.vmap(jr.fold_in)(keys, state.iteration + 1)
+    return jax.vmap(partial(asked, KERNELS[kernel]))(keys, state.params, prior)
 
 
-def _for_each(prior: Belief, count: int) -> Belief:
+def _iterate_passed(key, ascents: Ascent, prior: Belief, rows: Passed, limits: Limits, kernel: str, accelerate: bool):
+    """One iteration of each ascent, after the pass that it has asked for."""
+    keys = jr.split(key, len(ascents.status))
+    return jax.vmap(partial(_iterate, limits=limits, kernel=kernel, accelerate=accelerate))(keys, ascents, prior, rows)
+
+
+def _ascend_on_host(key, ascents: Ascent, prior: Belief, rows: HostRows, limits: Limits, kernel: str, accelerate: bool):
+    """As `_run` for rows over which the host passes; all ascents share each reading of the rows."""
+    while np.asarray(_live(ascents.state, limits)).any():
+        seen = rows.total(_ASK(key, ascents, prior, kernel=kernel), KERNELS[kernel].assign)
+        ascents = to_numpy(_ITERATE(key, ascents, prior, seen, limits, kernel=kernel, accelerate=accelerate))
+    return ascents
+
+
+ASCEND = Program(_run, static=("kernel", "batched", "accelerate"))
+_ASK = Program(_ask, static=("kernel",))
+_ITERATE = Program(_iterate_passed, static=("kernel", "accelerate"))
+START = Program(start_ascents, static=("size", "accelerate"))
+
+
+def for_each(prior: Belief, count: int) -> Belief:
     """The prior with a leading axis of ascents; unchanged if it has one."""
     if jnp.ndim(prior.weights[0]) == 2:
         return prior
     return jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (count, *np.shape(leaf))), prior)
 
 
-def shapes_of_ascents(num: int, prior: Belief, dtype: Any) -> Ascent:
-    """The shapes of `begin` for `num` starts. Its program is prepared."""
-    k, dim = np.shape(prior.components.loc)
-    shapes = (num, k), (num, k, dim), (num, k, dim, dim)
-    leaves: Any = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
-    starts = Params(*leaves)
-    each, settings = _for_each(prior, num), {"size": TRACED, "accelerate": True}
-    _START.prepare(starts, each, **settings)
-    return jax.eval_shape(partial(start_ascents, **settings), starts, each)
-
-
-def prepare_ascents(num: int, prior: Belief, rows: Rows) -> None:
-    """Prepare `begin` and `run_ascents` (accelerated EM) for `num` starts."""
-    ascents = shapes_of_ascents(num, prior, rows.dtype)
-    limits = Limits(np.asarray(0.0, rows.dtype), np.asarray(0), np.asarray(0))
-    small = rows.capacity <= BATCHED_ROWS
-    _ASCEND.prepare(
-        as_key(0), ascents, _for_each(prior, num), rows, limits, kernel="em", batched=small, accelerate=True
-    )  # fmt: skip
-
-
 def begin(starts: Params, prior: Belief, accelerate: bool, traced: bool = True) -> Ascent:
     """The ascent of each start (leading axis) before its first iteration, with space for its trace if ``traced``."""
     size = TRACED if traced else 1
-    return _START(starts, _for_each(prior, len(starts.weights)), size=size, accelerate=accelerate)
+    return START(starts, for_each(prior, len(starts.weights)), size=size, accelerate=accelerate)
 
 
 def run_ascents(
     key: PRNGKeyArray,
     ascents: Ascent,
     prior: Belief,
-    rows: Rows,
+    rows: Rows | HostRows,
     tol: float,
     max_iter: int,
     kernel: str,
     accelerate: bool,
     report: Callable[[int], None] = lambda done: None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Ascent, bool]:
     """Run EM, CEM or SEM from each ascent (leading axis) until it settles, in one compiled program.
 
     The prior is one for all ascents, or one for each (a leading axis). ``tol`` is in units of log-likelihood: an ascent
     stops when the estimate of its remaining gain falls below it. Small data need one call. With many rows the program
     returns about every half second, to report and to check for Ctrl-C; Ctrl-C keeps the best θ so far. It also returns
-    when a trace has filled its space, so that memory follows the iterations that are run. Returns the ascents, with
-    whole traces, and whether Ctrl-C interrupted one.
+    when a trace has filled its space, so that memory follows the iterations that are run. With a checkpoint the run
+    resumes from it. Returns the ascents, with whole traces, and whether Ctrl-C interrupted one.
     """
-    small = rows.capacity <= BATCHED_ROWS
-    prior = _for_each(prior, len(ascents.status))
+    small, traces = rows.capacity <= BATCHED_ROWS and not isinstance(rows, HostRows), []
+    advance: Any = _ascend_on_host if isinstance(rows, HostRows) else partial(ASCEND, batched=small)
+    if checkpoint is not None:
+        ascents, _, saved = checkpoint.load(ascents)
+        traces = [block["trace"] for block in saved]
+    prior = for_each(prior, len(ascents.status))
     tol_array, limit = np.asarray(tol, rows.dtype), np.asarray(max_iter)
     done, size = _slowest(ascents, max_iter), max_iter + 1 if small else 2
-    traces, traced = [], ascents.trace.shape[1] > 1
+    traced = ascents.trace.shape[1] > 1
     with interruptible() as stop:
         while not stop.is_set() and done < max_iter:
             last = (done + 1) // TRACED * TRACED + TRACED - 1  # the last iteration for which the traces have space
             halt, start = min(done + size, max_iter, last if traced else max_iter), time.perf_counter()
             limits = Limits(tol_array, limit, np.asarray(halt))
             ascents = jax.block_until_ready(
-                _ASCEND(key, ascents, prior, rows, limits, kernel=kernel, batched=small, accelerate=accelerate)
+                advance(key, ascents, prior, rows, limits, kernel=kernel, accelerate=accelerate)
             )
             size = int(np.clip(0.5 * (halt - done) / (time.perf_counter() - start), 1, 4 * size))
             done = max(_slowest(ascents, max_iter), halt)
-            if traced and done == last < max_iter:
+            full = traced and done == last < max_iter
+            if full:
                 traces.append(np.array(ascents.trace))
+            if checkpoint is not None:
+                over = done >= max_iter or stop.is_set()
+                checkpoint.add(ascents, done, {"trace": traces[-1]} if full else None, now=over)
             report(done)
     if traces:
         ascents = ascents.with_trace(np.concatenate([*traces, np.asarray(ascents.trace)], axis=1))

@@ -4,6 +4,8 @@ import functools
 import operator
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -29,6 +31,10 @@ STATUS = (
 
 FAILED = (COLLAPSED, EMPTY, NON_FINITE)
 """End states without a usable fit."""
+
+
+STILL = 4
+"""Iterations that must meet the stopping criterion, with no real gain between them."""
 
 
 class Best(NamedTuple):
@@ -146,3 +152,23 @@ def usable(ascents: Ascent) -> Bool[Array, "*b"]:
     """Which ascents hold a θ that can be returned or iterated further."""
     finite = abs(ascents.objective) < np.inf  # operators work on the host, and inside a program
     return functools.reduce(operator.and_, (ascents.status != failed for failed in FAILED), finite)
+
+
+def status_of(here: Best, t: Array, still: Array, limits: Limits, noise: Array) -> Int[Array, ""]:
+    """How an ascent ends after iteration t, or that it goes on."""
+    status = jnp.where(t >= limits.max_iter, MAX_ITER, RUNNING)
+    status = jnp.where(still >= STILL, jnp.where(noise < limits.tol, CONVERGED, ROUNDING), status)
+    fault = lost(here.plain, here.counts)
+    status = jnp.where((status == RUNNING) & (fault > 0), fault, status)
+    return jnp.where(jnp.isfinite(here.objective), status, NON_FINITE)
+
+
+def lost(params: Params, counts) -> Array:
+    """Failure status of θ: a component without rows, or one that collapses onto too few points; 0 if neither."""
+    eps = jnp.finfo(params.means.dtype).eps
+    diagonal = jnp.diagonal(params.scale_trils, axis1=-2, axis2=-1)
+    flat = diagonal**2 < 16.0 * eps * jnp.sum(params.scale_trils**2, axis=-1)  # no correct digit is left
+    finite = jax.tree.reduce(jnp.logical_and, jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), params))
+    collapsed = ~finite | flat.any() | (diagonal.min() < jnp.maximum(64.0 * eps, 1e-10))
+    empty = (jnp.where(params.weights == 0.0, jnp.inf, counts).min() < 1e-6) & ~finite
+    return jnp.where(empty, EMPTY, jnp.where(collapsed, COLLAPSED, 0))

@@ -1,6 +1,7 @@
 """Point estimates: EM (maximum likelihood or MAP), classification, stochastic and deterministic annealing EM."""
 
 from functools import partial
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.dial import ANNEALED, check_beta
 from bayesgmm.engines.em.ascent import BATCHED_ROWS, begin, run_ascents
 from bayesgmm.engines.em.ascent_state import PRUNED, STATUS, Ascent, usable
+from bayesgmm.engines.em.checkpoints import open_checkpoint
 from bayesgmm.engines.em.explore import higher_by
-from bayesgmm.engines.em.multistart import check_starts, prepare_search, search
-from bayesgmm.engines.em.outcome import raise_failure, warn_of, warn_of_merger
+from bayesgmm.engines.em.multistart import best_of_sample, check_starts, prepare_search, search
+from bayesgmm.engines.em.outcome import raise_failure, warn_of, warned_of_merger
 from bayesgmm.engines.em.schedules import anneal_and_ascend
 from bayesgmm.engines.em.to_fit import to_fit
 from bayesgmm.engines.engine import check_conjugacy, find_engine
@@ -29,9 +31,11 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model, Problem, prepare
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.arguments import as_key, check_choice, check_count, check_flag, check_number, split_key
+from bayesgmm.runtime.checkpoint import Checkpoint
 from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import stopwatch
 from bayesgmm.runtime.progress import Listener, Progress, listening
+from bayesgmm.sweep.passed import HostRows
 
 ALGORITHMS = ("em", "cem", "sem", "daem")
 
@@ -59,6 +63,7 @@ def fit_em(
     max_iter: int = 1000,
     tol: float = 1e-6,
     accelerate: bool = True,
+    checkpoint: str | PathLike | None = None,
     dtype: str = "float64",
     progress_bar: Progress = None,
 ) -> MixtureFit:
@@ -116,6 +121,9 @@ def fit_em(
     accelerate
         Quasi-Newton acceleration with a safeguard: the objective never decreases. False: plain EM. CEM and SEM are
         always plain, and so are the steps of DAEM below β = 1.
+    checkpoint
+        A folder, for rows on disk (`open_rows`): the run is saved there between passes. However it ended, the same call
+        resumes it.
     dtype
         ``"float64"`` or ``"float32"``.
     progress_bar
@@ -157,26 +165,29 @@ def fit_em(
         find_engine(algorithm).check_problem(problem)
         key_start, key_ascent = split_key(as_key(seed))
         given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
-        given_start = any(part is not None for part in (labels_init, *given.values())) or not isinstance(init, str)
+        given_start = not isinstance(init, str) or any(part is not None for part in (labels_init, *given.values()))
         quick = accelerate and algorithm == "em" and not all_known(problem.table)
-        if quick and not given_start:
+        if quick and not (given_start or problem.table.on_disk):
             prepare_search(init, n_init, problem, tol, max_iter)
         starts = starts_of(key_start, problem, n_init, init, labels_init, given)
-        brief = progress_bar is None and problem.table.num_rows <= BATCHED_ROWS
-        with listening(False if brief else progress_bar) as listener:
-            run, gain = partial(_ascend, algorithm=algorithm, accelerate=quick), 0.0
+        saving = open_checkpoint(checkpoint, problem, settings, seed)
+        with listening(_shown(progress_bar, problem)) as listener, saving as saved:
+            run, gain = partial(_ascend, algorithm=algorithm, accelerate=quick, checkpoint=saved), 0.0
             if first_beta is not None:
                 run = partial(anneal_and_ascend, beta_start=first_beta, accelerate=accelerate)
             ascents, interrupted = run(key_ascent, starts, problem, _tol_of(algorithm, tol), max_iter, listener)
-            if given_start and algorithm == "em" and tol > 0 and not interrupted:
+            if given_start and algorithm == "em" and tol > 0 and not (interrupted or problem.table.on_disk):
                 ascents, interrupted, gain = higher_by(key_ascent, ascents, problem, tol, max_iter, accelerate)
             best = best_of(ascents, problem, interrupted)
             listener(algorithm, steps := int(ascents.iteration[best]), steps, STATUS[int(ascents.status[best])])
         fit = to_fit(ascents, best, problem, algorithm, interrupted, clock, seed, settings | {"dtype": dtype})
     warn_of(fit, np.asarray(ascents.counts[best]), _tol_of(algorithm, tol), gain)
-    if algorithm in ANNEALED:
-        warn_of_merger(fit)
-    return fit
+    return warned_of_merger(fit) if algorithm in ANNEALED else fit
+
+
+def _shown(progress_bar: Progress, problem: Problem) -> Progress:
+    """The progress bar of the user; by default none for small data."""
+    return False if progress_bar is None and problem.table.num_rows <= BATCHED_ROWS else progress_bar
 
 
 def _tol_of(algorithm: str, tol: float) -> float:
@@ -193,17 +204,21 @@ def _ascend(
     listener: Listener,
     algorithm: str,
     accelerate: bool,
+    checkpoint: Checkpoint | None,
 ) -> tuple[Ascent, bool]:
     """All ascents, on the host, and whether Ctrl-C interrupted one."""
+    rows = problem.rows
 
     def report(done: int) -> None:
-        listener(algorithm, done, max_iter, "")
+        listener(algorithm, done, max_iter, rows.note if isinstance(rows, HostRows) else "")
 
-    if accelerate and tol > 0 and len(starts.weights) > 1:
+    if isinstance(rows, HostRows):
+        starts = best_of_sample(key, starts, problem, max_iter)
+    elif accelerate and tol > 0 and len(starts.weights) > 1:
         return search(key, starts, problem, tol, max_iter, report)
     ascents, interrupted = run_ascents(
         key, begin(starts, problem.standard_prior, accelerate), problem.standard_prior, problem.rows, tol,
-        max_iter, algorithm, accelerate, report=report,
+        max_iter, algorithm, accelerate, report=report, checkpoint=checkpoint,
     )  # fmt: skip
     return to_numpy(ascents), interrupted
 
@@ -243,7 +258,7 @@ def starts_of(key, problem: Problem, n_init: int, init: Any, labels: Any, given:
         return starting.warm_start(getattr(init, "params", init), problem)
     check_choice("init", init, starting.INITS, ", a fit or Params")
     check_starts(problem.model, n_init)
-    return starting.make_starts(key, problem, n_init, init)
+    return starting.make_starts(key, starting.sampled(problem), n_init, init)
 
 
 def best_of(ascents: Ascent, problem: Problem, interrupted: bool) -> int:

@@ -11,7 +11,8 @@ from jax import lax
 from jaxtyping import Float, Int, PRNGKeyArray
 
 from bayesgmm.data.table import Table
-from bayesgmm.engines.em.ascent import BATCHED_ROWS, TRACED, ascend, begin, run_ascents, shapes_of_ascents
+from bayesgmm.engines.em.ahead import shapes_of_ascents
+from bayesgmm.engines.em.ascent import BATCHED_ROWS, TRACED, ascend, begin, run_ascents
 from bayesgmm.engines.em.ascent_state import (
     COLLAPSED,
     CONVERGED,
@@ -25,6 +26,8 @@ from bayesgmm.engines.em.ascent_state import (
     usable,
 )
 from bayesgmm.engines.em.explore import explore, joined
+from bayesgmm.engines.starts import sampled
+from bayesgmm.errors import SamplingInterrupted
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
@@ -40,6 +43,8 @@ SHORT = 15
 LANES = 16
 """Starts that run in parallel on small data: one shape, hence one compilation, whatever the number of starts."""
 
+SAMPLE_TOL = 1e-3
+"""Tolerance of a search on a sample of rows; all rows move the optimum by more."""
 COPIES = 20
 """Covariances of each lane that are in memory at once: of θ, its best, its M-step, statistics, before and after."""
 
@@ -113,6 +118,24 @@ def search(
         return _full_runs(key_long, some, problem, tol, limit, report)
 
     return explore(ascents, interrupted, problem, run_long, keep, max_iter, promising=True)
+
+
+def best_of_sample(key: PRNGKeyArray, starts: Params, problem: Problem, max_iter: int) -> Params:
+    """The start of EM over rows on disk: where EM from all starts ends on the sample of rows; a single start as it is.
+
+    Raises
+    ------
+    SamplingInterrupted
+        If Ctrl-C stopped the search.
+    """
+    if len(starts.weights) == 1:
+        return starts
+    scouts, interrupted = search(key, starts, sampled(problem), SAMPLE_TOL, max_iter)
+    if interrupted:
+        raise SamplingInterrupted("EM was stopped while it searched for a start. Nothing can be returned.")
+    values = np.where(usable(scouts) & (scouts.status != PRUNED), scouts.objective, -np.inf)
+    best = int(values.argmax())
+    return jax.tree.map(lambda leaf: leaf[best : best + 1], scouts.params)
 
 
 def _further(key, ascents: Ascent, problem: Problem, tol, max_iter: int, report) -> tuple[Ascent, bool]:

@@ -118,8 +118,8 @@ def _counts_of_values(fit: MixtureFit) -> np.ndarray:
     return (fit.predict_proba() * fit.table.counted[:, None]).T @ seen
 
 
-def warn_of_merger(fit: MixtureFit) -> None:
-    """Warn if an annealing ended where two components are equal."""
+def warned_of_merger(fit: MixtureFit) -> MixtureFit:
+    """The fit; with a warning if an annealing ended where two components are equal."""
     pair = equal_pair(fit.params)
     if pair is not None:
         warnings.warn(
@@ -127,6 +127,7 @@ def warn_of_merger(fit: MixtureFit) -> None:
             "at a larger beta_start, or use algorithm='em'.",
             LocalOptimumWarning, stacklevel=4,
         )  # fmt: skip
+    return fit
 
 
 def _rounding_words(fit: MixtureFit, tol: float) -> str:

@@ -49,18 +49,19 @@ def _point(
     return Engine(name, title, run, ("n_init",), draws=False, needs=needs, passes_to=passes_to, **more)
 
 
-EM = _point("em", "EM, maximum a posteriori", _run, flat_title="EM, maximum likelihood (flat prior)")
+EM = _point("em", "EM, maximum a posteriori", _run, flat_title="EM, maximum likelihood (flat prior)", from_disk=True)
 MLE = Engine(
-    "mle", "EM, maximum likelihood (flat prior)", _run_mle, ("n_init",), draws=False, uses_prior=False, passes_to=fit_em
-)
+    "mle", "EM, maximum likelihood (flat prior)", _run_mle, ("n_init",), draws=False, uses_prior=False,
+    passes_to=fit_em, from_disk=True,
+)  # fmt: skip
 CEM = _point(
-    "cem", "classification EM", partial(_run, algorithm="cem"),
+    "cem", "classification EM", partial(_run, algorithm="cem"), from_disk=True,
     caveat="It maximises the classification likelihood: where classes overlap, its means are too far apart and its "
     "variances too small, or a class stays empty.",
 )  # fmt: skip
 SEM = _point(
     "sem", "stochastic EM, the best θ visited", partial(_run, algorithm="sem"),
-    refuses=CLASSES_DRAWN,
+    refuses=CLASSES_DRAWN, from_disk=True,
     caveat="It moves around a mode without end, and this is the best θ that it visited.",
 )  # fmt: skip
 MCEM = _point(

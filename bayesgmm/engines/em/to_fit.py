@@ -7,12 +7,14 @@ import numpy as np
 
 from bayesgmm.engines.em.ascent_state import CONVERGED, FAILED, PRUNED, STATUS, Ascent, usable
 from bayesgmm.engines.em.bootstrap import refits
+from bayesgmm.engines.host_likelihoods import log_likelihoods
 from bayesgmm.model.alignment import by_first_mean, permute
 from bayesgmm.model.types import Params
 from bayesgmm.problem import Problem
 from bayesgmm.results.fit import Basin, MixtureFit
 from bayesgmm.runtime.programs import Program, Stopwatch
 from bayesgmm.sweep.likelihood import log_likelihood
+from bayesgmm.sweep.passed import HostRows
 
 REFITTED = ("em", "daem")
 """Algorithms whose fits the bootstrap can refit: it climbs by EM."""
@@ -51,6 +53,9 @@ def to_fit(
 
 
 def _marginal(params: Params, problem: Problem) -> float:
+    if isinstance(problem.rows, HostRows):
+        one = jax.tree.map(lambda leaf: leaf[None], params)
+        return float(log_likelihoods(one, problem.standard_prior, problem.rows)[0]) - problem.log_volume
     return float(_LIKELIHOOD(params, problem.rows)) - problem.log_volume
 
 

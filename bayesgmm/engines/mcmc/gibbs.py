@@ -18,7 +18,7 @@ from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine
 from bayesgmm.engines.mcmc.chain_loop import collect
 from bayesgmm.engines.mcmc.sampler import Sampler, run_sampler
 from bayesgmm.engines.mcmc.tempering import Replicas, replicate, tempered_sweep
-from bayesgmm.engines.step import KERNELS, step
+from bayesgmm.engines.step import KERNELS, asked, step
 from bayesgmm.errors import MixingWarning
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Params
@@ -30,9 +30,11 @@ from bayesgmm.problem import Problem
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import check_count
+from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Progress
 from bayesgmm.sweep.kinds_of_rows import Rows
+from bayesgmm.sweep.passed import HostRows, Passed
 
 
 class GibbsState(NamedTuple):
@@ -157,21 +159,51 @@ def _start(keys: Any, starts: Params, problem: Problem) -> GibbsState:
 
 
 def _advance(state: GibbsState, count: Int[Array, ""], problem: Problem):
-    prior = problem.standard_prior
-    return _BLOCK(state, count, Reordered(prior) if problem.model.in_order else prior, problem.rows)
+    prior = Reordered(problem.standard_prior) if problem.model.in_order else problem.standard_prior
+    if isinstance(problem.rows, HostRows):
+        return _advance_on_host(state, int(count), prior, problem.rows)
+    return _BLOCK(state, count, prior, problem.rows)
+
+
+def _advance_on_host(state: GibbsState, count: int, prior: Belief | Reordered, rows: HostRows):
+    """As `_block` for rows over which the host passes; all chains share each reading of the rows."""
+    outputs = []
+    for _ in range(count):
+        seen = rows.total(_ASK(state, prior), KERNELS["gibbs"].assign)
+        state, output = _SWEEP(state, prior, seen)
+        outputs.append(to_numpy(output))
+    return state, jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *outputs)
+
+
+def _sweep(state: GibbsState, prior: Belief | Reordered, rows: Rows | Passed):
+    """One sweep of one chain, and what it records."""
+    key = jr.fold_in(state.key, state.sweeps)
+    params, seen = step(KERNELS["gibbs"], key, state.params, prior, rows)
+    # A sweep computes the log-likelihood of the θ that it starts from. So the chain records that θ.
+    return GibbsState(params, state.key, state.sweeps + 1), (state.params, seen.stats.value, {})
 
 
 def _block(state: GibbsState, count: Int[Array, ""], prior: Belief | Reordered, rows: Rows):
     def advance(state: GibbsState):
-        key = jr.fold_in(state.key, state.sweeps)
-        params, seen = step(KERNELS["gibbs"], key, state.params, prior, rows)
-        # A sweep computes the log-likelihood of the θ that it starts from. So the chain records that θ.
-        return GibbsState(params, state.key, state.sweeps + 1), (state.params, seen.stats.value, {})
+        return _sweep(state, prior, rows)
 
     return jax.vmap(lambda state: collect(advance, state, count))(state)
 
 
+def _ask(state: GibbsState, prior: Belief):
+    """Key and scores of the pass of each chain's next sweep."""
+    keys = jax.vmap(jr.fold_in)(state.key, state.sweeps)
+    return jax.vmap(lambda key, theta: asked(KERNELS["gibbs"], key, theta, prior))(keys, state.params)
+
+
+def _sweep_passed(state: GibbsState, prior: Belief, rows: Passed):
+    """One sweep of each chain, after the pass that it has asked for."""
+    return jax.vmap(lambda state, rows: _sweep(state, prior, rows))(state, rows)
+
+
 _BLOCK = Program(_block)
+_ASK = Program(_ask)
+_SWEEP = Program(_sweep_passed)
 PLAIN = Sampler("gibbs", _start, _advance)
 
 
@@ -215,5 +247,6 @@ GIBBS = Engine(
     needs=Conjugacy.CONDITIONAL,
     families=CONJUGATE,
     refuses=CLASSES_DRAWN,
+    from_disk=True,
     sampler=lambda settings, num_warmup: gibbs(settings.get("tempering", 1), num_warmup),
 )

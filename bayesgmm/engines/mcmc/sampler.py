@@ -16,6 +16,7 @@ from bayesgmm.engines.chain_starts import Init, chain_starts
 from bayesgmm.engines.checks import check_chain_arguments, check_reference, check_sampled
 from bayesgmm.engines.engine import find_engine
 from bayesgmm.engines.mcmc.chain_loop import Report, run_chains
+from bayesgmm.engines.starts import sampled
 from bayesgmm.engines.to_posterior import Collected, Origin, prepare_reference, to_posterior
 from bayesgmm.errors import ArgumentError, SamplingInterrupted
 from bayesgmm.model.types import Params
@@ -32,6 +33,7 @@ from bayesgmm.runtime.files import as_path
 from bayesgmm.runtime.fingerprint import fingerprint, fingerprint_of_seed
 from bayesgmm.runtime.programs import stopwatch
 from bayesgmm.runtime.progress import Listener, Progress, listening
+from bayesgmm.sweep.passed import HostRows
 from bayesgmm.version import __version__
 
 
@@ -97,7 +99,7 @@ def run_sampler(
             )  # fmt: skip
             saved = held.enter_context(Checkpoint(folder, identity))
         prepare_reference(problem, reference)
-        starts = chain_starts(keys.start, problem, num_chains, init)
+        starts = chain_starts(keys.start, sampled(problem), num_chains, init)
         state = sampler.start(key_array(keys.run, num_chains), starts, problem)
         run = run_blocks(sampler, state, problem, num_warmup, num_samples, listener, saved)
         settings: dict[str, Any] = {"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": num_chains}
@@ -133,7 +135,7 @@ def run_blocks(
     """
     run = run_chains(
         lambda state, count: sampler.block(state, count, problem), state, num_warmup, num_samples,
-        _to_report(listener, sampler, num_warmup, num_samples), saved,
+        _to_report(listener, sampler, num_warmup, num_samples, problem.rows), saved,
     )  # fmt: skip
     if run.outputs is None and saved is not None and saved.failed is None:
         raise SamplingInterrupted(
@@ -142,12 +144,17 @@ def run_blocks(
     return run
 
 
-def _to_report(listener: Listener, sampler: Sampler, num_warmup: int, num_samples: int) -> Report:
-    """The report of a loop as a call of the listener, with the note of the sampler on each block."""
+def _to_report(listener: Listener, sampler: Sampler, num_warmup: int, num_samples: int, rows: Any) -> Report:
+    """The report of a loop as a call of the listener, with the note of the sampler on each block.
+
+    For rows over which the host passes there is also the speed of the last pass.
+    """
     total = num_warmup + num_samples
 
     def report(done: int, outputs: Any) -> None:
-        listener(sampler.name, done, total, "warm-up" if done < num_warmup else sampler.note(outputs))
+        notes = ["warm-up" if done < num_warmup else sampler.note(outputs)]
+        notes.append(rows.note if isinstance(rows, HostRows) else "")
+        listener(sampler.name, done, total, ", ".join(filter(None, notes)))
 
     return report
 

@@ -7,62 +7,34 @@ moves the statistics of q a share of the way towards those of the batch, weighte
 import warnings
 from functools import partial
 from threading import Event
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
-from jax import lax
-from jaxtyping import Bool, Float, Int
 
 from bayesgmm.data.described import described
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
-from bayesgmm.engines.starts import make_starts
-from bayesgmm.engines.step import KERNELS, step
-from bayesgmm.engines.stopping import aitken_settled, rounding
+from bayesgmm.engines.starts import make_starts, sampled
 from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
-from bayesgmm.engines.variational.cavi_batches import BATCHES, FIRST, FIRST_BATCH
+from bayesgmm.engines.variational.cavi_batches import BATCHES, FIRST_BATCH
+from bayesgmm.engines.variational.cavi_iterations import AFTER_BATCHES, BEGIN, TRACED, CaviRun, advance, draw
 from bayesgmm.engines.variational.variational_posterior import VariationalPosterior as VariationalPosterior
 from bayesgmm.errors import FitError, NotConvergedWarning, SamplingInterrupted
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Frame, Params
-from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.prior import Belief
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.arguments import check_count, check_number, derived_key, key_array
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.interrupt import interruptible
-from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Progress
-from bayesgmm.sweep.kinds_of_rows import Rows
-from bayesgmm.sweep.likelihood import log_likelihood
 
-TRACED = 1024
-"""Bounds of its trace that a compiled run holds. The host takes them before it goes on."""
+SAMPLE_TOL = 1e-3
+"""Tolerance on the sample of rows on disk, which gives a start."""
 BLOCK = 100
 """Stochastic steps between two progress reports (and checks for Ctrl-C)."""
-
-
-class CaviState(NamedTuple):
-    """What the next iteration of one start needs."""
-
-    q: Belief
-    elbo: Float[Array, ""]
-    """Bound of the previous iteration."""
-    gain: Float[Array, ""]
-    iteration: Int[Array, ""]
-    settled: Bool[Array, ""]
-
-
-class CaviRun(NamedTuple):
-    """One start, or several on a leading axis."""
-
-    state: CaviState
-    trace: Float[Array, "*b T"]
-    """Bound at each iteration."""
 
 
 def fit_cavi(
@@ -154,9 +126,11 @@ def _approximate(
     task: Task, *, n_init: int, batch_size: int | None, num_steps: int, max_iter: int, tol: float
 ) -> Approximated:
     problem = task.problem
-    starts = make_starts(task.key_start, problem, n_init)
+    starts = make_starts(task.key_start, sampled(problem), n_init)
     with interruptible() as stop:
         runs = _begin(derived_key(task.key_start, 1), starts, task, batch_size, num_steps, stop)
+        if problem.table.on_disk:
+            runs = _best_of_sample(runs, task, max_iter, stop)
         runs, interrupted = _run(runs, task, tol, max_iter, stop)
     bounds = np.asarray(runs.state.elbo)
     if not np.isfinite(bounds).any():
@@ -164,7 +138,7 @@ def _approximate(
             raise SamplingInterrupted("CAVI was stopped before its first iteration. Nothing can be returned.")
         raise FitError("No start led to a finite bound. Check the scale of the data, or use dtype='float64'.")
     best: CaviRun = jax.tree.map(lambda leaf: leaf[int(np.nanargmax(bounds))], runs)
-    params, values, log_ratios = to_numpy(_DRAWS(task.draw_keys, best.state.q, problem.standard_prior, problem.rows))
+    params, values, log_ratios = draw(task.draw_keys, best.state.q, problem)
     fields = {
         "q": _in_units(best.state.q, problem.frame), "elbo": float(best.state.elbo) - problem.log_volume,
         "trace": np.asarray(best.trace[: int(best.state.iteration)], float) - problem.log_volume,
@@ -184,9 +158,9 @@ def _begin(key: Any, starts: Params, task: Task, batch_size: int | None, num_ste
 
     After stochastic steps: only the best start. If Ctrl-C ended these steps, it has its bound.
     """
-    problem = task.problem
+    problem = sampled(task.problem)
     if batch_size is None or batch_size >= problem.table.num_rows:
-        return _BEGIN(starts, problem.standard_prior, problem.rows)
+        return BEGIN(starts, problem.standard_prior, problem.rows)
     keys, batch_size = key_array(key, len(starts.weights)), int(batch_size)
     shared = problem.standard_prior, problem.rows
     running, done = FIRST_BATCH(keys, starts, *shared, batch_size=batch_size), 0
@@ -196,7 +170,7 @@ def _begin(key: Any, starts: Params, task: Task, batch_size: int | None, num_ste
         running = jax.block_until_ready(BATCHES(keys, running, *shared, *steps, batch_size=batch_size))
         done += count
         task.listener("cavi, batches", done, num_steps, "")
-    runs, bounds = _AFTER_BATCHES(running.q, problem.standard_prior, problem.rows)
+    runs, bounds = AFTER_BATCHES(running.q, problem.standard_prior, problem.rows)
     best = int(np.nanargmax(bounds)) if np.isfinite(bounds).any() else 0
     # Only after Ctrl-C. Otherwise the first iteration would find no gain over the bound of its q, and settle.
     if stop.is_set():
@@ -204,17 +178,28 @@ def _begin(key: Any, starts: Params, task: Task, batch_size: int | None, num_ste
     return jax.tree.map(lambda leaf: leaf[best : best + 1], runs)
 
 
+def _best_of_sample(runs: CaviRun, task: Task, max_iter: int, stop: Event) -> CaviRun:
+    """The best run where it has settled on the sample of rows, before its first iteration with all rows on disk."""
+    some = sampled(task.problem)
+    found, _ = _run(runs, task._replace(problem=some), SAMPLE_TOL, max_iter, stop)
+    bounds = np.asarray(found.state.elbo)
+    best = int(np.nanargmax(bounds)) if np.isfinite(bounds).any() else 0
+    q = jax.tree.map(lambda leaf: np.asarray(leaf)[best : best + 1], found.state.q)
+    return AFTER_BATCHES(q, some.standard_prior, some.rows)[0]
+
+
 def _run(runs: CaviRun, task: Task, tol: float, max_iter: int, stop: Event) -> tuple[CaviRun, bool]:
     """Iterate with all rows, in blocks, until every start settles or reaches `max_iter`; whether Ctrl-C stopped it."""
-    problem, limit, size, traces = task.problem, 0, 16, []
+    problem, limit, traces = task.problem, 0, []
+    size = 1 if problem.table.on_disk else 16
     while limit < max_iter and not stop.is_set():
         last = (limit // TRACED + 1) * TRACED  # for further iterations, the traces have no space
-        limit, size = min(limit + size, max_iter, last), 2 * size
+        limit, size = min(limit + size, max_iter, last), size if problem.table.on_disk else 2 * size
         limits = np.asarray(tol, problem.dtype), np.asarray(limit)
-        runs = to_numpy(_ASCEND(runs, problem.standard_prior, problem.rows, *limits))
+        runs, note = advance(runs, problem, *limits)
         state = runs.state
         reached = np.max(state.elbo, initial=-np.inf, where=np.isfinite(state.elbo)) - problem.log_volume
-        task.listener("cavi", max_iter if state.settled.all() else limit, max_iter, f"ELBO {reached:.1f}")
+        task.listener("cavi", max_iter if state.settled.all() else limit, max_iter, f"ELBO {reached:.1f}{note}")
         if state.settled.all():
             break
         if limit == last:
@@ -224,56 +209,12 @@ def _run(runs: CaviRun, task: Task, tol: float, max_iter: int, stop: Event) -> t
     return runs._replace(trace=whole), stop.is_set() and not runs.state.settled.all()
 
 
-def _blank(q: Belief, rows: Rows) -> CaviRun:
-    zero = jnp.zeros((), rows.dtype)
-    state = CaviState(q, zero - jnp.inf, zero + jnp.inf, jnp.zeros((), int), jnp.asarray(False))
-    return CaviRun(state, jnp.full(TRACED, jnp.nan, rows.dtype))
-
-
-def _from_starts(starts: Params, prior: Belief, rows: Rows) -> CaviRun:
-    return lax.map(lambda start: _blank(step(FIRST, jr.key(0), start, prior, rows)[0], rows), starts)
-
-
-def _after_batches(q: Belief, prior: Belief, rows: Rows) -> tuple[CaviRun, Float[Array, "S"]]:
-    """q(θ) of each start, and its bound on all rows."""
-
-    def one(q):
-        return _blank(q, rows), step(KERNELS["cavi"], jr.key(0), q, prior, rows)[1].objective
-
-    return lax.map(one, q)
-
-
-def _ascend(runs: CaviRun, prior: Belief, rows: Rows, tol, limit) -> CaviRun:
-    """CAVI from each start (leading axis), until it settles or reaches the limit."""
-
-    def iterate(run: CaviRun) -> CaviRun:
-        state = run.state
-        q, seen = step(KERNELS["cavi"], jr.key(0), state.q, prior, rows)
-        elbo, gain = seen.objective, seen.objective - state.elbo
-        settled = aitken_settled(gain, state.gain, tol) | (jnp.abs(gain) <= rounding(elbo, rows.num_rows, rows.dtype))
-        trace = jnp.asarray(run.trace).at[state.iteration % TRACED].set(elbo)
-        return CaviRun(CaviState(q, elbo, gain, state.iteration + 1, settled | ~jnp.isfinite(elbo)), trace)
-
-    def one(run: CaviRun) -> CaviRun:
-        return lax.while_loop(lambda run: ~run.state.settled & (run.state.iteration < limit), iterate, run)
-
-    return lax.map(one, runs)
-
-
-def _draws(keys, q: Belief, prior: Belief, rows: Rows):
-    """Draws from q, their log-likelihoods, and the log ratios of posterior to q."""
-    constants = prior.log_normaliser() - q.log_normaliser()
-
-    def one(key):
-        params = q.sample(key)
-        value = log_likelihood(params.diagonal if prior.diagonal else params, rows)
-        return params, value, value + prior.log_kernel(params) - q.log_kernel(params) + constants
-
-    return lax.map(one, keys)
-
-
-_BEGIN = Program(_from_starts)
-_AFTER_BATCHES = Program(_after_batches)
-_ASCEND = Program(_ascend)
-_DRAWS = Program(_draws)
-CAVI = Engine("cavi", "variational Bayes (CAVI)", fit_cavi, DRAW_SETTINGS, needs=Conjugacy.JOINT, families=CONJUGATE)
+CAVI = Engine(
+    "cavi",
+    "variational Bayes (CAVI)",
+    fit_cavi,
+    DRAW_SETTINGS,
+    needs=Conjugacy.JOINT,
+    families=CONJUGATE,
+    from_disk=True,
+)

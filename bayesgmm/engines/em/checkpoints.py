@@ -1,0 +1,51 @@
+"""Checkpoints of EM over rows on disk: the state of the ascent between two passes."""
+
+from contextlib import AbstractContextManager, nullcontext
+from os import PathLike
+from typing import Any
+
+import jax
+import numpy as np
+
+from bayesgmm.data.fingerprint import fingerprint_of_table
+from bayesgmm.errors import ArgumentError
+from bayesgmm.problem import Problem
+from bayesgmm.runtime.checkpoint import Checkpoint
+from bayesgmm.runtime.files import as_path
+from bayesgmm.runtime.fingerprint import fingerprint, fingerprint_of_seed
+from bayesgmm.version import __version__
+
+
+def open_checkpoint(
+    folder: str | PathLike | None, problem: Problem, settings: dict[str, Any], seed: Any
+) -> AbstractContextManager[Checkpoint | None]:
+    """The folder of a run, locked; None if there is none.
+
+    Raises
+    ------
+    ArgumentError
+        If the rows are in memory, where EM ends before it could be saved.
+    CheckpointError
+        If the folder holds another run, or cannot be used.
+    """
+    if folder is None:
+        return nullcontext()
+    place = as_path("checkpoint", folder)
+    if not problem.table.on_disk:
+        raise ArgumentError("checkpoint saves EM over rows on disk (open_rows). For rows in memory leave it out.")
+    return Checkpoint(place, _identity(problem, settings, seed))
+
+
+def _identity(problem: Problem, settings: dict[str, Any], seed: Any) -> dict[str, Any]:
+    """Everything that determines the path, in short form."""
+    plain = {name: value for name, value in settings.items() if isinstance(value, str | int | float | bool | None)}
+    others = {name: fingerprint(_arrays(value)) for name, value in settings.items() if name not in plain}
+    return {
+        "bayesgmm": __version__, "jax": jax.__version__, **plain, **others, "n_components": problem.num_components,
+        "covariance_type": problem.family.name, "dtype": problem.dtype, "seed": fingerprint_of_seed(seed),
+        "data": fingerprint_of_table(problem.table), "prior": fingerprint(problem.prior),
+    } | ({} if problem.model.fixed is None else {"fixed": fingerprint(problem.model.fixed.parts)})  # fmt: skip
+
+
+def _arrays(value: Any) -> Any:
+    return jax.tree.map(np.asarray, value)

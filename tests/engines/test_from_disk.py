@@ -1,0 +1,171 @@
+"""Engines over rows on disk: the answers of the same rows in memory, checkpoints, and what is refused."""
+
+import os
+
+import numpy as np
+import pytest
+from oracles.effort import WHOLE
+from oracles.on_disk import CHUNK, two_clusters, write_parquet
+
+import bayesgmm as bg
+from bayesgmm.model.types import Params
+from bayesgmm.runtime import checkpoint
+from bayesgmm.sweep import from_disk
+from bayesgmm.sweep.rows import Blocks
+
+X = two_clusters()
+MEANS = [[103.0, 2.0], [100.0, 7.0]]
+SHORT = {"num_warmup": 3, "num_samples": 5, "num_chains": 2, "progress_bar": False}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return write_parquet(X, tmp_path_factory.mktemp("rows") / "x.parquet")
+
+
+@pytest.fixture(scope="module")
+def on_disk(path):
+    return bg.open_rows(path, chunk_rows=CHUNK)
+
+
+def apart(one: Params, two: Params) -> float:
+    """Largest difference of two θ, relative to the spread of the data."""
+    return max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in zip(one, two, strict=True)) / 3.0
+
+
+CASES = [
+    {},
+    {"algorithm": "sem", "max_iter": 8},
+    pytest.param({"algorithm": "cem"}, marks=WHOLE),
+    pytest.param({"prior": "default", "accelerate": False, "max_iter": 30, "tol": 0}, marks=WHOLE),
+]
+
+
+@pytest.mark.parametrize("arguments", CASES, ids=str)
+def test_em_takes_the_same_path(on_disk, arguments):
+    memory, disk = (bg.fit_em(x, 2, means_init=MEANS, **arguments) for x in (X, on_disk))
+    assert memory.n_iter == disk.n_iter
+    assert apart(memory.params, disk.params) < 1e-10
+    assert disk.log_likelihood == pytest.approx(memory.log_likelihood, rel=1e-12)
+    assert disk.bic() == pytest.approx(memory.bic(), rel=1e-12)
+    np.testing.assert_allclose(disk.trace, memory.trace, rtol=1e-12)
+
+
+def test_em_finds_its_start_on_the_sample(on_disk):
+    memory, disk = bg.fit_em(X, 2, tol=1e-8), bg.fit_em(on_disk, 2, tol=1e-8)
+    assert disk.log_likelihood == pytest.approx(memory.log_likelihood, rel=1e-12)
+    assert apart(memory.params, disk.params) < 1e-6
+    np.testing.assert_allclose(disk.predict_proba(), disk.predict_proba(X), rtol=1e-12)
+
+
+def test_gibbs_draws_the_same(on_disk):
+    memory, disk = (bg.sample_gibbs(x, 2, seed=4, **SHORT) for x in (X, on_disk))
+    assert apart(memory.params, disk.params) < 1e-10
+    np.testing.assert_allclose(disk.log_likelihood, memory.log_likelihood, rtol=1e-12)
+    assert apart(disk.extend(3, progress_bar=False).params, memory.extend(3, progress_bar=False).params) < 1e-10
+
+
+def test_keys_that_do_not_follow_the_row_would_be_found(on_disk, monkeypatch):
+    """Negative control: a random stream that starts again in each chunk draws other z."""
+    monkeypatch.setattr(from_disk, "Blocks", lambda *blocks, first: Blocks(*blocks, first=np.zeros_like(first)))
+    memory, disk = (bg.sample_gibbs(x, 2, seed=4, **SHORT) for x in (X, on_disk))
+    assert apart(memory.params, disk.params) > 1e-4
+
+
+def test_cavi_ends_at_the_same_bound(on_disk):
+    memory, disk = (bg.fit_cavi(x, 2, n_init=1, num_samples=20, num_chains=2, tol=1e-9) for x in (X, on_disk))
+    assert disk.converged
+    assert disk.elbo == pytest.approx(memory.elbo, rel=1e-12)
+    assert apart(memory.params, disk.params) < 1e-7
+    np.testing.assert_allclose(disk.log_likelihood, memory.log_likelihood, rtol=1e-9)
+
+
+def stopped_after(passes: int):
+    """A progress bar that kills the run."""
+    seen = []
+
+    def progress(label, done, total, note):
+        if "rows/s" in note:
+            seen.append(done)
+        if len(seen) == passes:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_a_killed_run_of_em_goes_on_from_the_last_pass(on_disk, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+    call = {"means_init": MEANS, "accelerate": False}
+    whole = bg.fit_em(on_disk, 2, **call)
+    with pytest.raises(KeyboardInterrupt):
+        bg.fit_em(on_disk, 2, checkpoint=tmp_path / "run", progress_bar=stopped_after(1), **call)
+    reports = []
+    resumed = bg.fit_em(
+        on_disk, 2, checkpoint=tmp_path / "run", progress_bar=lambda *report: reports.append(report[1]), **call
+    )
+    assert reports[0] > 2  # the first report of a run is after its second pass
+    assert apart(whole.params, resumed.params) == 0.0
+    np.testing.assert_array_equal(whole.trace, resumed.trace)
+    with pytest.raises(bg.errors.CheckpointError, match="other settings"):
+        bg.fit_em(on_disk, 2, checkpoint=tmp_path / "run", **call | {"tol": 1e-3})
+    with pytest.raises(bg.errors.ArgumentError, match="rows on disk"):
+        bg.fit_em(X, 2, checkpoint=tmp_path / "other")
+
+
+def test_a_file_that_changes_ends_the_run_and_the_checkpoint_stays(path, on_disk, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+    own = tmp_path / "own.parquet"
+    own.write_bytes(path.read_bytes())
+    before = os.stat(own)
+
+    def progress(label, done, total, note):
+        if label == "gibbs" and done >= 4:
+            os.utime(own, ns=(1, 1))
+
+    run = {"seed": 4, "checkpoint": tmp_path / "run"} | SHORT
+    with pytest.raises(bg.errors.DataError, match=r"own.parquet has changed .* a checkpoint of the run stays"):
+        bg.sample_gibbs(bg.open_rows(own, chunk_rows=CHUNK), 2, **run | {"progress_bar": progress})
+    os.utime(own, ns=(before.st_atime_ns, before.st_mtime_ns))
+    resumed = bg.sample_gibbs(on_disk, 2, **run)
+    assert apart(resumed.params, bg.sample_gibbs(on_disk, 2, seed=4, **SHORT).params) == 0.0
+
+
+def test_results_say_what_they_can_without_the_rows(on_disk):
+    posterior = bg.sample_gibbs(on_disk, 2, seed=4, **SHORT)
+    assert "2 components" in repr(posterior)
+    assert set(posterior.datatree.children) >= {"posterior", "sample_stats", "label_invariant"}
+    assert "observed_data" not in posterior.datatree.children
+    assert "the rows are on disk" in posterior.datatree.attrs["omitted"]
+    fit = bg.fit_em(on_disk, 2, means_init=MEANS)
+    assert fit.icl() == pytest.approx(bg.fit_em(X, 2, means_init=MEANS).icl(), rel=1e-10)
+
+
+def test_a_saved_fit_comes_back_without_the_rows(on_disk, tmp_path):
+    fit = bg.fit_em(on_disk, 2, means_init=MEANS)
+    bg.save(fit, tmp_path / "fit.nc")
+    assert bg.load(tmp_path / "fit.nc").bic() == fit.bic()
+
+
+REFUSED = {
+    "nuts does not take rows on disk": lambda x: bg.sample_nuts(x, 2),
+    "svi does not take rows on disk": lambda x: bg.fit_svi(x, 2),
+    "laplace does not take rows on disk": lambda x: bg.fit_laplace(x, 2),
+    "exact does not take rows on disk": lambda x: bg.sample_exact(x, 2),
+    "tempering=2 does not take rows on disk": lambda x: bg.sample_gibbs(x, 2, tempering=2),
+    "daem does not take rows on disk": lambda x: bg.fit_em(x, 2, algorithm="daem"),
+    "noise are not taken together with rows on disk": lambda x: bg.fit_em(x, 2, noise=True),
+    "weights.* are not taken together with rows on disk": lambda x: bg.rows(x, weights=np.ones(len(X))),
+    "labels_init needs rows in memory": lambda x: bg.fit_em(x, 2, labels_init=np.zeros(len(X), int)),
+    "all rows in memory, and these are on disk": lambda x: bg.rows(x).values,
+    "in memory, and these are on disk": lambda x: bg.calibrate(x, 2, n_sims=2),
+    "and these are on disk": lambda x: bg.sample_telescoping(x),
+    "these are on disk": lambda x: bg.select(x, [1, 2]),
+    "these are read from disk": lambda x: bg.fit_em(x, 2, means_init=MEANS).intervals(),
+    "does not take rows on disk": lambda x: bg.compare(x, 2, engines=("em", "nuts")),
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_needs_all_rows_is_refused_by_name(on_disk, words):
+    with pytest.raises(bg.errors.BayesGMMError, match=words):
+        REFUSED[words](on_disk)

@@ -113,8 +113,8 @@ class Model:
     @property
     def in_order(self) -> bool:
         """Whether nothing but the order of the sticks of the prior tells the components apart."""
-        alike = alike_components(self.table, self.num_components, self.fixed)
-        return self.prior is not None and self.prior.in_order and bool(alike.all())
+        sticks = self.prior is not None and self.prior.in_order
+        return sticks and bool(alike_components(self.table, self.num_components, self.fixed).all())
 
     @property
     def numbering(self) -> str:

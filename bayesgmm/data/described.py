@@ -49,17 +49,15 @@ def rows(
     Raises
     ------
     ArgumentError
-        If weights are negative, not finite, all zero or of the wrong length, labels are not classes, errors are not
-        covariances or negative, a volume is impossible, noise meets gaps, errors or labels, or devices are missing.
+        If what is known of the rows cannot be, noise meets gaps, errors or labels, or devices are missing.
     DataError
         If x is no table of numbers.
     """
     if isinstance(weights, str):
         x, weights = _without_column(x, weights)
-    mesh, table = mesh_of(devices), as_table(x)
-    said = noise is not None and noise is not False
+    mesh, table, said = mesh_of(devices), as_table(x), noise is not None and noise is not False
     if table.on_disk and (said or any(part is not None for part in (weights, labels, errors, mesh))):
-        raise ArgumentError("rows on disk (open_rows) are taken without weights, labels, errors, noise and devices.")
+        raise ArgumentError("Rows on disk (open_rows) take no weights, labels, errors, noise or devices.")
     table = table if mesh is None else replace(table, mesh=mesh)
     if weights is not None:
         table = replace(table, weights=_checked_weights(weights, table.num_rows))

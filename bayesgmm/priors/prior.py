@@ -166,8 +166,8 @@ class Belief(NamedTuple):
         self._need("expected_log_kernel")
         other._need("expected_log_kernel")
         sizes = [belief.weights.num_components for belief in (self, other)]
-        if sizes[0] != sizes[1]:
-            raise PriorError(f"The two distributions have {sizes[0]} and {sizes[1]} components.")
+        if sizes[0] != sizes[1] or np.ndim(jax.tree.leaves(other.weights)[0]) != 1:
+            raise PriorError(f"The two distributions have {sizes[0]} and {sizes[1]} components, or one has none.")
         kernels = self.weights.expected_log_kernel(self.weights) - other.weights.expected_log_kernel(self.weights)
         kernels += self.components.expected_log_kernel(self.components)
         kernels -= other.components.expected_log_kernel(self.components)

@@ -11,7 +11,7 @@ import pytest
 
 import bayesgmm as bg
 from bayesgmm.engines.em import ascent
-from bayesgmm.engines.variational import cavi
+from bayesgmm.engines.variational import cavi_iterations
 from bayesgmm.errors import ArgumentError, BayesGMMError, DataError, DrawsError, PriorError
 from bayesgmm.runtime.arguments import as_floats, as_key
 from bayesgmm.runtime.checks import check_choice, check_count, check_flag, check_names, check_number, shown
@@ -305,7 +305,7 @@ def test_a_trace_follows_the_iterations(monkeypatch):
     assert len(fit.trace) == fit.n_iter + 1 == ascent.TRACED + 301
     assert np.isfinite(fit.trace).all()
     assert np.diff(fit.trace).min() > -1e-9
-    monkeypatch.setattr(cavi, "TRACED", 16)
+    monkeypatch.setattr(cavi_iterations, "TRACED", 16)
     x = X[:29, :1]  # a shape that no other test has
     found = bg.fit_cavi(x, 3, n_init=2, tol=1e-9, max_iter=2**31 - 1, num_samples=20, num_chains=1, progress_bar=False)
     assert found.n_iter > 16

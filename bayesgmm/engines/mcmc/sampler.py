@@ -135,7 +135,7 @@ def run_blocks(
     """
     run = run_chains(
         lambda state, count: sampler.block(state, count, problem), state, num_warmup, num_samples,
-        _to_report(listener, sampler, num_warmup, num_samples, problem.rows), saved,
+        _to_report(listener, sampler, num_warmup, num_samples, getattr(problem, "rows", None)), saved,
     )  # fmt: skip
     if run.outputs is None and saved is not None and saved.failed is None:
         raise SamplingInterrupted(

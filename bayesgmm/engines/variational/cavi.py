@@ -18,7 +18,7 @@ from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
 from bayesgmm.engines.starts import make_starts, sampled
 from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
 from bayesgmm.engines.variational.cavi_batches import BATCHES, FIRST_BATCH
-from bayesgmm.engines.variational.cavi_iterations import AFTER_BATCHES, BEGIN, TRACED, CaviRun, advance, draw
+from bayesgmm.engines.variational.cavi_iterations import AFTER_BATCHES, BEGIN, CaviRun, advance, draw
 from bayesgmm.engines.variational.variational_posterior import VariationalPosterior as VariationalPosterior
 from bayesgmm.errors import FitError, NotConvergedWarning, SamplingInterrupted
 from bayesgmm.model.families import CONJUGATE
@@ -190,10 +190,10 @@ def _best_of_sample(runs: CaviRun, task: Task, max_iter: int, stop: Event) -> Ca
 
 def _run(runs: CaviRun, task: Task, tol: float, max_iter: int, stop: Event) -> tuple[CaviRun, bool]:
     """Iterate with all rows, in blocks, until every start settles or reaches `max_iter`; whether Ctrl-C stopped it."""
-    problem, limit, traces = task.problem, 0, []
+    problem, limit, traces, room = task.problem, 0, [], runs.trace.shape[1]
     size = 1 if problem.table.on_disk else 16
     while limit < max_iter and not stop.is_set():
-        last = (limit // TRACED + 1) * TRACED  # for further iterations, the traces have no space
+        last = (limit // room + 1) * room  # for further iterations, the traces have no space
         limit, size = min(limit + size, max_iter, last), size if problem.table.on_disk else 2 * size
         limits = np.asarray(tol, problem.dtype), np.asarray(limit)
         runs, note = advance(runs, problem, *limits)

@@ -92,7 +92,7 @@ def _iterate(run: CaviRun, prior: Belief, rows: Rows | Passed, tol) -> CaviRun:
     q, seen = step(KERNELS["cavi"], jr.key(0), state.q, prior, rows)
     elbo, gain = seen.objective, seen.objective - state.elbo
     settled = aitken_settled(gain, state.gain, tol) | (jnp.abs(gain) <= rounding(elbo, rows.num_rows, rows.dtype))
-    trace = jnp.asarray(run.trace).at[state.iteration % TRACED].set(elbo)
+    trace = jnp.asarray(run.trace).at[state.iteration % run.trace.shape[0]].set(elbo)
     return CaviRun(CaviState(q, elbo, gain, state.iteration + 1, settled | ~jnp.isfinite(elbo)), trace)
 
 

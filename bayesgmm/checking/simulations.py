@@ -173,7 +173,9 @@ class Simulations(NamedTuple):
             )
         of_truth = _quantities_of(truth, data, posterior.frame, model)
         known = ["sorted_weights"] if len(model.held.free("weights", model.num_components)) < 2 else []
-        return ranks(posterior, of_truth.drop_vars(known), host_generator(derived_key(self.key_rank, number)))
+        return ranks(
+            posterior, of_truth.drop_vars(known, errors="ignore"), host_generator(derived_key(self.key_rank, number))
+        )
 
     def _inside(self, number: int) -> tuple[Params | None, Any, np.ndarray]:
         """θ of the prior, the key of its data, and the data; no θ if every try has rows outside of the noise's box.

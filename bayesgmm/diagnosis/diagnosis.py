@@ -92,8 +92,16 @@ class Diagnosis(Judged):
         return shares.rename_axis(name).rename("share")
 
     @property
+    def in_order(self) -> bool:
+        """Whether a prior by breaking sticks, which expects components without rows, numbers the components."""
+        model = getattr(self.relabelling.draws.source, "model", None)
+        return model is not None and model.in_order
+
+    @property
     def too_many(self) -> bool:
         """Whether K is too large: more than half of the draws leave a component empty, or have labels in doubt."""
+        if self.in_order:
+            return False
         occupied, num = self.occupied, self.relabelling.draws.num_gaussians
         empty = occupied is not None and float(occupied[occupied.index < num].sum()) > 0.5
         return bool(empty or self.relabelling.share_in_doubt > 0.5)

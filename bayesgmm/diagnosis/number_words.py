@@ -85,7 +85,8 @@ def _truncation(found: Any) -> list[str]:
 def _clusters(found: Any) -> str:
     table = found.posterior.posterior_of_k()
     share, error = table["posterior_clusters"], table["error_clusters"]
-    order = [k for k in share.sort_values(ascending=False, kind="stable").index if share[k] >= SHOWN]
+    order = share.sort_values(ascending=False, kind="stable").index
+    order = order[: max(1, int((share >= SHOWN).sum()))]
     if share[order[0]] == 1.0:
         return f"Every draw has K₊ = {order[0]} clusters."
     listed = ", ".join(f"{k} in {_percent(share[k], error[k])}" for k in order)
@@ -111,5 +112,7 @@ def _empty(found: Any) -> list[str]:
 
 def _next(found: Any) -> str:
     size = found.posterior.most_probable[1]
+    if size == 1:
+        return ""
     num = int((found.posterior.num_clusters == size).sum())
     return f"The components one by one: bg.diagnose(posterior.at({size})), of {num:,} draws."

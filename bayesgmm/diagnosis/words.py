@@ -101,7 +101,8 @@ def _posterior(found: Any) -> Posterior | None:
 
 def _stuck_advice(source: Posterior | None) -> str:
     if source is not None and not tempering_takes(source):
-        return "Longer runs rarely help: compare the modes, or try fewer components."
+        fewer = "" if source.model.in_order else ", or try fewer components"
+        return f"Longer runs rarely help: compare the modes{fewer}."
     return f"Use {tempered(source)} to estimate the share of each mode."
 
 
@@ -192,7 +193,11 @@ def _components(found: Any) -> list[str]:
 
 def _number(found: Any) -> list[str]:
     occupied, modes, num = found.occupied, found.modes, found.relabelling.draws.num_gaussians
-    if occupied is None or modes is None or not found.too_many:
+    if occupied is None or modes is None:
+        return []
+    if found.in_order:
+        return _cut_off(occupied, num)
+    if not found.too_many:
         return []
     empty, humps = float(occupied[occupied.index < num].sum()), modes.idxmax()
     doubt = found.relabelling.share_in_doubt
@@ -203,6 +208,14 @@ def _number(found: Any) -> list[str]:
         f"K = {num} is too large for these data: {fault}. Most often {occupied.idxmax()} components are occupied, and "
         f"the density has {humps} modes. Fit fewer components, or read K₊ and the density instead of the components."
     ]
+
+
+def _cut_off(occupied: Any, num: int) -> list[str]:
+    """Whether the sticks end too early. Components without rows are what a prior by breaking sticks expects."""
+    share = float(occupied.get(num, 0.0))
+    if share <= 0.05:
+        return []
+    return [f"All {num} components have rows in {share:.0%} of the draws: the process is cut off too early. Raise K."]
 
 
 def _sampler(found: Any) -> list[str]:

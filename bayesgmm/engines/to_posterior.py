@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesgmm.engines.em.ahead import prepare_ascents
 from bayesgmm.engines.em.ascent import begin, run_ascents
+from bayesgmm.engines.starts import sampled
 from bayesgmm.errors import MixingWarning, SamplingInterrupted
 from bayesgmm.model.alignment import align, by_first_mean, permute
 from bayesgmm.model.types import Params
@@ -131,8 +132,9 @@ def _reference_mode(
     if problem.prior is not None and problem.prior.has_mode:
         start = jax.tree.map(lambda leaf: leaf[None], mode)
         ascents = begin(start, problem.standard_prior, True)
+        rows = sampled(problem).rows  # a pass over rows on disk may take minutes, and this only numbers components
         ascents, _ = run_ascents(
-            as_key(0), ascents, problem.standard_prior, problem.rows, 1e-3, REFERENCE_ITERATIONS, "em", True
+            as_key(0), ascents, problem.standard_prior, rows, 1e-3, REFERENCE_ITERATIONS, "em", True
         )
         mode = jax.tree.map(lambda leaf: np.asarray(leaf)[0], ascents.params)
     return permute(mode, by_first_mean(mode, among))

@@ -117,7 +117,7 @@ def _check_draws(posterior: Posterior) -> None:
             f"Draws of {posterior.algorithm} come from an approximation, and the evidence needs draws of the "
             f"posterior. Use sample_gibbs or sample_nuts{own}"
         )
-    if isinstance(posterior, ClustersPosterior):
+    if isinstance(posterior, ClustersPosterior) or "num_components" in posterior.sample_stats:  # of older files
         raise ArgumentError(
             "These are the draws with one number of clusters, given that no component is empty. The evidence is "
             f"about all draws of a model: use sample_gibbs(x, {posterior.n_components}, prior=…), with this prior."

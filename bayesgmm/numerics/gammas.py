@@ -33,6 +33,20 @@ def log_gamma(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     return (high - 0.5) * jnp.log(high) - high + 0.5 * math.log(2.0 * math.pi) + series - log_steps
 
 
+def log_gamma_ratio(x: Float[Array, "*s"], more: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """``log Γ(x + more) - log Γ(x)`` for positive x and x + more, without their common digits where both are large."""
+    total = x + more
+    large = (x >= SHIFT) & (total >= SHIFT)
+    low, high, step = jnp.where(large, x, SHIFT), jnp.where(large, total, SHIFT), jnp.where(large, more, 0.0)
+    a, b = 1.0 / low, 1.0 / high
+    series = (
+        (b - a) / 12 * (1 - (a * a + a * b + b * b) / 30 + (a**4 + a**3 * b + a * a * b * b + a * b**3 + b**4) / 105)
+    )
+    stirling = (low - 0.5) * jnp.log1p(step * a) + step * (jnp.log(high) - 1.0) + series
+    near = log_gamma(jnp.where(large, 1.0, total)) - log_gamma(jnp.where(large, 1.0, x))
+    return jnp.where(large, stirling, near)
+
+
 def draw_gammas(key: PRNGKeyArray, shape: Float[Array, "*s"]) -> Float[Array, "*s"]:
     """Draws from Gamma(shape, 1): one after another if they are few, and all at once if they are many."""
     if shape.size < MANY:

@@ -169,10 +169,11 @@ class StickBreaking(NamedTuple):
         return self._kernel(logs, lax.cumlogsumexp(logs, reverse=True))
 
     def _kernel(self, logs: Float[Array, "K"], log_tails: Float[Array, "K"]) -> Float[Array, ""]:
-        alpha, first = jnp.asarray(self.alpha), jnp.asarray(self.first)
-        own = _times(first - 1.0, logs[:-1]) + _times(alpha - 1.0, log_tails[1:])
-        # R_1 = 1, whatever rounding makes of its log.
-        return jnp.sum(own) - jnp.sum(_times(first + alpha - 1.0, log_tails[:-1])[1:])
+        alpha = jnp.asarray(self.alpha)
+        first = jnp.broadcast_to(jnp.asarray(self.first), alpha.shape)
+        # R_1 = 1, whatever rounding makes of its log. The other tails have one factor each: two could be -∞ and ∞.
+        of_tails = jnp.append(alpha[:-1] - first[1:] - alpha[1:], alpha[-1:] - 1.0)
+        return jnp.sum(_times(first - 1.0, logs[:-1]) + _times(of_tails, log_tails[1:]))
 
     def expected_log_kernel(self, q: Any) -> Float[Array, ""]:
         """``E_q[log_kernel]`` under another distribution of the weights."""

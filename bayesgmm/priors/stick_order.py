@@ -5,8 +5,8 @@ cluster would have to move to another component one by one. So each update of θ
 order, with weights, and nothing else, integrated out (Papaspiliopoulos & Roberts 2008 and Hastie, Liverani & Richardson
 2015 exchange the labels of two components). The proposal is a new order of all components, drawn by size without
 replacement: the size of a component is its number of rows, and those without rows share α. That is close to the
-distribution of the order given the partition, ``∝ Π_{1<k<K} 1 / (α + Σ_{j≥k} N_j)`` with one α, so that most proposals
-are accepted.
+distribution of the order given the partition, ``∝ Γ(α + N_K) / Γ(1 + N_K) Π_{1<k<K} 1 / (α + Σ_{j≥k} N_j)`` with one α,
+so that most proposals are accepted.
 """
 
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from jaxtyping import Float, Int, PRNGKeyArray
 
 from bayesgmm.model.types import Params, Stats
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.numerics.gammas import log_gamma
+from bayesgmm.numerics.gammas import log_gamma_ratio
 from bayesgmm.priors.stick_breaking import StickBreaking, tails
 
 
@@ -77,9 +77,16 @@ def log_order_ratio(prior: StickBreaking, now: Float[Array, "K"], new: Float[Arr
 
 def _log_importance(prior: StickBreaking, counts: Float[Array, "K"]) -> Float[Array, ""]:
     """Log probability of z in this order, over that of drawing the order, without what all orders share."""
-    left = tails(jnp.asarray(counts))
-    first, alpha = prior.first + counts[:-1], prior.alpha + left[1:]
-    log_probability = jnp.sum(log_gamma(first) + log_gamma(alpha) - log_gamma(first + alpha))
+    counts, alpha = jnp.asarray(counts), jnp.asarray(prior.alpha)
+    left = tails(counts)
+    first = jnp.broadcast_to(jnp.asarray(prior.first), alpha.shape)
+    if not alpha.size:
+        return jnp.zeros((), left.dtype)
+    # Σ log Γ(first + N) + log Γ(α + R') - log Γ(first + α + R), less Σ log Γ(1 + N), which all orders share. Ratios of
+    # gamma functions keep the digits that their logs, of the size of N log N, lose in single precision.
+    log_probability = jnp.sum(log_gamma_ratio(1.0 + counts[:-1], first - 1.0))
+    log_probability += log_gamma_ratio(1.0 + counts[-1], alpha[-1] - 1.0)
+    log_probability -= jnp.sum(log_gamma_ratio(alpha[:-1] + left[1:-1], first[1:] + alpha[1:] - alpha[:-1]))
     return log_probability + jnp.sum(jnp.log(tails(_sizes(prior, counts))))
 
 

@@ -23,7 +23,7 @@ from bayesgmm.results.external_draws import (
     per_draw,
     recorded_density,
     refuse_about,
-    refuse_fit,
+    refuse_tree,
     with_component_dim,
 )
 from bayesgmm.results.posterior import Posterior
@@ -193,7 +193,7 @@ def _read(source: Any, component_dim: str, names: dict[str, str], x: Any, fewest
     if isinstance(source, xr.DataTree):
         if "posterior" not in source.children:
             raise DrawsError(f"The DataTree has no group posterior, only {', '.join(source.children) or 'none'}.")
-        refuse_fit(source)
+        refuse_tree(source)
         dataset = source["posterior"].to_dataset()
         names = names or usual_names(draws_in(dataset))
         posterior = with_component_dim(dataset, component_dim, names)

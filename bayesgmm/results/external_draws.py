@@ -93,8 +93,14 @@ def with_component_dim(dataset: "xr.Dataset", component_dim: str, names: dict[st
     return dataset
 
 
-def refuse_fit(tree: "xr.DataTree") -> None:
-    """Refuse the tree of a point fit, which has the shape of one draw."""
+def refuse_tree(tree: "xr.DataTree") -> None:
+    """Refuse the tree of a point fit, which has the shape of one draw, and of draws that differ in their K."""
+    if "max_components" in tree.attrs:
+        raise DrawsError(
+            "The draws of this file differ in their number of components (sample_telescoping). Save the result itself "
+            "(bayesgmm.save, or bayesgmm telescoping --save FILE.nc): bayesgmm.diagnose reads that, and its at() gives "
+            "draws of one number of clusters."
+        )
     if tree.attrs.get("status") and tree.attrs.get("engine"):
         raise DrawsError(
             f"This is a point fit ({tree.attrs['engine']}), which has no draws. Sample with sample_gibbs or "

@@ -105,10 +105,8 @@ def unmixed_advice(posterior: Posterior | None) -> str:
         return f"{EXTEND_RUN} Or sample this number of components alone (sample_gibbs)."
     ways = ["run longer (extend)" if posterior.continuation is not None else "run longer"]
     if num_gaussians(posterior) > 1:
-        ways += [
-            f"use {tempered(posterior)}" if tempering_takes(posterior) else basins(posterior),
-            "try fewer components",
-        ]
+        ways.append(f"use {tempered(posterior)}" if tempering_takes(posterior) else basins(posterior))
+        ways += [] if posterior.model.in_order else ["try fewer components"]
     ways = [way for way in ways if way]
     text = ways[0] if len(ways) == 1 else f"{', '.join(ways[:-1])}, or {ways[-1]}"
     return f"{text[0].upper()}{text[1:]}."
@@ -138,7 +136,8 @@ def gibbs_takes(posterior: Posterior) -> bool:
 
 def tempering_takes(posterior: Posterior) -> bool:
     """Whether Gibbs with tempering takes this model and these data."""
-    return gibbs_takes(posterior) and not set(NOT_TEMPERED).intersection(kinds_of(posterior.table))
+    taken = gibbs_takes(posterior) and not set(NOT_TEMPERED).intersection(kinds_of(posterior.table))
+    return taken and not posterior.model.in_order  # tempered chains make no moves of the order of sticks
 
 
 def khat_line(name: str, approximation: ApproximatePosterior, other: str | None, sampled: Posterior | None) -> str:

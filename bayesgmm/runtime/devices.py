@@ -1,5 +1,6 @@
 """The devices that share the rows: what users name, as a mesh of JAX."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ ROWS = "rows"
 
 
 def mesh_of(devices: Any) -> Mesh | None:
-    """The mesh of these devices; None for one device, which needs no mesh.
+    """The mesh of these devices; None for the default device alone, which needs no mesh.
 
     Parameters
     ----------
@@ -35,7 +36,8 @@ def mesh_of(devices: Any) -> Mesh | None:
                 f"The mesh has the axes {', '.join(map(str, devices.shape)) or '()'}; the rows are shared along one "
                 f"called {ROWS!r}. Use jax.make_mesh(({devices.size or 1},), ({ROWS!r},))."
             )
-        return devices if devices.size > 1 else None
+        # Meshes of jax.make_mesh ask programs to say how each array is shared; here the compiler finds it.
+        return _unless_default(Mesh(devices.devices, devices.axis_names))
     if isinstance(devices, (int, np.integer)) and not isinstance(devices, bool):
         return _mesh(_first(int(devices)))
     if isinstance(devices, (list, tuple)) and devices and all(isinstance(one, jax.Device) for one in devices):
@@ -64,4 +66,16 @@ def _first(count: int) -> list[Any]:
 
 
 def _mesh(devices: list[Any]) -> Mesh | None:
-    return None if len(devices) == 1 else Mesh(np.asarray(devices), (ROWS,))
+    return _unless_default(Mesh(np.asarray(devices), (ROWS,)))
+
+
+def _unless_default(mesh: Mesh) -> Mesh | None:
+    return mesh if mesh.size > 1 or mesh.devices.flat[0] != jax.devices()[0] else None
+
+
+def on_host() -> AbstractContextManager[Any]:
+    """A scope in which arrays are made on the processor, if JAX has it."""
+    try:
+        return jax.default_device(jax.local_devices(backend="cpu")[0])
+    except RuntimeError:
+        return nullcontext()

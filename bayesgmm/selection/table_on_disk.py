@@ -6,7 +6,7 @@ from typing import Any
 
 from bayesgmm.data.table import Table
 from bayesgmm.engines.em.fit_em import fit_em
-from bayesgmm.errors import BayesGMMWarning, CollapseError
+from bayesgmm.errors import BayesGMMWarning, CollapseError, FitError, SamplingInterrupted
 from bayesgmm.model.families import FAMILIES
 from bayesgmm.runtime.progress import Listener
 from bayesgmm.selection.cells import Cell
@@ -19,7 +19,10 @@ def cells_on_disk(
     for name in names:
         for size in sizes:
             label = FAMILIES[name].label(table.dim)
-            cell = _cell(table, size, name, label, _named(listener, f"{label} {size}"), arguments)
+            try:
+                cell = _cell(table, size, name, label, _named(listener, f"{label} {size}"), arguments)
+            except SamplingInterrupted:
+                return
             yield cell
             if cell.fit is not None and cell.fit.interrupted:
                 return
@@ -33,6 +36,10 @@ def _cell(table: Table, size: int, name: str, label: str, listener: Listener, ar
             fit = fit_em(table, size, covariance_type=name, progress_bar=listener, **arguments)
     except CollapseError:
         return Cell(label, size, None, "collapsed", False)
+    except SamplingInterrupted:
+        raise
+    except FitError:
+        return Cell(label, size, None, "non-finite", False)
     needed = fit.family.rows_needed(table.dim)
     spurious = fit.prior is None and bool(fit.params.weights.min() * table.num_rows <= needed)
     return Cell(label, size, fit, fit.status, spurious)

@@ -4,6 +4,7 @@ import numpy as np
 
 from bayesgmm.data.table import Table
 from bayesgmm.model.types import Frame
+from bayesgmm.runtime.devices import on_host
 from bayesgmm.sweep.incomplete import Incomplete, Patterns, to_incomplete, to_weighted_blocks
 from bayesgmm.sweep.rows import FEWEST, Blocks, Complete, chunk_rows, padded_size, to_blocks, to_rows
 from bayesgmm.sweep.sharded import Sharded, shard
@@ -18,7 +19,9 @@ A pytree with ``num_rows``, ``num_blocks``, ``capacity``, ``dtype``, ``weights``
 def rows_of(table: Table, frame: Frame, dtype: str, num_components: int) -> Rows:
     """A table in standardised coordinates, as a pass reads it. Rows of which more is known than values are copied."""
     if table.mesh is not None:
-        return shard(_in_blocks(table, frame, dtype, num_components), table.mesh)
+        with on_host():  # a single device may not hold them all
+            rows = _in_blocks(table, frame, dtype, num_components)
+        return shard(rows, table.mesh)
     return to_rows(table.values, frame, dtype) if table.plain else _in_blocks(table, frame, dtype, num_components)
 
 

@@ -98,15 +98,15 @@ class Blocks(NamedTuple):
 class View(NamedTuple):
     """Most rows left in the user's array, and the others in `Blocks`. Each block is standardised when it is read.
 
-    JAX uses host memory without a copy only from a 64-byte boundary on. The rows that begin before the first boundary
-    and those beyond the size class are therefore copied to ``rest``, and ``flat`` may start in the middle of a row.
+    JAX uses host memory without a copy only from a 64-byte boundary on. If the data do not begin at one, the first block
+    is copied to ``rest``, as are the rows beyond the size class, and ``flat`` begins a little before the second block.
     """
 
     flat: Float[Array, "M"]
     start: Int[Array, ""]
-    """Index in ``flat`` where the first whole row begins."""
+    """Index in ``flat`` where its first block begins."""
     num_head: Int[Array, ""]
-    """Number of rows in ``rest`` that come before those in ``flat``."""
+    """Number of rows in ``rest`` that come before those in ``flat``: a block, or none."""
     rest: Blocks
     center: Float[Array, "D"]
     scale: Float[Array, "D"]
@@ -159,6 +159,11 @@ class View(NamedTuple):
 
         return lax.cond(index < self.whole, in_place, lambda index: self.rest.block(index - self.whole), index)
 
+    def number(self, index) -> Any:
+        """Number of block `index` in the order of the rows, as in `Blocks`: the first may be that of ``rest``."""
+        moved = jnp.where(index < self.whole, index + 1, jnp.where(index == self.whole, 0, index))
+        return jnp.where(self.num_head > 0, moved, index)
+
     def counted(self, index, block: Float[Array, "D1 n"]) -> Float[Array, "n"]:
         """1 for each row of a block; 0 for padding."""
         return block[0]
@@ -204,14 +209,16 @@ def to_rows(x: np.ndarray, frame: Frame, dtype: str | type = np.float64, chunk: 
 def _to_view(x: np.ndarray, frame: Frame) -> View:
     dim, width = x.shape[1], chunk_rows(x.shape[1])
     flat = x.reshape(-1)
-    before = -flat.ctypes.data % 64 // flat.itemsize
-    num_head = -(-before // dim)
-    # One row is left over, so that `flat` may end in the middle of a row.
-    whole = _stepped((len(x) - num_head - 1) // width, FINE)
+    before, aligned = -flat.ctypes.data % 64 // flat.itemsize, 64 // flat.itemsize
+    num_head = width if before else 0
+    start = (num_head * dim - before) % aligned
+    begin = num_head * dim - start
+    # Some rows are left over, so that `flat` may end anywhere.
+    whole = _stepped((len(x) - num_head - -(-(aligned - 1) // dim)) // width, FINE)
     last = num_head + whole * width
-    rest = to_blocks(np.concatenate([x[:num_head], x[last:]]), frame, x.dtype, width, 2 + whole // (FINE - 1))
-    parts = flat[before : before + whole * width * dim + dim - 1]
-    start, head = np.asarray(num_head * dim - before), np.asarray(num_head)
+    rest = to_blocks(np.concatenate([x[:num_head], x[last:]]), frame, x.dtype, width, 3 + whole // (FINE - 1))
+    parts = flat[begin : begin + whole * width * dim + aligned - 1]
+    start, head = np.asarray(start), np.asarray(num_head)
     return View(*jax.device_put((parts, start, head, rest, *(np.asarray(part, x.dtype) for part in frame))))
 
 

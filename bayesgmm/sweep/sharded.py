@@ -26,7 +26,7 @@ SHARED = {Blocks: ("x", "weights", "labels"), Incomplete: ("seen", "roots"), Pat
 """Fields with an axis of blocks, the first. Every device has all of the others."""
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=("held",), meta_fields=("mesh",))
+@partial(jax.tree_util.register_dataclass, data_fields=("held",), meta_fields=("mesh", "capacity"))
 @dataclass(frozen=True)
 class Sharded:
     """Rows whose blocks lie on the devices of a mesh, along its axis `ROWS`."""
@@ -34,6 +34,8 @@ class Sharded:
     held: Blocks | Incomplete | Patterns
     """The rows, with the blocks of the first device first."""
     mesh: Mesh
+    capacity: int
+    """Number of rows, padding included, as on one device: choices by size do not depend on the number of devices."""
 
     @property
     def num_devices(self) -> int:
@@ -49,11 +51,6 @@ class Sharded:
     def num_blocks(self) -> int | Array:
         """Number of blocks that hold rows, on all devices."""
         return self.held.num_blocks
-
-    @property
-    def capacity(self) -> int:
-        """Number of rows, padding included."""
-        return self.held.capacity
 
     @property
     def dtype(self):
@@ -104,7 +101,7 @@ def shard(rows: Blocks | Incomplete | Patterns, mesh: Mesh) -> Sharded:
         places = np.asarray(rows.places)
         places = _place(places // width, num, count) * width + places % width
         held = held._replace(places=jax.device_put(places, NamedSharding(mesh, Spec())))
-    return Sharded(held, mesh)
+    return Sharded(held, mesh, rows.capacity)
 
 
 def _for_each_field(rows: Any, along: Callable, other: Callable) -> Any:

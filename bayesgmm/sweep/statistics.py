@@ -34,7 +34,7 @@ from bayesgmm.sweep.in_use import sweep_in_use
 from bayesgmm.sweep.incomplete import Incomplete, Patterns
 from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.passed import Passed
-from bayesgmm.sweep.rows import Blocks, Complete
+from bayesgmm.sweep.rows import Complete
 from bayesgmm.sweep.sharded import Sharded, over_devices
 
 
@@ -120,7 +120,7 @@ def _total(block_sums: Callable, rows: Rows, *operands: Any) -> Any:
     local = partial(_sum, block_sums)
     if isinstance(rows, Sharded):
         return over_devices(local, rows, operands)
-    return local(rows, operands, rows.num_blocks, rows.number if isinstance(rows, Blocks) else lambda i: i)
+    return local(rows, operands, rows.num_blocks, rows.number if isinstance(rows, Complete) else lambda i: i)
 
 
 def _sum(block_sums: Callable, rows: Rows, operands: tuple, num_blocks: int | Array, number: Callable) -> Any:

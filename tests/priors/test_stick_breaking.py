@@ -10,6 +10,7 @@ from scipy import optimize, special, stats
 
 import bayesgmm as bg
 from bayesgmm.errors import PriorError
+from bayesgmm.numerics.gammas import log_gamma_ratio
 from bayesgmm.priors.stick_order import log_order_ratio, size_biased_order
 from bayesgmm.runtime.dtypes import scope
 
@@ -201,6 +202,32 @@ def test_orders_leave_the_posterior_of_the_order_unchanged():
     assert target @ np.minimum(1.0, np.exp(ratios)) @ drawn > 0.5  # share that is accepted
     shares = np.array([(found == np.array(order)).all(axis=1).mean() for order in orders])
     assert (np.abs(shares - drawn) < 4.5 * np.sqrt(drawn / len(found))).all()
+
+
+def test_ratios_of_orders_keep_their_digits_in_single_precision():
+    """Logs of gamma functions of a million rows are known to 1 in single precision; their ratios to 1e-5."""
+    counts = np.array([400_003.0, 299_000.0, 5.0, 300_000.0])
+    new = counts[[1, 2, 0, 3]]
+
+    def exact(counts):
+        alpha, first = np.broadcast_to(STICKS.alpha, 3), np.broadcast_to(STICKS.first, 3)
+        after = np.cumsum(counts[::-1])[::-1]
+        own = special.betaln(first + counts[:-1], alpha + after[1:]).sum()
+        return own + np.log(after).sum()
+
+    single = bg.StickBreaking(*(np.asarray(part, np.float32) for part in STICKS))
+    found = log_order_ratio(single, np.asarray(counts, np.float32), np.asarray(new, np.float32))
+    assert float(found) == pytest.approx(exact(new) - exact(counts), rel=1e-3)
+    x, more = np.array([0.3, 7.9, 8.0, 20.0, 1e6]), np.array([0.5, 0.2, -0.5, 30.0, -0.7])
+    with scope("float64"):
+        ratio = np.asarray(log_gamma_ratio(x, more))
+    np.testing.assert_allclose(ratio, special.gammaln(x + more) - special.gammaln(x), rtol=1e-8, atol=1e-9)
+
+
+def test_weights_may_be_zero():
+    flat = bg.StickBreaking([2.0, 1.0])  # the uniform distribution of three weights
+    with np.errstate(divide="ignore"):
+        assert float(flat.log_kernel(np.log([1.0, 0.0, 0.0]))) == 0.0
 
 
 def _orders(prior, counts):

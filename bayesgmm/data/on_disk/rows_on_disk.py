@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bayesgmm.data.on_disk.source import Source
-from bayesgmm.data.on_disk.survey import PART, Survey, gathered
+from bayesgmm.data.on_disk.survey import Survey, gathered, rows_of_part
 from bayesgmm.data.table import CHUNK, Table
 from bayesgmm.errors import DataError
 from bayesgmm.runtime.fingerprint import fingerprint
@@ -89,12 +89,16 @@ class RowsOnDisk(Table):
 
     @cached_property
     def digest(self) -> str:
-        """A hash of number of rows, moments and sample, the same wherever the files lie."""
-        return fingerprint(np.asarray(self.num_rows), *self.found)
+        """A hash of number of rows and sample, the same wherever the files lie and whatever computes the moments."""
+        return fingerprint(np.asarray(self.num_rows), self.found.sample)
+
+    @property
+    def far_rows(self) -> None:
+        """Not looked for: the sample does not know the places of its rows."""
 
     def chunks(self, size: int = CHUNK) -> Iterator[np.ndarray]:
         """Rows (n, D) of at most `size` rows, in order, as they are read."""
-        return gathered(self.source.checked(PART), size)
+        return gathered(self.source.checked(rows_of_part(self.dim)), size)
 
     def parts(self, size: int = CHUNK) -> Iterator[Table]:
         """Tables of at most `size` rows, in order, as they are read."""

@@ -13,7 +13,9 @@ from bayesgmm.numerics.arrays import LARGEST, SMALLEST
 SAMPLE = 2**14
 """Rows that are kept in memory, at most, for starts and pictures."""
 PART = 2**17
-"""Rows that are read at a time."""
+"""Rows that are read at a time, at most."""
+PART_VALUES = 2**22
+"""Values that are read at a time, at most."""
 
 
 class Survey(NamedTuple):
@@ -53,7 +55,7 @@ def survey(source: Source, rng: np.random.Generator, report: Callable[[int, int,
     picked = np.arange(num) if num <= SAMPLE else np.sort(rng.choice(num, SAMPLE, replace=False))
     kept, at, start = np.empty((len(picked), dim)), 0, time.perf_counter()
     sums, lows, highs = Sums(0, np.zeros(dim), np.zeros((dim, dim))), np.full(dim, np.inf), np.full(dim, -np.inf)
-    for part in source.checked(PART):
+    for part in source.checked(rows_of_part(dim)):
         x = np.stack([np.asarray(column, np.float64) for column in part.columns])  # (D, n)
         _check_values(x, part, source)
         lows, highs = np.minimum(lows, x.min(axis=1)), np.maximum(highs, x.max(axis=1))
@@ -65,6 +67,11 @@ def survey(source: Source, rng: np.random.Generator, report: Callable[[int, int,
         report(sums.num, num, speed(sums.num, time.perf_counter() - start))
     _check_spreads(sums.scatter / num, highs - lows, source.features)
     return Survey(sums.mean, sums.scatter / num, kept)
+
+
+def rows_of_part(dim: int) -> int:
+    """Rows of so many features that are read at a time."""
+    return max(1, min(PART, PART_VALUES // dim))
 
 
 def _check_values(x: np.ndarray, part: Part, source: Source) -> None:

@@ -45,6 +45,8 @@ LANES = 16
 
 SAMPLE_TOL = 1e-3
 """Tolerance of a search on a sample of rows; all rows move the optimum by more."""
+FROM_ALL_ROWS = 4
+"""Starts that go on with all rows on disk if each of them fails on the sample."""
 COPIES = 20
 """Covariances of each lane that are in memory at once: of θ, its best, its M-step, statistics, before and after."""
 
@@ -123,6 +125,8 @@ def search(
 def best_of_sample(key: PRNGKeyArray, starts: Params, problem: Problem, max_iter: int) -> Params:
     """The start of EM over rows on disk: where EM from all starts ends on the sample of rows; a single start as it is.
 
+    If all of them fail on the sample, the first few starts themselves.
+
     Raises
     ------
     SamplingInterrupted
@@ -134,6 +138,8 @@ def best_of_sample(key: PRNGKeyArray, starts: Params, problem: Problem, max_iter
     if interrupted:
         raise SamplingInterrupted("EM was stopped while it searched for a start. Nothing can be returned.")
     values = np.where(usable(scouts) & (scouts.status != PRUNED), scouts.objective, -np.inf)
+    if not np.isfinite(values).any():  # the sample has too few rows for these covariances: all rows may have enough
+        return jax.tree.map(lambda leaf: leaf[:FROM_ALL_ROWS], starts)
     best = int(values.argmax())
     return jax.tree.map(lambda leaf: leaf[best : best + 1], scouts.params)
 

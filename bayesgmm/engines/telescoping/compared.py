@@ -85,6 +85,8 @@ def check_alike(problem: Problem) -> None:
             "telescoping draws the number of components, so that no parameter of a component can be held. Leave fixed "
             "out, or use gibbs."
         )
+    why = "it draws weights by their concentrations"
+    refuse_sticks(problem.model.known_prior.weights, "telescoping does not take", why, "Use a Dirichlet, or gibbs.")
     if not problem.model.known_prior.exchangeable:
         raise PriorError(
             "telescoping draws the number of components, so that all need the same prior. Give one value for all, or "

@@ -98,8 +98,8 @@ class Blocks(NamedTuple):
 class View(NamedTuple):
     """Most rows left in the user's array, and the others in `Blocks`. Each block is standardised when it is read.
 
-    JAX uses host memory without a copy only from a 64-byte boundary on. If the data do not begin at one, the first block
-    is copied to ``rest``, as are the rows beyond the size class, and ``flat`` begins a little before the second block.
+    JAX uses host memory without a copy only from a 64-byte boundary on. If the data do not begin at one, the first
+    block is copied to ``rest``, as are the rows beyond the size class, and ``flat`` begins just before the second.
     """
 
     flat: Float[Array, "M"]

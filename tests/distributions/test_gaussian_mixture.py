@@ -11,6 +11,7 @@ from numpyro import handlers
 from numpyro.distributions.batch_util import vmap_over
 from numpyro.infer import MCMC, NUTS, SVI, Predictive, Trace_ELBO, autoguide
 from numpyro.infer.util import log_density
+from oracles.effort import WHOLE
 from oracles.parameters import random_params
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
@@ -252,6 +253,7 @@ def simulated():
     return z, z[:, None] * slope + np.where(of_second[:, None], [3.0, 2.0], [-1.0, 0.0]) + noise, slope
 
 
+@WHOLE
 def test_slope_under_residuals_of_two_kinds_is_found_by_nuts():
     z, y, slope = simulated()
     sampler = MCMC(NUTS(regression), num_warmup=200, num_samples=200, progress_bar=False)

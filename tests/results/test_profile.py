@@ -43,10 +43,7 @@ def test_one_component_has_closed_forms():
     assert found.notes == ()
 
 
-SHOWN = ("EVE",)
-
-
-@pytest.mark.parametrize("name", [n if n in SHOWN else pytest.param(n, marks=SOME) for n in FAMILIES])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=SOME) for n in FAMILIES])
 def test_the_profile_is_the_constrained_maximum(x, name):
     """SLSQP in other coordinates of the family, from the fit; a weight, a mean and a variance."""
     family = FAMILIES[name]

@@ -137,7 +137,10 @@ PADDED = [
 
 @pytest.mark.parametrize(
     ("engine", "dtype", "spread"),
-    [case if case[0] in ("em", "gibbs") else pytest.param(*case, marks=SOME) for case in PADDED],
+    [
+        case if case[0] in ("em", "gibbs") and case[1] == "float64" else pytest.param(*case, marks=SOME)
+        for case in PADDED
+    ],
 )
 def test_padding_changes_no_result(engine, dtype, spread, monkeypatch):
     """The same engine with blocks of exactly N rows, in both routes of the pass and both precisions."""

@@ -46,7 +46,7 @@ with scope("float64"):
     found = {}
     for name, rows in held.items():
         assign = (average, draw) if name in ("blocks", "patterns") else (draw,)
-        for devices in (1, 3, 8):
+        for devices in (1, 8):
             on = rows if devices == 1 else shard(rows, mesh_of(devices))
             sums = [sweep(jr.key(1), log_joint_scorer(params), on, one) for one in assign]
             some = jax.tree.leaves(on.take(np.array([0, 31, 32, 299])))[0]
@@ -98,9 +98,8 @@ def run(code: str) -> dict:
 def test_passes_do_not_depend_on_the_number_of_devices():
     found = run(PASSES)
     for name in ("blocks", "weights", "patterns", "errors"):
-        for devices in (3, 8):
-            for one, other in zip(found[f"{name} 1"], found[f"{name} {devices}"], strict=True):
-                np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-12)
+        for one, other in zip(found[f"{name} 1"], found[f"{name} 8"], strict=True):
+            np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-12)
     for one, other in zip(*found["gradient"], strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-11, atol=1e-11)
 

@@ -12,6 +12,7 @@ from bayesgmm.model.types import Params
 from bayesgmm.priors.concentration import Static
 from bayesgmm.priors.dirichlet import Dirichlet
 from bayesgmm.priors.prior import Belief
+from bayesgmm.priors.stick_breaking import refuse_sticks
 from bayesgmm.problem import Problem, prepare
 from bayesgmm.results.clusters import ClustersPosterior
 from bayesgmm.results.fit import MixtureFit

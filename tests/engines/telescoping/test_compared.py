@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from oracles.agreement import mean_and_error
+from oracles.effort import WHOLE
 from scipy import stats
 
 import bayesgmm as bg
@@ -61,6 +62,7 @@ def test_it_stands_in_for_no_other_engine(compared):
         bg.compare(X, 2, engines=("em", "telescoping"), **SETTINGS | {"prior": apart})
 
 
+@WHOLE
 def test_calibrate_draws_the_number_of_components_too():
     settings = {"engine": "telescoping", "prior": PRIOR, "num_warmup": 20, "num_samples": 60}
     numbers = {"components": bg.UniformComponents(4), "concentration": bg.Dynamic(bg.Gamma(2.0, 1.0))}

@@ -17,7 +17,7 @@ NAMES = {"num_components": "K", "num_clusters": "K₊", "concentration": "the co
 
 def words(found: Any) -> list[str]:
     """The sentences of the verdict, the most important first."""
-    return [_mixing(found), *_chains(found), *_truncation(found), _clusters(found), *_empty(found), _next(found)]
+    return [_mixing(found), *_chains(found), *_truncation(found), _clusters(found), *_empty(found), *_next(found)]
 
 
 def _mixing(found: Any) -> str:
@@ -110,9 +110,9 @@ def _empty(found: Any) -> list[str]:
     ]
 
 
-def _next(found: Any) -> str:
+def _next(found: Any) -> list[str]:
     size = found.posterior.most_probable[1]
     if size == 1:
-        return ""
+        return []
     num = int((found.posterior.num_clusters == size).sum())
-    return f"The components one by one: bg.diagnose(posterior.at({size})), of {num:,} draws."
+    return [f"The components one by one: bg.diagnose(posterior.at({size})), of {num:,} draws."]

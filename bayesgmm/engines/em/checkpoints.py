@@ -7,13 +7,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from bayesgmm.data.fingerprint import fingerprint_of_table
+from bayesgmm.engines.run_identity import run_identity
 from bayesgmm.errors import ArgumentError
 from bayesgmm.problem import Problem
 from bayesgmm.runtime.checkpoint import Checkpoint
 from bayesgmm.runtime.files import as_path
-from bayesgmm.runtime.fingerprint import fingerprint, fingerprint_of_seed
-from bayesgmm.version import __version__
+from bayesgmm.runtime.fingerprint import fingerprint
 
 
 def open_checkpoint(
@@ -40,11 +39,10 @@ def _identity(problem: Problem, settings: dict[str, Any], seed: Any) -> dict[str
     """Everything that determines the path, in short form."""
     plain = {name: value for name, value in settings.items() if isinstance(value, str | int | float | bool | None)}
     others = {name: fingerprint(_arrays(value)) for name, value in settings.items() if name not in plain}
-    return {
-        "bayesgmm": __version__, "jax": jax.__version__, **plain, **others, "n_components": problem.num_components,
-        "covariance_type": problem.family.name, "dtype": problem.dtype, "seed": fingerprint_of_seed(seed),
-        "data": fingerprint_of_table(problem.table), "prior": fingerprint(problem.prior),
-    } | ({} if problem.model.fixed is None else {"fixed": fingerprint(problem.model.fixed.parts)})  # fmt: skip
+    return run_identity(
+        problem.model, plain.pop("algorithm"), seed, **plain, **others, n_components=problem.num_components,
+        dtype=problem.dtype,
+    )  # fmt: skip
 
 
 def _arrays(value: Any) -> Any:

@@ -6,23 +6,22 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Int
 
-from bayesgmm.data.fingerprint import fingerprint_of_table
 from bayesgmm.data.kinds import check_rows
 from bayesgmm.engines.chain_starts import Init, chain_starts
 from bayesgmm.engines.checks import check_chain_arguments, check_reference, check_sampled
 from bayesgmm.engines.engine import find_engine
 from bayesgmm.engines.mcmc.chain_loop import Report, run_chains
+from bayesgmm.engines.run_identity import run_identity
 from bayesgmm.engines.starts import sampled
 from bayesgmm.engines.to_posterior import Collected, Origin, prepare_reference, to_posterior
 from bayesgmm.errors import ArgumentError, SamplingInterrupted
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
-from bayesgmm.problem import Model, Problem, prepare, to_problem
+from bayesgmm.problem import Problem, prepare, to_problem
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.results.of_chains import joined
 from bayesgmm.results.posterior import Posterior
@@ -30,11 +29,10 @@ from bayesgmm.runtime.arguments import key_array, split_seed
 from bayesgmm.runtime.checkpoint import Checkpoint, freeze, thaw
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.files import as_path
-from bayesgmm.runtime.fingerprint import fingerprint, fingerprint_of_seed
+from bayesgmm.runtime.fingerprint import fingerprint
 from bayesgmm.runtime.programs import stopwatch
 from bayesgmm.runtime.progress import Listener, Progress, listening
 from bayesgmm.sweep.passed import HostRows
-from bayesgmm.version import __version__
 
 
 def _no_note(outputs: Any) -> str:
@@ -178,20 +176,6 @@ def _extend(sampler: Sampler, state: Any, posterior: Posterior, num_samples: int
     chains = Chains(sampler, freeze(run.state))
     both = joined(posterior, more, ("params", "log_likelihood", "log_prior", "sample_stats", "permutations"))
     return replace(both, interrupted=more.interrupted, continuation=chains)
-
-
-def run_identity(model: Model, algorithm: str, seed: Any, **settings: Any) -> dict[str, Any]:
-    """Everything that determines the draws, in short form: model, data, seed, and the settings of the run."""
-    return {
-        "bayesgmm": __version__,
-        "jax": jax.__version__,
-        "algorithm": algorithm,
-        **settings,
-        "covariance_type": model.family.name,
-        "seed": fingerprint_of_seed(seed),
-        "data": fingerprint_of_table(model.table),
-        "prior": fingerprint(model.prior),
-    } | ({} if model.fixed is None else {"fixed": fingerprint(model.fixed.parts)})
 
 
 def _init_identity(init: Init) -> str:

@@ -17,7 +17,8 @@ from bayesgmm.data.kinds import CLASSES_DRAWN, LABELS, NOISE
 from bayesgmm.data.table import Table, as_table, check_table
 from bayesgmm.engines.checks import check_chain_arguments, check_sampled
 from bayesgmm.engines.engine import CHAIN_SETTINGS, Engine
-from bayesgmm.engines.mcmc.sampler import Sampler, run_blocks, run_identity
+from bayesgmm.engines.mcmc.sampler import Sampler, run_blocks
+from bayesgmm.engines.run_identity import run_identity
 from bayesgmm.engines.telescoping.chains import Mixtures, advance_chains, start_chains
 from bayesgmm.engines.telescoping.default_prior import resolved
 from bayesgmm.engines.to_posterior import Collected

@@ -40,7 +40,7 @@ def _identity(problem: Problem, settings: dict[str, Any], seed: Any) -> dict[str
     plain = {name: value for name, value in settings.items() if isinstance(value, str | int | float | bool | None)}
     others = {name: fingerprint(_arrays(value)) for name, value in settings.items() if name not in plain}
     return run_identity(
-        problem.model, plain.pop("algorithm"), seed, **plain, **others, n_components=problem.num_components,
+        problem.model, str(plain.pop("algorithm")), seed, **plain, **others, n_components=problem.num_components,
         dtype=problem.dtype,
     )  # fmt: skip
 

@@ -213,8 +213,8 @@ def _to_view(x: np.ndarray, frame: Frame) -> View:
     num_head = width if before else 0
     start = (num_head * dim - before) % aligned
     begin = num_head * dim - start
-    # Some rows are left over, so that `flat` may end anywhere.
-    whole = _stepped((len(x) - num_head - -(-(aligned - 1) // dim)) // width, FINE)
+    # Some rows are left over, so that `flat` may end anywhere; a block, so that no shape depends on the address.
+    whole = _stepped((len(x) - width - -(-(aligned - 1) // dim)) // width, FINE)
     last = num_head + whole * width
     rest = to_blocks(np.concatenate([x[:num_head], x[last:]]), frame, x.dtype, width, 3 + whole // (FINE - 1))
     parts = flat[begin : begin + whole * width * dim + aligned - 1]

@@ -180,9 +180,11 @@ def test_views_of_one_size_class_share_their_shapes(monkeypatch):
     """Whatever the address of the array: rows before the first boundary and beyond the class are copied."""
     monkeypatch.setattr(rows, "VIEW_BYTES", 0)
     width, frame = chunk_rows(3), rows.Frame(np.zeros(3), np.ones(3))
-    memory = np.zeros(3 * (42 * width + 100))
-    shapes = set()
-    for offset, num in ((0, 40 * width + 20), (1, 40 * width + 777), (2, 41 * width - 100), (7, 42 * width)):
-        view = to_rows(memory[offset : offset + 3 * num].reshape(num, 3), frame)
-        shapes.add((view.flat.shape, view.rest.x.shape))
+    memory, shapes = np.zeros(3 * (42 * width + 100)), set()
+    aligned = -memory.ctypes.data % 64 // 8
+    for offset in range(8):
+        for num in (39 * width + 30, 40 * width + 20, 40 * width + 777, 41 * width - 100):
+            view = to_rows(memory[aligned + offset : aligned + offset + 3 * num].reshape(num, 3), frame)
+            assert (int(view.num_head) == 0) == (offset == 0)
+            shapes.add((view.flat.shape, view.rest.x.shape))
     assert len(shapes) == 1

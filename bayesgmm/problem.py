@@ -20,7 +20,7 @@ from bayesgmm.priors.prior import Belief, log_kernel, within_family
 from bayesgmm.priors.well_posed import check_well_posed
 from bayesgmm.runtime.arguments import check_count
 from bayesgmm.runtime.dtypes import on_device
-from bayesgmm.sweep.from_disk import any_rows
+from bayesgmm.sweep.any_rows import any_rows
 
 UNKNOWN_PRIOR = "The prior of these draws is not known; if it was one of bayesgmm's, give it as from_draws(…, prior=)."
 

@@ -124,7 +124,7 @@ def test_step_is_the_only_composition():
     # Only `step` and the folder of the sweep import the pass; only `step` calls the parts of a kernel.
     importers = {module for module, targets in GRAPH.items() if "bayesgmm.sweep.statistics" in targets}
     assert importers == {
-        "bayesgmm.engines.step", "bayesgmm.sweep.likelihood", "bayesgmm.sweep.densities", "bayesgmm.sweep.from_disk"
+        "bayesgmm.engines.step", "bayesgmm.sweep.likelihood", "bayesgmm.sweep.densities", "bayesgmm.sweep.parts"
     }  # fmt: skip
     for path in FILES:
         for node in functions_of(path):
@@ -184,6 +184,7 @@ def test_only_the_sweep_scores_rows():
         "bayesgmm.sweep.completion", "bayesgmm.sweep.incomplete",
         "bayesgmm.results.fit", "bayesgmm.engines.mcmc.nuts_with_labels", "bayesgmm.engines.em.bootstrap",
         "bayesgmm.sweep.statistics", "bayesgmm.sweep.in_use", "bayesgmm.sweep.passed", "bayesgmm.sweep.from_disk",
+        "bayesgmm.sweep.parts",
     }  # fmt: skip
 
 

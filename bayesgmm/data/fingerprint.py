@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from bayesgmm.data.on_disk.rows_on_disk import RowsOnDisk
+from bayesgmm.data.away import RowsAway
 from bayesgmm.data.table import Table
 from bayesgmm.runtime.fingerprint import fingerprint
 
 
 def fingerprint_of_table(table: Table) -> str:
     """A hash of the values, and of what else is known of the rows."""
-    if isinstance(table, RowsOnDisk):
+    if isinstance(table, RowsAway):
         return table.digest
     known = [part for part in (table.weights, table.labels, table.errors) if part is not None]
     if table.noise is not None:

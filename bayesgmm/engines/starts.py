@@ -17,7 +17,7 @@ from bayesgmm.priors.prior import Belief, within_family
 from bayesgmm.priors.shrinkage import proper_covariance
 from bayesgmm.problem import Model, Problem
 from bayesgmm.runtime.arguments import as_array, as_floats
-from bayesgmm.sweep.from_disk import any_rows
+from bayesgmm.sweep.any_rows import any_rows
 
 INITS = ("auto", "k-means++", "random", "hierarchical")
 

@@ -5,33 +5,25 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
-from jax import lax
 from jaxtyping import Float, Key
 
 from bayesgmm.data.on_disk.rows_on_disk import RowsOnDisk
 from bayesgmm.data.on_disk.survey import speed
-from bayesgmm.data.table import Table
 from bayesgmm.model.mixture import Scorer
-from bayesgmm.model.types import Frame, Stats
+from bayesgmm.model.types import Frame
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.runtime.programs import Program
-from bayesgmm.sweep.e_step import Assign, average, draw, maximise
-from bayesgmm.sweep.kinds_of_rows import Rows, rows_of
+from bayesgmm.sweep.e_step import Assign
+from bayesgmm.sweep.parts import stats_of_part, width_of_blocks
 from bayesgmm.sweep.passed import HostRows, Passed, passed, pooled
-from bayesgmm.sweep.rows import FEWEST, Blocks, chunk_rows, padded_size, untouched
-from bayesgmm.sweep.statistics import sweep
+from bayesgmm.sweep.rows import Blocks, untouched
 
 AHEAD = 2
 """Chunks that are ready before the device asks for them, at most."""
 CHUNK_VALUES = 2**20
 """Values of a chunk, about: few enough to stay in cache between the thread that makes them and the device."""
-ASSIGNS: dict[str, Assign] = {one.__name__: one for one in (average, maximise, draw)}
-"""Updates of z by name: static arguments of programs are words."""
 
 
 class RowsFromDisk(HostRows):
@@ -41,7 +33,7 @@ class RowsFromDisk(HostRows):
         """Choose the sizes of blocks, as in memory (so that the same keys draw the same z), and of chunks."""
         super().__init__(table.num_rows, dtype)
         self._source, self._frame = table.source, frame
-        width = min(padded_size(table.num_rows, FEWEST), chunk_rows(table.dim))
+        width = width_of_blocks(table.num_rows, table.dim)
         wanted = table.rows_at_once or CHUNK_VALUES // (1 + table.dim)
         count = min(max(1, -(-wanted // width)), -(-table.num_rows // width))
         self._shape = count, 1 + table.dim, width
@@ -51,8 +43,7 @@ class RowsFromDisk(HostRows):
         start, found = time.perf_counter(), None
         with closing(self._chunks()) as chunks:
             for chunk in chunks:
-                stats = _CHUNK(lanes, jax.device_put(chunk), assign=assign.__name__)
-                own = Stats(*(np.asarray(part, np.float64) for part in stats))
+                own = stats_of_part(lanes, chunk, assign)
                 found = own if found is None else pooled(found, own)
         assert found is not None
         self.note = speed(self.num_rows, time.perf_counter() - start)
@@ -94,13 +85,6 @@ class RowsFromDisk(HostRows):
         for line, values in places(buffer[:, 0], at, columns[0]):
             del values
             line[:] = 1.0
-
-
-def any_rows(table: Table, frame: Frame, dtype: str, num_components: int) -> Rows | HostRows:
-    """A table in standardised coordinates: inside compiled programs, or on disk."""
-    if isinstance(table, RowsOnDisk):
-        return RowsFromDisk(table, frame, dtype)
-    return rows_of(table, frame, dtype, num_components)
 
 
 def places(lines: Float[np.ndarray, "C n"], at: int, values: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -167,14 +151,3 @@ def read_ahead(fill: Callable[..., None], memory: list[np.ndarray]) -> Generator
 
 class _Ended(BaseException):
     """The caller asks for no more chunks."""
-
-
-def _chunk_stats(lanes: tuple[Key[Array, "L"], Scorer], chunk: Blocks, assign: str) -> Stats:
-    return lax.map(partial(_one, chunk=chunk, assign=ASSIGNS[assign]), lanes)
-
-
-def _one(lane: tuple[Any, Scorer], chunk: Blocks, assign: Assign) -> Stats:
-    return sweep(*lane, chunk, assign)
-
-
-_CHUNK = Program(_chunk_stats, static=("assign",))

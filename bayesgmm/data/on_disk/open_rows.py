@@ -67,7 +67,7 @@ def open_rows(
         source = source_of(path, wanted)
         _refuse_empty(source)
         found = survey(source, host_generator(key), lambda *at: listener("first pass", *at))
-    return RowsOnDisk(source, found, rows_at_once)
+    return RowsOnDisk.of(source, found, rows_at_once)
 
 
 def _names(columns: Any) -> list[str]:

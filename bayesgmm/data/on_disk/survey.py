@@ -2,45 +2,18 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 
+from bayesgmm.data.away import SAMPLE, Sums, Survey
 from bayesgmm.data.on_disk.source import Part, Source
 from bayesgmm.errors import DataError
 from bayesgmm.numerics.arrays import LARGEST, SMALLEST
 
-SAMPLE = 2**14
-"""Rows that are kept in memory, at most, for starts and pictures."""
 PART = 2**17
 """Rows that are read at a time, at most."""
 PART_VALUES = 2**22
 """Values that are read at a time, at most."""
-
-
-class Survey(NamedTuple):
-    """What one pass says of the rows."""
-
-    mean: np.ndarray
-    covariance: np.ndarray
-    """Divided by the number of rows."""
-    sample: np.ndarray
-    """Some rows (at most `SAMPLE`), in their order."""
-
-
-class Sums(NamedTuple):
-    """Number, mean and scatter of rows."""
-
-    num: int
-    mean: np.ndarray
-    scatter: np.ndarray
-
-    def plus(self, other: "Sums") -> "Sums":
-        """Those of both (Chan, Golub & LeVeque 1983)."""
-        num = self.num + other.num
-        apart, share = other.mean - self.mean, other.num / num
-        scatter = self.scatter + other.scatter + self.num * share * np.outer(apart, apart)
-        return Sums(num, self.mean + share * apart, scatter)
 
 
 def survey(source: Source, rng: np.random.Generator, report: Callable[[int, int, str], None]) -> Survey:

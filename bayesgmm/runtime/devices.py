@@ -10,8 +10,8 @@ from jax.sharding import Mesh
 from bayesgmm.errors import ArgumentError
 from bayesgmm.runtime.checks import shown
 
-ROWS = "rows"
-"""The axis of a mesh along which the rows are shared."""
+ROWS, CHAINS = "rows", "chains"
+"""The axes of a mesh along which the rows and the chains are shared."""
 
 
 def mesh_of(devices: Any) -> Mesh | None:
@@ -21,23 +21,26 @@ def mesh_of(devices: Any) -> Mesh | None:
     ----------
     devices
         None (the default device), a number (the first so many of `jax.devices`), a list of devices, or a
-        `jax.sharding.Mesh` with an axis ``"rows"``.
+        `jax.sharding.Mesh` with an axis ``"rows"``, an axis ``"chains"``, or both.
 
     Raises
     ------
     ArgumentError
-        If there are not so many devices, one is named twice, or a mesh has no axis ``"rows"``.
+        If there are not so many devices, one is named twice, or a mesh has neither axis.
     """
     if devices is None:
         return None
     if isinstance(devices, Mesh):
-        if ROWS not in devices.shape:
+        if ROWS not in devices.shape and CHAINS not in devices.shape:
             raise ArgumentError(
                 f"The mesh has the axes {', '.join(map(str, devices.shape)) or '()'}; the rows are shared along one "
-                f"called {ROWS!r}. Use jax.make_mesh(({devices.size or 1},), ({ROWS!r},))."
+                f"called {ROWS!r}, and chains along one called {CHAINS!r}. Use jax.make_mesh(({devices.size or 1},), "
+                f"({ROWS!r},))."
             )
         # Meshes of jax.make_mesh ask programs to say how each array is shared; here the compiler finds it.
-        return _unless_default(Mesh(devices.devices, devices.axis_names))
+        if ROWS in devices.shape:
+            return _unless_default(Mesh(devices.devices, devices.axis_names))
+        return _unless_default(Mesh(devices.devices[..., None], (*devices.axis_names, ROWS)))
     if isinstance(devices, (int, np.integer)) and not isinstance(devices, bool):
         return _mesh(_first(int(devices)))
     if isinstance(devices, (list, tuple)) and devices and all(isinstance(one, jax.Device) for one in devices):

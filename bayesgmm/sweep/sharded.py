@@ -1,7 +1,8 @@
 """Rows shared among devices: each device passes over its own blocks, and their sums are added up.
 
 Block i lies on device i mod n, so that devices have equal work whatever the number of rows. Random numbers follow the
-number of the block among all, so that z does not depend on the number of devices.
+number of the block among all, so that z does not depend on the number of devices. With a second axis of the mesh,
+groups of devices have the same rows and different chains.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from jax.sharding import PartitionSpec as Spec
 from jaxtyping import Float, Int
 
 from bayesgmm.numerics.arrays import Array
-from bayesgmm.runtime.devices import ROWS
+from bayesgmm.runtime.devices import CHAINS, ROWS
 from bayesgmm.sweep.incomplete import Incomplete, Patterns
 from bayesgmm.sweep.rows import Blocks
 
@@ -26,7 +27,7 @@ SHARED = {Blocks: ("x", "weights", "labels"), Incomplete: ("seen", "roots"), Pat
 """Fields with an axis of blocks, the first. Every device has all of the others."""
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=("held",), meta_fields=("mesh", "capacity"))
+@partial(jax.tree_util.register_dataclass, data_fields=("held", "total"), meta_fields=("mesh", "capacity"))
 @dataclass(frozen=True)
 class Sharded:
     """Rows whose blocks lie on the devices of a mesh, along its axis `ROWS`."""
@@ -36,6 +37,8 @@ class Sharded:
     mesh: Mesh
     capacity: int
     """Number of rows, padding included, as on one device: choices by size do not depend on the number of devices."""
+    total: Any = None
+    """Number of blocks on all devices, in a program of one of them (`over_chains`), which sees only its own."""
 
     @property
     def num_devices(self) -> int:
@@ -50,7 +53,7 @@ class Sharded:
     @property
     def num_blocks(self) -> int | Array:
         """Number of blocks that hold rows, on all devices."""
-        return self.held.num_blocks
+        return self.held.num_blocks if self.total is None else self.total
 
     @property
     def dtype(self):
@@ -124,6 +127,35 @@ def over_devices(local: Callable, rows: Sharded, operands: tuple) -> Any:
         device = lax.axis_index(ROWS)
         return lax.psum(local(part, operands, (num_blocks - device + num - 1) // num, lambda i: i * num + device), ROWS)
 
-    specs = _for_each_field(rows.held, lambda leaf: Spec(ROWS), lambda leaf: Spec()), Spec(), Spec()
+    if rows.total is not None:
+        return of_device(rows.held, operands, rows.total)
+    specs = _specs(rows), Spec(), Spec()
     shared = jax.shard_map(of_device, mesh=rows.mesh, in_specs=specs, out_specs=Spec(), check_vma=False)
     return shared(rows.held, operands, jnp.asarray(rows.num_blocks))
+
+
+def over_chains(run: Callable, rows: Any, shared: Any, *lanes: Any) -> Any:
+    """``run(rows, shared, *lane)`` for each chain, along the leading axis of `lanes`.
+
+    If the rows lie on a mesh with an axis `CHAINS`, each group of devices along it runs its own chains. Their number is
+    filled up to one that divides evenly, by chains that are run twice.
+    """
+    if not isinstance(rows, Sharded) or CHAINS not in rows.mesh.shape:
+        return jax.vmap(partial(run, rows, shared))(*lanes)
+    count, groups = len(jax.tree.leaves(lanes)[0]), rows.mesh.shape[CHAINS]
+    which = np.arange(-(-count // groups) * groups) % count
+
+    def of_group(held, total, shared, lanes):
+        own = Sharded(held, rows.mesh, rows.capacity, total)
+        return jax.vmap(partial(run, own, shared))(*lanes)
+
+    specs = _specs(rows), Spec(), Spec(), Spec(CHAINS)
+    mapped = jax.shard_map(of_group, mesh=rows.mesh, in_specs=specs, out_specs=Spec(CHAINS), check_vma=False)
+    filled = jax.tree.map(lambda leaf: leaf[which], lanes)
+    found = mapped(rows.held, jnp.asarray(rows.num_blocks), shared, filled)
+    return jax.tree.map(lambda leaf: leaf[:count], found)
+
+
+def _specs(rows: Sharded) -> Any:
+    """How the fields of the rows lie on the mesh."""
+    return _for_each_field(rows.held, lambda leaf: Spec(ROWS), lambda leaf: Spec())

@@ -35,6 +35,7 @@ from bayesgmm.runtime.programs import Program
 from bayesgmm.runtime.progress import Progress
 from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.passed import HostRows, Passed
+from bayesgmm.sweep.sharded import over_chains
 
 
 class GibbsState(NamedTuple):
@@ -184,10 +185,11 @@ def _sweep(state: GibbsState, prior: Belief | Reordered, rows: Rows | Passed):
 
 
 def _block(state: GibbsState, count: Int[Array, ""], prior: Belief | Reordered, rows: Rows):
-    def advance(state: GibbsState):
-        return _sweep(state, prior, rows)
+    def run(rows, shared, state: GibbsState):
+        prior, count = shared
+        return collect(lambda state: _sweep(state, prior, rows), state, count)
 
-    return jax.vmap(lambda state: collect(advance, state, count))(state)
+    return over_chains(run, rows, (prior, count), state)
 
 
 def _ask(state: GibbsState, prior: Belief):
@@ -225,13 +227,18 @@ def _advance_replicas(num_warmup: int, state: TemperedState, count: Int[Array, "
 
 
 def _tempered_block(state: TemperedState, count: Int[Array, ""], num_warmup: Int[Array, ""], prior: Belief, rows: Rows):
-    def advance(state: TemperedState):
-        key = jr.fold_in(state.key, state.sweeps)
-        posterior = jax.tree.map(lambda leaf: leaf[0], state.replicas.params)
-        replicas, (value, stats) = tempered_sweep(key, state.replicas, state.sweeps, num_warmup, prior, rows)
-        return TemperedState(replicas, state.key, state.sweeps + 1), (posterior, value, stats)
+    def run(rows, shared, state: TemperedState):
+        count, num_warmup, prior = shared
 
-    return jax.vmap(lambda state: collect(advance, state, count))(state)
+        def advance(state: TemperedState):
+            key = jr.fold_in(state.key, state.sweeps)
+            posterior = jax.tree.map(lambda leaf: leaf[0], state.replicas.params)
+            replicas, (value, stats) = tempered_sweep(key, state.replicas, state.sweeps, num_warmup, prior, rows)
+            return TemperedState(replicas, state.key, state.sweeps + 1), (posterior, value, stats)
+
+        return collect(advance, state, count)
+
+    return over_chains(run, rows, (count, num_warmup, prior), state)
 
 
 def _swaps(outputs: Any) -> str:

@@ -34,6 +34,7 @@ from bayesgmm.runtime.arguments import check_choice, check_count, check_flag, ch
 from bayesgmm.runtime.programs import Program, compile_ahead
 from bayesgmm.runtime.progress import Progress
 from bayesgmm.sweep.kinds_of_rows import Rows
+from bayesgmm.sweep.sharded import over_chains
 
 MANY_ROWS = 2000
 """From this number of rows, the mass matrix starts from the EM information. Below, its compilation does not pay off."""
@@ -212,16 +213,16 @@ def _starts(keys: Key[Array, "C"], starts: Params, prior: Belief, data, recipe: 
         return jax.vmap(
             lambda key, params: nuts_with_labels.start(key, params, prior, data, recipe.num_warmup, _settings(recipe))
         )(keys, starts)
-    start, _ = _kernel(recipe, prior, data)
 
-    def one(key, params: Params):
+    def one(data, prior: Belief, key, params: Params):
+        start, _ = _kernel(recipe, prior, data)
         place = unconstrain(params, prior)
         if not isinstance(data, Rows) or data.capacity < MANY_ROWS:
             return _without_types(start(place, rng_key=key))
         variances = posterior_variances(params, prior, data, recipe.dense_mass)
         return _without_types(start(place, rng_key=key, inverse_mass_matrix=variances))
 
-    return jax.vmap(one)(keys, starts)
+    return over_chains(one, data, prior, keys, starts)
 
 
 def _block(states, count: Int[Array, ""], prior: Belief, data, recipe: Recipe):
@@ -233,7 +234,8 @@ def _block(states, count: Int[Array, ""], prior: Belief, data, recipe: Recipe):
             lambda state: nuts_with_labels.block(state, count, prior, data, recipe.num_warmup, _settings(recipe))
         )(states)
 
-    def one(state):
+    def one(data, shared, state):
+        prior, count = shared
         start, sample = _kernel(recipe, prior, data)
         # The NumPyro sampler gets its settings from this call. The compiler drops the unused results.
         template = start(state.z, rng_key=state.key)
@@ -254,7 +256,7 @@ def _block(states, count: Int[Array, ""], prior: Belief, data, recipe: Recipe):
 
         return collect(advance, state, count)
 
-    return jax.vmap(one)(states)
+    return over_chains(one, data, (prior, count), states)
 
 
 def _without_types(state: Any) -> NutsState:

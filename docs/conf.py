@@ -10,7 +10,7 @@ ROOT = HERE.parent
 
 project = "bayesgmm"
 author = "The bayesgmm authors"
-copyright = author  # noqa: A001 - Sphinx reads this name
+copyright = author
 version = release = re.findall(r'"(.+?)"', (ROOT / "bayesgmm/version.py").read_text())[0]
 
 extensions = [
@@ -68,17 +68,18 @@ def copy_pages() -> None:
         if place.is_dir():
             shutil.copytree(place, HERE / target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*checkpoints*"))
             continue
-        depth = len(Path(source).parts) - 1
-        text = place.read_text(encoding="utf-8")
-        (HERE / target).write_text(re.sub(r"\]\((?!https?:|#)([^)]+)\)", lambda m: f"]({moved(m[1], depth)})", text))
+        text, folder = place.read_text(encoding="utf-8"), place.parent
+        links = re.split(r"(?<=\]\()((?!https?:|#)[^)]+)(?=\))", text)  # every second one is a link
+        links[1::2] = [moved(link, folder) for link in links[1::2]]
+        (HERE / target).write_text("".join(links), encoding="utf-8")
 
 
-def moved(link: str, depth: int) -> str:
-    """A relative link of a file `depth` folders below the root, as it is from this folder."""
+def moved(link: str, folder: Path) -> str:
+    """A relative link of a file in a folder, as it is from here."""
     path, _, anchor = link.partition("#")
-    target = (ROOT / "/".join(["_"] * depth) / path).resolve() if depth else (ROOT / path).resolve()
-    named = {str(ROOT / source): target for source, target in COPIED.items()}
-    found = named.get(str(target), os.path.relpath(target, HERE))
+    target = (folder / path).resolve()
+    copies = {(ROOT / source).resolve(): copy for source, copy in COPIED.items()}
+    found = copies.get(target, os.path.relpath(target, HERE))
     return found + ("#" + anchor if anchor else "")
 
 

@@ -21,6 +21,7 @@ from bayesgmm.plots.arguments import (
 )
 from bayesgmm.plots.classes import MOST_POINTS, class_of_rows, draws_of, rows_shown
 from bayesgmm.plots.ellipses import draw_ellipses
+from bayesgmm.plots.hills import draw_hills
 from bayesgmm.plots.style import (
     NOISE_COLOR,
     WIDTH,
@@ -46,8 +47,9 @@ def plot_components(results: Any, ax: Any = None, features: Any = None) -> Axes:
     """Draw the data, coloured by class, with the components of each engine.
 
     One feature: a histogram with the density of each engine. Two: a scatter plot with the ellipse that contains 90 % of
-    each component, at the point estimate or the posterior mean. More: a triangle of such scatter plots, by default over
-    the first four features. The numbers are those of the components. The colour of a row is its most probable component
+    each component, at the point estimate or the posterior mean; thin lines are the ellipses of 60 draws. The shades are
+    the density of the first result, as hills on a map. More: a triangle of such scatter plots, by default over the
+    first four features. The numbers are those of the components. The colour of a row is its most probable component
     in the first result; a grey cross is a row of noise. Of more than 5,000 rows, some at equal steps
     are drawn; the title says so.
 
@@ -124,7 +126,9 @@ def _scatter(results: Results, values: np.ndarray, classes: np.ndarray, pair: tu
         *values[order][:, pair].T, s=size, c=list(colors[order]), alpha=0.7, linewidths=0, rasterized=True, zorder=1
     )
     draw_ellipses(results, pair, ax)
-    names = next(iter(results.values())).table.features
+    first = next(iter(results.values()))
+    draw_hills(first, pair, ax)
+    names = first.table.features
     ax.set_xlabel(for_figure(names[pair[0]], 40))
     ax.set_ylabel(for_figure(names[pair[1]], 40))
 
@@ -193,7 +197,7 @@ def _density_handles(results: Results) -> list[Any]:
 def _handles(results: Results) -> list[Any]:
     handles: list[Any] = []
     for i, (name, result) in enumerate(results.items()):
-        words = "90 % ellipse" if is_point(result) else "90 % ellipse, posterior mean"
+        words = "90 % ellipse" if is_point(result) else "90 % ellipse, mean and draws"
         handles.append(Line2D([], [], label=f"{for_figure(name, 20)}: {words}", **engine_style(name, i)))
     cross = {"marker": "+", "markersize": 8, "linestyle": "", "color": OUTLINE}
     return [*handles, Line2D([], [], label="mean of a component", **cross), *_class_handles(results, "rows")]

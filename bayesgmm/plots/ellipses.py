@@ -4,18 +4,24 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.patches import Ellipse
 
 from bayesgmm.data.noise import num_gaussians
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.plots.arguments import Results, is_point
+from bayesgmm.plots.classes import draws_of
 from bayesgmm.plots.style import component_color, engine_color, engine_style
 
 MASS = 0.9
+RADIUS = float(np.sqrt(-2.0 * np.log1p(-MASS)))
+"""90 % of a bivariate Gaussian lies within this many standard deviations."""
 SIDES = ((6, 6), (-6, 6), (-6, -6), (6, -6), (14, 0), (-14, 0))
 """Where a number may stand beside its mean, in points; the first side with enough `ROOM` is taken."""
 ROOM = 9.0
+CLOUD = 60
+"""Draws whose ellipses are drawn."""
 NEAR = 0.06
 """Numbers of two results nearer than this share of the axes stand only once."""
 
@@ -34,6 +40,8 @@ def draw_ellipses(results: Results, pair: tuple[int, int], ax: Axes) -> None:
     for i, (name, result) in enumerate(results.items()):
         params, num = mean_params(result), num_gaussians(result)
         style = engine_style(name, i, 1.5) | {"zorder": 3}
+        if not is_point(result):
+            _draw_cloud(draws_of(result, CLOUD), num, pair, engine_color(name), ax)
         for k, (mean, covariance) in enumerate(zip(params.means[:num], params.covariances[:num], strict=True)):
             center = np.asarray(mean)[list(pair)]
             ax.add_patch(ellipse_of(center, np.asarray(covariance)[np.ix_(pair, pair)], style))
@@ -41,6 +49,17 @@ def draw_ellipses(results: Results, pair: tuple[int, int], ax: Axes) -> None:
             centers.append((k, center))
     ax.autoscale_view()
     _write_numbers(centers, ax)
+
+
+def _draw_cloud(draws: Params, num: int, pair: tuple[int, int], color: str, ax: Axes) -> None:
+    """The ellipses of the first `num` components in some draws: thin lines, dense where the posterior is."""
+    angles = np.linspace(0.0, 2.0 * np.pi, 73)
+    circle = RADIUS * np.stack([np.cos(angles), np.sin(angles)])
+    trils = np.asarray(draws.scale_trils)[:, :num][..., list(pair), :]
+    roots = np.linalg.cholesky(trils @ trils.swapaxes(-1, -2))
+    lines = np.asarray(draws.means)[:, :num][..., list(pair), None] + roots @ circle
+    lines = lines.reshape(-1, 2, len(angles)).swapaxes(1, 2)
+    ax.add_collection(LineCollection(list(lines), colors=color, linewidths=0.6, alpha=0.12, zorder=2))
 
 
 def _write_numbers(centers: list[tuple[int, np.ndarray]], ax: Axes) -> None:
@@ -67,7 +86,6 @@ def _write_numbers(centers: list[tuple[int, np.ndarray]], ax: Axes) -> None:
 def ellipse_of(center: Array, covariance: Array, style: dict) -> Ellipse:
     """The ellipse that contains 90 % of a Gaussian in two features."""
     values, vectors = np.linalg.eigh(covariance)
-    radius = np.sqrt(-2.0 * np.log1p(-MASS))  # 90 % of a bivariate Gaussian lies within this many sd
-    width, height = 2.0 * radius * np.sqrt(np.maximum(values, 0.0))
+    width, height = 2.0 * RADIUS * np.sqrt(np.maximum(values, 0.0))
     angle = np.degrees(np.arctan2(vectors[1, 0], vectors[0, 0]))
     return Ellipse((float(center[0]), float(center[1])), width, height, angle=angle, fill=False, **style)

@@ -190,7 +190,7 @@ def diagnose(
     draws: Annotated[
         str,
         typer.Argument(
-            help="NetCDF file of draws: a DataTree of ArviZ (gibbs.nc, other software), or a saved posterior."
+            help="File of draws: a DataTree of ArviZ (gibbs.nc, other software), or a posterior of --save (.nc, .zarr)."
         ),
     ],
     data: Annotated[str | None, typer.Option(help="The data, if the file lacks them; see `compare`.")] = None,
@@ -214,6 +214,7 @@ def diagnose(
     output = None if out is None else Output(out, "--out")
     given = draws_of(draws)
     from bayesgmm.diagnosis.diagnosis import diagnose as run
+    from bayesgmm.diagnosis.number_of_components import NumberDiagnosis
 
     found = run(given, component_dim=component_dim, names=named, x=table, seed=seed)
     try:
@@ -223,7 +224,8 @@ def diagnose(
         print_diagnosis(found)
         print_json(as_json, "diagnose", seed, lambda: of_diagnosis(found))
     if output is not None:
-        say(f"Figures and relabelled draws: {visible(str(output.folder))}")
+        what = "Figures" if isinstance(found, NumberDiagnosis) else "Figures and relabelled draws"
+        say(f"{what}: {visible(str(output.folder))}")
         finish(output)
 
 

@@ -26,6 +26,7 @@ def verdict_of(comparison: Any) -> list[str]:
     of_one_number = [item for item in samplers if not isinstance(item[1], ClustersPosterior)]
     measure = truth or _measure(of_one_number)
     lines += [mixing_line(name, posterior) for name, posterior in samplers]
+    lines += _stick_line(comparison)
     lines += [f"{name}: {one.remark()}" for name, one in samplers if isinstance(one, ClustersPosterior)]
     if len(of_one_number) >= 2:
         lines.append(agreement_line(*of_one_number[0], *of_one_number[1]))
@@ -39,6 +40,19 @@ def verdict_of(comparison: Any) -> list[str]:
     under += [measure] if measure else []
     of_prior = prior_line(*under[0]) if under else None
     return [*lines, of_prior] if of_prior else lines
+
+
+def _stick_line(comparison: Any) -> list[str]:
+    """Under a prior by breaking sticks, what a row of the table is."""
+    named = [name for name, one in comparison.posteriors.items() if one.by_stick]
+    if not named:
+        return []
+    listed = " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))
+    return [
+        f"Component k of {listed} is stick k of the prior, which is another cluster from draw to draw; engines differ in "
+        "the order of their sticks. So do not read the table component by component: compare label-invariant quantities, and "
+        "results[name].by_cluster()."
+    ]
 
 
 def _measure(samplers: list[Named]) -> Named | None:

@@ -145,7 +145,7 @@ def summary(comparison: Any, level: float | None) -> "pd.DataFrame":
 def notes(comparison: Any, level: float | None) -> list[str]:
     """What the cells of the summary are."""
     fits, posteriors = ", ".join(comparison.fits), ", ".join(comparison.posteriors)
-    lines = []
+    lines = [f"{name} has no column: verdict() says why." for name in comparison.failures]
     if posteriors:
         what = "posterior sd" if level is None else f"equal-tailed {level:.4g} interval of the draws"
         lines.append(f"{posteriors}: posterior mean {'±' if level is None else 'and'} {what}.")

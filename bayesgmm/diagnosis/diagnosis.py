@@ -14,6 +14,7 @@ from bayesgmm.diagnosis.run_facts import run_facts
 from bayesgmm.diagnosis.words import words
 from bayesgmm.numerics.importance import GOOD_K
 from bayesgmm.numerics.mixing import COUNTS, FEWEST_DRAWS, UNKNOWN, UNMIXED
+from bayesgmm.priors.stick_breaking import StickBreaking
 from bayesgmm.relabelling import methods as relabelling
 from bayesgmm.relabelling.result import Relabelling, as_numbered, told_apart
 from bayesgmm.results.convergence import largest_rhat
@@ -92,15 +93,15 @@ class Diagnosis(Judged):
         return shares.rename_axis(name).rename("share")
 
     @property
-    def in_order(self) -> bool:
-        """Whether a prior by breaking sticks, which expects components without rows, numbers the components."""
-        model = getattr(self.relabelling.draws.source, "model", None)
-        return model is not None and model.in_order
+    def by_sticks(self) -> bool:
+        """Whether the prior of the weights breaks sticks: components without rows are what it expects."""
+        prior = getattr(getattr(self.relabelling.draws.source, "model", None), "prior", None)
+        return prior is not None and isinstance(prior.weights, StickBreaking)
 
     @property
     def too_many(self) -> bool:
         """Whether K is too large: more than half of the draws leave a component empty, or have labels in doubt."""
-        if self.in_order:
+        if self.by_sticks:
             return False
         occupied, num = self.occupied, self.relabelling.draws.num_gaussians
         empty = occupied is not None and float(occupied[occupied.index < num].sum()) > 0.5

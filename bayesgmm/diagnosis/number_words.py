@@ -60,7 +60,9 @@ def _chains(found: Any) -> list[str]:
         f"{size} in chain{'s' * (modes.count(size) > 1)} {_joined([i for i, one in enumerate(modes) if one == size])}"
         for size in sizes
     )
-    return [f"The chains differ in their most frequent number of clusters: {listed} (see by_chain())."]
+    return [
+        f"The chains differ in their most frequent number of clusters: {listed} (diagnosis.by_chain() has the shares)."
+    ]
 
 
 def _joined(numbers: list[int]) -> str:

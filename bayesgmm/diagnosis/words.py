@@ -152,7 +152,7 @@ def _labels(found: Any) -> str:
     if numbering_of(found.relabelling.draws.source) == "sticks" and found.num_permutations == 1:
         return (
             "The prior numbers the components by stick, and a stick is another cluster from draw to draw. "
-            "bg.relabel numbers the draws by cluster."
+            "Do not read it as one component: posterior.by_cluster() and bg.relabel number the draws by cluster."
         )
     if found.num_permutations == 1:
         return "Labels did not switch."
@@ -177,6 +177,8 @@ def _components(found: Any) -> list[str]:
         if found.pareto_k is not None:
             return [f"Components are distinguishable in the draws ({ambiguity})."]
         rhat = found.component_rhat
+        if numbering_of(relabelling.draws.source) == "sticks":
+            return [f"Numbered by cluster, the components are distinguishable in the draws ({ambiguity})."]
         if found.mixed and rhat < 1.05:
             return [
                 f"Components are distinguishable in the draws ({ambiguity}). They can be read one by one "
@@ -195,7 +197,7 @@ def _number(found: Any) -> list[str]:
     occupied, modes, num = found.occupied, found.modes, found.relabelling.draws.num_gaussians
     if occupied is None or modes is None:
         return []
-    if found.in_order:
+    if found.by_sticks:
         return _cut_off(occupied, num)
     if not found.too_many:
         return []

@@ -5,11 +5,22 @@ from typing import Any
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from bayesgmm.data.noise import num_gaussians
 from bayesgmm.data.table import Table
 from bayesgmm.model.types import Params
 
 MOST_POINTS = 5000
 MOST_DRAWS = 100
+
+
+def with_rows(result: Any) -> np.ndarray:
+    """The Gaussians that a picture shows: all of a point estimate; of draws those with at least a row on average."""
+    weights = np.asarray(result.params.weights)[..., : num_gaussians(result)]
+    if weights.ndim == 1:
+        return np.arange(len(weights))
+    shares = weights.mean(axis=tuple(range(weights.ndim - 1)))
+    found = np.flatnonzero(shares * result.table.total >= 1.0)
+    return found if len(found) else np.array([shares.argmax()])
 
 
 def rows_shown(table: Table, most: int = MOST_POINTS) -> tuple[np.ndarray, int]:

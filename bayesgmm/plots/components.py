@@ -19,7 +19,7 @@ from bayesgmm.plots.arguments import (
     shared_table,
     styled,
 )
-from bayesgmm.plots.classes import MOST_POINTS, class_of_rows, draws_of, rows_shown
+from bayesgmm.plots.classes import MOST_POINTS, class_of_rows, draws_of, rows_shown, with_rows
 from bayesgmm.plots.ellipses import draw_ellipses
 from bayesgmm.plots.hills import draw_hills
 from bayesgmm.plots.style import (
@@ -50,8 +50,9 @@ def plot_components(results: Any, ax: Any = None, features: Any = None) -> Axes:
     each component, at the point estimate or the posterior mean; thin lines are the ellipses of 60 draws. The shades are
     the density of the first result, as hills on a map. More: a triangle of such scatter plots, by default over the
     first four features. The numbers are those of the components. The colour of a row is its most probable component
-    in the first result; a grey cross is a row of noise. Of more than 5,000 rows, some at equal steps
-    are drawn; the title says so.
+    in the first result; a grey cross is a row of noise. Components of draws with less than a row on average are not
+    drawn; under a `StickBreaking` prior components are numbered by cluster. Of more than 5,000 rows, some at equal
+    steps are drawn; the title says so.
 
     Parameters
     ----------
@@ -67,6 +68,7 @@ def plot_components(results: Any, ax: Any = None, features: Any = None) -> Axes:
     Axes
         The axes, or the first axes of the triangle.
     """
+    results = {name: getattr(one, "by_cluster", lambda one=one: one)() for name, one in results.items()}
     whole = shared_table(results)
     table = whole.sample
     chosen = feature_indices(features, table.features, MOST_FEATURES)
@@ -156,15 +158,16 @@ def _densities(results: Results, table: np.ndarray, feature: int, ax: Axes) -> N
             ax.fill_between(grid, low, high, color=engine_color(name), alpha=0.13, linewidth=0)
         ax.plot(grid, draws.sum(axis=2).mean(axis=0), **engine_style(name, i))
         if i == 0:
-            _number_parts(grid, draws.mean(axis=0)[:, : num_gaussians(first)], ax)
+            _number_parts(grid, draws.mean(axis=0), with_rows(first), ax)
             if first.table.noise is not None:
                 ax.plot(grid, draws.mean(axis=0)[:, -1], color=CROSS["color"], linewidth=1.0)
     ax.set_ylim(bottom=0)
 
 
-def _number_parts(grid: np.ndarray, parts: np.ndarray, ax: Axes) -> None:
-    """The density of each component, with its number at the top."""
-    for k, part in enumerate(parts.T):
+def _number_parts(grid: np.ndarray, parts: np.ndarray, shown: np.ndarray, ax: Axes) -> None:
+    """The density of each of these components, with its number at the top."""
+    for k in map(int, shown):
+        part = parts[:, k]
         ax.plot(grid, part, color=component_color(k), linewidth=1.0)
         top = int(part.argmax())
         ax.annotate(
@@ -205,11 +208,14 @@ def _handles(results: Results) -> list[Any]:
 
 def _class_handles(results: Results, what: str) -> list[Any]:
     name, first = next(iter(results.items()))
-    style = {"marker": "o", "markersize": 5, "linestyle": "", "alpha": 0.8}
-    handles = [Line2D([], [], color=component_color(k), label=f"{k}", **style) for k in range(num_gaussians(first))]
-    handles[0].set_label(f"0: {what} of component 0 by {for_figure(name, 20)}")
+    style, shown = {"marker": "o", "markersize": 5, "linestyle": "", "alpha": 0.8}, with_rows(first)
+    handles = [Line2D([], [], color=component_color(k), label=f"{k}", **style) for k in map(int, shown)]
+    handles[0].set_label(f"{shown[0]}: {what} of component {shown[0]} by {for_figure(name, 20)}")
+    handles = listed(handles)
+    if empty := num_gaussians(first) - len(shown):
+        handles.append(Line2D([], [], linestyle="", label=f"{empty} with less than a row: not drawn"))
     if first.table.noise is None:
-        return listed(handles)
+        return handles
     share = 100.0 * float(np.asarray(first.params.weights)[..., -1].mean())
     cross = {"marker": CROSS["marker"], "markersize": 5, "linestyle": "", "color": CROSS["color"]}
-    return [*listed(handles), Line2D([], [], label=f"noise ({share:.3g} % by {for_figure(name, 20)})", **cross)]
+    return [*handles, Line2D([], [], label=f"noise ({share:.3g} % by {for_figure(name, 20)})", **cross)]

@@ -7,11 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Ellipse
 
-from bayesgmm.data.noise import num_gaussians
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.plots.arguments import Results, is_point
-from bayesgmm.plots.classes import draws_of
+from bayesgmm.plots.classes import draws_of, with_rows
 from bayesgmm.plots.style import component_color, engine_color, engine_style
 
 MASS = 0.9
@@ -38,28 +37,32 @@ def draw_ellipses(results: Results, pair: tuple[int, int], ax: Axes) -> None:
     """Draw the components of all results in two features."""
     centers: list[tuple[int, np.ndarray]] = []
     for i, (name, result) in enumerate(results.items()):
-        params, num = mean_params(result), num_gaussians(result)
+        params, shown = mean_params(result), with_rows(result)
         style = engine_style(name, i, 1.5) | {"zorder": 3}
         if not is_point(result):
-            _draw_cloud(draws_of(result, CLOUD), num, pair, engine_color(name), ax)
-        for k, (mean, covariance) in enumerate(zip(params.means[:num], params.covariances[:num], strict=True)):
-            center = np.asarray(mean)[list(pair)]
-            ax.add_patch(ellipse_of(center, np.asarray(covariance)[np.ix_(pair, pair)], style))
+            _draw_cloud(draws_of(result, CLOUD), shown, result.table.total, pair, engine_color(name), ax)
+        for k in map(int, shown):
+            center, covariance = np.asarray(params.means[k])[list(pair)], np.asarray(params.covariances[k])
+            ax.add_patch(ellipse_of(center, covariance[np.ix_(pair, pair)], style))
             ax.plot(*center, marker="+", color=engine_color(name), markersize=8, markeredgewidth=1.4, zorder=4)
             centers.append((k, center))
     ax.autoscale_view()
     _write_numbers(centers, ax)
 
 
-def _draw_cloud(draws: Params, num: int, pair: tuple[int, int], color: str, ax: Axes) -> None:
-    """The ellipses of the first `num` components in some draws: thin lines, dense where the posterior is."""
+def _draw_cloud(draws: Params, shown: np.ndarray, total: float, pair: tuple[int, int], color: str, ax: Axes) -> None:
+    """The ellipses of these components in some draws: thin lines, dense where the posterior is.
+
+    A component with less than a row in a draw is left out there, and the lines do not change the limits of the axes.
+    """
     angles = np.linspace(0.0, 2.0 * np.pi, 73)
     circle = RADIUS * np.stack([np.cos(angles), np.sin(angles)])
-    trils = np.asarray(draws.scale_trils)[:, :num][..., list(pair), :]
+    trils = np.asarray(draws.scale_trils)[:, shown][..., list(pair), :]
     roots = np.linalg.cholesky(trils @ trils.swapaxes(-1, -2))
-    lines = np.asarray(draws.means)[:, :num][..., list(pair), None] + roots @ circle
-    lines = lines.reshape(-1, 2, len(angles)).swapaxes(1, 2)
-    ax.add_collection(LineCollection(list(lines), colors=color, linewidths=0.6, alpha=0.12, zorder=2))
+    lines = np.asarray(draws.means)[:, shown][..., list(pair), None] + roots @ circle
+    lines = lines[np.asarray(draws.weights)[:, shown] * total >= 1.0].swapaxes(1, 2)
+    cloud = LineCollection(list(lines), colors=color, linewidths=0.6, alpha=0.12, zorder=2)
+    ax.add_collection(cloud, autolim=False)
 
 
 def _write_numbers(centers: list[tuple[int, np.ndarray]], ax: Axes) -> None:

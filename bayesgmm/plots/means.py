@@ -48,6 +48,7 @@ def plot_means(results: Any, axes: Any = None, features: Any = None, intervals: 
     -------
     ndarray of Axes
     """
+    results = {name: getattr(one, "by_cluster", lambda one=one: one)() for name, one in results.items()}
     table, num = shared_table(results), num_gaussians(next(iter(results.values())))
     if any(num_gaussians(result) != num for result in results.values()):
         raise ArgumentError("plot_means takes results with equal numbers of components; those in results differ.")

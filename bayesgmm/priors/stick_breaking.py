@@ -21,6 +21,10 @@ MOST_ROWS = 2000
 """Most rows for `StickBreaking.occupied`: it multiplies matrices of so many rows and columns."""
 
 
+MOST = 1e9
+"""Largest parameter of a stick: a larger one leaves its weight no freedom in double precision."""
+
+
 class StickBreaking(NamedTuple):
     """``V_k ~ Beta(first, alpha)`` for k < K, ``V_K = 1``, and ``weights_k = V_k Π_{j<k} (1 - V_j)``.
 
@@ -52,6 +56,11 @@ class StickBreaking(NamedTuple):
             raise PriorError(
                 f"The prior's {name} has shape {value.shape}. {num_components} components have {num_components - 1} "
                 f"sticks: give one number, or one for each stick."
+            )
+        if (value[np.isfinite(value)] > MOST).any():
+            raise PriorError(
+                f"The prior's {name} is {value[np.isfinite(value)].max():.3g}: so large a parameter leaves its stick no "
+                f"freedom in double precision. Use a smaller one, at most about {MOST:.0e}."
             )
         return in_full(name, value, (num_components - 1,))
 
@@ -104,8 +113,10 @@ class StickBreaking(NamedTuple):
         """The mode of the weights: a stick is ``(first - 1) / (first - 1 + alpha - (K - k))``.
 
         The density of the weights has a factor for each stick. Where it is flat in a stick, the rest is divided
-        equally; where it has no highest value without rows, NaN.
+        equally; where it has no highest value without rows, NaN. Raises `PriorError` if it has no component axis yet.
         """
+        if not np.ndim(self.alpha):
+            return self._checked(None).mode()
         after = jnp.arange(self.num_components - 1, 0, -1)
         one, rest = jnp.asarray(self.first) - 1.0, jnp.asarray(self.alpha) - after
         flat = (one <= 0.0) & (rest == 0.0)

@@ -1,7 +1,7 @@
 """Draws of θ, the result of every sampler and approximation. Fits have the same methods."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesgmm.data.order import same_features
 from bayesgmm.errors import ArgumentError
+from bayesgmm.model.alignment import align, permute
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import sd
 from bayesgmm.priors.prior import Belief
@@ -107,8 +108,35 @@ class Posterior(OfChains):
             "inference_library": "bayesgmm", "numbering": self.model.numbering, **self.model.known_attrs,
         }  # fmt: skip
 
+    @property
+    def by_stick(self) -> bool:
+        """Whether component k is stick k of a `StickBreaking` prior: another cluster from draw to draw."""
+        return self.model.in_order and bool((self.permutations == np.arange(self.n_components)).all())
+
+    def by_cluster(self) -> "Posterior":
+        """The draws with each component in the place of the cluster that it matches best; for draws `by_stick`.
+
+        The clusters are those of ``reference``. Other draws are returned as they are.
+        """
+        if not self.by_stick:
+            return self
+        found = align(self.params, self.reference)
+        return replace(self, params=permute(self.params, found), permutations=found.astype(self.permutations.dtype))
+
+    def _refuse_sticks(self) -> None:
+        if self.by_stick:
+            raise ArgumentError(
+                "The prior numbers the components of these draws by stick, and a stick is another cluster from draw to "
+                "draw: class probabilities averaged over draws mean nothing. Use bayesgmm.partition(posterior) for "
+                "clusters, or number the draws by cluster first: posterior.by_cluster()."
+            )
+
     def predict_proba(self, x=None) -> np.ndarray:
-        """``P(z_n = k | data)`` of each row of x (default: the data), (N, K): responsibilities averaged over draws."""
+        """``P(z_n = k | data)`` of each row of x (default: the data), (N, K): responsibilities averaged over draws.
+
+        Raises `ArgumentError` if the draws are `by_stick`.
+        """
+        self._refuse_sticks()
         return self._averages(x)[0]
 
     def class_probabilities(self, x=None, level: float = 0.9) -> "xr.Dataset":
@@ -116,9 +144,10 @@ class Posterior(OfChains):
 
         Variables ``mean``, ``sd``, ``lower``, ``median``, ``upper`` of ``p(z_n = k | θ, x_n)`` over the draws of θ,
         each with dims (obs, component), for each row of x (default: the data). The mean is `predict_proba`; the ends
-        are equal-tailed and hold `level` of the draws. Raises `ArgumentError` if `level` is not between 0 and 1 or the
-        draws are too few for it, `DataError` if x has other features.
+        are equal-tailed and hold `level` of the draws. Raises `ArgumentError` if `level` is not between 0 and 1, the
+        draws are too few for it or `by_stick`, `DataError` if x has other features.
         """
+        self._refuse_sticks()
         from bayesgmm.results.class_probabilities import class_probabilities
         from bayesgmm.results.intervals import check_enough
 
@@ -126,7 +155,7 @@ class Posterior(OfChains):
         return class_probabilities(self.params, same_features(x, self.table), self.frame, level)
 
     def predict(self, x=None) -> np.ndarray:
-        """Most probable component of each row of x (default: the data), (N,)."""
+        """Most probable component of each row of x (default: the data), (N,). Raises as `predict_proba`."""
         return self.predict_proba(x).argmax(axis=1)
 
     def impute(self, x=None, *, seed: Any) -> "xr.DataArray":

@@ -10,7 +10,7 @@ from bayesgmm.saving.container import MANIFEST
 
 
 def draws_of(path: str) -> Any:
-    """The draws in a file: a DataTree as ArviZ writes it, or a saved posterior.
+    """The draws in a file: a DataTree as ArviZ writes it, or a saved posterior (also in a folder ``….zarr``).
 
     Raises
     ------
@@ -20,9 +20,10 @@ def draws_of(path: str) -> Any:
     from bayesgmm.results.draws_file import read_tree
     from bayesgmm.results.of_chains import OfChains
 
-    tree = read_tree(path)
-    if MANIFEST not in tree.attrs:
-        return tree
+    if not path.lower().endswith(".zarr"):
+        tree = read_tree(path)
+        if MANIFEST not in tree.attrs:
+            return tree
     from bayesgmm.saving.results import load
 
     found = load(path)

@@ -23,7 +23,6 @@ from bayesgmm.engines.mcmc.nuts import sample_nuts
 from bayesgmm.engines.starts import first_of
 from bayesgmm.engines.variational.cavi import fit_cavi
 from bayesgmm.errors import NotConvergedWarning
-from bayesgmm.model.alignment import align, permute
 from bayesgmm.model.families import resolve_family
 from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.priors.default import resolve_prior
@@ -241,8 +240,7 @@ class FastMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMixture
                 posterior = fit_cavi(table, self.n_components, n_init=self.n_init, max_iter=self.max_iter, **common)
             self.n_iter_, self.lower_bounds_ = posterior.n_iter, (posterior.trace / table.total).tolist()
             self.lower_bound_ = self.lower_bounds_[-1]
-        posterior = numbered_by_cluster(posterior) if posterior.model.in_order else posterior
-        self.posterior_ = posterior
+        self.posterior_ = posterior = posterior.by_cluster()
         self.converged_ = bool(getattr(posterior, "converged", posterior.mixed))
         if self.inference in SAMPLERS and not self.converged_:
             warnings.warn(
@@ -274,13 +272,6 @@ class FastMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMixture
         tags.input_tags.allow_nan = True
         tags.array_api_support = False
         return tags
-
-
-def numbered_by_cluster(posterior: Any) -> Any:
-    """Draws under a prior by breaking sticks, with the numbering that matches their reference best."""
-    permutations = align(posterior.params, posterior.reference)
-    params = permute(posterior.params, permutations)
-    return replace(posterior, params=params, permutations=permutations.astype(posterior.permutations.dtype))
 
 
 def framed(center: np.ndarray, variances: np.ndarray) -> Frame:

@@ -243,8 +243,9 @@ def test_completion_knows_the_commands(tmp_path, clean_environment, name):
 def test_a_saved_posterior_is_diagnosed(tmp_path, drawn):
     folder, _ = drawn
     same = bg.sample_gibbs(bg.load_dataset("faithful"), 2, num_warmup=20, num_samples=40, num_chains=2, seed=3)
-    given = bg.save(same, tmp_path / "p.nc")
-    assert "Labels did not switch" in run("diagnose", given, "--seed", 1).stdout
+    for name in ("p.nc", "p.zarr"):
+        given = bg.save(same, tmp_path / name)
+        assert "Labels did not switch" in run("diagnose", given, "--seed", 1).stdout
     assert "no draws" in str(refused("diagnose", bg.save(bg.fit_em(bg.load_dataset("faithful"), 2), tmp_path / "f.nc")))
     assert "--save" in str(refused("predict", folder / "draws.nc", "faithful"))
 

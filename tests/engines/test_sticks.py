@@ -13,7 +13,7 @@ from scipy import stats
 import bayesgmm as bg
 from bayesgmm.diagnosis import words
 from bayesgmm.engines.mcmc import gibbs
-from bayesgmm.errors import PriorError
+from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.priors import stick_order
 from bayesgmm.problem import prepare
 from bayesgmm.results.draws import as_draws
@@ -121,6 +121,8 @@ def test_flat_sticks_are_a_flat_dirichlet():
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
+        (lambda: bg.StickBreaking(1.0).mode(), PriorError, "call expand"),
+        (lambda: bg.StickBreaking(1e12).expand(3), PriorError, "leaves its stick no freedom"),
         (lambda: bg.sample_gibbs(X, 3, prior=PRIOR, noise=True), PriorError, "noise component does not go with"),
         (lambda: bg.sample_gibbs(X, 3, prior=PRIOR, fixed={"weights": {0: 0.4}}), PriorError, "Held weights"),
         (lambda: bg.sample_telescoping(X, prior=PRIOR), PriorError, "Dynamic"),
@@ -151,6 +153,30 @@ def test_relabelling_is_a_choice(drawn, tmp_path):
     assert isinstance(again.prior.weights, bg.StickBreaking)
     jax.tree.map(np.testing.assert_array_equal, again.prior, drawn.prior)
     np.testing.assert_array_equal(again.extend(10).params.weights, drawn.extend(10).params.weights)
+
+
+def test_what_reads_components_wants_clusters(drawn):
+    """A stick is another cluster from draw to draw: an average by stick would be read as a class, in silence."""
+    assert drawn.by_stick
+    for call in (drawn.predict, drawn.predict_proba, drawn.class_probabilities, lambda: bg.merge(drawn)):
+        with pytest.raises(ArgumentError, match="by_cluster"):
+            call()
+    clusters = drawn.by_cluster()
+    assert not clusters.by_stick
+    assert clusters.by_cluster() is clusters
+    # An average by stick is not that by cluster: the refusal is not idle.
+    by_stick = responsibilities(drawn).mean(axis=(0, 1))
+    assert np.abs(clusters.predict_proba() - by_stick).max() > 0.05
+    np.testing.assert_allclose(clusters.score_samples(), drawn.score_samples())
+    assert bg.merge(clusters).components(1) == ((0, 1, 2),)
+    assert len(clusters.plot().get_lines()) > 0
+    with pytest.raises(ArgumentError, match="numbered by cluster"):
+        clusters.extend(10)
+
+
+def test_a_comparison_says_that_its_rows_are_sticks(drawn):
+    compared = bg.compare(X[:, None], 3, engines=("gibbs",), prior=PRIOR, **SETTINGS)
+    assert sum("Component k of gibbs is stick k" in line for line in compared.verdict()) == 1
 
 
 def test_known_things_stop_the_reordering():

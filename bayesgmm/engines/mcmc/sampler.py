@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, NamedTuple
 
-import numpy as np
 from jaxtyping import Int
 
 from bayesgmm.data.kinds import check_rows
@@ -160,7 +159,7 @@ def _to_report(listener: Listener, sampler: Sampler, num_warmup: int, num_sample
 def _extend(sampler: Sampler, state: Any, posterior: Posterior, num_samples: int, progress_bar: Progress) -> Posterior:
     """The posterior with `num_samples` more draws per chain, from the current state of the chains."""
     dtype = posterior.settings["dtype"]
-    if posterior.model.in_order and (posterior.permutations != np.arange(posterior.n_components)).any():
+    if posterior.model.in_order and not posterior.by_stick:
         raise ArgumentError(
             "These draws are numbered by cluster, and the chains number them by stick. Extend the draws as sampled; "
             "then relabel them."

@@ -9,6 +9,7 @@ from bayesgmm.engines.checks import check_reference
 from bayesgmm.engines.telescoping.sample_telescoping import ENGINE, MAX_COMPONENTS, sample_telescoping
 from bayesgmm.errors import ArgumentError, FitError, PriorError
 from bayesgmm.model.types import Params
+from bayesgmm.numerics.mixing import figures
 from bayesgmm.priors.concentration import Static
 from bayesgmm.priors.dirichlet import Dirichlet
 from bayesgmm.priors.prior import Belief
@@ -65,8 +66,13 @@ def sample_clusters(
     try:
         chosen = found.at(n_components)
     except ArgumentError as error:
-        most = found.most_probable[1]
-        raise FitError(f"{error} Compare {most} components, which are most probable, or draw more.") from None
+        most, shown = found.most_probable[1], figures(found.worst_rhat, found.smallest_ess)
+        if found.mixed:
+            raise FitError(f"{error} The chains have mixed ({shown}): compare {most} components.") from None
+        raise FitError(
+            f"{error} But the chains have not mixed ({shown}), so that these shares may be far off: draw more "
+            "(num_samples), or narrow the prior of the means."
+        ) from None
     if reference is None:
         return chosen
     params = reference.params if isinstance(reference, MixtureFit) else reference

@@ -42,7 +42,7 @@ def test_compare_has_the_draws_with_so_many_clusters(compared):
 
 
 def test_a_number_that_no_draw_has_is_a_failure():
-    with pytest.raises(FitError, match=r"No draw has 5 clusters. K₊ is .* Compare \d components"):
+    with pytest.raises(FitError, match=r"No draw has 5 clusters. K₊ is .* far off: draw more"):
         sample_clusters(X, 5, num_samples=20, num_chains=1, **SETTINGS)
 
 

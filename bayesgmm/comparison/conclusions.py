@@ -49,8 +49,8 @@ def _stick_line(comparison: Any) -> list[str]:
         return []
     listed = " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))
     return [
-        f"Component k of {listed} is stick k of the prior, which is another cluster from draw to draw; engines differ in "
-        "the order of their sticks. So do not read the table component by component: compare label-invariant quantities, and "
+        f"Component k of {listed} is stick k of the prior: another cluster from draw to draw, in an order that differs "
+        "between engines. So do not read the table component by component. Compare label-invariant quantities, and "
         "results[name].by_cluster()."
     ]
 

@@ -58,9 +58,10 @@ class StickBreaking(NamedTuple):
                 f"sticks: give one number, or one for each stick."
             )
         if (value[np.isfinite(value)] > MOST).any():
+            most = value[np.isfinite(value)].max()
             raise PriorError(
-                f"The prior's {name} is {value[np.isfinite(value)].max():.3g}: so large a parameter leaves its stick no "
-                f"freedom in double precision. Use a smaller one, at most about {MOST:.0e}."
+                f"The prior's {name} is {most:.3g}: so large a parameter leaves its stick no freedom in double "
+                f"precision. Use a smaller one, at most about {MOST:.0e}."
             )
         return in_full(name, value, (num_components - 1,))
 

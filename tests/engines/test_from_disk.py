@@ -8,6 +8,8 @@ from oracles.effort import WHOLE
 from oracles.on_disk import CHUNK, two_clusters, write_parquet
 
 import bayesgmm as bg
+from bayesgmm.data.on_disk.rows_on_disk import RowsOnDisk
+from bayesgmm.data.table import Table
 from bayesgmm.model.types import Params
 from bayesgmm.runtime import checkpoint
 from bayesgmm.sweep import from_disk
@@ -138,6 +140,17 @@ def test_results_say_what_they_can_without_the_rows(on_disk):
     assert "the rows are on disk" in posterior.datatree.attrs["omitted"]
     fit = bg.fit_em(on_disk, 2, means_init=MEANS)
     assert fit.icl() == pytest.approx(bg.fit_em(X, 2, means_init=MEANS).icl(), rel=1e-10)
+
+
+def test_criteria_number_a_far_row_among_all_rows(on_disk, monkeypatch):
+    """And not within the part that they read."""
+    x = X.copy()
+    x[7003] = 1e170
+    whole = Table(x, on_disk.features, True)
+    monkeypatch.setattr(RowsOnDisk, "parts", lambda table: whole.parts(4000))
+    fit = bg.fit_em(on_disk, 2, means_init=MEANS)
+    with pytest.raises(bg.errors.DataError, match=r"^Row 7003 is so far"):
+        fit.icl()
 
 
 def test_a_saved_fit_comes_back_without_the_rows(on_disk, tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesgmm.data.on_disk.arrays import Maps, Zarr
+from bayesgmm.data.on_disk.arrays import Arrays, Zarr
 from bayesgmm.data.on_disk.rows_on_disk import RowsOnDisk
 from bayesgmm.data.on_disk.source import Source, reason
 from bayesgmm.data.on_disk.survey import survey
@@ -123,7 +123,7 @@ def _of_path(place: Path, wanted: list[str] | None) -> Source:
     files = _files(place)
     suffix = files[0].suffix.lower()
     if suffix in NUMPY:
-        return Maps(files, wanted)
+        return Arrays(files, wanted)
     try:
         if suffix in PARQUET:
             from bayesgmm.data.on_disk.parquet import Parquet

@@ -170,7 +170,7 @@ def _begin(key: Any, starts: Params, task: Task, batch_size: int | None, num_ste
         running = jax.block_until_ready(BATCHES(keys, running, *shared, *steps, batch_size=batch_size))
         done += count
         task.listener("cavi, batches", done, num_steps, "")
-    runs, bounds = AFTER_BATCHES(running.q, problem.standard_prior, problem.rows)
+    runs, bounds = AFTER_BATCHES(running.theta, problem.standard_prior, problem.rows)
     best = int(np.nanargmax(bounds)) if np.isfinite(bounds).any() else 0
     # Only after Ctrl-C. Otherwise the first iteration would find no gain over the bound of its q, and settle.
     if stop.is_set():

@@ -5,7 +5,8 @@ this step with the kernels of EM and CAVI: ``s ← (1 - γ) s + γ (N/B) s̄(bat
 of all rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.engines.step import Iteration, Kernel, step
-from bayesgmm.model.types import Params, Stats
+from bayesgmm.model.types import Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import outer
 from bayesgmm.priors.prior import Belief
@@ -57,10 +58,6 @@ class Averaged(NamedTuple):
         """The posterior of θ given the average after a batch."""
         return self.prior.update(self.average(seen))
 
-    def log_kernel(self, params: Params) -> Float[Array, ""]:
-        """``log p(θ)`` without its constant."""
-        return self.prior.log_kernel(params)
-
 
 def moved(
     kernel: Kernel, key: PRNGKeyArray, running: Running, prior: Belief, batch: Rows, move: Array, share: Array
@@ -71,13 +68,14 @@ def moved(
     return Running(theta, averaged.average(seen.stats)), seen
 
 
-def in_order(rows: HostRows, size: int) -> Iterator[tuple[Batches, int]]:
+def in_order(rows: HostRows, size: int) -> Generator[tuple[Batches, int]]:
     """The batches of one pass over rows on the host, and how many there are; the last batch may be smaller."""
-    for some in rows.batches(size):
-        yield some, int((np.asarray(some.num_rows) > 0).sum())
+    with closing(rows.batches(size)) as found:
+        for some in found:
+            yield some, int((np.asarray(some.num_rows) > 0).sum())
 
 
-def shuffled(rows: Rows, num_rows: int, size: int, rng: np.random.Generator) -> Iterator[tuple[Batches, int]]:
+def shuffled(rows: Rows, num_rows: int, size: int, rng: np.random.Generator) -> Generator[tuple[Batches, int]]:
     """The batches of one pass over rows in memory, in random order, and how many there are.
 
     All have `size` rows: the last one is filled up with rows of the first ones.

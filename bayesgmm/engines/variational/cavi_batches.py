@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import jax.random as jr
 from jax import lax
 
-from bayesgmm.engines.mini_batches import DELAY, FORGETTING, Running, moved
-from bayesgmm.engines.step import KERNELS, no_term
+from bayesgmm.engines.mini_batches import DELAY, FORGETTING, Running, moved, weigh
+from bayesgmm.engines.step import KERNELS, no_term, step
 from bayesgmm.model.mixture import log_joint_scorer
 from bayesgmm.model.types import Params, Stats
 from bayesgmm.priors.prior import Belief
@@ -52,6 +52,16 @@ def _batches(keys, running: Running, prior: Belief, rows: Rows, first, last, bat
     return lax.map(one, (keys, running))
 
 
+def _from_sample(q: Belief, prior: Belief, few: Rows, num_rows) -> Running:
+    """Each q(θ) with the statistics of some rows, which stand for all."""
+
+    def one(q):
+        stats = step(CAVI, jr.key(0), q, prior, few)[1].stats
+        return Running(q, weigh(stats, num_rows / few.num_rows))
+
+    return lax.map(one, q)
+
+
 def _streamed(running: Running, prior: Belief, batches: Cut, first, num, num_rows, size) -> Running:
     """Stochastic steps of each start on `num` batches in the order of the rows; all starts share them."""
 
@@ -72,4 +82,5 @@ def _move(t, dtype):
 
 FIRST_BATCH = Program(_first_batch, static=("batch_size",))
 BATCHES = Program(_batches, static=("batch_size",))
+FROM_SAMPLE = Program(_from_sample)
 STREAMED = Program(_streamed)

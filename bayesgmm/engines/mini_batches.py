@@ -1,8 +1,8 @@
 """Steps on mini-batches of rows: the statistics of a batch move a running average, which stands for all rows.
 
 Online EM (Cappé & Moulines 2009, eq. 12) and stochastic variational inference (Hoffman, Blei, Wang & Paisley 2013) are
-this step with the kernels of EM and CAVI: ``s ← (1 - γ) s + γ (N/B) s̄(batch; θ)``, then θ from s as from the statistics
-of all rows.
+this step with the kernels of EM and CAVI: ``s ← (1 - γ) s + γ (N/B) s(batch; θ)``, and then θ from s as from the
+statistics of all rows.
 """
 
 from collections.abc import Generator
@@ -38,7 +38,8 @@ class Running(NamedTuple):
 class Averaged(NamedTuple):
     """A prior whose posterior uses a running average of the batch statistics."""
 
-    prior: Belief
+    prior: Any
+    """A `Belief`, or another object with its ``diagonal`` and ``update``."""
     past: Stats
     move: Float[Array, ""]
     """How far the average moves towards the next batch."""
@@ -60,7 +61,7 @@ class Averaged(NamedTuple):
 
 
 def moved(
-    kernel: Kernel, key: PRNGKeyArray, running: Running, prior: Belief, batch: Rows, move: Array, share: Array
+    kernel: Kernel, key: PRNGKeyArray, running: Running, prior: Any, batch: Rows, move: Array, share: Array
 ) -> tuple[Running, Iteration]:
     """One step on a batch: z of its rows given θ, the average of the statistics, and θ given that."""
     averaged = Averaged(prior, running.stats, move, share)

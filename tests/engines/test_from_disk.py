@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from oracles.effort import WHOLE
 from oracles.on_disk import CHUNK, two_clusters, write_parquet
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
 
 import bayesgmm as bg
 from bayesgmm.data.on_disk.rows_on_disk import RowsOnDisk
@@ -163,6 +165,27 @@ def test_batches_of_cavi_are_the_rows_in_their_order(on_disk):
     assert heard[-1][:3] == ("cavi, batches", 5, 5)
 
 
+@pytest.mark.slow
+def test_svi_reads_its_batches_from_the_files(on_disk):
+    """Nine batches a pass, again and again; against Laplace in memory, whose guide is the same Gaussian."""
+    heard = []
+    call = {"batch_size": 1000, "num_steps": 1500, "num_samples": 100, "seed": 2}
+    found = bg.fit_svi(on_disk, 2, progress_bar=lambda *report: heard.append(report), **call)
+    laplace = bg.fit_laplace(X, 2, num_samples=100)
+    assert heard[-1][:3] == ("svi", 1500, 1500)
+    assert len(found.trace) == 1500
+    assert laplace.log_evidence - 1.0 < found.elbo < laplace.log_evidence + 0.5
+    sds = laplace.params.means.std(axis=(0, 1))
+    assert (np.abs(found.params.means.mean(axis=(0, 1)) - laplace.params.means.mean(axis=(0, 1))) < sds).all()
+    np.testing.assert_allclose(found.log_likelihood[0, 0], score(X, found.params, 0).sum(), rtol=1e-10)
+
+
+def score(x, params: Params, draw: int) -> np.ndarray:
+    """Log densities of the rows under a draw of the first chain, in SciPy."""
+    parts = (part[0, draw] for part in (params.weights, params.means, params.covariances))
+    return logsumexp([np.log(w) + multivariate_normal(m, c).logpdf(x) for w, m, c in zip(*parts, strict=True)], axis=0)
+
+
 def test_progress_within_a_pass(on_disk, monkeypatch):
     monkeypatch.setattr(pass_meter, "INTERVAL", 0.0)
     heard = []
@@ -221,7 +244,7 @@ def test_a_saved_fit_comes_back_without_the_rows(on_disk, tmp_path):
 
 REFUSED = {
     "nuts does not take rows on disk": lambda x: bg.sample_nuts(x, 2),
-    "svi does not take rows on disk": lambda x: bg.fit_svi(x, 2),
+    "need batch_size: each step of SVI": lambda x: bg.fit_svi(x, 2),
     "laplace does not take rows on disk": lambda x: bg.fit_laplace(x, 2),
     "exact does not take rows on disk": lambda x: bg.sample_exact(x, 2),
     "tempering=2 does not take rows on disk": lambda x: bg.sample_gibbs(x, 2, tempering=2),

@@ -1,5 +1,6 @@
 """Point estimates: EM (maximum likelihood or MAP), classification, stochastic and deterministic annealing EM."""
 
+from collections.abc import Callable
 from functools import partial
 from os import PathLike
 from typing import Any
@@ -167,31 +168,24 @@ def fit_em(
     x = described(x, weights, labels, errors, noise)
     schedule = Schedule.of(batch_size, num_passes, forgetting, averaged)
     max_iter, tol, n_init = check_arguments(algorithm, max_iter, tol, n_init, accelerate, schedule, checkpoint)
+    given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
     first_beta = check_beta(beta_start, algorithm)
     settings = {
         "n_init": n_init, "init": getattr(init, "params", init), "algorithm": algorithm, "beta_start": beta_start,
-        "max_iter": max_iter, "tol": tol, "accelerate": accelerate, "weights_init": weights_init,
-        "means_init": means_init, "covariances_init": covariances_init, "labels_init": labels_init,
-    } | ({} if schedule is None else schedule.settings)  # fmt: skip
+        "max_iter": max_iter, "tol": tol, "accelerate": accelerate, "labels_init": labels_init,
+    } | {f"{name}_init": part for name, part in given.items()} | (schedule.settings if schedule else {})  # fmt: skip
     with scope(dtype) as dtype, stopwatch() as clock:
         problem = prepare(x, n_components, prior, dtype, covariance_type, fixed)
-        check_has_mode(problem.prior, problem.model)
-        find_engine(algorithm).check_problem(problem)
+        _check_problem(problem, algorithm)
         key_start, key_ascent = split_key(as_key(seed))
-        given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
         given_start = not isinstance(init, str) or any(part is not None for part in (labels_init, *given.values()))
-        quick = accelerate and algorithm == "em" and not all_known(problem.table)
-        whole = schedule is None and not problem.table.on_disk
-        if quick and whole and not given_start:
+        quick, whole = accelerate and not all_known(problem.table), schedule is None and not problem.table.on_disk
+        if quick and whole and not given_start and algorithm == "em":
             prepare_search(init, n_init, problem, tol, max_iter)
         starts = starts_of(key_start, problem, n_init, init, labels_init, given)
         saving = open_checkpoint(checkpoint, problem, algorithm, settings, seed)
         with listening(_shown(progress_bar, problem)) as listener, saving as saved:
-            run, gain = partial(_ascend, algorithm=algorithm, accelerate=quick, checkpoint=saved), 0.0
-            if first_beta is not None:
-                run = partial(anneal_and_ascend, beta_start=first_beta, accelerate=accelerate)
-            elif schedule is not None:
-                run = partial(online_ascents, schedule=schedule, accelerate=quick)
+            run, gain = _run(algorithm, quick, first_beta, schedule, saved), 0.0
             ascents, interrupted = run(key_ascent, starts, problem, _tol_of(algorithm, tol), max_iter, listener)
             if whole and given_start and algorithm == "em" and tol > 0 and not interrupted:
                 ascents, interrupted, gain = higher_by(key_ascent, ascents, problem, tol, max_iter, accelerate)
@@ -200,6 +194,23 @@ def fit_em(
         fit = to_fit(ascents, best, problem, algorithm, interrupted, clock, seed, settings | {"dtype": dtype})
     warn_of(fit, np.asarray(ascents.counts[best]), _tol_of(algorithm, tol), gain)
     return warned_of_merger(fit) if algorithm in ANNEALED else fit
+
+
+def _check_problem(problem: Problem, algorithm: str) -> None:
+    check_has_mode(problem.prior, problem.model)
+    find_engine(algorithm).check_problem(problem)
+
+
+def _run(
+    algorithm: str, accelerate: bool, first_beta: float | None, schedule: Schedule | None, saved: Checkpoint | None
+) -> Callable[..., tuple[Ascent, bool]]:
+    """What leads from the starts to the ascents."""
+    if first_beta is not None:
+        return partial(anneal_and_ascend, beta_start=first_beta, accelerate=accelerate)
+    if schedule is not None:
+        return partial(online_ascents, schedule=schedule, accelerate=accelerate)
+    quick = accelerate and algorithm == "em"
+    return partial(_ascend, algorithm=algorithm, accelerate=quick, checkpoint=saved)
 
 
 def _shown(progress_bar: Progress, problem: Problem) -> Progress:

@@ -128,10 +128,10 @@ def online_ascents(
         key_ascent, begin(params, prior, accelerate), prior, problem.rows, tol, limit, "em", accelerate, report
     )
     ascents = to_numpy(ascents)
-    if limit == 0:
-        ascents = ascents.with_status(
-            np.where(np.isfinite(ascents.objective), RUNNING if interrupted else PLANNED, NON_FINITE)
-        )
+    if limit == 0:  # an exact step says where θ would go next
+        fault = np.where(fault > 0, fault, np.asarray(_LOST(ascents.state.best.plain, ascents.counts)))
+        finite = np.isfinite(ascents.objective)
+        ascents = ascents.with_status(np.where(finite, RUNNING if interrupted else PLANNED, NON_FINITE))
     ascents = ascents.with_status(np.where(fault > 0, fault, ascents.status))
     whole = np.concatenate([objective, ascents.trace], axis=1)
     state = ascents.state._replace(iteration=ascents.iteration + num)
@@ -243,4 +243,5 @@ def _end(lanes: Online, prior: Belief, averaged: bool) -> Params:
 
 _FIRST = Program(_first)
 _STEPS = Program(_steps)
+_LOST = Program(jax.vmap(lost))
 _END = Program(_end, static=("averaged",))

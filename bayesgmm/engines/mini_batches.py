@@ -1,6 +1,6 @@
 """Steps on mini-batches of rows: the statistics of a batch move a running average, which stands for all rows.
 
-Online EM (Cappé & Moulines 2009, eq. 12) and stochastic variational inference (Hoffman, Blei, Wang & Paisley 2013) are
+Online EM (Cappé & Moulines 2009) and stochastic variational inference (Hoffman, Blei, Wang & Paisley 2013) are
 this step with the kernels of EM and CAVI: ``s ← (1 - γ) s + γ (N/B) s(batch; θ)``, and then θ from s as from the
 statistics of all rows.
 """

@@ -154,7 +154,9 @@ class GaussianMixture(FastMixture, theirs.GaussianMixture):
         with scope("float64"):
             problem = self._problem(table, self._known_prior, frame_around(theta))
             center, scale = problem.frame
-            past = Stats(counts * total, (means - center) / scale, scatters * total / np.outer(scale, scale), 0.0)
+            past = Stats(
+                counts * total, (means - center) / scale, scatters * total / np.outer(scale, scale), np.zeros(())
+            )
             share = total / table.total
             inside, stats, value, broken = move_ridged(
                 problem.frame.standardise(theta), past, problem, self.reg_covar, share**-FORGETTING, share

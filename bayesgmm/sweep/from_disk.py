@@ -87,7 +87,7 @@ class RowsFromDisk(HostRows):
         With `size`, buffers have a leading axis of batches of so many rows each, and each batch has its number of rows.
         """
         capacity = size or self._shape[0] * self._shape[2]
-        first, filler = 0, None
+        first, filler, buffer = 0, None, None
         for part in self._source.checked(min(capacity, 2**17) if size is None else 2**17):
             taken = 0
             while taken < part.num_rows:

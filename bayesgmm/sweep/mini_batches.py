@@ -14,20 +14,20 @@ class Drawn(NamedTuple):
     """Batches of rows in memory, by the numbers of their rows."""
 
     rows: Rows
-    index: Int[Array, "M B"]
+    numbers: Int[Array, "M B"]
 
     @property
     def most(self) -> int:
         """Number of batches for which there is space."""
-        return self.index.shape[0]
+        return self.numbers.shape[0]
 
     def size(self, i) -> Float[Array, ""]:
         """Rows of batch `i`."""
-        return jnp.asarray(self.index.shape[1], self.rows.dtype)
+        return jnp.asarray(self.numbers.shape[1], self.rows.dtype)
 
     def batch(self, i) -> Rows:
         """The rows of batch `i`."""
-        return self.rows.take(jnp.asarray(self.index)[i])
+        return self.rows.take(jnp.asarray(self.numbers)[i])
 
 
 class Cut(NamedTuple):

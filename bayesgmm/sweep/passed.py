@@ -80,8 +80,8 @@ class HostRows:
     def __jax_array__(self) -> NoReturn:
         """JAX asks for this where rows on the host are passed to a compiled program by mistake."""
         raise DataError(
-            "This needs rows inside a compiled program, and these are read from disk. EM, Gibbs and CAVI take rows on "
-            "disk. For the rest, read the data into memory, or a sample of them."
+            "This needs rows inside a compiled program, and these are read from disk. EM, Gibbs, CAVI and SVI (in "
+            "batches) take rows on disk. For the rest, read the data into memory, or a sample of them."
         )
 
 
@@ -108,11 +108,11 @@ def watched(listener: Listener, rows: Any, label: str, total: int) -> Listener:
     """
     if not isinstance(rows, HostRows):
         return listener
-    last: Any = [label, 0, total]
+    last: list[Any] = [label, 0, total]
 
     def heard(label: str, done: int, total: int, note: str) -> None:
         last[:] = label, done, total
         listener(label, done, total, note)
 
-    rows.watch = lambda note: listener(*last, note)
+    rows.watch = lambda note: listener(last[0], last[1], last[2], note)
     return heard

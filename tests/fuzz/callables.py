@@ -447,7 +447,7 @@ CLI = {
     ),
     "cli fit from disk": Call(
         "cli",
-        {"data": "cli_rows", "-k": "cli_count", "--columns": "cli_columns",
+        {"data": "cli_rows", "-k": "cli_count", "--columns": "cli_columns", "--batch-size": "cli_count",
          "--labels": "cli_labels", "--weights": "cli_labels", "--out": "cli_path"},
         {"command": "'fit'", "data": "'data.parquet'", "-k": "'2'", "--families": "'EII'", "--starts": "'2'", "--quiet": "",
          "--from-disk": ""}, 0.1,

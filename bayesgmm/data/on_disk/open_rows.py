@@ -30,8 +30,9 @@ def open_rows(
     """Open data that need not fit in memory; engines then read them once in each iteration.
 
     The result is the ``x`` of `fit_em`, `sample_gibbs` and `fit_cavi`, which give the same answers as for the same rows
-    in memory. Memory does not grow with the number of rows. All rows are read once here: for their moments, for
-    missing and infinite values, and for a sample of rows, from which starts are made.
+    in memory, and of `fit_svi`, which reads batches in order. Memory does not grow with the number of rows. All rows
+    are read once here: for their moments, for missing and infinite values, and for a sample of rows, from which starts
+    are made.
 
     Parameters
     ----------

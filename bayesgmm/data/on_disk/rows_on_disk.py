@@ -13,8 +13,8 @@ from bayesgmm.errors import DataError
 from bayesgmm.runtime.fingerprint import fingerprint
 
 ALL_ROWS = (
-    "This needs all rows in memory, and these are on disk. EM, Gibbs and CAVI pass over rows on disk; for the rest, "
-    "read the data (pandas.read_parquet, numpy.load), or a sample of them."
+    "This needs all rows in memory, and these are on disk. EM, Gibbs, CAVI and SVI (in batches) read rows on disk; "
+    "for the rest, read the data (pandas.read_parquet, numpy.load), or a sample of them."
 )
 
 

@@ -62,6 +62,10 @@ class Schedule(NamedTuple):
         share = check_number("forgetting", forgetting, low=0.5, high=1.0, open_low=True)
         return None if size is None else cls(check_count("batch_size", size), passes, share, bool(averaged))
 
+    def num_steps(self, num_rows: int) -> int:
+        """Batches of all passes."""
+        return self.num_passes * -(-num_rows // min(self.size, num_rows))
+
     @property
     def settings(self) -> dict[str, Any]:
         """As arguments of `fit_em`."""
@@ -116,8 +120,9 @@ def online_ascents(
         starts = best_of_sample(key_search, starts, few)
     lanes = _FIRST(starts, problem.standard_prior, few.rows, np.asarray(problem.table.num_rows, problem.dtype))
     lanes, objective, interrupted = _all_passes(key_rows, lanes, problem, schedule, listener)
-    params = _END(lanes, problem.standard_prior, averaged=schedule.averaged and objective.shape[1] > 1)
     num, prior, fault = objective.shape[1], problem.standard_prior, np.asarray(lanes.fault)
+    half = schedule.num_steps(problem.table.num_rows) // 2
+    params = _END(lanes, prior, averaged=schedule.averaged and num > half)  # after Ctrl-C there may be no mean
     limit = 0 if interrupted else max_iter
 
     def report(done: int) -> None:
@@ -144,8 +149,7 @@ def _all_passes(
     """The starts after all batches, their objectives on the way, and whether Ctrl-C ended them."""
     rows, num_rows, dtype = problem.rows, problem.table.num_rows, problem.dtype
     size, rng = min(schedule.size, num_rows), host_generator(key)
-    each = -(-num_rows // size)
-    total, done, seen = schedule.num_passes * each, 0, []
+    total, done, seen = schedule.num_steps(num_rows), 0, []
     heard = watched(listener, rows, LABEL, total)
     numbers = [np.asarray(number, dtype) for number in (num_rows, size, schedule.forgetting)]
     with interruptible() as stop:
@@ -206,7 +210,9 @@ def _steps(lanes: Online, prior: Belief, batches: Batches, about: About) -> tupl
     def one(lane: Online) -> tuple[Online, Seen]:
         dtype, dim = lane.running.theta.means.dtype, lane.running.theta.means.shape[1]
         nothing = Seen(jnp.zeros(batches.most, dtype), jnp.zeros((batches.most, dim), dtype))
-        return lax.fori_loop(0, about.num, lambda i, carry: _step(i, *carry, prior, batches, about), (lane, nothing))
+        return lax.fori_loop(
+            0, about.num, lambda i, carry: _step(i, carry[0], carry[1], prior, batches, about), (lane, nothing)
+        )
 
     return lax.map(one, lanes)
 
@@ -223,7 +229,7 @@ def _step(i, lane: Online, seen: Seen, prior: Belief, batches: Batches, about: A
     new = Online(running, _choose(late > 0, mean, lane.mean), fault)
     objective = share * found.stats.value + prior.log_kernel(lane.running.theta)
     center = found.stats.counts @ found.stats.means / jnp.sum(found.stats.counts)
-    seen = Seen(seen.objective.at[i].set(objective), seen.center.at[i].set(center))
+    seen = Seen(*(jnp.asarray(a).at[i].set(b) for a, b in zip(seen, (objective, center), strict=True)))
     return _choose(fault > 0, lane._replace(fault=fault), new), seen
 
 

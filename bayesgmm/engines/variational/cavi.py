@@ -225,7 +225,8 @@ def _run(
     runs: CaviRun, task: Task, tol: float, max_iter: int, stop: Event, saved: Checkpoint | None = None
 ) -> tuple[CaviRun, bool]:
     """Iterate with all rows, in blocks, until every start settles or reaches `max_iter`; whether Ctrl-C stopped it."""
-    problem, limit, traces, room = task.problem, 0, [], runs.trace.shape[1]
+    problem, limit, room = task.problem, 0, runs.trace.shape[1]
+    traces: list[Any] = []
     heard = watched(task.listener, problem.rows, "cavi", max_iter)
     if saved is not None:
         runs, limit, blocks = saved.load(runs)

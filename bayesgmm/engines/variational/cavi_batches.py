@@ -28,7 +28,8 @@ def _first_batch(keys, starts: Params, prior: Belief, rows: Rows, batch_size: in
 
     def one(inputs):
         key, start = inputs
-        nothing = Stats(*(jnp.zeros_like(part) for part in start), 0.0 * share)
+        counts, means, scatters = (jnp.zeros_like(part) for part in start)
+        nothing = Stats(counts, means, scatters, 0.0 * share)
         batch = _batch_of(key, rows, batch_size)
         return moved(FIRST, key, Running(start, nothing), prior, batch, jnp.ones_like(share), share)[0]
 

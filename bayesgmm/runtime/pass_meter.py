@@ -33,9 +33,8 @@ class Meter:
             self.last = now
             seconds, rows = now - self._since[0], self.done - self._since[1]
             left = (self.num_rows - self.done) * seconds / rows
-            self.tell(
-                f"this pass: {self.done:,} of {self.num_rows:,} rows, {speed(rows, seconds)}, about {duration(left)} left"
-            )
+            done = f"this pass: {self.done:,} of {self.num_rows:,} rows"
+            self.tell(f"{done}, {speed(rows, seconds)}, about {duration(left)} left")
 
     @property
     def speed(self) -> str:

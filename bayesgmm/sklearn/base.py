@@ -218,7 +218,7 @@ class FastMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMixture
         return stats
 
     def _problem(self, table: Table, prior: Belief | str | None, frame: Frame | None = None) -> Problem:
-        """Model and rows on the device, without the checks of `fit_em`; the coordinates are given or those of the rows."""
+        """Model and rows on the device, without the checks of `fit_em`; coordinates by default from the rows."""
         family = resolve_family(FAMILY[self.covariance_type], table.dim)
         prior = resolve_prior(prior, table, self.n_components, family)
         within, constant = within_family(prior, family, self.n_components, table.dim)

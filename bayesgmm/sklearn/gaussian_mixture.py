@@ -21,9 +21,9 @@ from bayesgmm.sklearn.base import FLOATS, INFERENCE, POSTERIORS, FastMixture, Ru
 from bayesgmm.sklearn.shapes import in_full, in_shape, theta
 
 ILL_DEFINED = (
-    "Fitting the mixture model failed because some components have ill-defined empirical covariance (for instance caused "
-    "by singleton or collapsed samples). Try to decrease the number of components, increase reg_covar, or scale the input "
-    "data."
+    "Fitting the mixture model failed because some components have ill-defined empirical covariance (for "
+    "instance caused by singleton or collapsed samples). Try to decrease the number of components, increase "
+    "reg_covar, or scale the input data."
 )
 
 
@@ -95,7 +95,7 @@ class GaussianMixture(FastMixture, theirs.GaussianMixture):
         self.num_chains = num_chains
 
     def partial_fit(self, X, y=None, sample_weight=None):
-        """Update the mixture by one step of online EM (Cappé & Moulines 2009) on a batch of rows, of a stream without end.
+        """Update the mixture by one step of online EM (Cappé & Moulines 2009) on a batch of a stream without end.
 
         The first call fits the mixture to its rows, unless `fit` did so before. The statistics of the next batches of B
         rows move a running average by ``(n / B)^-0.7``, where n is ``n_rows_seen_`` with the batch, so that older rows

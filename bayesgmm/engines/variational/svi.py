@@ -105,8 +105,8 @@ def fit_svi(
         as the ``AutoContinuous`` classes of NumPyro do. It must take ``init_loc_fn``. Its posterior must allow draws
         and have a density. The coordinates of the model are 0 at the start.
     batch_size
-        Rows of each step, drawn at random; None for all rows. Rows on disk (`open_rows`) need it: the steps read them in
-        their order, again and again.
+        Rows of each step, drawn at random; None for all rows. Rows on disk (`open_rows`) need it: the steps read them
+        in their order, again and again.
     num_steps, learning_rate, num_particles
         Number of steps, initial step size, and draws from the guide per step.
     num_samples, num_chains
@@ -168,9 +168,9 @@ def _approximate(
     batch = _batch_of(batch_size, problem)
     spread = FLOW_SPREAD if guide == "flow" else 1.0
     recipe = Recipe(make, spread, num_steps, learning_rate, num_particles, batch)
-    start = jax.tree.map(lambda leaf: np.asarray(leaf)[0], chain_starts(task.key_start, problem, 1, init))
-    few = sampled(problem).rows
-    arguments = start, problem.standard_prior, few
+    some = sampled(problem)
+    start = jax.tree.map(lambda leaf: np.asarray(leaf)[0], chain_starts(task.key_start, some, 1, init))
+    arguments = start, problem.standard_prior, some.rows
     key_run, key_draw = split_key(task.key_run)
     keys = key_array(key_draw, task.num_draws)
     state = _begin(key_run, keys, arguments, recipe, name)

@@ -39,7 +39,7 @@ class Passed(NamedTuple):
 
 
 class HostRows:
-    """Rows outside of compiled programs. A kind of them has its own `total` and `batches`, and nothing else."""
+    """Rows outside of compiled programs. A kind of them has its own `total`, and `batches` if it can."""
 
     weights = noise = labels = None
 
@@ -72,9 +72,9 @@ class HostRows:
         Raises
         ------
         DataError
-            If the rows cannot be read.
+            If the rows cannot be read, or this kind of rows gives no batches.
         """
-        raise NotImplementedError
+        raise DataError("These rows are read as a whole in each iteration, and not in batches. Leave batch_size out.")
 
     @property
     def __jax_array__(self) -> NoReturn:

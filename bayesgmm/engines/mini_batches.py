@@ -21,6 +21,7 @@ from bayesgmm.priors.prior import Belief
 from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.mini_batches import Batches, Drawn
 from bayesgmm.sweep.passed import HostRows
+from bayesgmm.sweep.rows import padded_size
 
 DELAY, FORGETTING = 10.0, 0.7
 """Step t moves the statistics by a share of ``(t + DELAY)^-FORGETTING``."""
@@ -84,7 +85,7 @@ def shuffled(rows: Rows, num_rows: int, size: int, rng: np.random.Generator) -> 
     order = rng.permutation(num_rows)
     num = -(-num_rows // size)
     index = np.concatenate([order, order[: num * size - num_rows]]).reshape(num, size)
-    most = min(num, max(1, CHUNK_ROWS // size))
+    most = min(padded_size(num), max(1, CHUNK_ROWS // size))
     for first in range(0, num, most):
         some = index[first : first + most]
         filled = np.concatenate([some, np.zeros((most - len(some), size), some.dtype)])

@@ -68,7 +68,7 @@ class RowsFromDisk(HostRows):
         width = min(padded_size(size, FEWEST), chunk_rows(self._shape[1] - 1))
         lines = -(-size // width)
         most = max(1, math.prod(self._shape[::2]) // (lines * width))
-        shape = (min(most, -(-self.num_rows // size)), lines, self._shape[1], width)
+        shape = (min(most, padded_size(-(-self.num_rows // size))), lines, self._shape[1], width)
         memory = [untouched(shape, self.dtype) for _ in range(AHEAD + 1)]
         meter = Meter(self.num_rows, self.watch)
         with closing(read_ahead(partial(self._fill, size=size), memory)) as chunks:

@@ -146,8 +146,7 @@ def em(params, prior, rows):
 @pytest.mark.parametrize(
     ("module", "function"),
     [("em/ascent", "_iterate"), ("mcmc/gibbs", "_sweep"), ("mcmc/tempering", "tempered_step"),
-     ("variational/cavi_iterations", "_iterate"), ("variational/cavi_batches", "_batches"),
-     ("variational/cavi_batches", "_first_batch")],
+     ("variational/cavi_iterations", "_iterate"), ("mini_batches", "moved"), ("em/online", "_first")],
 )  # fmt: skip
 def test_every_row_of_the_table_takes_the_one_step(module, function):
     node = next(node for node in functions_of(PACKAGE / f"engines/{module}.py") if node.name == function)

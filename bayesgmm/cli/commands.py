@@ -12,6 +12,7 @@ from bayesgmm.cli.as_json import of_comparison, of_diagnosis, of_table, print_js
 from bayesgmm.cli.options import (
     Also,
     AsJson,
+    BatchSize,
     Chains,
     Columns,
     Data,
@@ -152,6 +153,7 @@ def fit(
     out: Annotated[str, typer.Option(help="Folder for the table, its figure and the best model.")] = "out",
     columns: Columns = None,
     from_disk: FromDisk = False,
+    batch_size: BatchSize = None,
     weights: Weights = None,
     labels: Labels = None,
     noise: Noise = False,
@@ -173,7 +175,7 @@ def fit(
     with stoppable() as stop:
         found = fit_table(
             table, numbers, families, prior=None if prior == "none" else prior, noise=noise, criterion=criterion,
-            n_init=starts, seed=seed, progress_bar=not quiet,
+            n_init=starts, seed=seed, batch_size=batch_size, progress_bar=not quiet,
         )  # fmt: skip
         save_table(found, output)
         save_to(place, found.best, output)

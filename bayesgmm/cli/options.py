@@ -20,6 +20,10 @@ FromDisk = Annotated[
         help="Leave the rows on disk and read them in each iteration: Parquet, Arrow, .npy, Zarr, or a folder.",
     ),
 ]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(help="With --from-disk: rows of each batch of online EM, in place of iterations with all rows."),
+]
 Weights = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="Column that says how often each row counts; it is no feature.")
 ]

@@ -21,6 +21,7 @@ OPTIONS = {
     },
     "fit": _BOTH | {
         "covariance_type": "--families", "families": "--families", "criterion": "--criterion", "prior": "--prior",
+        "batch_size": "--batch-size",
     },
     "sample": {name: option for name, option in _BOTH.items() if name != "n_init"} | {
         "num_warmup": "--warmup", "num_samples": "--samples", "num_chains": "--chains", "covariance_type": "--family",

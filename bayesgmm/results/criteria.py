@@ -8,7 +8,7 @@ from scipy.special import xlogy  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class HasCriteria:
-    """The criteria of a fit with ``log_likelihood``, ``n_parameters``, ``table`` and ``predict_proba``."""
+    """The criteria of a fit with ``log_likelihood``, ``n_parameters``, ``table``, ``predict_proba``, ``_averages``."""
 
     def aic(self) -> float:
         """``-2 log L + 2 p``: smaller is better (Akaike 1974)."""
@@ -44,8 +44,11 @@ class HasCriteria:
         own: Any = self
         if not own.table.on_disk:
             return _of_classes(own.predict_proba(), own.table.counted)
-        parts = [_of_classes(own.predict_proba(part), part.counted) for part in own.table.parts()]
-        return sum(certainty for certainty, _ in parts), sum(entropy for _, entropy in parts)
+        first, certainty, entropy = 0, 0.0, 0.0
+        for part in own.table.parts():
+            of_part = _of_classes(own._averages(part, first)[0], part.counted)
+            first, certainty, entropy = first + part.num_rows, certainty + of_part[0], entropy + of_part[1]
+        return certainty, entropy
 
 
 def _of_classes(responsibilities: np.ndarray, counted: np.ndarray) -> tuple[float, float]:

@@ -256,9 +256,9 @@ class MixtureFit(HasCriteria, HasMixture):
 
         return plots.plot_components(self, ax, features)
 
-    def _averages(self, x) -> tuple[np.ndarray, np.ndarray]:
-        """Responsibilities and log densities of the rows of x, or of the data for None."""
-        return per_row.average_over_draws(self._as_draws(), same_features(x, self.table), self.model.frame)
+    def _averages(self, x, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Responsibilities and log densities of the rows of x, or of the data for None; ``first`` numbers its rows."""
+        return per_row.average_over_draws(self._as_draws(), same_features(x, self.table), self.model.frame, first)
 
     def _as_draws(self) -> Params:
         """θ as one draw of one chain."""

@@ -85,6 +85,11 @@ class Checkpoint:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
+    @property
+    def has_state(self) -> bool:
+        """Whether the run was saved before."""
+        return (self.folder / "state.npz").exists()
+
     def load(self, state: Any) -> tuple[Any, int, list[dict[str, np.ndarray]]]:
         """The saved state, its number of steps and the saved draws; the given `state` and no draws if nothing is saved.
 

@@ -25,13 +25,17 @@ class Run:
     def __init__(self, label: str, start: float):
         self.label = shortened(visible(label), LONGEST)
         self.start = self.last = start
+        self.stepped = start
+        """When the number of steps last changed; a report can have another note only."""
         self.first: tuple[float, int] | None = None
         self.done = self.total = 0
         self.note = ""
 
     def report(self, done: int, total: int, note: str) -> None:
         """Keep the last report and its time."""
-        self.last, self.done, self.total, self.note = monotonic(), done, total, visible(note)
+        now = monotonic()
+        self.stepped = now if done != self.done or self.first is None else self.stepped
+        self.last, self.done, self.total, self.note = now, done, total, visible(note)
         self.first = self.first or (self.last, done)
 
     def words(self, live: bool) -> str:
@@ -48,8 +52,8 @@ class Run:
         since, done = self.first or (now, self.done)
         if self.done <= done:
             return None
-        speed = (self.done - done) / (self.last - since or 1e-9)
-        return max((self.total - self.done) / speed - (now - self.last), 0.0)
+        speed = (self.done - done) / (self.stepped - since or 1e-9)
+        return max((self.total - self.done) / speed - (now - self.stepped), 0.0)
 
 
 def duration(seconds: float) -> str:

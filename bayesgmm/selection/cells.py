@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bayesgmm.data.unseen import unseen_words
+from bayesgmm.engines.em.ascent_state import PLANNED, STATUS
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.families import resolve_family
 from bayesgmm.results.fit import MixtureFit
@@ -147,7 +148,10 @@ class FitTable(Written):
             lines.append(
                 f"No fit: {names}{', …' if len(failed) > 6 else ''}. {_remedy(failed, self.best.prior is None)}".strip()
             )
-        slow = [c for c in self.cells if c.fit is not None and not c.fit.converged and not c.fit.interrupted]
+        open_ended = [c for c in self.cells if c.fit is not None and not c.fit.converged and not c.fit.interrupted]
+        slow = [c for c in open_ended if c.status != STATUS[PLANNED]]
+        if len(slow) < len(open_ended):
+            lines.append("Fits by batches (online EM) end near their maxima. Fit the best ones with all rows, too.")
         if slow:
             names = ", ".join(f"{c.family} {c.n_components}" for c in slow[:6])
             lines.append(f"Stopped before convergence: {names}{', …' if len(slow) > 6 else ''}. Raise max_iter.")

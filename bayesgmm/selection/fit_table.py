@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.data.described import check_classes, check_occupied, described, fits_labels, without_rows
-from bayesgmm.data.table import as_table, check_table
+from bayesgmm.data.table import Table, as_table, check_table
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.em.ascent_state import STATUS, usable
 from bayesgmm.engines.em.fit_em import check_has_mode
@@ -51,6 +51,7 @@ def fit_table(
     seed: Any = 0,
     max_iter: int = 1000,
     tol: float = 1e-6,
+    batch_size: int | None = None,
     dtype: str = "float64",
     progress_bar: Progress = None,
 ) -> FitTable:
@@ -82,6 +83,8 @@ def fit_table(
         Starts per cell, made as in `fit_em`.
     seed, max_iter, tol, dtype, progress_bar
         As in `fit_em`.
+    batch_size
+        For rows on disk: each cell is online EM with batches of so many rows, and no iterations with all rows.
 
     Returns
     -------
@@ -100,6 +103,7 @@ def fit_table(
     sizes, names = checked_table(n_components, families, criterion, table.dim)
     n_init, max_iter = check_count("n_init", n_init, most=MOST_CHAINS), check_count("max_iter", max_iter)
     tol = check_number("tol", tol, low=0.0, open_low=True)
+    _check_batch_size(batch_size, table)
     check_table(table, max(sizes))
     asked = sizes
     sizes = [k for k in sizes if fits_labels(table, k) and (prior is not None or not without_rows(table, k))]
@@ -116,6 +120,7 @@ def fit_table(
         tried = [name for name in names if name not in singular]
         settings = {"n_init": n_init, "max_iter": max_iter, "tol": tol, "dtype": dtype}
         if table.on_disk:
+            settings |= {} if batch_size is None else {"batch_size": batch_size, "max_iter": 0}
             cells = tuple(cells_on_disk(table, sizes, tried, listener, prior=prior, seed=seed, **settings))
             cut = stop.is_set()
         else:
@@ -134,6 +139,16 @@ def fit_table(
             + ("Use prior='default'." if prior is None else "Use a prior with a larger scale.")
         )
     return FitTable(cells, criterion, cut, clock, seed)
+
+
+def _check_batch_size(batch_size: Any, table: Table) -> None:
+    """Refuse batches of rows in memory, where the cells share their iterations."""
+    if batch_size is not None and not table.on_disk:
+        raise ArgumentError(
+            "batch_size of a table is for rows on disk (open_rows). Leave it out, or fit one K (fit_em)."
+        )
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
 
 
 def _check_prior(prior: Any) -> None:

@@ -216,13 +216,14 @@ class FastMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMixture
             return stats._replace(scatters=stats.scatters + squares / self.n_components)
         return stats
 
-    def _problem(self, table: Table, prior: Belief | str | None) -> Problem:
-        """The model and the rows on the device, without the checks of `fit_em`: the ridge makes more well posed."""
+    def _problem(self, table: Table, prior: Belief | str | None, frame: Frame | None = None) -> Problem:
+        """Model and rows on the device, without the checks of `fit_em`; coordinates by default from the rows."""
         family = resolve_family(FAMILY[self.covariance_type], table.dim)
         prior = resolve_prior(prior, table, self.n_components, family)
         within, constant = within_family(prior, family, self.n_components, table.dim)
-        center, covariance = table.moments()
-        frame = framed(center, np.diagonal(covariance))
+        if frame is None:
+            center, covariance = table.moments()
+            frame = framed(center, np.diagonal(covariance))
         return to_problem(Model(table, self.n_components, family, frame, prior, within, constant), "float64")
 
     def _fit_posterior(self, table: Table, dtype: np.dtype, prior: Any) -> None:

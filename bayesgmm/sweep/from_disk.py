@@ -1,24 +1,27 @@
 """The pass over rows on disk: chunks of blocks, read ahead by a thread while the device computes the last one."""
 
+import math
 import queue
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float, Key
 
 from bayesgmm.data.on_disk.rows_on_disk import RowsOnDisk
-from bayesgmm.data.on_disk.survey import speed
 from bayesgmm.model.mixture import Scorer
 from bayesgmm.model.types import Frame
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.runtime.pass_meter import Meter
 from bayesgmm.sweep.e_step import Assign
+from bayesgmm.sweep.mini_batches import Cut
 from bayesgmm.sweep.parts import stats_of_part, width_of_blocks
 from bayesgmm.sweep.passed import HostRows, Passed, passed, pooled
-from bayesgmm.sweep.rows import Blocks, untouched
+from bayesgmm.sweep.rows import FEWEST, Blocks, chunk_rows, padded_size, untouched
 
 AHEAD = 2
 """Chunks that are ready before the device asks for them, at most."""
@@ -40,37 +43,57 @@ class RowsFromDisk(HostRows):
 
     def total(self, lanes: tuple[Key[Array, "L"], Scorer], assign: Assign) -> Passed:
         """The pass for each key and scorer (leading axis: chains or starts), with one reading of the rows."""
-        start, found = time.perf_counter(), None
+        meter, found = Meter(self.num_rows, self.watch), None
         with closing(self._chunks()) as chunks:
             for chunk in chunks:
                 own = stats_of_part(lanes, chunk, assign)
                 found = own if found is None else pooled(found, own)
+                meter.add(int(chunk.num_rows))
         assert found is not None
-        self.note = speed(self.num_rows, time.perf_counter() - start)
+        self.note = meter.speed
         return passed(found, self.num_rows, self.dtype)
+
+    def batches(self, size: int) -> Generator[Cut]:
+        """Mini-batches of `size` rows (the last one has the rest) in one pass, in order; several at a time.
+
+        Each is valid until the next one is asked for. The pass tells its progress as `total` does.
+        """
+        width = min(padded_size(size, FEWEST), chunk_rows(self._shape[1] - 1))
+        lines = -(-size // width)
+        most = max(1, math.prod(self._shape[::2]) // (lines * width))
+        shape = (min(most, padded_size(-(-self.num_rows // size))), lines, self._shape[1], width)
+        memory = [untouched(shape, self.dtype) for _ in range(AHEAD + 1)]
+        meter = Meter(self.num_rows, self.watch)
+        with closing(read_ahead(partial(self._fill, size=size), memory)) as chunks:
+            for chunk in chunks:
+                yield Cut(jax.device_put(chunk.x), np.asarray(chunk.num_rows))
+                meter.add(int(np.sum(chunk.num_rows)))
+        self.note = meter.speed
 
     def _chunks(self) -> Generator[Blocks]:
         """Chunks in order. Each is valid until the next one is asked for: its memory is used again."""
         return read_ahead(self._fill, [untouched(self._shape, self.dtype) for _ in range(AHEAD + 1)])
 
-    def _fill(self, next_buffer: Callable[[], np.ndarray], put: Callable[[Any], None]) -> None:
-        """Fill buffers with rows, in order, and give each away with the number of its rows."""
-        count, _, width = self._shape
-        capacity, filled, first, buffer = count * width, 0, 0, None
-        for part in self._source.checked(min(capacity, 2**17)):
+    def _fill(self, next_buffer: Callable[[], np.ndarray], put: Callable[[Any], None], size: int | None = None) -> None:
+        """Fill buffers with rows, in order, and give each away with the number of its rows.
+
+        With `size`, buffers have a leading axis of batches of so many rows each, and each batch has its number of rows.
+        """
+        capacity = size or self._shape[0] * self._shape[2]
+        first, filler, buffer = 0, None, None
+        for part in self._source.checked(min(capacity, 2**17) if size is None else 2**17):
             taken = 0
             while taken < part.num_rows:
-                if buffer is None:
-                    buffer, filled = next_buffer(), 0
-                more = min(capacity - filled, part.num_rows - taken)
-                self._put(buffer, filled, [column[taken : taken + more] for column in part.columns])
-                filled, taken = filled + more, taken + more
-                if filled == capacity:
-                    put((buffer, filled, first))
-                    buffer, first = None, first + count
-        if buffer is not None:
-            _pad(buffer, filled)
-            put((buffer, filled, first))
+                if filler is None:
+                    buffer = next_buffer()
+                    filler = _Filler(buffer[None] if size is None else buffer, capacity, self._put)
+                taken += filler.add(part.columns, taken)
+                if filler.full:
+                    put((buffer, filler.counts if size else filler.counts[0], first))
+                    filler, first = None, first + self._shape[0]
+        if filler is not None:
+            filler.end()
+            put((buffer, filler.counts if size else filler.counts[0], first))
 
     def _put(self, buffer: Float[np.ndarray, "C D1 n"], at: int, columns: list[np.ndarray]) -> None:
         """Standardised values into the places from `at` on. Scales are powers of 2, so that a product is a quotient."""
@@ -85,6 +108,35 @@ class RowsFromDisk(HostRows):
         for line, values in places(buffer[:, 0], at, columns[0]):
             del values
             line[:] = 1.0
+
+
+class _Filler:
+    """Fills one buffer (pieces, blocks, features, rows); a piece holds `capacity` rows."""
+
+    def __init__(self, buffer: np.ndarray, capacity: int, write: Callable[..., None]):
+        self.buffer, self.capacity, self.write = buffer, capacity, write
+        self.counts = np.zeros(len(buffer), int)
+        self.piece = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no row fits any more."""
+        return self.piece == len(self.buffer)
+
+    def add(self, columns: list[np.ndarray], first: int) -> int:
+        """Write rows from this one on, as many as fit in the present piece; returns their number."""
+        at = int(self.counts[self.piece])
+        more = min(self.capacity - at, len(columns[0]) - first)
+        self.write(self.buffer[self.piece], at, [column[first : first + more] for column in columns])
+        self.counts[self.piece] += more
+        if at + more == self.capacity:
+            self.end()
+        return more
+
+    def end(self) -> None:
+        """Pad the present piece."""
+        _pad(self.buffer[self.piece], int(self.counts[self.piece]))
+        self.piece += 1
 
 
 def places(lines: Float[np.ndarray, "C n"], at: int, values: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

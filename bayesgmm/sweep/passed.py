@@ -5,6 +5,7 @@ parts: a program says which pass it needs (`bayesgmm.engines.step.asked`), `Host
 iteration as for rows in memory runs with `Passed`, for which a pass is a look-up. All chains or starts share the pass.
 """
 
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -14,7 +15,9 @@ from bayesgmm.errors import DataError
 from bayesgmm.model.mixture import Scorer
 from bayesgmm.model.types import Stats
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.runtime.progress import Listener
 from bayesgmm.sweep.e_step import Assign
+from bayesgmm.sweep.mini_batches import Cut
 
 
 class Passed(NamedTuple):
@@ -36,7 +39,7 @@ class Passed(NamedTuple):
 
 
 class HostRows:
-    """Rows outside of compiled programs. A kind of them has its own `total`, and nothing else."""
+    """Rows outside of compiled programs. A kind of them has its own `total`, and `batches` if it can."""
 
     weights = noise = labels = None
 
@@ -45,6 +48,8 @@ class HostRows:
         self.num_rows, self.dtype = num_rows, np.dtype(dtype)
         self.note = ""
         """Speed of the last pass, in words."""
+        self.watch: Callable[[str], None] | None = None
+        """Called some times a second during a pass with its progress in words; None: nobody listens."""
 
     @property
     def capacity(self) -> int:
@@ -61,12 +66,22 @@ class HostRows:
         """
         raise NotImplementedError
 
+    def batches(self, size: int) -> Generator[Cut]:
+        """Mini-batches of `size` rows in one pass, in the order of the rows; several at a time.
+
+        Raises
+        ------
+        DataError
+            If the rows cannot be read, or this kind of rows gives no batches.
+        """
+        raise DataError("These rows are read as a whole in each iteration, and not in batches. Leave batch_size out.")
+
     @property
     def __jax_array__(self) -> NoReturn:
         """JAX asks for this where rows on the host are passed to a compiled program by mistake."""
         raise DataError(
-            "This needs rows inside a compiled program, and these are read from disk. EM, Gibbs and CAVI take rows on "
-            "disk. For the rest, read the data into memory, or a sample of them."
+            "This needs rows inside a compiled program, and these are read from disk. EM, Gibbs, CAVI and SVI (in "
+            "batches) take rows on disk. For the rest, read the data into memory, or a sample of them."
         )
 
 
@@ -84,3 +99,20 @@ def pooled(one: Stats, two: Stats) -> Stats:
     between = (one.counts * share)[..., None, None] * apart[..., :, None] * apart[..., None, :]
     means = one.means + share[..., None] * apart
     return Stats(counts, means, one.scatters + two.scatters + between, one.value + two.value)
+
+
+def watched(listener: Listener, rows: Any, label: str, total: int) -> Listener:
+    """The listener, which also hears of the progress within each pass over these rows, if the host makes the passes.
+
+    Such a report repeats the steps of the last one, with another note.
+    """
+    if not isinstance(rows, HostRows):
+        return listener
+    last: list[Any] = [label, 0, total]
+
+    def heard(label: str, done: int, total: int, note: str) -> None:
+        last[:] = label, done, total
+        listener(label, done, total, note)
+
+    rows.watch = lambda note: listener(last[0], last[1], last[2], note)
+    return heard

@@ -37,10 +37,11 @@ MOST_LABELS = 2**31
 """Largest number of labels (bytes) that are returned at once."""
 
 
-def average_over_draws(params: Params, table: Table, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+def average_over_draws(params: Params, table: Table, frame: Frame, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """``P(z_n = k | x)``, (N, K), and ``log p(x_n | data)``, (N,): averages over the draws.
 
-    The first is the mean of the responsibilities. The second is the log of the mean density, in the user's units.
+    The first is the mean of the responsibilities. The second is the log of the mean density, in the user's units. Of a
+    table that is a part of another one, ``first`` is the number of its first row there: messages number rows so.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def average_over_draws(params: Params, table: Table, frame: Frame) -> tuple[np.n
     parts = [tuple(map(np.asarray, part)) for part in _over_blocks(_AVERAGE, params, table, frame)]
     proba, density = (np.concatenate(column)[: table.num_rows] for column in zip(*parts, strict=True))
     if not np.isfinite(density).all():
-        row = int(np.flatnonzero(~np.isfinite(density))[0])
+        row = first + int(np.flatnonzero(~np.isfinite(density))[0])
         raise DataError(
             f"Row {row} is so far from every component that its density is 0 in double precision. Check its units."
         )

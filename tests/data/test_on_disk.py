@@ -213,3 +213,14 @@ def test_a_file_that_changed_is_named(tmp_path):
     path.unlink()
     with pytest.raises(DataError, match=r"x.parquet has changed since it was opened"):
         list(table.chunks())
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_that_is_cut_while_it_is_read_is_named(order, tmp_path):
+    """A memory map would end Python with a signal."""
+    path = npy(np.asarray(X, order=order), tmp_path / "x.npy")
+    chunks = bg.open_rows(path).source.checked(1000)
+    next(chunks)
+    os.truncate(path, path.stat().st_size - 20_000)
+    with pytest.raises(DataError, match=r"x.npy ends before its last row: it was cut"):
+        list(chunks)

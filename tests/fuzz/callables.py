@@ -22,6 +22,7 @@ KIND_OF = {
     "weights_init": "weights", "means_init": "means", "covariances_init": "covariances", "labels_init": "optional_labels",
     "params_init": "optional_params", "max_iter": "count", "tol": "number", "accelerate": "flag", "dtype": "dtype",
     "families": "families", "criterion": "criterion", "batch_size": "optional_count", "num_steps": "count",
+    "num_passes": "count", "forgetting": "forgetting", "averaged": "flag",
     "reference": "optional_params", "guide": "guide", "learning_rate": "number", "num_particles": "count",
     "checkpoint": "optional_path", "likelihood": "likelihood", "target_accept_prob": "level", "max_tree_depth": "count",
     "dense_mass": "flag", "engine": "engine", "n_sims": "count", "posterior": "posterior", "moment_match": "flag",
@@ -408,6 +409,10 @@ VARIANTS = {
         "bg.partition", {"x": "data", "labels": "drawn_labels", "probabilities": "probabilities", "names": "names"},
         {"draws": "D2", "x": "X2", "num_starts": "2", "progress_bar": "False"},
     ),
+    "fit_em in batches": Call(
+        "bg.fit_em", {"batch_size": "optional_count", "num_passes": "count", "forgetting": "forgetting", "averaged": "flag"},
+        {"x": "X2", "n_components": "2", "n_init": "2", "batch_size": "20", "progress_bar": "False"}, 0.3,
+    ),
     "fit_cavi in batches": Call(
         "bg.fit_cavi", {"batch_size": "optional_count", "num_steps": "count"},
         {"x": "X2", "n_components": "2", "n_init": "2", "batch_size": "20", "num_steps": "20", "num_samples": "8",
@@ -442,7 +447,7 @@ CLI = {
     ),
     "cli fit from disk": Call(
         "cli",
-        {"data": "cli_rows", "-k": "cli_count", "--columns": "cli_columns",
+        {"data": "cli_rows", "-k": "cli_count", "--columns": "cli_columns", "--batch-size": "cli_count",
          "--labels": "cli_labels", "--weights": "cli_labels", "--out": "cli_path"},
         {"command": "'fit'", "data": "'data.parquet'", "-k": "'2'", "--families": "'EII'", "--starts": "'2'", "--quiet": "",
          "--from-disk": ""}, 0.1,

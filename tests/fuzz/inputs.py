@@ -628,6 +628,7 @@ KINDS: dict[str, Kind] = {
         P2._replace(weights=np.array([np.nan, 1.0]))
     """),
     "share": kind("0.01 ;; 0.1 ;; np.float32(.05)", "1e-12 ;; 0.9 ;; 0.999999", _NOT_A_NUMBER + "0 ;; 1 ;; -.1 ;; 2"),
+    "forgetting": kind("0.6 ;; 1 ;; np.float32(.75)", "0.5000001 ;; 1.0", _NOT_A_NUMBER + "0 ;; 0.5 ;; -.7 ;; 2"),
     "random_family": kind("'full' ;; 'tied' ;; 'diag' ;; 'spherical'", "", """
         None ;; 'nope' ;; '' ;; 0 ;; ['full'] ;; {} ;; np.nan ;; object() ;; X2 ;; 'VVV'
     """),

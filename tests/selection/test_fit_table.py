@@ -205,3 +205,14 @@ def test_rows_on_disk_have_a_table_too(tmp_path, reference_data):
     table = bg.fit_table(bg.open_rows(tmp_path / "x.parquet"), 2, "VVV")
     assert table.best.bic() == pytest.approx(bg.fit_em(x, 2).bic(), rel=1e-9)
     assert table.best_model == "VVV with 2 components"
+
+
+def test_a_table_by_batches_says_that_it_is_near_the_maxima(tmp_path, reference_data):
+    x = reference_data["faithful"].sample(frac=1, random_state=0)
+    x.to_parquet(tmp_path / "x.parquet", index=False)
+    table = bg.fit_table(bg.open_rows(tmp_path / "x.parquet"), 2, "VVV", batch_size=68)
+    assert table.best.settings["batch_size"] == 68
+    assert "Fits by batches (online EM) end near their maxima" in repr(table)
+    assert "Raise max_iter" not in repr(table)
+    with pytest.raises(bg.errors.ArgumentError, match="batch_size of a table is for rows on disk"):
+        bg.fit_table(x, 2, "VVV", batch_size=68)

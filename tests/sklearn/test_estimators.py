@@ -22,6 +22,7 @@ from sklearn.utils.estimator_checks import check_estimator
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, IllDefinedError
 from bayesgmm.sklearn import BayesianGaussianMixture, GaussianMixture
+from bayesgmm.sklearn.shapes import in_full, in_shape
 
 KINDS = ("full", "tied", "diag", "spherical")
 CLASSES = np.arange(180) % 3
@@ -246,3 +247,60 @@ def test_a_warm_start_of_another_size_begins_anew(x):
             fresh = ours(**{**mixture.get_params(), **change, "warm_start": False}).fit(x)
             np.testing.assert_allclose(mixture.set_params(**change).fit(x).means_, fresh.means_)
         assert mixture.fit(x[:, :1]).means_.shape == (3, 1)
+
+
+def in_batches(estimator, x, size):
+    for first in range(0, len(x), size):
+        estimator.partial_fit(x[first : first + size])
+    return estimator
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_second_batch_is_a_step_of_online_em(x, kind):
+    """Against sums in NumPy, after a fit whose θ is the M-step of its own statistics."""
+    order = np.random.default_rng(0).permutation(180)
+    first, second = x[order[:120]], x[order[120:]]
+    model = GaussianMixture(3, covariance_type=kind, random_state=0, tol=1e-12, max_iter=1000).fit(first)
+    r, move = model.predict_proba(second), (180 / 60) ** -0.7
+    full = in_full(model.covariances_, kind, 3, 2) - 1e-6 * np.eye(2)
+    old = [model.weights_, model.weights_[:, None] * model.means_]
+    old.append(model.weights_[:, None, None] * (full + model.means_[:, :, None] * model.means_[:, None, :]))
+    new = [r.mean(0), r.T @ second / 60, np.einsum("nk,nd,ne->kde", r, second, second) / 60]
+    weights, sums, squares = ((1 - move) * a + move * b for a, b in zip(old, new, strict=True))
+    means = sums / weights[:, None]
+    scatters = squares - weights[:, None, None] * means[:, :, None] * means[:, None, :]
+    scale = 1.0 if kind == "tied" else weights[:, None, None]
+    pooled = np.broadcast_to(scatters.sum(0), scatters.shape) if kind == "tied" else scatters
+    expected = in_shape(pooled / scale, kind) + (1e-6 * np.eye(2) if kind in ("full", "tied") else 1e-6)
+    bound = model.score(second)
+    model.partial_fit(second)
+    np.testing.assert_allclose(model.weights_, weights, rtol=1e-6)
+    np.testing.assert_allclose(model.means_, means, rtol=1e-6)
+    np.testing.assert_allclose(model.covariances_, expected, rtol=1e-5)
+    assert (model.n_rows_seen_, model.converged_) == (180, False)
+    assert model.lower_bound_ == pytest.approx(bound)
+
+
+@pytest.mark.slow
+def test_a_stream_ends_near_the_fit_of_all_rows():
+    """Within 5e-4 nats per row, from batches of 200 rows and of one."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(30_000, 2)) + 4.0 * rng.integers(3, size=(30_000, 1))
+    whole, stream = GaussianMixture(3, random_state=0).fit(x), in_batches(GaussianMixture(3, random_state=0), x, 200)
+    assert whole.score(x) - stream.score(x) < 5e-4
+    assert stream.n_rows_seen_ == 30_000
+    assert whole.score(x) - in_batches(stream, x[:50], 1).score(x) < 5e-4
+    assert pickle.loads(pickle.dumps(stream)).partial_fit(x[:9]).n_rows_seen_ == 30_059
+
+
+def test_what_partial_fit_refuses(x):
+    model = GaussianMixture(3, random_state=0)
+    with pytest.raises(bg.errors.DataError, match=r"has 2 rows, too few .* Give it at least 3 rows"):
+        model.partial_fit(x[:2])
+    model.partial_fit(x)
+    with pytest.raises(ValueError, match="3 features, but GaussianMixture is expecting 2"):
+        model.partial_fit(np.ones((2, 3)))
+    with pytest.raises(ArgumentError, match="n_components is 2, but 3 components were fitted"):
+        model.set_params(n_components=2).partial_fit(x)
+    with pytest.raises(ArgumentError, match="partial_fit is for inference='em'"):
+        GaussianMixture(3, inference="cavi").partial_fit(x)

@@ -1,10 +1,8 @@
-"""Rows in arrays on disk: memory maps of NumPy, and arrays of Zarr."""
+"""Rows in arrays on disk: files of NumPy, and arrays of Zarr."""
 
-import mmap
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -16,68 +14,103 @@ KINDS = "iufb"
 """Kinds of NumPy that are real numbers."""
 
 
-class Maps(Source):
-    """Rows of ``.npy`` files, which are mapped and not read whole."""
+class Layout(NamedTuple):
+    """What the header of a ``.npy`` file says."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    by_columns: bool
+    """Whether each column is in one piece (Fortran order)."""
+    offset: int
+    """Where the values begin, in bytes."""
+
+    @property
+    def width(self) -> int:
+        """Values of a row; a record is one."""
+        return self.shape[1] if len(self.shape) == 2 else 1
+
+
+class Arrays(Source):
+    """Rows of ``.npy`` files, by ordinary reads: a file that is cut during a run gives an error.
+
+    A memory map would end the process, with a signal of the system.
+    """
 
     def __init__(self, files: list[Path], wanted: list[str] | None):
         """Read the headers only."""
         features, named = (), False
-        maps = [_mapped(path) for path in files]
-        for path, one in zip(files, maps, strict=True):
+        self._layouts = [_layout(path) for path in files]
+        first = _columns(self._layouts[0], files[0])[0]
+        for path, one in zip(files, self._layouts, strict=True):
             present, named = _columns(one, path)
             names = tuple(chosen(wanted, present, path))
-            if features and (names != features or present != _columns(maps[0], files[0])[0]):
+            if features and (names != features or present != first):
                 raise DataError(f"{short(path)} has other columns than {short(files[0])}. Give files of one table.")
             features = names
-            kinds = {name: str(_column(one, name, present).dtype) for name in present}
+            kinds = {name: str(one.dtype[name] if one.dtype.names else one.dtype) for name in present}
             numeric = [name for name in present if np.dtype(kinds[name]).kind in KINDS]
             refuse_text({name: kinds[name] for name in names if name not in numeric}, numeric, path)
-        super().__init__(files, features, named, [len(one) for one in maps])
+        super().__init__(files, features, named, [one.shape[0] for one in self._layouts])
 
     def parts(self, size: int) -> Iterator[Part]:
         """All rows in order, in parts of at most `size` rows."""
-        for number, path in enumerate(self.files):
-            whole = _mapped(path)
-            present, _ = _columns(whole, path)
-            for first in range(0, len(whole), size):
-                some = whole[first : first + size]
-                yield Part([np.asarray(_column(some, name, present)) for name in self.features], number, first)
-                _forget(whole)
+        for number, (path, layout) in enumerate(zip(self.files, self._layouts, strict=True)):
+            present, _ = _columns(layout, path)
+            with open(path, "rb", buffering=0) as file:
+                for first in range(0, layout.shape[0], size):
+                    count = min(size, layout.shape[0] - first)
+                    yield Part(
+                        _read(file, layout, first, count, [present.index(f) for f in self.features]), number, first
+                    )
 
 
-def _mapped(path: Path) -> np.ndarray:
+def _layout(path: Path) -> Layout:
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # NumPy raises what its parser meets
         raise DataError(
             f"{short(path)} could not be read as an array of NumPy ({reason(error)}). It may be cut: write it again."
         ) from None
-    if not isinstance(found, np.ndarray) or found.ndim not in (1, 2):
+    if not isinstance(found, np.memmap) or found.ndim not in (1, 2):
         raise DataError(f"{short(path)} must hold one array of shape (rows, features), got {np.shape(found)}.")
-    return found
+    by_columns = found.ndim == 2 and found.flags.f_contiguous and not found.flags.c_contiguous
+    return Layout(found.dtype, found.shape, by_columns, found.offset)
 
 
-def _forget(whole: np.ndarray) -> None:
-    """Take the pages that were read out of the memory of this process; the system keeps them while it has space."""
-    mapped = getattr(whole, "_mmap", None)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-        with suppress(OSError, ValueError):
-            mapped.madvise(mmap.MADV_DONTNEED)
+def _read(file: BinaryIO, layout: Layout, first: int, count: int, places: list[int]) -> list[np.ndarray]:
+    """The values (count,) of the features in these columns."""
+    each = layout.dtype.itemsize
+    if layout.by_columns:
+        return [
+            _values(file, layout.dtype, layout.offset + (d * layout.shape[0] + first) * each, count) for d in places
+        ]
+    width = layout.width
+    values = _values(file, layout.dtype, layout.offset + first * width * each, count * width).reshape(count, width)
+    if layout.dtype.names:
+        return [values[layout.dtype.names[d]][:, 0] for d in places]
+    return [values[:, d] for d in places]
 
 
-def _columns(array: Any, path: Path) -> tuple[list[str], bool]:
+def _values(file: BinaryIO, dtype: np.dtype, start: int, count: int) -> np.ndarray:
+    """So many values from a place of a file on."""
+    values = np.empty(count, dtype)
+    left = memoryview(values.view(np.uint8))
+    file.seek(start)
+    while len(left):
+        done = file.readinto(left)  # pyright: ignore[reportAttributeAccessIssue]
+        if not done:
+            raise DataError(f"{short(Path(file.name))} ends before its last row: it was cut. Write it again.")
+        left = left[done:]
+    return values
+
+
+def _columns(layout: Layout, path: Path) -> tuple[list[str], bool]:
     """Names of the columns, and whether the file has them."""
-    if array.dtype.names:
-        if array.ndim != 1:
-            raise DataError(f"{short(path)} has records in an array of shape {array.shape}. Give one record a row.")
-        return list(array.dtype.names), True
-    return [f"x{d}" for d in range(1 if array.ndim == 1 else array.shape[1])], False
-
-
-def _column(array: np.ndarray, name: str, present: list[str]) -> np.ndarray:
-    if array.dtype.names:
-        return array[name]
-    return array if array.ndim == 1 else array[:, present.index(name)]
+    if layout.dtype.names:
+        if len(layout.shape) != 1:
+            raise DataError(f"{short(path)} has records in an array of shape {layout.shape}. Give one record a row.")
+        return list(layout.dtype.names), True
+    return [f"x{d}" for d in range(layout.width)], False
 
 
 class Zarr(Source):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesgmm.data.on_disk.arrays import Maps, Zarr
+from bayesgmm.data.on_disk.arrays import Arrays, Zarr
 from bayesgmm.data.on_disk.rows_on_disk import RowsOnDisk
 from bayesgmm.data.on_disk.source import Source, reason
 from bayesgmm.data.on_disk.survey import survey
@@ -30,8 +30,9 @@ def open_rows(
     """Open data that need not fit in memory; engines then read them once in each iteration.
 
     The result is the ``x`` of `fit_em`, `sample_gibbs` and `fit_cavi`, which give the same answers as for the same rows
-    in memory. Memory does not grow with the number of rows. All rows are read once here: for their moments, for
-    missing and infinite values, and for a sample of rows, from which starts are made.
+    in memory, and of `fit_svi`, which reads batches in order. Memory does not grow with the number of rows. All rows
+    are read once here: for their moments, for missing and infinite values, and for a sample of rows, from which starts
+    are made.
 
     Parameters
     ----------
@@ -123,7 +124,7 @@ def _of_path(place: Path, wanted: list[str] | None) -> Source:
     files = _files(place)
     suffix = files[0].suffix.lower()
     if suffix in NUMPY:
-        return Maps(files, wanted)
+        return Arrays(files, wanted)
     try:
         if suffix in PARQUET:
             from bayesgmm.data.on_disk.parquet import Parquet

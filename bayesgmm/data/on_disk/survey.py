@@ -9,6 +9,7 @@ from bayesgmm.data.away import SAMPLE, Sums, Survey
 from bayesgmm.data.on_disk.source import Part, Source
 from bayesgmm.errors import DataError
 from bayesgmm.numerics.arrays import LARGEST, SMALLEST
+from bayesgmm.runtime.pass_meter import speed
 
 PART = 2**17
 """Rows that are read at a time, at most."""
@@ -77,12 +78,6 @@ def _check_spreads(covariance: np.ndarray, spreads: np.ndarray, features: tuple[
                 f"{name} varies by only {spread:.3g}, whose square is below double precision. Subtract its mean, and "
                 f"divide the column by {10.0 ** np.floor(np.log10(spread)):.0e}."
             )
-
-
-def speed(rows: int, seconds: float) -> str:
-    """Rows a second, in words."""
-    each = rows / max(seconds, 1e-9)
-    return f"{each / 1e6:.1f} million rows/s" if each >= 1e5 else f"{each:,.0f} rows/s"
 
 
 def gathered(parts: Iterator[Part], size: int) -> Iterator[np.ndarray]:

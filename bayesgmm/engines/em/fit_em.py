@@ -1,5 +1,6 @@
 """Point estimates: EM (maximum likelihood or MAP), classification, stochastic and deterministic annealing EM."""
 
+from collections.abc import Callable
 from functools import partial
 from os import PathLike
 from typing import Any
@@ -8,18 +9,20 @@ import numpy as np
 
 from bayesgmm.data.described import described
 from bayesgmm.engines import starts as starting
-from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.dial import ANNEALED, check_beta
+from bayesgmm.engines.disk_checkpoints import open_checkpoint
+from bayesgmm.engines.em.arguments import check_arguments
 from bayesgmm.engines.em.ascent import BATCHED_ROWS, begin, run_ascents
 from bayesgmm.engines.em.ascent_state import PRUNED, STATUS, Ascent, usable
-from bayesgmm.engines.em.checkpoints import open_checkpoint
 from bayesgmm.engines.em.explore import higher_by
 from bayesgmm.engines.em.multistart import best_of_sample, check_starts, prepare_search, search
+from bayesgmm.engines.em.online import Schedule, online_ascents
 from bayesgmm.engines.em.outcome import raise_failure, warn_of, warned_of_merger
 from bayesgmm.engines.em.schedules import anneal_and_ascend
 from bayesgmm.engines.em.to_fit import to_fit
 from bayesgmm.engines.engine import check_conjugacy, find_engine
 from bayesgmm.engines.known_classes import all_known
+from bayesgmm.engines.mini_batches import FORGETTING
 from bayesgmm.errors import (
     ArgumentError,
     PriorError,
@@ -30,14 +33,12 @@ from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import Model, Problem, prepare
 from bayesgmm.results.fit import MixtureFit
-from bayesgmm.runtime.arguments import as_key, check_choice, check_count, check_flag, check_number, split_key
+from bayesgmm.runtime.arguments import as_key, check_choice, split_key
 from bayesgmm.runtime.checkpoint import Checkpoint
 from bayesgmm.runtime.dtypes import scope, to_numpy
 from bayesgmm.runtime.programs import stopwatch
 from bayesgmm.runtime.progress import Listener, Progress, listening
-from bayesgmm.sweep.passed import HostRows
-
-ALGORITHMS = ("em", "cem", "sem", "daem")
+from bayesgmm.sweep.passed import HostRows, watched
 
 
 def fit_em(
@@ -60,9 +61,13 @@ def fit_em(
     means_init: Any = None,
     covariances_init: Any = None,
     labels_init: Any = None,
-    max_iter: int = 1000,
+    max_iter: int | None = None,
     tol: float = 1e-6,
     accelerate: bool = True,
+    batch_size: int | None = None,
+    num_passes: int = 2,
+    forgetting: float = FORGETTING,
+    averaged: bool = True,
     checkpoint: str | PathLike | None = None,
     dtype: str = "float64",
     progress_bar: Progress = None,
@@ -114,13 +119,21 @@ def fit_em(
     labels_init
         A start from a labelling (N,) with integers 0…K-1.
     max_iter
-        Maximum number of M-steps.
+        Maximum number of M-steps with all rows: 1000, and after batches 0, by default.
     tol
         Stop when the estimate of the remaining gain in log-likelihood falls below this. The estimate is extrapolated by
         the acceleration; without it, by the rule of Aitken. 0 runs `max_iter` iterations.
     accelerate
         Quasi-Newton acceleration with a safeguard: the objective never decreases. False: plain EM. CEM and SEM are
         always plain, and so are the steps of DAEM below β = 1.
+    batch_size, num_passes
+        Online EM (Cappé & Moulines 2009): an M-step after every `batch_size` rows, in so many passes over all rows. The
+        rows in memory are shuffled for each pass; rows on disk are read in their order, which should be random. No
+        exact criterion stops it: its status is "stopped as planned", and ``converged`` is False, unless `max_iter` lets
+        EM go on with all rows until it settles. One more pass gives the exact log-likelihood.
+    forgetting, averaged
+        Of online EM: batch t moves the statistics by ``(t + 10)^-forgetting``, above 0.5 and at most 1; and whether the
+        result comes from their mean over the second half of the batches (Polyak & Juditsky 1992).
     checkpoint
         A folder, for rows on disk (`open_rows`): the run is saved there between passes. However it ended, the same call
         resumes it.
@@ -146,43 +159,58 @@ def fit_em(
         If the optimum that a given start led to is not the highest: a split and a merger raise the objective. Also if
         DAEM ends where two components are equal.
     NotConvergedWarning
-        If the best start stopped at `max_iter` (unless ``tol=0`` asked for that).
+        If the best start stopped at `max_iter` (unless ``tol=0`` asked for that). Also if online EM reads rows on disk
+        that are not in random order.
     SpuriousComponentWarning
         If there is no prior and a component rests on no more rows than its part of the covariance needs. Also if the
         density has no highest mode under a hierarchical prior.
     """
     x = described(x, weights, labels, errors, noise)
-    max_iter, tol, n_init = _check_arguments(algorithm, max_iter, tol, n_init, accelerate)
+    schedule = Schedule.of(batch_size, num_passes, forgetting, averaged)
+    max_iter, tol, n_init = check_arguments(algorithm, max_iter, tol, n_init, accelerate, schedule, checkpoint)
+    given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
     first_beta = check_beta(beta_start, algorithm)
     settings = {
         "n_init": n_init, "init": getattr(init, "params", init), "algorithm": algorithm, "beta_start": beta_start,
-        "max_iter": max_iter, "tol": tol, "accelerate": accelerate, "weights_init": weights_init,
-        "means_init": means_init, "covariances_init": covariances_init, "labels_init": labels_init,
-    }  # fmt: skip
+        "max_iter": max_iter, "tol": tol, "accelerate": accelerate, "labels_init": labels_init,
+    } | {f"{name}_init": part for name, part in given.items()} | (schedule.settings if schedule else {})  # fmt: skip
     with scope(dtype) as dtype, stopwatch() as clock:
         problem = prepare(x, n_components, prior, dtype, covariance_type, fixed)
-        check_has_mode(problem.prior, problem.model)
-        find_engine(algorithm).check_problem(problem)
+        _check_problem(problem, algorithm)
         key_start, key_ascent = split_key(as_key(seed))
-        given = {"weights": weights_init, "means": means_init, "covariances": covariances_init}
         given_start = not isinstance(init, str) or any(part is not None for part in (labels_init, *given.values()))
-        quick = accelerate and algorithm == "em" and not all_known(problem.table)
-        if quick and not (given_start or problem.table.on_disk):
+        quick, whole = accelerate and not all_known(problem.table), schedule is None and not problem.table.on_disk
+        if quick and whole and not given_start and algorithm == "em":
             prepare_search(init, n_init, problem, tol, max_iter)
         starts = starts_of(key_start, problem, n_init, init, labels_init, given)
-        saving = open_checkpoint(checkpoint, problem, settings, seed)
+        saving = open_checkpoint(checkpoint, problem, algorithm, settings, seed)
         with listening(_shown(progress_bar, problem)) as listener, saving as saved:
-            run, gain = partial(_ascend, algorithm=algorithm, accelerate=quick, checkpoint=saved), 0.0
-            if first_beta is not None:
-                run = partial(anneal_and_ascend, beta_start=first_beta, accelerate=accelerate)
+            run, gain = _run(algorithm, quick, first_beta, schedule, saved), 0.0
             ascents, interrupted = run(key_ascent, starts, problem, _tol_of(algorithm, tol), max_iter, listener)
-            if given_start and algorithm == "em" and tol > 0 and not (interrupted or problem.table.on_disk):
+            if whole and given_start and algorithm == "em" and tol > 0 and not interrupted:
                 ascents, interrupted, gain = higher_by(key_ascent, ascents, problem, tol, max_iter, accelerate)
             best = best_of(ascents, problem, interrupted)
             listener(algorithm, steps := int(ascents.iteration[best]), steps, STATUS[int(ascents.status[best])])
         fit = to_fit(ascents, best, problem, algorithm, interrupted, clock, seed, settings | {"dtype": dtype})
     warn_of(fit, np.asarray(ascents.counts[best]), _tol_of(algorithm, tol), gain)
     return warned_of_merger(fit) if algorithm in ANNEALED else fit
+
+
+def _check_problem(problem: Problem, algorithm: str) -> None:
+    check_has_mode(problem.prior, problem.model)
+    find_engine(algorithm).check_problem(problem)
+
+
+def _run(
+    algorithm: str, accelerate: bool, first_beta: float | None, schedule: Schedule | None, saved: Checkpoint | None
+) -> Callable[..., tuple[Ascent, bool]]:
+    """What leads from the starts to the ascents."""
+    if first_beta is not None:
+        return partial(anneal_and_ascend, beta_start=first_beta, accelerate=accelerate)
+    if schedule is not None:
+        return partial(online_ascents, schedule=schedule, accelerate=accelerate)
+    quick = accelerate and algorithm == "em"
+    return partial(_ascend, algorithm=algorithm, accelerate=quick, checkpoint=saved)
 
 
 def _shown(progress_bar: Progress, problem: Problem) -> Progress:
@@ -208,12 +236,13 @@ def _ascend(
 ) -> tuple[Ascent, bool]:
     """All ascents, on the host, and whether Ctrl-C interrupted one."""
     rows = problem.rows
+    listener = watched(listener, rows, algorithm, max_iter)
 
     def report(done: int) -> None:
         listener(algorithm, done, max_iter, rows.note if isinstance(rows, HostRows) else "")
 
     if isinstance(rows, HostRows):
-        starts = best_of_sample(key, starts, problem, max_iter)
+        starts = best_of_sample(key, starts, starting.sampled(problem), max_iter)
     elif accelerate and tol > 0 and len(starts.weights) > 1:
         return search(key, starts, problem, tol, max_iter, report)
     ascents, interrupted = run_ascents(
@@ -269,10 +298,3 @@ def best_of(ascents: Ascent, problem: Problem, interrupted: bool) -> int:
     if not good.any():
         raise_failure(ascents, problem)
     return int(np.where(good, ascents.objective, -np.inf).argmax())
-
-
-def _check_arguments(algorithm: Any, max_iter: Any, tol: Any, n_init: Any, accelerate: Any) -> tuple[int, float, int]:
-    check_choice("algorithm", algorithm, ALGORITHMS)
-    check_flag("accelerate", accelerate)
-    counts = check_count("max_iter", max_iter), check_count("n_init", n_init, most=MOST_CHAINS)
-    return counts[0], check_number("tol", tol, low=0.0), counts[1]

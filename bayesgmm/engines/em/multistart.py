@@ -1,6 +1,7 @@
 """Multi-start: runs from many starts, the best to their end (Biernacki, Celeux & Govaert 2003), then moves."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -45,6 +46,8 @@ LANES = 16
 
 SAMPLE_TOL = 1e-3
 """Tolerance of a search on a sample of rows; all rows move the optimum by more."""
+SAMPLE_ITER = 1000
+"""Most iterations of each start there."""
 FROM_ALL_ROWS = 4
 """Starts that go on with all rows on disk if each of them fails on the sample."""
 COPIES = 20
@@ -122,8 +125,17 @@ def search(
     return explore(ascents, interrupted, problem, run_long, keep, max_iter, promising=True)
 
 
-def best_of_sample(key: PRNGKeyArray, starts: Params, problem: Problem, max_iter: int) -> Params:
-    """The start of EM over rows on disk: where EM from all starts ends on the sample of rows; a single start as it is.
+def few_rows(key: PRNGKeyArray, problem: Problem) -> Problem:
+    """The same problem on a sample of rows in memory: of those on disk, or of many rows; all rows, if they are few."""
+    if problem.table.on_disk or problem.table.num_rows <= BATCHED_ROWS:
+        return sampled(problem)
+    table = subsample(key, problem.table)
+    rows = rows_of(table, problem.frame, problem.dtype, problem.num_components)
+    return problem._replace(model=replace(problem.model, table=table), rows=rows)
+
+
+def best_of_sample(key: PRNGKeyArray, starts: Params, few: Problem, max_iter: int = SAMPLE_ITER) -> Params:
+    """The start of EM over many rows: where EM from all starts ends on a sample of them; a single start as it is.
 
     If all of them fail on the sample, the first few starts themselves.
 
@@ -134,7 +146,7 @@ def best_of_sample(key: PRNGKeyArray, starts: Params, problem: Problem, max_iter
     """
     if len(starts.weights) == 1:
         return starts
-    scouts, interrupted = search(key, starts, sampled(problem), SAMPLE_TOL, max_iter)
+    scouts, interrupted = search(key, starts, few, SAMPLE_TOL, max_iter)
     if interrupted:
         raise SamplingInterrupted("EM was stopped while it searched for a start. Nothing can be returned.")
     values = np.where(usable(scouts) & (scouts.status != PRUNED), scouts.objective, -np.inf)

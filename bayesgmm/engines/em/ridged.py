@@ -15,7 +15,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Bool, Float, Int
 
-from bayesgmm.engines.step import KERNELS, log_prior, step
+from bayesgmm.engines.mini_batches import Running, moved
+from bayesgmm.engines.step import KERNELS, log_prior, no_term, step
 from bayesgmm.model.types import Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
@@ -121,7 +122,17 @@ def _estimated(stats: Stats, prior: Belief, ridge, empty: Params) -> Params:
     return _mode_or(empty, None, RidgedPrior(prior, ridge).update(stats), empty)
 
 
+def _move(theta: Params, past: Stats, prior: Belief, rows: Rows, ridge, empty: Params, move, share):
+    """θ and the running statistics after a step on a batch, and the value of its rows under the θ before."""
+    kernel = _KERNEL._replace(estimate=partial(_mode_or, empty), prior_term=no_term)
+    running, seen = moved(
+        kernel, jr.key(0), Running(theta, past), RidgedPrior(prior, ridge), rows, jnp.asarray(move), jnp.asarray(share)
+    )
+    return running, seen.stats.value
+
+
 _ASCEND = Program(_ascend)
+_MOVE = Program(_move)
 _ESTIMATE = Program(_estimated)
 
 
@@ -139,6 +150,20 @@ def estimate_ridged(stats: Stats, problem: Problem, reg_covar: float) -> Params:
     """θ from the statistics of a division of the rows; all standardised, on the host."""
     stats = jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype), stats)
     return to_numpy(_ESTIMATE(stats, problem.standard_prior, *_ridge_and_empty(problem, reg_covar)))
+
+
+def move_ridged(
+    theta: Params, past: Stats, problem: Problem, reg_covar: float, move: float, share: float
+) -> tuple[Params, Stats, float, bool]:
+    """A step on a batch, the rows of this problem; all standardised, on the host.
+
+    ``past`` are the running statistics as of all rows; `moved` says what a step is. Returns θ, the new statistics, the
+    log-likelihood of the batch under the θ before, and whether a covariance is not positive definite.
+    """
+    numbers = np.asarray(move, problem.dtype), np.asarray(share, problem.dtype)
+    extra = _ridge_and_empty(problem, reg_covar)
+    running, value = to_numpy(_MOVE(theta, past, problem.standard_prior, problem.rows, *extra, *numbers))
+    return running.theta, running.stats, float(value), bool(is_broken(running.theta) or not np.isfinite(value))
 
 
 def ascend_ridged(

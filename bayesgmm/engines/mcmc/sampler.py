@@ -31,7 +31,7 @@ from bayesgmm.runtime.files import as_path
 from bayesgmm.runtime.fingerprint import fingerprint
 from bayesgmm.runtime.programs import stopwatch
 from bayesgmm.runtime.progress import Listener, Progress, listening
-from bayesgmm.sweep.passed import HostRows
+from bayesgmm.sweep.passed import HostRows, watched
 
 
 def _no_note(outputs: Any) -> str:
@@ -147,6 +147,7 @@ def _to_report(listener: Listener, sampler: Sampler, num_warmup: int, num_sample
     For rows over which the host passes there is also the speed of the last pass.
     """
     total = num_warmup + num_samples
+    listener = watched(listener, rows, sampler.name, total)
 
     def report(done: int, outputs: Any) -> None:
         notes = ["warm-up" if done < num_warmup else sampler.note(outputs)]

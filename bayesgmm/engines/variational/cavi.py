@@ -5,7 +5,9 @@ moves the statistics of q a share of the way towards those of the batch, weighte
 """
 
 import warnings
+from contextlib import closing
 from functools import partial
+from os import PathLike
 from threading import Event
 from typing import Any
 
@@ -14,10 +16,12 @@ import numpy as np
 
 from bayesgmm.data.described import described
 from bayesgmm.engines.checks import MOST_CHAINS
+from bayesgmm.engines.disk_checkpoints import open_checkpoint
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
+from bayesgmm.engines.mini_batches import in_order
 from bayesgmm.engines.starts import make_starts, sampled
 from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
-from bayesgmm.engines.variational.cavi_batches import BATCHES, FIRST_BATCH
+from bayesgmm.engines.variational.cavi_batches import BATCHES, FIRST_BATCH, FROM_SAMPLE, STREAMED
 from bayesgmm.engines.variational.cavi_iterations import AFTER_BATCHES, BEGIN, CaviRun, advance, draw
 from bayesgmm.engines.variational.variational_posterior import VariationalPosterior as VariationalPosterior
 from bayesgmm.errors import FitError, NotConvergedWarning, SamplingInterrupted
@@ -27,9 +31,11 @@ from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.prior import Belief
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.arguments import check_count, check_number, derived_key, key_array
+from bayesgmm.runtime.checkpoint import Checkpoint
 from bayesgmm.runtime.dtypes import to_numpy
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.progress import Progress
+from bayesgmm.sweep.passed import watched
 
 SAMPLE_TOL = 1e-3
 """Tolerance on the sample of rows on disk, which gives a start."""
@@ -53,6 +59,7 @@ def fit_cavi(
     num_steps: int = 300,
     max_iter: int = 2000,
     tol: float = 1e-6,
+    checkpoint: str | PathLike | None = None,
     num_samples: int = 1000,
     num_chains: int = 4,
     seed: Any = 0,
@@ -74,11 +81,14 @@ def fit_cavi(
         Number of starts.
     batch_size, num_steps
         Every start begins with `num_steps` steps on random batches of `batch_size` rows. Then only the best start
-        continues, with all rows. None: all rows in each iteration of each start.
+        continues, with all rows. None: all rows in each iteration of each start. With rows on disk (`open_rows`), the
+        start is chosen on their sample; then it takes steps on batches in the order of the rows, in at most one pass.
     max_iter
         Maximum number of iterations with all rows.
     tol
         Stop when the Aitken estimate of the remaining gain of the bound falls below this.
+    checkpoint
+        A folder, for rows on disk: the run is saved there between passes. However it ended, the same call resumes it.
     num_samples, num_chains
         Independent draws from q, in the shape (chain, draw) of the samplers.
     seed
@@ -113,7 +123,8 @@ def fit_cavi(
     settings = {
         "n_init": n_init, "batch_size": batch_size, "num_steps": num_steps, "max_iter": max_iter, "tol": tol,
     }  # fmt: skip
-    posterior = run_approximation("cavi", VariationalPosterior, partial(_approximate, **settings), arguments, settings)
+    approximate = partial(_approximate, checkpoint=checkpoint, seed=seed, settings=settings)
+    posterior = run_approximation("cavi", VariationalPosterior, approximate, arguments, settings)
     if not posterior.converged and not posterior.interrupted:
         warnings.warn(
             f"CAVI stopped at max_iter={max_iter} before its bound settled. Raise max_iter or tol.",
@@ -122,16 +133,18 @@ def fit_cavi(
     return posterior
 
 
-def _approximate(
-    task: Task, *, n_init: int, batch_size: int | None, num_steps: int, max_iter: int, tol: float
-) -> Approximated:
-    problem = task.problem
-    starts = make_starts(task.key_start, sampled(problem), n_init)
-    with interruptible() as stop:
-        runs = _begin(derived_key(task.key_start, 1), starts, task, batch_size, num_steps, stop)
+def _approximate(task: Task, *, checkpoint: str | PathLike | None, seed: Any, settings: dict[str, Any]) -> Approximated:
+    problem, max_iter, batches = task.problem, settings["max_iter"], (settings["batch_size"], settings["num_steps"])
+    with open_checkpoint(checkpoint, problem, "cavi", settings, seed) as saved, interruptible() as stop:
+        starts = make_starts(task.key_start, sampled(problem), settings["n_init"])
         if problem.table.on_disk:
+            runs = BEGIN(starts, problem.standard_prior, sampled(problem).rows)
             runs = _best_of_sample(runs, task, max_iter, stop)
-        runs, interrupted = _run(runs, task, tol, max_iter, stop)
+            if batches[0] is not None and not (saved is not None and saved.has_state):
+                runs = _streamed(runs, task, *batches, stop)
+        else:
+            runs = _begin(derived_key(task.key_start, 1), starts, task, *batches, stop)
+        runs, interrupted = _run(runs, task, settings["tol"], max_iter, stop, saved)
     bounds = np.asarray(runs.state.elbo)
     if not np.isfinite(bounds).any():
         if interrupted:
@@ -158,7 +171,7 @@ def _begin(key: Any, starts: Params, task: Task, batch_size: int | None, num_ste
 
     After stochastic steps: only the best start. If Ctrl-C ended these steps, it has its bound.
     """
-    problem = sampled(task.problem)
+    problem = task.problem
     if batch_size is None or batch_size >= problem.table.num_rows:
         return BEGIN(starts, problem.standard_prior, problem.rows)
     keys, batch_size = key_array(key, len(starts.weights)), int(batch_size)
@@ -170,7 +183,7 @@ def _begin(key: Any, starts: Params, task: Task, batch_size: int | None, num_ste
         running = jax.block_until_ready(BATCHES(keys, running, *shared, *steps, batch_size=batch_size))
         done += count
         task.listener("cavi, batches", done, num_steps, "")
-    runs, bounds = AFTER_BATCHES(running.q, problem.standard_prior, problem.rows)
+    runs, bounds = AFTER_BATCHES(running.theta, problem.standard_prior, problem.rows)
     best = int(np.nanargmax(bounds)) if np.isfinite(bounds).any() else 0
     # Only after Ctrl-C. Otherwise the first iteration would find no gain over the bound of its q, and settle.
     if stop.is_set():
@@ -188,9 +201,37 @@ def _best_of_sample(runs: CaviRun, task: Task, max_iter: int, stop: Event) -> Ca
     return AFTER_BATCHES(q, some.standard_prior, some.rows)[0]
 
 
-def _run(runs: CaviRun, task: Task, tol: float, max_iter: int, stop: Event) -> tuple[CaviRun, bool]:
+def _streamed(runs: CaviRun, task: Task, batch_size: int, num_steps: int, stop: Event) -> CaviRun:
+    """The run after steps on batches of the rows on disk, in their order, before its first iteration with all rows."""
+    problem, few, done = task.problem, sampled(task.problem), 0
+    num_rows, prior = problem.table.num_rows, problem.standard_prior
+    size = min(batch_size, num_rows)
+    total = min(num_steps, -(-num_rows // size))
+    numbers = np.asarray(num_rows, problem.dtype), np.asarray(size, problem.dtype)
+    running = FROM_SAMPLE(runs.state.q, prior, few.rows, numbers[0])
+    heard = watched(task.listener, problem.rows, "cavi, batches", total)
+    with closing(in_order(problem.rows, size)) as found:
+        for batches, num in found:
+            count = min(num, total - done)
+            running = to_numpy(STREAMED(running, prior, batches, np.asarray(done), np.asarray(count), *numbers))
+            done += count
+            heard("cavi, batches", done, total, "")
+            if done == total or stop.is_set():
+                break
+    return AFTER_BATCHES(running.theta, prior, few.rows)[0]
+
+
+def _run(
+    runs: CaviRun, task: Task, tol: float, max_iter: int, stop: Event, saved: Checkpoint | None = None
+) -> tuple[CaviRun, bool]:
     """Iterate with all rows, in blocks, until every start settles or reaches `max_iter`; whether Ctrl-C stopped it."""
-    problem, limit, traces, room = task.problem, 0, [], runs.trace.shape[1]
+    problem, limit, room = task.problem, 0, runs.trace.shape[1]
+    traces: list[Any] = []
+    heard = watched(task.listener, problem.rows, "cavi", max_iter)
+    if saved is not None:
+        runs, limit, blocks = saved.load(runs)
+        traces = [block["trace"] for block in blocks]
+        saved.add(runs, limit, None, now=True)
     size = 1 if problem.table.on_disk else 16
     while limit < max_iter and not stop.is_set():
         last = (limit // room + 1) * room  # for further iterations, the traces have no space
@@ -199,11 +240,15 @@ def _run(runs: CaviRun, task: Task, tol: float, max_iter: int, stop: Event) -> t
         runs, note = advance(runs, problem, *limits)
         state = runs.state
         reached = np.max(state.elbo, initial=-np.inf, where=np.isfinite(state.elbo)) - problem.log_volume
-        task.listener("cavi", max_iter if state.settled.all() else limit, max_iter, f"ELBO {reached:.1f}{note}")
-        if state.settled.all():
-            break
-        if limit == last:
+        over, full = state.settled.all(), limit == last and not state.settled.all()
+        if full:
             traces.append(runs.trace)
+        if saved is not None:
+            ended = bool(over) or limit >= max_iter or stop.is_set()
+            saved.add(runs, limit, {"trace": traces[-1]} if full else None, now=ended)
+        heard("cavi", max_iter if over else limit, max_iter, f"ELBO {reached:.1f}{note}")
+        if over:
+            break
     runs = to_numpy(runs)
     whole = np.concatenate([*traces, runs.trace], axis=1)
     return runs._replace(trace=whole), stop.is_set() and not runs.state.settled.all()

@@ -17,13 +17,16 @@ from bayesgmm.data.described import described
 from bayesgmm.engines.chain_starts import Init, chain_starts
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
+from bayesgmm.engines.starts import sampled
 from bayesgmm.engines.to_posterior import prior_constant
 from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
+from bayesgmm.engines.variational.svi_on_disk import draw_on_disk, run_on_disk
 from bayesgmm.engines.variational.svi_steps import BLOCK, DRAWS, START, STEPS, Recipe, draw_from_guide
 from bayesgmm.errors import ArgumentError, FitError
 from bayesgmm.model.families import CONJUGATE
 from bayesgmm.model.types import Params
 from bayesgmm.priors.prior import Belief
+from bayesgmm.problem import Problem
 from bayesgmm.results.approximation import ApproximatePosterior
 from bayesgmm.results.fit import MixtureFit
 from bayesgmm.runtime.arguments import check_choice, check_count, check_number, key_array, split_key
@@ -32,6 +35,7 @@ from bayesgmm.runtime.formatting import significant
 from bayesgmm.runtime.interrupt import interruptible
 from bayesgmm.runtime.progress import Listener, Progress
 from bayesgmm.sweep.kinds_of_rows import Rows
+from bayesgmm.sweep.passed import HostRows
 
 GUIDES: dict[str, Callable] = {
     "normal": autoguide.AutoDiagonalNormal,
@@ -101,7 +105,8 @@ def fit_svi(
         as the ``AutoContinuous`` classes of NumPyro do. It must take ``init_loc_fn``. Its posterior must allow draws
         and have a density. The coordinates of the model are 0 at the start.
     batch_size
-        Rows of each step, drawn at random; None for all rows.
+        Rows of each step, drawn at random; None for all rows. Rows on disk (`open_rows`) need it: the steps read them
+        in their order, again and again.
     num_steps, learning_rate, num_particles
         Number of steps, initial step size, and draws from the guide per step.
     num_samples, num_chains
@@ -160,16 +165,22 @@ def _approximate(
 ) -> Approximated:
     problem = task.problem
     make, name = (GUIDES[guide], guide) if isinstance(guide, str) else (guide, getattr(guide, "__name__", "own"))
-    batch = 0 if batch_size is None or batch_size >= problem.table.num_rows else int(batch_size)
+    batch = _batch_of(batch_size, problem)
     spread = FLOW_SPREAD if guide == "flow" else 1.0
     recipe = Recipe(make, spread, num_steps, learning_rate, num_particles, batch)
-    start = jax.tree.map(lambda leaf: np.asarray(leaf)[0], chain_starts(task.key_start, problem, 1, init))
-    arguments = start, problem.standard_prior, problem.rows
+    some = sampled(problem)
+    start = jax.tree.map(lambda leaf: np.asarray(leaf)[0], chain_starts(task.key_start, some, 1, init))
+    arguments = start, problem.standard_prior, some.rows
     key_run, key_draw = split_key(task.key_run)
     keys = key_array(key_draw, task.num_draws)
     state = _begin(key_run, keys, arguments, recipe, name)
-    state, trace = _run(state, arguments, recipe, task.listener)
-    params, values, log_ratios = to_numpy(DRAWS(keys, state, *arguments, recipe=recipe))
+    if isinstance(problem.rows, HostRows):
+        check = partial(_check_finite, dtype=problem.dtype)
+        state, trace = run_on_disk(state, *arguments[:2], problem.rows, recipe, task.listener, check)
+        params, values, log_ratios = draw_on_disk(keys, state, *arguments, problem.rows, recipe)
+    else:
+        state, trace = _run(state, arguments, recipe, task.listener)
+        params, values, log_ratios = to_numpy(DRAWS(keys, state, *arguments, recipe=recipe))
     one = jax.tree.map(lambda leaf: np.asarray(leaf[0]), Params(*params))
     constant = prior_constant(problem, one) - problem.log_volume
     fields = {
@@ -187,11 +198,24 @@ def _run(state: Any, arguments: tuple[Params, Belief, Rows], recipe: Recipe, lis
             count = min(BLOCK, recipe.num_steps - len(trace))
             state, losses = STEPS(state, np.asarray(count), *arguments, recipe=recipe)
             trace.extend(-np.asarray(losses)[:count])
-            if not np.isfinite(trace[-count:]).all():
-                single = ", or use dtype='float64'" if arguments[2].dtype == np.float32 else ""
-                raise FitError(f"The ELBO is not finite after {len(trace)} steps. Lower learning_rate{single}.")
+            _check_finite(trace, str(arguments[2].dtype))
             listener("svi", len(trace), recipe.num_steps, f"ELBO {np.mean(trace[-count:]):.1f}")
     return state, trace
+
+
+def _batch_of(batch_size: int | None, problem: Problem) -> int:
+    """Rows of a batch; 0 for all rows in each step."""
+    if problem.table.on_disk:
+        if batch_size is None:
+            raise ArgumentError("Rows on disk (open_rows) need batch_size: each step of SVI reads a batch of them.")
+        return min(int(batch_size), problem.table.num_rows)
+    return 0 if batch_size is None or batch_size >= problem.table.num_rows else int(batch_size)
+
+
+def _check_finite(trace: list[float], dtype: str) -> None:
+    if not np.isfinite(trace).all():
+        single = ", or use dtype='float64'" if dtype == "float32" else ""
+        raise FitError(f"The ELBO is not finite after {len(trace)} steps. Lower learning_rate{single}.")
 
 
 def _standard_error(values: np.ndarray) -> float:
@@ -219,4 +243,5 @@ SVI_ENGINE = Engine(
     fit_svi,
     DRAW_SETTINGS,
     families=CONJUGATE,
+    from_disk=True,
 )

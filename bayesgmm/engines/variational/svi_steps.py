@@ -39,19 +39,31 @@ class Recipe(NamedTuple):
     """0 for all rows."""
 
 
-def marginal_model(start: Position, spread: float, prior: Belief, rows: Rows, batch_size: int) -> None:
+class Given(NamedTuple):
+    """One batch of rows, in place of all rows from which a batch is drawn."""
+
+    batch: Rows
+    share: Any
+    """Ratio of all rows to those of the batch."""
+
+
+def marginal_model(start: Position, spread: float, prior: Belief, rows: Rows | Given, batch_size: int) -> None:
     """The marginal posterior as a NumPyro model of unconstrained θ minus the start, in units of `spread`."""
     sites: Any = {
         site: numpyro.sample(site, dist.ImproperUniform(dist.constraints.real, (), jnp.shape(value)))
         for site, value in start.items()
     }
     position = shifted(sites, start, spread)
-    if not batch_size:
+    if isinstance(rows, Given):
+        batch, share = rows
+    elif not batch_size:
         numpyro.factor("target", -potential(position, prior, rows))
         return
-    batch = rows.take(jr.randint(jnp.asarray(numpyro.prng_key()), (batch_size,), 0, rows.num_rows))
+    else:
+        batch = rows.take(jr.randint(jnp.asarray(numpyro.prng_key()), (batch_size,), 0, rows.num_rows))
+        share = rows.num_rows / batch_size
     params = constrain(position, prior)
-    value = (rows.num_rows / batch_size) * log_likelihood(params, batch)
+    value = share * log_likelihood(params, batch)
     numpyro.factor("target", value + prior.log_kernel(params) + log_jacobian(position))
 
 
@@ -60,7 +72,8 @@ def shifted(sites: Position, start: Position, spread: float) -> Position:
     return {site: start[site] + spread * sites[site] for site in start}
 
 
-def _svi(recipe: Recipe, start: Params, prior: Belief, rows: Rows) -> tuple[SVI, Any, Position]:
+def make_svi(recipe: Recipe, start: Params, prior: Belief, rows: Rows | Given) -> tuple[SVI, Any, Position]:
+    """The SVI object of NumPyro, its guide, and the start in unconstrained coordinates."""
     position = unconstrain(start, prior)
     model = partial(marginal_model, position, recipe.spread, prior, rows, recipe.batch_size)
     guide = recipe.guide(model, init_loc_fn=init_to_value(values=jax.tree.map(jnp.zeros_like, position)))
@@ -72,11 +85,11 @@ def _svi(recipe: Recipe, start: Params, prior: Belief, rows: Rows) -> tuple[SVI,
 
 
 def _start(key, start: Params, prior: Belief, rows: Rows, recipe: Recipe):
-    return _svi(recipe, start, prior, rows)[0].init(key)
+    return make_svi(recipe, start, prior, rows)[0].init(key)
 
 
 def _block(state, count: Int[Array, ""], start: Params, prior: Belief, rows: Rows, recipe: Recipe):
-    svi = _svi(recipe, start, prior, rows)[0]
+    svi = make_svi(recipe, start, prior, rows)[0]
     svi.init(jr.key(0))  # gives the object its settings; the compiler drops the unused results
 
     def body(i, carry):
@@ -89,20 +102,28 @@ def _block(state, count: Int[Array, ""], start: Params, prior: Belief, rows: Row
 
 def draw_from_guide(keys, state, start: Params, prior: Belief, rows: Rows, recipe: Recipe):
     """Draws of θ, their log-likelihoods, and the log ratios of posterior to guide, up to the constant of the prior."""
-    svi, guide, position = _svi(recipe, start, prior, rows)
-    svi.init(jr.key(0))
-    fitted = svi.get_params(state)
-    density = guide.get_posterior(fitted)
+    place = place_from_guide(state, start, prior, rows, recipe)
 
     def one(key):
-        flat = density.sample(key)
-        place = shifted(guide._unpack_latent(flat), position, recipe.spread)
-        params = constrain(place, prior)
-        log_q = jnp.sum(density.log_prob(flat)) - flat.size * math.log(recipe.spread)
-        ratio = -potential(place, prior, rows) - log_q
-        return params, log_likelihood(params, rows), ratio
+        position, params, rest = place(key)
+        return params, log_likelihood(params, rows), rest - potential(position, prior, rows)
 
     return lax.map(one, keys)
+
+
+def place_from_guide(state, start: Params, prior: Belief, rows: Rows, recipe: Recipe) -> Callable:
+    """``place(key)``: a draw from the guide, unconstrained; the same as θ; and minus its log density."""
+    svi, guide, origin = make_svi(recipe, start, prior, rows)
+    svi.init(jr.key(0))
+    density = guide.get_posterior(svi.get_params(state))
+
+    def place(key):
+        flat = density.sample(key)
+        position = shifted(guide._unpack_latent(flat), origin, recipe.spread)
+        log_q = jnp.sum(density.log_prob(flat)) - flat.size * math.log(recipe.spread)
+        return position, constrain(position, prior), -log_q
+
+    return place
 
 
 START = Program(_start, static=("recipe",))

@@ -1,4 +1,4 @@
-"""Checkpoints of EM over rows on disk: the state of the ascent between two passes."""
+"""Checkpoints of EM and CAVI over rows on disk: the state of a run between two passes."""
 
 from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
@@ -16,14 +16,14 @@ from bayesgmm.runtime.fingerprint import fingerprint
 
 
 def open_checkpoint(
-    folder: str | PathLike | None, problem: Problem, settings: dict[str, Any], seed: Any
+    folder: str | PathLike | None, problem: Problem, algorithm: str, settings: dict[str, Any], seed: Any
 ) -> AbstractContextManager[Checkpoint | None]:
     """The folder of a run, locked; None if there is none.
 
     Raises
     ------
     ArgumentError
-        If the rows are in memory, where EM ends before it could be saved.
+        If the rows are in memory, where runs end before they could be saved.
     CheckpointError
         If the folder holds another run, or cannot be used.
     """
@@ -31,16 +31,19 @@ def open_checkpoint(
         return nullcontext()
     place = as_path("checkpoint", folder)
     if not problem.table.on_disk:
-        raise ArgumentError("checkpoint saves EM over rows on disk (open_rows). For rows in memory leave it out.")
-    return Checkpoint(place, _identity(problem, settings, seed))
+        raise ArgumentError(
+            f"checkpoint saves {algorithm.upper()} over rows on disk (open_rows). For rows in memory leave it out."
+        )
+    return Checkpoint(place, _identity(problem, algorithm, settings, seed))
 
 
-def _identity(problem: Problem, settings: dict[str, Any], seed: Any) -> dict[str, Any]:
+def _identity(problem: Problem, algorithm: str, settings: dict[str, Any], seed: Any) -> dict[str, Any]:
     """Everything that determines the path, in short form."""
+    settings = {name: value for name, value in settings.items() if name != "algorithm"}
     plain = {name: value for name, value in settings.items() if isinstance(value, str | int | float | bool | None)}
     others = {name: fingerprint(_arrays(value)) for name, value in settings.items() if name not in plain}
     return run_identity(
-        problem.model, str(plain.pop("algorithm")), seed, **plain, **others, n_components=problem.num_components,
+        problem.model, algorithm, seed, **plain, **others, n_components=problem.num_components,
         dtype=problem.dtype,
     )  # fmt: skip
 

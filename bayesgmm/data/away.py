@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bayesgmm.data.table import CHUNK, Table
+from bayesgmm.data.table_type import CHUNK, Table
 from bayesgmm.errors import DataError
 from bayesgmm.runtime.fingerprint import fingerprint
 

@@ -31,6 +31,8 @@ class Partitions(NamedTuple):
     """Rows of each."""
     features: tuple[str, ...]
     named: bool
+    collection: Any
+    """What the user gave. Tasks of a persisted one do not keep its data with the workers; this object does."""
 
     @property
     def firsts(self) -> list[int]:
@@ -107,7 +109,7 @@ def rows_in_dask(x: Any) -> RowsInDask:
 def _partitions(x: Any) -> Partitions:
     import dask
 
-    kind = type(x).__name__
+    kind, given = type(x).__name__, x
     if hasattr(x, "dtypes") or (hasattr(x, "to_frame") and hasattr(x, "npartitions")):
         tasks, features, named = _of_frame(x if hasattr(x, "columns") else x.to_frame(), getattr(x, "name", "frame"))
         lengths: list[float] = [np.nan] * len(tasks)
@@ -124,7 +126,7 @@ def _partitions(x: Any) -> Partitions:
     if not held or not features:
         raise DataError(f"The {kind} of Dask has no {'rows' if features else 'columns'}.")
     return Partitions(
-        tuple(tasks[i] for i in held), tuple(held), tuple(int(lengths[i]) for i in held), features, named
+        tuple(tasks[i] for i in held), tuple(held), tuple(int(lengths[i]) for i in held), features, named, given
     )  # fmt: skip
 
 
@@ -200,7 +202,8 @@ def survey_partition(
         if len(x) != length:
             raise DataError(f"It has {len(x):,} rows, but Dask says {length:,}. Correct the chunks of x.")
     except DataError as error:
-        return Found(Sums(0, *2 * [np.zeros(0)]), *3 * [np.zeros(0)], f"Partition {number} of x: {error}")
+        nothing = np.zeros(0)
+        return Found(Sums(0, nothing, nothing), nothing, nothing, nothing, f"Partition {number} of x: {error}")
     complaint = None if (np.abs(x).max(axis=0) < LARGEST).all() else _bad_value(x, number, first, features)
     with np.errstate(all="ignore"):
         mean = x.mean(axis=0)

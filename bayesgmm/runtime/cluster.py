@@ -24,9 +24,9 @@ def active_client() -> Any | None:
     distributed = sys.modules.get("distributed")
     if distributed is None:
         return None
-    import dask
+    from dask import config
 
-    if dask.config.get("scheduler", None) not in CLUSTERS:
+    if config.get("scheduler", None) not in CLUSTERS:
         return None
     try:
         client = distributed.default_client()

@@ -47,6 +47,7 @@ class RowsAway(Table):
     """
 
     found: Survey
+    place = "elsewhere"
     refusal: str = "This needs all rows in memory, and they are elsewhere. Take a sample of them."
     """What a user is told who needs all rows in memory."""
 
@@ -66,7 +67,7 @@ class RowsAway(Table):
 
     @property
     def on_disk(self) -> bool:
-        """True: each pass reads the rows."""
+        """True: the host makes each pass."""
         return True
 
     @property

@@ -45,7 +45,7 @@ class RowsInDask(RowsAway):
 
     partitions: Partitions | None
     """None after pickling: tasks belong to the cluster of their process."""
-    words = "rows in Dask"
+    place = "in Dask"
     refusal = (
         "This needs all rows in memory, and these are in Dask. EM, Gibbs and CAVI take rows in Dask; for the rest, "
         "compute them if they fit in memory (x.compute()), or take a sample of them (bayesgmm.rows(x).sample)."

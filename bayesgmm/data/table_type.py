@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class Table:
     """The region of rows that belong to no cluster; None: every row does."""
     mesh: Any = None
     """The devices that share the rows, a `jax.sharding.Mesh`; None: one device has them all."""
+    place: ClassVar[str] = "in memory"
+    """Where the rows are, in words."""
 
     def __repr__(self) -> str:
         return f"Table of {self.num_rows} rows × {self.dim} features ({', '.join(self.features)}){self.aside}"
@@ -76,7 +78,7 @@ class Table:
 
     @property
     def on_disk(self) -> bool:
-        """Whether each pass reads the rows from disk (`bayesgmm.data.on_disk`)."""
+        """Whether the rows are away from this process (`bayesgmm.data.away`): on disk, or in Dask."""
         return False
 
     @property

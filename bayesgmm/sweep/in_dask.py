@@ -39,6 +39,8 @@ Branch = tuple[int, int]
 class RowsFromDask(HostRows):
     """Rows in Dask as engines pass over them, in standardised coordinates."""
 
+    place = "in Dask"
+
     def __init__(self, table: RowsInDask, frame: Frame, dtype: str):
         """Keep the partitions. Nothing is computed before the first pass."""
         super().__init__(table.num_rows, dtype)

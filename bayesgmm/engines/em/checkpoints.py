@@ -1,4 +1,4 @@
-"""Checkpoints of EM over rows on disk: the state of the ascent between two passes."""
+"""Checkpoints of EM over rows on disk or in Dask: the state of the ascent between two passes."""
 
 from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
@@ -31,7 +31,9 @@ def open_checkpoint(
         return nullcontext()
     place = as_path("checkpoint", folder)
     if not problem.table.on_disk:
-        raise ArgumentError("checkpoint saves EM over rows on disk (open_rows). For rows in memory leave it out.")
+        raise ArgumentError(
+            "checkpoint saves EM over rows on disk (open_rows) or in Dask. For rows in memory leave it out."
+        )
     return Checkpoint(place, _identity(problem, settings, seed))
 
 

@@ -59,6 +59,10 @@ class RowsInDask(RowsAway):
         """For pickle: without the partitions."""
         return self.__dict__ | {"partitions": None}
 
+    def __dask_tokenize__(self) -> str:
+        """For Dask, which tells apart by this the results whose methods a graph calls."""
+        return self.digest
+
     @property
     def known_partitions(self) -> Partitions:
         """The partitions, or a `DataError` if the table was pickled."""
@@ -110,10 +114,11 @@ def _partitions(x: Any) -> Partitions:
     import dask
 
     kind, given = type(x).__name__, x
-    if hasattr(x, "dtypes") or (hasattr(x, "to_frame") and hasattr(x, "npartitions")):
-        tasks, features, named = _of_frame(x if hasattr(x, "columns") else x.to_frame(), getattr(x, "name", "frame"))
+    library = type(x).__module__
+    if library.startswith("dask.dataframe") and hasattr(x, "to_delayed"):
+        tasks, features, named = _of_frame(x.to_frame() if x.ndim == 1 else x, x.name if x.ndim == 1 else "frame")
         lengths: list[float] = [np.nan] * len(tasks)
-    elif hasattr(x, "chunks") and hasattr(x, "rechunk"):
+    elif library.startswith("dask.array"):
         x = _matrix(x)
         features, named = tuple(f"x{i}" for i in range(x.shape[1])), False
         tasks, lengths = x.to_delayed().ravel().tolist(), list(x.chunks[0])

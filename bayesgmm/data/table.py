@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bayesgmm.data.advice import library_of
 from bayesgmm.data.convert import as_doubles
 from bayesgmm.data.table_type import CHUNK, Table
 from bayesgmm.errors import DataError
@@ -31,7 +32,7 @@ def as_table(x) -> Table:
     """
     if isinstance(x, Table):
         return x
-    if type(x).__module__.partition(".")[0] == "dask":
+    if library_of(x) == "dask":
         from bayesgmm.data.in_dask import rows_in_dask
 
         return rows_in_dask(x)

@@ -107,6 +107,6 @@ def evened(owners: Sequence[str], rows: Sequence[int], workers: Sequence[str]) -
         movable = [i for i, worker in enumerate(found) if worker == most and rows[i] < gap]
         if gap * len(workers) <= UNEVEN * sum(rows) or not movable:
             return found
-        chosen = min(movable, key=lambda i: abs(2 * rows[i] - gap))
+        chosen = min(movable, key=lambda i: (abs(2 * rows[i] - gap), rows[i]))
         found[chosen] = least
         loads[most], loads[least] = loads[most] - rows[chosen], loads[least] + rows[chosen]

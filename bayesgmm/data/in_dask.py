@@ -86,7 +86,7 @@ def values_here(known: Partitions, index: int) -> np.ndarray:
 
 
 def rows_in_dask(x: Any) -> RowsInDask:
-    """Check a Dask array or dataframe, and compute what engines ask before the first pass.
+    """Check a Dask array or dataframe, and compute what engines need before the first pass.
 
     The partitions are computed once for moments, checks and a sample of rows, and once before that for their numbers
     of rows if Dask does not know them.

@@ -38,8 +38,8 @@ def active_client() -> Any | None:
 
 
 @contextmanager
-def on_workers(what: str) -> Iterator[None]:
-    """Raise the errors of Dask, and of the graph of the user, as errors of bayesgmm.
+def on_workers(what: str, client: Any = None) -> Iterator[None]:
+    """Raise the errors of Dask, and of the graph of the user, as errors of bayesgmm; `client` runs what is under way.
 
     Raises
     ------
@@ -53,11 +53,11 @@ def on_workers(what: str) -> Iterator[None]:
     except BayesGMMError:
         raise
     except Exception as error:  # a graph runs any code
-        raise as_ours(error, what) from error
+        raise as_ours(error, what, client is None or client.status == "running") from error
 
 
-def as_ours(error: Exception, what: str) -> BayesGMMError:
-    """The error to raise for one of Dask or of a graph."""
+def as_ours(error: Exception, what: str, running: bool = True) -> BayesGMMError:
+    """The error to raise for one of Dask or of a graph; `running` says whether the client still has its cluster."""
     names = {base.__name__ for base in type(error).__mro__}
     said = (str(error) or type(error).__name__).strip().splitlines()[0][:200]
     if names & set(GONE):
@@ -65,7 +65,7 @@ def as_ours(error: Exception, what: str) -> BayesGMMError:
             f"Dask gave up {what}, because the workers that ran it died or ran out of memory "
             f"({type(error).__name__}: {said}). Use smaller partitions, or workers with more memory. {RESUME}"
         )
-    if names & set(CLOSED):
+    if names & set(CLOSED) or not running:
         return ClusterError(
             f"Dask gave up {what} ({type(error).__name__}: {said}). The cluster was closed or restarted, or lost data "
             f"that it cannot compute again, such as data scattered by the client. Make x again on a running cluster. "

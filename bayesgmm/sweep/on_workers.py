@@ -23,7 +23,7 @@ class Spread:
         self._client, self._rows = client, list(rows)
         self._workers: tuple[str, ...] = ()
         self._looked = -PATIENCE
-        with on_workers("standardising the partitions"):
+        with on_workers("standardising the partitions", client):
             self._blocks = client.compute(tasks)
             self._wait()
 
@@ -37,7 +37,7 @@ class Spread:
         DataError
             If blocks cannot be computed again.
         """
-        with on_workers("passing over the rows"):
+        with on_workers("passing over the rows", self._client):
             self._look()
             sent: Any = packed
             if len(packed) * len(self._groups) > BROADCAST:
@@ -67,7 +67,7 @@ class Spread:
         if time.monotonic() - self._looked < PATIENCE:
             return
         self._looked = time.monotonic()
-        workers = tuple(sorted(self._client.scheduler_info()["workers"]))
+        workers = tuple(sorted(self._client.nthreads()))
         if workers == self._workers or not workers:
             return
         owners = self._owners(workers)

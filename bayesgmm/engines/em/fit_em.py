@@ -76,7 +76,7 @@ def fit_em(
     Parameters
     ----------
     x
-        Data of shape (N, D): DataFrame, array or xarray; see `bayesgmm.data.table.as_table`.
+        Data of shape (N, D): DataFrame, array, xarray or Dask; see `bayesgmm.data.table.as_table`.
     n_components
         K.
     covariance_type
@@ -122,7 +122,7 @@ def fit_em(
         Quasi-Newton acceleration with a safeguard: the objective never decreases. False: plain EM. CEM and SEM are
         always plain, and so are the steps of DAEM below β = 1.
     checkpoint
-        A folder, for rows on disk (`open_rows`): the run is saved there between passes. However it ended, the same call
+        A folder, for rows on disk (`open_rows`) or in Dask: the run is saved there between passes. However it ended, the same call
         resumes it.
     dtype
         ``"float64"`` or ``"float32"``.

@@ -248,8 +248,8 @@ def _bad_value(x: np.ndarray, number: int, first: int, features: tuple[str, ...]
         return f"{features[d]} is infinite {place} Correct or drop this row."
     unit = 10.0 ** np.floor(np.log10(abs(value)))
     return (
-        f"{features[d]} is {value:.3g} {place} Its square exceeds double precision. Divide the column by {unit:.0e}, or "
-        "drop that row."
+        f"{features[d]} is {value:.3g} {place} Its square exceeds double precision. Divide the column by {unit:.0e}, "
+        "or drop that row."
     )
 
 

@@ -122,8 +122,8 @@ def fit_em(
         Quasi-Newton acceleration with a safeguard: the objective never decreases. False: plain EM. CEM and SEM are
         always plain, and so are the steps of DAEM below β = 1.
     checkpoint
-        A folder, for rows on disk (`open_rows`) or in Dask: the run is saved there between passes. However it ended, the same call
-        resumes it.
+        A folder, for rows on disk (`open_rows`) or in Dask: the run is saved there between passes. However it ended,
+        the same call resumes it.
     dtype
         ``"float64"`` or ``"float32"``.
     progress_bar

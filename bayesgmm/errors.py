@@ -74,6 +74,10 @@ class ForkError(BayesGMMError, RuntimeError):
     """The process was forked while JAX was running, and cannot use it."""
 
 
+class ClusterError(BayesGMMError, RuntimeError):
+    """The Dask cluster that holds the rows failed: workers died again and again, or it was closed."""
+
+
 class NotConvergedWarning(BayesGMMWarning):
     """The fit stopped at ``max_iter`` before its objective converged."""
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from checks import bench_checks
+from dask_workers import bench_dask
 from distribution import bench_distribution
 from efficiency import bench_efficiency
 from estimators import bench_estimators
@@ -334,7 +335,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "mclust": bench_mclust, "restarts": bench_restarts, "ascent": bench_ascent, "table": bench_table,
     "gradient": bench_gradient, "gibbs": bench_gibbs, "efficiency": bench_efficiency, "labels": bench_labels,
     "telescoping": bench_telescoping,
-    "start": bench_start, "streaming": bench_streaming, "checks": bench_checks,
+    "start": bench_start, "streaming": bench_streaming, "dask": bench_dask, "checks": bench_checks,
     "bootstrap": bench_bootstrap, "studies": bench_studies,
     "estimators": bench_estimators, "evidence": bench_evidence,
     "distribution": bench_distribution,

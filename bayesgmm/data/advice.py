@@ -5,7 +5,7 @@ from typing import Any
 from bayesgmm.data.marks import is_plain
 from bayesgmm.errors import DataError
 
-LIBRARIES = ("pandas", "polars", "pyarrow", "xarray")
+LIBRARIES = ("pandas", "polars", "pyarrow", "xarray", "dask")
 
 
 def library_of(x: Any) -> str:
@@ -149,7 +149,7 @@ def _table_of(dims: tuple, names: list[Any]) -> str:
 def refuse_other_columns(x: Any, features: tuple[str, ...]) -> None:
     """Refuse new data with columns beside those of the fit, without some of them, or one row as a Series."""
     if library_of(x) == "pandas" and hasattr(x, "to_frame") and set(features) <= set(map(str, x.index)):
-        row = "x" if len(x) == len(features) else selection(x, _in_order(list(x.index), features))
+        row = "x" if len(x) == len(features) else selection(x, in_order_of(list(x.index), features))
         raise DataError(
             f"The new data are one row as a Series, which would be read as one column. Pass {row}.to_frame().T, or "
             "take the row of its frame as a frame, such as df.iloc[[0]]."
@@ -167,9 +167,10 @@ def refuse_other_columns(x: Any, features: tuple[str, ...]) -> None:
     if beside:
         raise DataError(
             f"The new data have columns that the fit has not: {', '.join(beside)}. Select those of the fit: "
-            f"{selection(x, _in_order(labels, features))}."
+            f"{selection(x, in_order_of(labels, features))}."
         )
 
 
-def _in_order(labels: list[Any], features: tuple[str, ...]) -> list[Any]:
+def in_order_of(labels: list[Any], features: tuple[str, ...]) -> list[Any]:
+    """The labels of the columns with these names, in the order of the names."""
     return [next(label for label in labels if str(label) == feature) for feature in features]

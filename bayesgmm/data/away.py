@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bayesgmm.data.table import CHUNK, Table
+from bayesgmm.data.table_type import CHUNK, Table
 from bayesgmm.errors import DataError
 from bayesgmm.runtime.fingerprint import fingerprint
 
@@ -47,6 +47,7 @@ class RowsAway(Table):
     """
 
     found: Survey
+    place = "elsewhere"
     refusal: str = "This needs all rows in memory, and they are elsewhere. Take a sample of them."
     """What a user is told who needs all rows in memory."""
 
@@ -66,7 +67,7 @@ class RowsAway(Table):
 
     @property
     def on_disk(self) -> bool:
-        """True: each pass reads the rows."""
+        """True: the host makes each pass."""
         return True
 
     @property

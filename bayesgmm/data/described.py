@@ -57,7 +57,7 @@ def rows(
         x, weights = _without_column(x, weights)
     mesh, table, said = mesh_of(devices), as_table(x), noise is not None and noise is not False
     if table.on_disk and (said or any(part is not None for part in (weights, labels, errors, mesh))):
-        raise ArgumentError("Rows on disk (open_rows) take no weights, labels, errors, noise or devices.")
+        raise ArgumentError(f"Rows {table.place} take no weights, labels, errors, noise or devices.")
     table = table if devices is None else replace(table, mesh=mesh)
     if weights is not None:
         table = replace(table, weights=_checked_weights(weights, table.num_rows))

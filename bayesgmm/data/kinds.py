@@ -29,7 +29,6 @@ WORDS = {
         "(numpy.repeat)"
     ),
     NOISE: "a noise component",
-    ON_DISK: "rows on disk (open_rows)",
 }
 
 
@@ -59,4 +58,5 @@ def check_rows(name: str, refused: Collection[str], table: Table, advice: str) -
     """
     wrong = [kind for kind in kinds_of(table) if kind in refused]
     if wrong:
-        raise ArgumentError(f"{name} does not take {WORDS[wrong[0]]}. {advice}")
+        words = f"rows {table.place}" if wrong[0] == ON_DISK else WORDS[wrong[0]]
+        raise ArgumentError(f"{name} does not take {words}. {advice}")

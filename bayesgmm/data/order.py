@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bayesgmm.data.advice import refuse_other_columns
+from bayesgmm.data.advice import in_order_of, labels_of, library_of, refuse_other_columns
 from bayesgmm.data.protocols import opened
 from bayesgmm.data.table import Table, as_table
 from bayesgmm.errors import DataError
@@ -26,6 +26,9 @@ def same_features(x, table: Table) -> Table:
     x, _ = opened(x)
     if table.named and not isinstance(x, Table):
         refuse_other_columns(x, table.features)
+    labels = labels_of(x)
+    if library_of(x) == "dask" and x.ndim == 2 and table.named and set(map(str, labels)) == set(table.features):
+        x = x[in_order_of(labels, table.features)]  # its columns cannot be put in order later
     new = as_table(x)
     if new.dim != table.dim:
         single = isinstance(x, Table) or np.ndim(x) != 1 or new.num_rows != table.dim

@@ -1,4 +1,4 @@
-"""Checkpoints of EM and CAVI over rows on disk: the state of a run between two passes."""
+"""Checkpoints of EM and CAVI over rows on disk or in Dask: the state of a run between two passes."""
 
 from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
@@ -32,7 +32,7 @@ def open_checkpoint(
     place = as_path("checkpoint", folder)
     if not problem.table.on_disk:
         raise ArgumentError(
-            f"checkpoint saves {algorithm.upper()} over rows on disk (open_rows). For rows in memory leave it out."
+            f"checkpoint saves {algorithm.upper()} over rows on disk (open_rows) or in Dask. For rows in memory leave it out."
         )
     return Checkpoint(place, _identity(problem, algorithm, settings, seed))
 

@@ -79,7 +79,9 @@ def label_start(labels, problem: Problem) -> Params:
         If a component has no row, the labels do not have the length of the data, or a label is out of range.
     """
     if problem.table.on_disk:
-        raise ArgumentError("labels_init needs rows in memory. For rows on disk (open_rows) give means_init instead.")
+        raise ArgumentError(
+            f"labels_init needs rows in memory. For rows {problem.table.place} give means_init instead."
+        )
     labels = as_array("labels_init", labels)
     k = problem.num_components
     if labels.shape != (problem.table.num_rows,):

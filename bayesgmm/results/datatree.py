@@ -96,7 +96,7 @@ def posterior_tree(
     omitted = [name for name, thin in thinned.items() if thin == 0]
     if omitted:
         few = f"with {table.num_rows} rows, fewer than {FEWEST_DRAWS} draws would fit in memory"
-        note = f"{', '.join(omitted)}: {'the rows are on disk' if table.on_disk else few}"
+        note = f"{', '.join(omitted)}: {f'the rows are {table.place}' if table.on_disk else few}"
         attrs = attrs | {"omitted": note}
     tree = tree_of(groups, table, params.weights.shape[-1], attrs)
     tree["label_invariant"] = xr.DataTree(invariants)
@@ -144,7 +144,7 @@ def fit_tree(params: Params, table: Table, frame: Frame, objective: float, attrs
 
 
 def _observed(table: Table) -> dict[str, dict[str, np.ndarray]]:
-    """The group of the data; none if they are on disk."""
+    """The group of the data; none if they are on disk or in Dask."""
     return {} if table.on_disk else {"observed_data": {"x": table.values.copy()}}
 
 

@@ -60,7 +60,7 @@ def fit_table(
     All cells share data and starts. A family also starts from the best θ of the families that it contains, so that a
     richer family never ends below a simpler one. Each start gets a short run; the best start of each cell continues to
     convergence. Then every cell starts again from its neighbours: other families, one component fewer (one is split)
-    and one more (one is dropped). For rows on disk (`open_rows`) each cell is a `fit_em`.
+    and one more (one is dropped). For rows on disk (`open_rows`) or in Dask each cell is a `fit_em`.
 
     Parameters
     ----------

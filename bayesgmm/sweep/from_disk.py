@@ -32,6 +32,8 @@ CHUNK_VALUES = 2**20
 class RowsFromDisk(HostRows):
     """Rows on disk as engines pass over them, in standardised coordinates."""
 
+    place = "read from disk"
+
     def __init__(self, table: RowsOnDisk, frame: Frame, dtype: str):
         """Choose the sizes of blocks, as in memory (so that the same keys draw the same z), and of chunks."""
         super().__init__(table.num_rows, dtype)

@@ -4,6 +4,7 @@ A part knows its place among all rows. Its blocks are those of all rows, so that
 are divided: a part that begins within a block has zeros in the places of the rows before it.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,11 +30,21 @@ def width_of_blocks(num_rows: int, dim: int) -> int:
     return min(padded_size(num_rows, FEWEST), chunk_rows(dim))
 
 
-def blocks_at(first: int, values: Float[np.ndarray, "n D"], frame: Frame, dtype: str, width: int) -> Blocks:
-    """Rows as blocks on the host, in standardised coordinates; `first` is the number of the first among all rows."""
+def blocks_at(
+    first: int,
+    values: Float[np.ndarray, "n D"],
+    frame: Frame,
+    dtype: str,
+    width: int,
+    size: Callable[[int], int] = padded_size,
+) -> Blocks:
+    """Rows as blocks on the host, in standardised coordinates; `first` is the number of the first among all rows.
+
+    ``size`` gives the size class of the number of blocks.
+    """
     before, dim = first % width, values.shape[1]
     end = before + len(values)
-    blocks = untouched((padded_size(-(-end // width)), 1 + dim, width), np.dtype(dtype))
+    blocks = untouched((size(-(-end // width)), 1 + dim, width), np.dtype(dtype))
     at = 0
     for i in range(-(-end // width)):
         start, stop = max(before - i * width, 0), min(end - i * width, width)

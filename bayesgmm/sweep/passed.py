@@ -42,6 +42,7 @@ class HostRows:
     """Rows outside of compiled programs. A kind of them has its own `total`, and `batches` if it can."""
 
     weights = noise = labels = None
+    place = "elsewhere"
 
     def __init__(self, num_rows: int, dtype: str):
         """Keep what engines ask before the first pass."""
@@ -80,8 +81,8 @@ class HostRows:
     def __jax_array__(self) -> NoReturn:
         """JAX asks for this where rows on the host are passed to a compiled program by mistake."""
         raise DataError(
-            "This needs rows inside a compiled program, and these are read from disk. EM, Gibbs, CAVI and SVI (in "
-            "batches) take rows on disk. For the rest, read the data into memory, or a sample of them."
+            f"This needs rows inside a compiled program, and these are {self.place}. EM, Gibbs and CAVI take such rows, "
+            "and SVI takes batches of those on disk. For the rest, read the data into memory, or a sample of them."
         )
 
 

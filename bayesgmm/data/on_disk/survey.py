@@ -39,7 +39,7 @@ def survey(source: Source, rng: np.random.Generator, report: Callable[[int, int,
         x -= mean[:, None]
         sums, at = sums.plus(Sums(part.num_rows, mean, x @ x.T)), at + len(some)
         report(sums.num, num, speed(sums.num, time.perf_counter() - start))
-    _check_spreads(sums.scatter / num, highs - lows, source.features)
+    check_spreads(sums.scatter / num, highs - lows, source.features)
     return Survey(sums.mean, sums.scatter / num, kept)
 
 
@@ -71,7 +71,8 @@ def _check_values(x: np.ndarray, part: Part, source: Source) -> None:
     )
 
 
-def _check_spreads(covariance: np.ndarray, spreads: np.ndarray, features: tuple[str, ...]) -> None:
+def check_spreads(covariance: np.ndarray, spreads: np.ndarray, features: tuple[str, ...]) -> None:
+    """Refuse a feature that varies, but by so little that its variance underflows."""
     for name, variance, spread in zip(features, np.diagonal(covariance), spreads, strict=True):
         if variance < SMALLEST**2 and spread > 0.0:
             raise DataError(

@@ -81,7 +81,7 @@ def fit_em(
     Parameters
     ----------
     x
-        Data of shape (N, D): DataFrame, array or xarray; see `bayesgmm.data.table.as_table`.
+        Data of shape (N, D): DataFrame, array, xarray or Dask; see `bayesgmm.data.table.as_table`.
     n_components
         K.
     covariance_type
@@ -135,8 +135,8 @@ def fit_em(
         Of online EM: batch t moves the statistics by ``(t + 10)^-forgetting``, above 0.5 and at most 1; and whether the
         result comes from their mean over the second half of the batches (Polyak & Juditsky 1992).
     checkpoint
-        A folder, for rows on disk (`open_rows`): the run is saved there between passes. However it ended, the same call
-        resumes it.
+        A folder, for rows on disk (`open_rows`) or in Dask: the run is saved there between passes. However it ended,
+        the same call resumes it.
     dtype
         ``"float64"`` or ``"float32"``.
     progress_bar

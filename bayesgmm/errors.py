@@ -74,6 +74,15 @@ class ForkError(BayesGMMError, RuntimeError):
     """The process was forked while JAX was running, and cannot use it."""
 
 
+class ProcessError(BayesGMMError, RuntimeError):
+    """Another process of the run ended, or the processes do not run the same call."""
+
+    def __init__(self, message: str, process: int | None = None):
+        """Keep the number of the process, if it is known."""
+        super().__init__(message)
+        self.process = process
+
+
 class NotConvergedWarning(BayesGMMWarning):
     """The fit stopped at ``max_iter`` before its objective converged."""
 

@@ -1,6 +1,6 @@
 """The table that stands for rows which are not in the memory of this process: on disk, or with other processes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -112,6 +112,10 @@ class RowsAway(Table):
     @property
     def far_rows(self) -> None:
         """Not looked for: the sample does not know the places of its rows."""
+
+    def summed(self, of_part: Callable[[Table], np.ndarray]) -> np.ndarray:
+        """The sum over all rows of what this gives for a part of them."""
+        return np.sum([of_part(part) for part in self.parts()], axis=0)
 
     def chunks(self, size: int = CHUNK) -> Iterator[np.ndarray]:
         """Rows (n, D) of at most `size` rows, in order, as they are read."""

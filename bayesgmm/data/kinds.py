@@ -29,7 +29,7 @@ WORDS = {
         "(numpy.repeat)"
     ),
     NOISE: "a noise component",
-    ON_DISK: "rows on disk (open_rows)",
+    ON_DISK: "rows on disk or of several processes (open_rows, processes=True)",
 }
 
 

@@ -44,8 +44,10 @@ class HasCriteria:
         own: Any = self
         if not own.table.on_disk:
             return _of_classes(own.predict_proba(), own.table.counted)
-        parts = [_of_classes(own.predict_proba(part), part.counted) for part in own.table.parts()]
-        return sum(certainty for certainty, _ in parts), sum(entropy for _, entropy in parts)
+        certainty, entropy = own.table.summed(
+            lambda part: np.asarray(_of_classes(own.predict_proba(part), part.counted))
+        )
+        return float(certainty), float(entropy)
 
 
 def _of_classes(responsibilities: np.ndarray, counted: np.ndarray) -> tuple[float, float]:

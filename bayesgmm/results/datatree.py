@@ -96,7 +96,7 @@ def posterior_tree(
     omitted = [name for name, thin in thinned.items() if thin == 0]
     if omitted:
         few = f"with {table.num_rows} rows, fewer than {FEWEST_DRAWS} draws would fit in memory"
-        note = f"{', '.join(omitted)}: {'the rows are on disk' if table.on_disk else few}"
+        note = f"{', '.join(omitted)}: {'the rows are elsewhere' if table.on_disk else few}"
         attrs = attrs | {"omitted": note}
     tree = tree_of(groups, table, params.weights.shape[-1], attrs)
     tree["label_invariant"] = xr.DataTree(invariants)

@@ -122,7 +122,7 @@ class Group:
 
     def _lost(self, index: int) -> NoReturn:
         self._end(index, "ended before the others (it was killed, failed, or its machine is gone; see its output)")
-        self._refuse_ended()
+        raise self._error()
 
     def _end(self, index: int, why: str) -> None:
         """Tell the others. The links stay open until this process ends."""
@@ -134,8 +134,11 @@ class Group:
 
     def _refuse_ended(self) -> None:
         if self._ended is not None:
-            why, index = self._ended
-            raise ProcessError(f"Process {index} of {self.count} {why}. {AGAIN}", index)
+            raise self._error()
+
+    def _error(self) -> ProcessError:
+        why, index = self._ended or ("ended", 0)
+        return ProcessError(f"Process {index} of {self.count} {why}. {AGAIN}", index)
 
     def close(self) -> None:
         """Close without a word, at the end of the process or in a fork of it."""
@@ -154,6 +157,7 @@ class Group:
 
 
 def words_of(error: BaseException) -> str:
+    """An error of any library, on one line."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
 
@@ -177,8 +181,8 @@ def _raise(index: int | None, name: str, text: str) -> NoReturn:
     kind = getattr(errors, name, None)
     if index is not None and kind is ProcessError:
         raise ProcessError(f"Process {index} {text}", index)
-    known = isinstance(kind, type) and issubclass(kind, BayesGMMError)
-    raise (kind if known else ProcessError)(text if index is None else f"Process {index}: {text}")
+    known = kind if isinstance(kind, type) and issubclass(kind, BayesGMMError) else ProcessError
+    raise known(text if index is None else f"Process {index}: {text}")
 
 
 def leave_jax() -> None:

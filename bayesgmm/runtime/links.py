@@ -88,7 +88,7 @@ class Link:
 
 def packed(message: Message) -> bytes:
     """A message as bytes: a head in JSON, and the numbers."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in message.arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in message.arrays.items()}
     about = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
     head = json.dumps([message.said, about]).encode()
     body = struct.pack("!I", len(head)) + head + b"".join(array.tobytes() for array in arrays.values())

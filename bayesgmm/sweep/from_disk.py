@@ -13,7 +13,7 @@ from jaxtyping import Float, Key
 from bayesgmm.data.on_disk.rows_on_disk import RowsOnDisk
 from bayesgmm.data.on_disk.survey import speed
 from bayesgmm.model.mixture import Scorer
-from bayesgmm.model.types import Frame
+from bayesgmm.model.types import Frame, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.sweep.e_step import Assign
 from bayesgmm.sweep.parts import stats_of_part, width_of_blocks
@@ -29,25 +29,38 @@ CHUNK_VALUES = 2**20
 class RowsFromDisk(HostRows):
     """Rows on disk as engines pass over them, in standardised coordinates."""
 
-    def __init__(self, table: RowsOnDisk, frame: Frame, dtype: str):
-        """Choose the sizes of blocks, as in memory (so that the same keys draw the same z), and of chunks."""
+    def __init__(self, table: RowsOnDisk, frame: Frame, dtype: str, first: int = 0, among: int | None = None):
+        """Choose the sizes of blocks, as in memory (so that the same keys draw the same z), and of chunks.
+
+        If these rows are a part: `first` is the number of the first one, `among` how many they are together.
+        """
         super().__init__(table.num_rows, dtype)
         self._source, self._frame = table.source, frame
-        width = width_of_blocks(table.num_rows, table.dim)
+        width = width_of_blocks(among or table.num_rows, table.dim)
+        self._block, self._before = divmod(first, width)
         wanted = table.rows_at_once or CHUNK_VALUES // (1 + table.dim)
-        count = min(max(1, -(-wanted // width)), -(-table.num_rows // width))
+        count = min(max(1, -(-wanted // width)), -(-(self._before + table.num_rows) // width))
         self._shape = count, 1 + table.dim, width
 
     def total(self, lanes: tuple[Key[Array, "L"], Scorer], assign: Assign) -> Passed:
         """The pass for each key and scorer (leading axis: chains or starts), with one reading of the rows."""
-        start, found = time.perf_counter(), None
+        start = time.perf_counter()
+        found = self.summed(lanes, assign)
+        self.note = speed(self.num_rows, time.perf_counter() - start)
+        return passed(found, self.num_rows, self.dtype)
+
+    def summed(
+        self, lanes: tuple[Key[Array, "L"], Scorer], assign: Assign, between: Callable[[], None] = lambda: None
+    ) -> Stats:
+        """The statistics of these rows for each key and scorer, with a call of `between` before each chunk."""
+        found = None
         with closing(self._chunks()) as chunks:
             for chunk in chunks:
+                between()
                 own = stats_of_part(lanes, chunk, assign)
                 found = own if found is None else pooled(found, own)
         assert found is not None
-        self.note = speed(self.num_rows, time.perf_counter() - start)
-        return passed(found, self.num_rows, self.dtype)
+        return found
 
     def _chunks(self) -> Generator[Blocks]:
         """Chunks in order. Each is valid until the next one is asked for: its memory is used again."""
@@ -56,12 +69,13 @@ class RowsFromDisk(HostRows):
     def _fill(self, next_buffer: Callable[[], np.ndarray], put: Callable[[Any], None]) -> None:
         """Fill buffers with rows, in order, and give each away with the number of its rows."""
         count, _, width = self._shape
-        capacity, filled, first, buffer = count * width, 0, 0, None
+        capacity, filled, first, before, buffer = count * width, 0, self._block, self._before, None
         for part in self._source.checked(min(capacity, 2**17)):
             taken = 0
             while taken < part.num_rows:
                 if buffer is None:
-                    buffer, filled = next_buffer(), 0
+                    buffer, filled = next_buffer(), before
+                    buffer[0, :, :before], before = 0.0, 0
                 more = min(capacity - filled, part.num_rows - taken)
                 self._put(buffer, filled, [column[taken : taken + more] for column in part.columns])
                 filled, taken = filled + more, taken + more

@@ -14,6 +14,7 @@ from bayesgmm.errors import DataError
 from bayesgmm.model.mixture import Scorer
 from bayesgmm.model.types import Stats
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.runtime.group import Group
 from bayesgmm.sweep.e_step import Assign
 
 
@@ -39,6 +40,8 @@ class HostRows:
     """Rows outside of compiled programs. A kind of them has its own `total`, and nothing else."""
 
     weights = noise = labels = None
+    group: Group | None = None
+    """The processes that share these rows; None: this one has all."""
 
     def __init__(self, num_rows: int, dtype: str):
         """Keep what engines ask before the first pass."""

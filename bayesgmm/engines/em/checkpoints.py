@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from bayesgmm.engines.run_identity import run_identity
+from bayesgmm.engines.shared_checkpoint import checkpoint_of
 from bayesgmm.errors import ArgumentError
 from bayesgmm.problem import Problem
 from bayesgmm.runtime.checkpoint import Checkpoint
@@ -32,7 +33,7 @@ def open_checkpoint(
     place = as_path("checkpoint", folder)
     if not problem.table.on_disk:
         raise ArgumentError("checkpoint saves EM over rows on disk (open_rows). For rows in memory leave it out.")
-    return Checkpoint(place, _identity(problem, settings, seed))
+    return checkpoint_of(place, _identity(problem, settings, seed), problem.rows)
 
 
 def _identity(problem: Problem, settings: dict[str, Any], seed: Any) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def join_processes(address: str, num_processes: int, process_id: int, *, timeout
     address
         ``"host:port"``: where process 0 runs, as the others reach it, and a port that is free there.
     num_processes
-        Number of processes.
+        Number of processes; with one there is nothing to join.
     process_id
         The number of this one, from 0.
     timeout
@@ -57,8 +57,10 @@ def join_processes(address: str, num_processes: int, process_id: int, *, timeout
     timeout = check_number("timeout", timeout, 0.0)
     if _joined is not None and _joined.usable:
         raise ArgumentError("This process has joined others already. Call join_processes once.")
-    token, links = f"{count:016d}".encode(), {}
-    if count > 1 and index == 0:
+    if count == 1:
+        return
+    token = f"{count:016d}".encode()
+    if index == 0:
         try:
             server = listen(int(port))
         except OSError as error:
@@ -66,7 +68,7 @@ def join_processes(address: str, num_processes: int, process_id: int, *, timeout
                 f"Port {port} cannot be used here ({error}). Choose another, in all processes."
             ) from None
         links = accept_all(server, count, token, timeout)
-    elif count > 1:
+    else:
         links = {0: connect(host.strip("[]"), int(port), index, token, timeout)}
     _joined = _greeted(Group(index, count, links))
 

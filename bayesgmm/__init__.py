@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from bayesgmm.results.regression import Regression
     from bayesgmm.results.telescoping_posterior import TelescopingPosterior
     from bayesgmm.results.to_mixture import from_parameters
+    from bayesgmm.runtime.processes import join_processes
     from bayesgmm.runtime.program_folder import CacheInfo, cache_info, clear_cache
     from bayesgmm.saving.results import load, save
     from bayesgmm.selection.cells import FitTable
@@ -147,6 +148,7 @@ _HOME = {
     "relabelling.methods": ("relabel",),
     "checking.predictive": ("PredictiveChecks", "predictive_checks"),
     "results.fit": ("MixtureFit",),
+    "runtime.processes": ("join_processes",),
     "runtime.program_folder": ("CacheInfo", "cache_info", "clear_cache"),
     "saving.results": ("load", "save"),
     "selection.cells": ("FitTable",),
@@ -171,8 +173,8 @@ _FOLDERS = ("distributions", "plots", "sklearn")
 """Modules of the public face, such as ``bayesgmm.plots``."""
 
 __all__ = [  # noqa: RUF022 - in the order of the workflow
-    "load_dataset", "rows", "open_rows", "compare", "Comparison", "fit_em", "fit_mcem", "fit_same", "fit_table",
-    "FitTable", "select", "Selection", "fit_classes", "ClassMixtures",
+    "load_dataset", "rows", "open_rows", "join_processes", "compare", "Comparison", "fit_em", "fit_mcem", "fit_same",
+    "fit_table", "FitTable", "select", "Selection", "fit_classes", "ClassMixtures",
     "fit_cavi", "fit_svi", "fit_laplace", "sample_gibbs", "sample_nuts", "sample_exact", "sample_telescoping",
     "sample_prior", "walk",
     "Walk", "calibrate", "Calibration", "check", "ModelCheck", "loo", "kfold", "loo_pit", "predictive_checks",

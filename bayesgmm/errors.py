@@ -78,6 +78,15 @@ class ClusterError(BayesGMMError, RuntimeError):
     """The Dask cluster that holds the rows failed: workers died again and again, or it was closed."""
 
 
+class ProcessError(BayesGMMError, RuntimeError):
+    """Another process of the run ended, or the processes do not run the same call."""
+
+    def __init__(self, message: str, process: int | None = None):
+        """Keep the number of the process, if it is known."""
+        super().__init__(message)
+        self.process = process
+
+
 class NotConvergedWarning(BayesGMMWarning):
     """The fit stopped at ``max_iter`` before its objective converged."""
 

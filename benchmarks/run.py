@@ -20,6 +20,7 @@ from efficiency import bench_efficiency
 from estimators import bench_estimators
 from evidence import bench_evidence
 from labels import bench_labels
+from processes import bench_processes
 from start import bench_start
 from streaming import bench_streaming
 from studies import bench_bootstrap, bench_studies
@@ -335,7 +336,8 @@ BENCHES: dict[str, Callable[[], None]] = {
     "mclust": bench_mclust, "restarts": bench_restarts, "ascent": bench_ascent, "table": bench_table,
     "gradient": bench_gradient, "gibbs": bench_gibbs, "efficiency": bench_efficiency, "labels": bench_labels,
     "telescoping": bench_telescoping,
-    "start": bench_start, "streaming": bench_streaming, "dask": bench_dask, "checks": bench_checks,
+    "start": bench_start, "streaming": bench_streaming, "dask": bench_dask, "processes": bench_processes,
+    "checks": bench_checks,
     "bootstrap": bench_bootstrap, "studies": bench_studies,
     "estimators": bench_estimators, "evidence": bench_evidence,
     "distribution": bench_distribution,

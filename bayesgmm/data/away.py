@@ -1,6 +1,6 @@
 """The table that stands for rows which are not in the memory of this process: on disk, or with other processes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -114,6 +114,10 @@ class RowsAway(Table):
     def far_rows(self) -> None:
         """Not looked for: the sample does not know the places of its rows."""
 
+    def summed(self, of_part: Callable[[Table, int], np.ndarray]) -> np.ndarray:
+        """The sum over all rows of what this gives for a part of them and the number of its first row."""
+        return summed(self, of_part, 0)
+
     def chunks(self, size: int = CHUNK) -> Iterator[np.ndarray]:
         """Rows (n, D) of at most `size` rows, in order, as they are read."""
         raise NotImplementedError
@@ -122,3 +126,12 @@ class RowsAway(Table):
         """Tables of at most `size` rows, in order, as they are read."""
         for values in self.chunks(size):
             yield Table(values, self.features, self.named)
+
+
+def summed(table: Table, of_part: Callable[[Table, int], np.ndarray], first: int) -> np.ndarray:
+    """The sum over the rows of a table, whose first has this number, of what `of_part` gives for a part of them."""
+    total: Any = 0.0
+    for part in table.parts():
+        total = total + of_part(part, first)
+        first += part.num_rows
+    return total

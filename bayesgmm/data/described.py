@@ -7,14 +7,17 @@ import numpy as np
 
 from bayesgmm.data.convert import as_doubles
 from bayesgmm.data.noise import noise_of
+from bayesgmm.data.of_processes import rows_of_processes
 from bayesgmm.data.table import Table, as_table
 from bayesgmm.errors import ArgumentError, DataError
+from bayesgmm.runtime.arguments import as_key, check_flag
 from bayesgmm.runtime.devices import mesh_of
 
 
 def rows(
-    x: Any, *, weights: Any = None, labels: Any = None, errors: Any = None, noise: Any = False, devices: Any = None
-) -> Table:
+    x: Any, *, weights: Any = None, labels: Any = None, errors: Any = None, noise: Any = False, devices: Any = None,
+    processes: bool = False, seed: Any = 0,
+) -> Table:  # fmt: skip
     """Data together with what else is known of the rows. Every function takes the result as its data.
 
     The engines and `compare` take the same four arguments by themselves: ``fit_em(x, 2, weights=w)`` is
@@ -41,6 +44,12 @@ def rows(
         (N,): over the hypervolume, and these rows are noise at the start. It is component K, the last.
     devices
         The devices that share the rows: a number, a list or a mesh (`bayesgmm.runtime.devices.mesh_of`). None: one.
+    processes
+        True: x has the rows of this process; the data are the rows of all processes of `jax.distributed` (or of
+        `join_processes`), in their order. Every process makes the same calls with the same arguments, and gets the same
+        results. EM, Gibbs and CAVI take them; without what else is known of rows, and without gaps.
+    seed
+        int or JAX key: for the sample of the rows of all processes from which starts are made.
 
     Returns
     -------
@@ -51,8 +60,14 @@ def rows(
     ArgumentError
         If what is known of the rows cannot be, noise meets gaps, errors or labels, or devices are missing.
     DataError
-        If x is no table of numbers.
+        If x is no table of numbers; with ``processes=True`` in all processes, if it is none in one of them.
+    ProcessError
+        If another process has ended.
     """
+    if check_flag("processes", processes):
+        if any(part is not None for part in (weights, labels, errors, devices)) or noise not in (None, False):
+            raise ArgumentError("Rows of several processes take no weights, labels, errors, noise or devices.")
+        return rows_of_processes(lambda: as_table(x), as_key(seed))
     if isinstance(weights, str):
         x, weights = _without_column(x, weights)
     mesh, table, said = mesh_of(devices), as_table(x), noise is not None and noise is not False

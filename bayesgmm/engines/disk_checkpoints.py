@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from bayesgmm.engines.run_identity import run_identity
+from bayesgmm.engines.shared_checkpoint import checkpoint_of
 from bayesgmm.errors import ArgumentError
 from bayesgmm.problem import Problem
 from bayesgmm.runtime.checkpoint import Checkpoint
@@ -32,9 +33,10 @@ def open_checkpoint(
     place = as_path("checkpoint", folder)
     if not problem.table.on_disk:
         raise ArgumentError(
-            f"checkpoint saves {algorithm.upper()} over rows on disk (open_rows) or in Dask. For rows in memory leave it out."
+            f"checkpoint saves {algorithm.upper()} over rows on disk (open_rows), in Dask or of several processes. For "
+            "rows in memory leave it out."
         )
-    return Checkpoint(place, _identity(problem, algorithm, settings, seed))
+    return checkpoint_of(place, _identity(problem, algorithm, settings, seed), problem.rows)
 
 
 def _identity(problem: Problem, algorithm: str, settings: dict[str, Any], seed: Any) -> dict[str, Any]:

@@ -44,11 +44,12 @@ class HasCriteria:
         own: Any = self
         if not own.table.on_disk:
             return _of_classes(own.predict_proba(), own.table.counted)
-        first, certainty, entropy = 0, 0.0, 0.0
-        for part in own.table.parts():
-            of_part = _of_classes(own._averages(part, first)[0], part.counted)
-            first, certainty, entropy = first + part.num_rows, certainty + of_part[0], entropy + of_part[1]
-        return certainty, entropy
+
+        def of_part(part: Any, first: int) -> np.ndarray:
+            return np.asarray(_of_classes(own._averages(part, first)[0], part.counted))
+
+        certainty, entropy = own.table.summed(of_part)
+        return float(certainty), float(entropy)
 
 
 def _of_classes(responsibilities: np.ndarray, counted: np.ndarray) -> tuple[float, float]:

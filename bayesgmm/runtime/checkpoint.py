@@ -119,7 +119,7 @@ class Checkpoint:
             kept = sum(_length(block) for block in blocks)
             if kept != self._counted:
                 raise ValueError(f"it holds {kept} draws, but {self._counted} were counted")
-            restored = [_as(leaf, array) for leaf, array in zip(leaves, found, strict=True)]
+            restored = [as_leaf(leaf, array) for leaf, array in zip(leaves, found, strict=True)]
         except Exception as error:
             raise CheckpointError(f"{self.folder} is damaged ({error}). Remove it and start again.") from None
         return jax.tree.unflatten(structure, restored), done, blocks
@@ -261,7 +261,8 @@ def _length(block: dict[str, np.ndarray]) -> int:
     return next(iter(block.values())).shape[1]
 
 
-def _as(like: Any, array: np.ndarray) -> jax.Array:
+def as_leaf(like: Any, array: np.ndarray) -> jax.Array:
+    """A saved array in place of a leaf of a state; ValueError if it is none such."""
     if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
         return jr.wrap_key_data(jnp.asarray(array), impl=jr.key_impl(like))
     if array.shape != like.shape or array.dtype != like.dtype:

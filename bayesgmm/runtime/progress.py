@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesgmm.errors import ArgumentError, BayesGMMError
 from bayesgmm.runtime.checks import shown
+from bayesgmm.runtime.processes import is_first
 from bayesgmm.runtime.progress_display import at_terminal, board, in_kernel
 
 Listener = Callable[[str, int, int, str], None]
@@ -23,9 +24,12 @@ _NESTED: ContextVar[bool] = ContextVar("nested", default=False)
 def listening(progress: Progress) -> Iterator[Listener]:
     """Turn the argument of the user into a `Listener` for the duration of a run.
 
-    A run inside another one, such as a simulation of `calibrate`, shows progress only if it is asked to.
+    A run inside another one, such as a simulation of `calibrate`, shows progress only if it is asked to. Of processes
+    that share a run, only the first one shows it.
     """
     check_progress(progress)
+    if not callable(progress) and not is_first():
+        progress = False
     if progress is None:
         progress = not _NESTED.get() and (in_kernel() or at_terminal())
     token = _NESTED.set(True)

@@ -14,7 +14,7 @@ from jaxtyping import Float, Key
 
 from bayesgmm.data.on_disk.rows_on_disk import RowsOnDisk
 from bayesgmm.model.mixture import Scorer
-from bayesgmm.model.types import Frame
+from bayesgmm.model.types import Frame, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.runtime.pass_meter import Meter
 from bayesgmm.sweep.e_step import Assign
@@ -34,26 +34,38 @@ class RowsFromDisk(HostRows):
 
     place = "read from disk"
 
-    def __init__(self, table: RowsOnDisk, frame: Frame, dtype: str):
-        """Choose the sizes of blocks, as in memory (so that the same keys draw the same z), and of chunks."""
+    def __init__(self, table: RowsOnDisk, frame: Frame, dtype: str, first: int = 0, among: int | None = None):
+        """Choose the sizes of blocks, as in memory (so that the same keys draw the same z), and of chunks.
+
+        If these rows are a part: `first` is the number of the first one, `among` how many they are together.
+        """
         super().__init__(table.num_rows, dtype)
         self._source, self._frame = table.source, frame
-        width = width_of_blocks(table.num_rows, table.dim)
+        width = width_of_blocks(among or table.num_rows, table.dim)
+        self._block, self._before = divmod(first, width)
         wanted = table.rows_at_once or CHUNK_VALUES // (1 + table.dim)
-        count = min(max(1, -(-wanted // width)), -(-table.num_rows // width))
+        count = min(max(1, -(-wanted // width)), -(-(self._before + table.num_rows) // width))
         self._shape = count, 1 + table.dim, width
 
     def total(self, lanes: tuple[Key[Array, "L"], Scorer], assign: Assign) -> Passed:
         """The pass for each key and scorer (leading axis: chains or starts), with one reading of the rows."""
-        meter, found = Meter(self.num_rows, self.watch), None
+        return passed(self.summed(lanes, assign), self.num_rows, self.dtype)
+
+    def summed(
+        self, lanes: tuple[Key[Array, "L"], Scorer], assign: Assign, between: Callable[[], None] = lambda: None
+    ) -> Stats:
+        """The statistics of these rows for each key and scorer, with a call of `between` before each chunk."""
+        meter, found, before = Meter(self.num_rows, self.watch), None, self._before
         with closing(self._chunks()) as chunks:
             for chunk in chunks:
+                between()
                 own = stats_of_part(lanes, chunk, assign)
                 found = own if found is None else pooled(found, own)
-                meter.add(int(chunk.num_rows))
+                meter.add(int(chunk.num_rows) - before)
+                before = 0
         assert found is not None
         self.note = meter.speed
-        return passed(found, self.num_rows, self.dtype)
+        return found
 
     def batches(self, size: int) -> Generator[Cut]:
         """Mini-batches of `size` rows (the last one has the rest) in one pass, in order; several at a time.
@@ -82,13 +94,15 @@ class RowsFromDisk(HostRows):
         With `size`, buffers have a leading axis of batches of so many rows each, and each batch has its number of rows.
         """
         capacity = size or self._shape[0] * self._shape[2]
-        first, filler, buffer = 0, None, None
+        first, filler, buffer = 0 if size else self._block, None, None
         for part in self._source.checked(min(capacity, 2**17) if size is None else 2**17):
             taken = 0
             while taken < part.num_rows:
                 if filler is None:
                     buffer = next_buffer()
                     filler = _Filler(buffer[None] if size is None else buffer, capacity, self._put)
+                    if size is None and first == self._block and self._before:
+                        filler.skip(self._before)
                 taken += filler.add(part.columns, taken)
                 if filler.full:
                     put((buffer, filler.counts if size else filler.counts[0], first))
@@ -119,6 +133,11 @@ class _Filler:
         self.buffer, self.capacity, self.write = buffer, capacity, write
         self.counts = np.zeros(len(buffer), int)
         self.piece = 0
+
+    def skip(self, count: int) -> None:
+        """Leave the first places of the present piece to rows of other parts: zeros."""
+        _pad(self.buffer[self.piece], 0)
+        self.counts[self.piece] = count
 
     @property
     def full(self) -> bool:

@@ -15,6 +15,7 @@ from bayesgmm.errors import DataError
 from bayesgmm.model.mixture import Scorer
 from bayesgmm.model.types import Stats
 from bayesgmm.numerics.arrays import Array
+from bayesgmm.runtime.group import Group
 from bayesgmm.runtime.progress import Listener
 from bayesgmm.sweep.e_step import Assign
 from bayesgmm.sweep.mini_batches import Cut
@@ -43,6 +44,8 @@ class HostRows:
 
     weights = noise = labels = None
     place = "elsewhere"
+    group: Group | None = None
+    """The processes that share these rows; None: this one has all."""
 
     def __init__(self, num_rows: int, dtype: str):
         """Keep what engines ask before the first pass."""

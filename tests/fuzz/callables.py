@@ -52,7 +52,8 @@ KIND_OF = {
     "df2": "positive", "max_components": "optional_count", "num_clusters": "optional_count",
     "criteria": "criteria", "held_out": "held_share", "num_bootstrap": "replicates", "n_clusters": "optional_count",
     "selection": "plotted", "merging": "plotted", "family": "optional_family",
-    "chunk_rows": "optional_count", "columns": "disk_columns",
+    "chunk_rows": "optional_count", "columns": "disk_columns", "processes": "flag", "address": "address",
+    "num_processes": "one_process", "process_id": "no_process", "timeout": "number",
     "client": "client", "executor": "executor", "n_jobs": "n_jobs", "first": "column", "second": "column", "role": "role",
 }  # fmt: skip
 """The kind of a parameter by its name."""
@@ -145,6 +146,7 @@ BASE = {
 
 BASES = {
     "open_rows": {"path": "'data.parquet'"},
+    "join_processes": {"address": "'localhost:5999'", "num_processes": "1", "process_id": "0"},
     "from_parameters": {"weights": "[0.5, 0.5]", "means": "X2[:2]", "covariances": "[np.eye(2)] * 2"},
     **{
         f"{name}.{method}": base

@@ -323,6 +323,11 @@ KINDS: dict[str, Kind] = {
         np.full((40, 2), 1e200) ;; np.full((40, 2), 1e-200) ;; pd.DataFrame(np.ones((40, 2))) ;; [[1, 2]] * 40
         np.where(np.arange(80).reshape(40, 2) % 3, 0.1, np.inf) ;; np.full((40, 2, 2), np.nan) ;; 'x' ;; [['a', 'b']] * 40
     """, "1 ;; object() ;; 1.5 ;; lambda: 1"),
+    "address": kind("'localhost:5999'", "'node1:1' ;; '[::1]:80'", """
+        'localhost' ;; ':80' ;; 'a:b' ;; 'a:0' ;; 'a:70000' ;; 5 ;; None ;; ('a', 1) ;; '' ;; np.nan
+    """),
+    "one_process": kind("1 ;; np.int64(1)", "1", "0 ;; -1 ;; 1.5 ;; '1' ;; None ;; True ;; np.nan"),
+    "no_process": kind("0 ;; np.int64(0)", "0", "1 ;; -1 ;; 1.5 ;; '0' ;; None ;; np.nan"),
     "devices": kind("None ;; 1 ;; jax.devices()[:1] ;; np.int64(1)", "jax.make_mesh((1,), ('rows',))", """
         0 ;; -1 ;; True ;; 1.5 ;; 'cpu' ;; [] ;; 10**6 ;; ['cpu']
         jax.devices()[:1] * 2 ;; jax.make_mesh((1,), ('x',)) ;; np.nan

@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from bayesgmm.data.away import RowsAway
+from bayesgmm.data.of_processes import rows_of_processes
 from bayesgmm.data.on_disk.arrays import Arrays, Zarr
 from bayesgmm.data.on_disk.rows_on_disk import RowsOnDisk
 from bayesgmm.data.on_disk.source import Source, reason
 from bayesgmm.data.on_disk.survey import survey
 from bayesgmm.data.paths import short
 from bayesgmm.errors import ArgumentError, DataError
-from bayesgmm.runtime.arguments import as_key, as_list, check_count, host_generator, shown
+from bayesgmm.runtime.arguments import as_key, as_list, check_count, check_flag, host_generator, shown
 from bayesgmm.runtime.progress import Progress, listening
 
 PARQUET, ARROW, NUMPY, ZARR = (".parquet", ".pq"), (".arrow", ".feather", ".ipc"), (".npy",), (".zarr",)
@@ -24,9 +26,10 @@ def open_rows(
     *,
     columns: Any = None,
     chunk_rows: int | None = None,
+    processes: bool = False,
     seed: Any = 0,
     progress_bar: Progress = None,
-) -> RowsOnDisk:
+) -> RowsAway:
     """Open data that need not fit in memory; engines then read them once in each iteration.
 
     The result is the ``x`` of `fit_em`, `sample_gibbs` and `fit_cavi`, which give the same answers as for the same rows
@@ -44,6 +47,9 @@ def open_rows(
         Names of the features to keep, in this order; by default all columns.
     chunk_rows
         Rows in memory at a time, about; by default some hundred thousand.
+    processes
+        True: each process of `jax.distributed` (or of `join_processes`) opens its own files; together, in the order of
+        processes, they are the data. Every process makes the same calls, and gets the same results. See `rows`.
     seed
         int or JAX key: for the sample of rows.
     progress_bar
@@ -51,7 +57,7 @@ def open_rows(
 
     Returns
     -------
-    RowsOnDisk
+    RowsAway
 
     Raises
     ------
@@ -60,15 +66,21 @@ def open_rows(
         a value is missing or infinite. The message has the file and the row.
     ArgumentError
         If an argument is out of its range.
+    ProcessError
+        If another process has ended.
     """
     rows_at_once = None if chunk_rows is None else check_count("chunk_rows", chunk_rows)
     wanted = None if columns is None else _names(columns)
     key = as_key(seed)
-    with listening(progress_bar) as listener:
-        source = source_of(path, wanted)
-        _refuse_empty(source)
-        found = survey(source, host_generator(key), lambda *at: listener("first pass", *at))
-    return RowsOnDisk.of(source, found, rows_at_once)
+
+    def opened() -> RowsOnDisk:
+        with listening(progress_bar) as listener:
+            source = source_of(path, wanted)
+            _refuse_empty(source)
+            found = survey(source, host_generator(key), lambda *at: listener("first pass", *at))
+        return RowsOnDisk.of(source, found, rows_at_once)
+
+    return rows_of_processes(opened, key) if check_flag("processes", processes) else opened()
 
 
 def _names(columns: Any) -> list[str]:

@@ -14,6 +14,7 @@ from bayesgmm.engines.checks import check_chain_arguments, check_reference, chec
 from bayesgmm.engines.engine import find_engine
 from bayesgmm.engines.mcmc.chain_loop import Report, run_chains
 from bayesgmm.engines.run_identity import run_identity
+from bayesgmm.engines.shared_checkpoint import checkpoint_of
 from bayesgmm.engines.starts import sampled
 from bayesgmm.engines.to_posterior import Collected, Origin, prepare_reference, to_posterior
 from bayesgmm.errors import ArgumentError, SamplingInterrupted
@@ -94,7 +95,7 @@ def run_sampler(
                 problem.model, sampler.name, seed, **dict(sampler.settings), n_components=problem.num_components,
                 dtype=dtype, num_warmup=num_warmup, num_chains=num_chains, init=_init_identity(init),
             )  # fmt: skip
-            saved = held.enter_context(Checkpoint(folder, identity))
+            saved = held.enter_context(checkpoint_of(folder, identity, problem.rows))
         prepare_reference(problem, reference)
         starts = chain_starts(keys.start, sampled(problem), num_chains, init)
         state = sampler.start(key_array(keys.run, num_chains), starts, problem)

@@ -1,6 +1,7 @@
 """New rows with the features of a fit, in its order."""
 
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def same_features(x, table: Table) -> Table:
     """
     if x is None:
         return table
-    x, _ = opened(x)
+    x = cast("Any", opened(x)[0])
     if table.named and not isinstance(x, Table):
         refuse_other_columns(x, table.features)
     labels = labels_of(x)

@@ -1,7 +1,7 @@
 """New rows with the features of a fit, in its order."""
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from bayesgmm.data.table import Table, as_table
 from bayesgmm.errors import DataError
 
 
-def same_features(x, table: Table) -> Table:
+def same_features(x: Any, table: Table) -> Table:
     """New rows as a table, with the features of the fitted table in the same order; None stands for the fitted rows.
 
     Columns are put in order by name. Arrays carry no names: their columns are in the order of the fit, and a fit of
@@ -24,11 +24,17 @@ def same_features(x, table: Table) -> Table:
     """
     if x is None:
         return table
-    x = cast("Any", opened(x)[0])
+    x, _ = opened(x)
     if table.named and not isinstance(x, Table):
         refuse_other_columns(x, table.features)
     labels = labels_of(x)
-    if library_of(x) == "dask" and x.ndim == 2 and table.named and set(map(str, labels)) == set(table.features):
+    if (
+        not isinstance(x, Table)
+        and library_of(x) == "dask"
+        and x.ndim == 2
+        and table.named
+        and set(map(str, labels)) == set(table.features)
+    ):
         x = x[in_order_of(labels, table.features)]  # its columns cannot be put in order later
     new = as_table(x)
     if new.dim != table.dim:

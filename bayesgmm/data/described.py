@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bayesgmm.data.convert import as_doubles
+from bayesgmm.data.covariances import refuse_indefinite
 from bayesgmm.data.noise import noise_of
 from bayesgmm.data.of_processes import rows_of_processes
 from bayesgmm.data.table import Table, as_table
@@ -212,7 +213,7 @@ def _with_errors(table: Table, errors: Any) -> Table:
         if np.isinf(np.where(wanted, given, 0.0)).any():
             raise ArgumentError("A covariance of errors is infinite. Where a value was not seen, make it NaN in x.")
         covariances = np.where(wanted, np.nan_to_num(given), 0.0)
-        _refuse_indefinite(covariances)
+        refuse_indefinite(covariances)
     if not covariances.any():
         return replace(table, values=np.where(seen, table.values, np.nan))
     return replace(table, values=np.where(seen, table.values, np.nan), errors=covariances)
@@ -229,20 +230,6 @@ def _by_name(errors: Any, table: Table) -> np.ndarray:
             "pass a plain array in the order of the data."
         )
     return given[:, [names.index(name) for name in table.features]]
-
-
-def _refuse_indefinite(covariances: np.ndarray) -> None:
-    variances = np.diagonal(covariances, axis1=1, axis2=2)
-    size = np.sqrt(np.maximum(variances, 0.0))
-    scale = np.where(size > 0, size, 1.0)
-    inner = covariances / (scale[:, :, None] * scale[:, None, :])
-    lopsided = np.abs(inner - inner.swapaxes(1, 2)).max(axis=(1, 2)) > 1e-6
-    bad = lopsided | (np.linalg.eigvalsh(0.5 * (inner + inner.swapaxes(1, 2)))[:, 0] < -1e-8)
-    if bad.any():
-        row, why = int(np.flatnonzero(bad)[0]), "symmetric" if lopsided.any() else "positive semi-definite"
-        raise ArgumentError(
-            f"{bad.sum()} covariances of errors are not {why} (the first: row {row}). Check their units and order."
-        )
 
 
 def same_for_labels(table: Table, num_components: int) -> np.ndarray:

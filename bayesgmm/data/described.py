@@ -46,9 +46,8 @@ def rows(
     devices
         The devices that share the rows: a number, a list or a mesh (`bayesgmm.runtime.devices.mesh_of`). None: one.
     processes
-        True: x has the rows of this process; the data are the rows of all processes of `jax.distributed` (or of
-        `join_processes`), in their order. Every process makes the same calls with the same arguments, and gets the same
-        results. EM, Gibbs and CAVI take them; without what else is known of rows, and without gaps.
+        True: the data are the rows of all processes of `jax.distributed` (or `join_processes`), in their order, and x
+        those of this one, complete. Each process makes the same calls and gets the same results; EM, Gibbs and CAVI.
     seed
         int or JAX key: for the sample of the rows of all processes from which starts are made.
 
@@ -61,9 +60,7 @@ def rows(
     ArgumentError
         If what is known of the rows cannot be, noise meets gaps, errors or labels, or devices are missing.
     DataError
-        If x is no table of numbers; with ``processes=True`` in all processes, if it is none in one of them.
-    ProcessError
-        If another process has ended.
+        If x is no table of numbers; in all processes, if it is none in one of them.
     """
     if check_flag("processes", processes):
         if any(part is not None for part in (weights, labels, errors, devices)) or noise not in (None, False):

@@ -64,8 +64,12 @@ def bench_processes(num_rows: int = ROWS) -> None:
     """One line: two processes, one process, and the median ratio."""
     ways = [started(count, num_rows) for count in (2, 1)]
     pairs = [(seconds_of(ways[0]), seconds_of(ways[1])) for _ in range(ROUNDS + 1)][1:]
-    for one in [*ways[0], *ways[1]]:
-        one.communicate()
+    workers = [*ways[0], *ways[1]]
+    for worker in workers:  # they end together
+        assert worker.stdin is not None
+        worker.stdin.close()
+    for worker in workers:
+        worker.wait()
     two, one = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(b / a for a, b in pairs)
     what = f"one EM iteration, N={num_rows} D=4 K=5, two processes with a thread each"

@@ -1,7 +1,7 @@
 """EM over rows of two processes with one thread each, against one process with two threads: time of one iteration.
 
-`python benchmarks/processes.py [ROWS]` (2,000,000 rows of 4 features, 5 components). Each figure is of new processes:
-the slope of the time over the number of iterations, in the slower process. The two ways alternate.
+`python benchmarks/processes.py [ROWS]` (2,000,000 rows of 4 features, 5 components). Each figure is the slope of the time
+over the number of iterations, in the slower process. The two ways alternate within seconds.
 """
 
 import socket
@@ -11,11 +11,11 @@ import sys
 
 from timing import row
 
-ROWS, FEW, MORE, REPEATS, ROUNDS = 2_000_000, 4, 24, 3, 7
+ROWS, FEW, MORE, ROUNDS = 2_000_000, 2, 12, 7
 
 CODE = """
 import os, sys, time, warnings
-index, count, address, rows, few, more, repeats = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:])
+index, count, address, rows, few, more = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:])
 here = sorted(os.sched_getaffinity(0))[:2]
 os.sched_setaffinity(0, here if count == 1 else here[index : index + 1])
 import jax, numpy as np
@@ -34,42 +34,46 @@ def run(iterations):
     return time.perf_counter() - start
 
 run(few)
-run(few)
-print(min((run(more) - run(few)) / (more - few) for _ in range(repeats)))
+for _ in sys.stdin:
+    print((run(more) - run(few)) / (more - few), flush=True)
 """
 
 
-def seconds_of(count: int, num_rows: int) -> float:
-    """Seconds of one iteration with so many processes."""
+def started(count: int, num_rows: int) -> list[subprocess.Popen]:
+    """So many processes that share the rows. Each answers a line with the seconds of one iteration."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    numbers = [str(one) for one in (num_rows, FEW, MORE, REPEATS)]
-    started = [
+    numbers = [str(one) for one in (num_rows, FEW, MORE)]
+    return [
         subprocess.Popen(
-            [sys.executable, "-c", CODE, str(index), str(count), address, *numbers], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", CODE, str(index), str(count), address, *numbers],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         ) for index in range(count)
     ]  # fmt: skip
-    return max(float(one.communicate()[0]) for one in started)
+
+
+def seconds_of(workers: list[subprocess.Popen]) -> float:
+    """Seconds of one iteration, in the slower process."""
+    for one in workers:
+        print(file=one.stdin, flush=True)
+    return max(float(one.stdout.readline()) for one in workers if one.stdout is not None)
 
 
 def bench_processes(num_rows: int = ROWS) -> None:
-    """One line: two processes, one process, and the ratio."""
-    pairs = []
-    for _ in range(ROUNDS):
-        pairs.append((seconds_of(2, num_rows), seconds_of(1, num_rows)))
-        print(
-            "two processes {:.1f} ms, one {:.1f} ms".format(*(1e3 * s for s in pairs[-1])), file=sys.stderr, flush=True
-        )
+    """One line: two processes, one process, and the median ratio."""
+    ways = [started(count, num_rows) for count in (2, 1)]
+    pairs = [(seconds_of(ways[0]), seconds_of(ways[1])) for _ in range(ROUNDS + 1)][1:]
+    workers = [*ways[0], *ways[1]]
+    for worker in workers:  # they end together
+        assert worker.stdin is not None
+        worker.stdin.close()
+    for worker in workers:
+        worker.wait()
     two, one = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(b / a for a, b in pairs)
-    row(
-        f"one EM iteration, N={num_rows} D=4 K=5, two processes with a thread each",
-        two,
-        one,
-        ratio,
-        "one process, two threads",
-    )
+    what = f"one EM iteration, N={num_rows} D=4 K=5, two processes with a thread each"
+    row(what, two, one, ratio, "one process, two threads")
 
 
 if __name__ == "__main__":

@@ -183,7 +183,7 @@ def test_only_the_sweep_scores_rows():
         "bayesgmm.sweep.completion", "bayesgmm.sweep.incomplete",
         "bayesgmm.results.fit", "bayesgmm.engines.mcmc.nuts_with_labels", "bayesgmm.engines.em.bootstrap",
         "bayesgmm.sweep.statistics", "bayesgmm.sweep.in_use", "bayesgmm.sweep.passed", "bayesgmm.sweep.from_disk",
-        "bayesgmm.sweep.parts", "bayesgmm.sweep.in_dask",
+        "bayesgmm.sweep.parts", "bayesgmm.sweep.in_dask", "bayesgmm.sweep.of_processes",
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bayesgmm.data.convert import as_doubles
+from bayesgmm.data.covariances import refuse_indefinite
 from bayesgmm.data.noise import noise_of
 from bayesgmm.data.of_processes import rows_of_processes
 from bayesgmm.data.table import Table, as_table
@@ -45,9 +46,8 @@ def rows(
     devices
         The devices that share the rows: a number, a list or a mesh (`bayesgmm.runtime.devices.mesh_of`). None: one.
     processes
-        True: x has the rows of this process; the data are the rows of all processes of `jax.distributed` (or of
-        `join_processes`), in their order. Every process makes the same calls with the same arguments, and gets the same
-        results. EM, Gibbs and CAVI take them; without what else is known of rows, and without gaps.
+        True: the data are the rows of all processes of `jax.distributed` (or `join_processes`), in their order, and x
+        those of this one, complete. Each process makes the same calls and gets the same results; EM, Gibbs and CAVI.
     seed
         int or JAX key: for the sample of the rows of all processes from which starts are made.
 
@@ -60,9 +60,7 @@ def rows(
     ArgumentError
         If what is known of the rows cannot be, noise meets gaps, errors or labels, or devices are missing.
     DataError
-        If x is no table of numbers; with ``processes=True`` in all processes, if it is none in one of them.
-    ProcessError
-        If another process has ended.
+        If x is no table of numbers; in all processes, if it is none in one of them.
     """
     if check_flag("processes", processes):
         if any(part is not None for part in (weights, labels, errors, devices)) or noise not in (None, False):
@@ -212,7 +210,7 @@ def _with_errors(table: Table, errors: Any) -> Table:
         if np.isinf(np.where(wanted, given, 0.0)).any():
             raise ArgumentError("A covariance of errors is infinite. Where a value was not seen, make it NaN in x.")
         covariances = np.where(wanted, np.nan_to_num(given), 0.0)
-        _refuse_indefinite(covariances)
+        refuse_indefinite(covariances)
     if not covariances.any():
         return replace(table, values=np.where(seen, table.values, np.nan))
     return replace(table, values=np.where(seen, table.values, np.nan), errors=covariances)
@@ -229,20 +227,6 @@ def _by_name(errors: Any, table: Table) -> np.ndarray:
             "pass a plain array in the order of the data."
         )
     return given[:, [names.index(name) for name in table.features]]
-
-
-def _refuse_indefinite(covariances: np.ndarray) -> None:
-    variances = np.diagonal(covariances, axis1=1, axis2=2)
-    size = np.sqrt(np.maximum(variances, 0.0))
-    scale = np.where(size > 0, size, 1.0)
-    inner = covariances / (scale[:, :, None] * scale[:, None, :])
-    lopsided = np.abs(inner - inner.swapaxes(1, 2)).max(axis=(1, 2)) > 1e-6
-    bad = lopsided | (np.linalg.eigvalsh(0.5 * (inner + inner.swapaxes(1, 2)))[:, 0] < -1e-8)
-    if bad.any():
-        row, why = int(np.flatnonzero(bad)[0]), "symmetric" if lopsided.any() else "positive semi-definite"
-        raise ArgumentError(
-            f"{bad.sum()} covariances of errors are not {why} (the first: row {row}). Check their units and order."
-        )
 
 
 def same_for_labels(table: Table, num_components: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The checkpoint of a run of several processes: the first one reads and writes it, and gives its state to the others."""
+"""The checkpoint of a run of several processes: the first one reads and writes it for the others."""
 
 from pathlib import Path
 from typing import Any

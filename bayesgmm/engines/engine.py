@@ -59,6 +59,8 @@ class Engine:
     """Kinds of rows that it does not take (`bayesgmm.data.kinds`)."""
     from_disk: bool = False
     """Whether it takes rows on disk: all that it asks of them is a pass (`bayesgmm.sweep.passed`) in each iteration."""
+    in_batches: bool = False
+    """Whether it takes rows on disk only if it is asked to read them in batches."""
     sampler: "Callable[[Mapping[str, Any], int], Any] | None" = None
     """Its `bayesgmm.engines.mcmc.sampler.Sampler`, from the settings of a posterior and its warm-up, so that saved
     chains can go on; None if it has no chains, or they cannot be saved."""
@@ -138,6 +140,8 @@ class Engine:
             kinds = kinds_of(problem.table)
             taking = [one.name for one in of_one_number() if not set(kinds) & set(one.refused)]
             taking = [name for name in taking if find_engine(name).draws == self.draws]
+            if problem.table.on_disk:  # no other place of rows has batches
+                taking = [name for name in taking if not find_engine(name).in_batches]
             check_rows(self.name, self.refused, problem.table, f"{', '.join(taking)} do.")
         if self.check_size is not None:
             self.check_size(problem)

@@ -220,7 +220,7 @@ def test_results_say_what_they_can_without_the_rows(on_disk):
     assert "2 components" in repr(posterior)
     assert set(posterior.datatree.children) >= {"posterior", "sample_stats", "label_invariant"}
     assert "observed_data" not in posterior.datatree.children
-    assert "the rows are elsewhere" in posterior.datatree.attrs["omitted"]
+    assert "the rows are on disk" in posterior.datatree.attrs["omitted"]
     fit = bg.fit_em(on_disk, 2, means_init=MEANS)
     assert fit.icl() == pytest.approx(bg.fit_em(X, 2, means_init=MEANS).icl(), rel=1e-10)
 

@@ -136,7 +136,7 @@ ERRORS = (
     ("DataError", r"Process 1: x\d is missing \(NaN\) in row 7 of .*gaps1.npy"),
     ("ProcessError", r"Process 1 asks for something else .*1 × 3 components.*1 × 2 components"),
     ("ProcessError", r"Process 1 asks for something else"),
-    ("ArgumentError", r"nuts does not take rows on disk or of several processes"),
+    ("ArgumentError", r"nuts does not take rows of several processes. cavi, gibbs do"),
     ("DataError", r"Give the rows of this process"),
     ("ArgumentError", r"Process 0: These rows are those of all processes already"),
 )

@@ -90,7 +90,7 @@ print(json.dumps(found))
 
 def run(code: str) -> dict:
     """What a script prints in a process with eight devices."""
-    flags = "--xla_force_host_platform_device_count=8"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
     answer = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], env={**os.environ, "XLA_FLAGS": flags}, text=True,
         capture_output=True, timeout=600, cwd=Path(__file__).parents[2],

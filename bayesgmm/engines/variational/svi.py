@@ -244,4 +244,5 @@ SVI_ENGINE = Engine(
     DRAW_SETTINGS,
     families=CONJUGATE,
     from_disk=True,
+    in_batches=True,
 )

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from oracles.effort import WHOLE
 from scipy.stats import kstest
 
 import bayesgmm as bg
@@ -73,7 +74,7 @@ def test_goes_on_from_its_folder_and_keeps_what_ctrl_c_leaves(tmp_path):
         bg.calibrate(X, 2, n_sims=6, checkpoint=tmp_path, **SHORT)
 
 
-@pytest.mark.slow
+@WHOLE
 def test_any_callable_that_returns_a_posterior_serves_and_is_known_again_by_name(tmp_path):
     found = bg.calibrate(X, 1, engine=bg.fit_laplace, n_sims=2, num_samples=40, prior=PRIOR, checkpoint=tmp_path)
     assert found.engine == "fit_laplace"
@@ -84,7 +85,7 @@ def test_any_callable_that_returns_a_posterior_serves_and_is_known_again_by_name
         bg.calibrate(X, 1, engine=lambda *a, **o: None, n_sims=2, prior=PRIOR, checkpoint=tmp_path)
 
 
-@pytest.mark.slow
+@WHOLE
 def test_ties_are_broken_at_random():
     """Under a tiny concentration, weights equal the smallest positive number both in θ and in the draws."""
     sparse = bg.Prior(bg.Dirichlet(0.001), PRIOR.components)

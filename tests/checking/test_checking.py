@@ -11,6 +11,7 @@ import jax.random as jr
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from oracles.effort import WHOLE
 from oracles.parameters import random_params
 from scipy import stats
 from scipy.special import logsumexp
@@ -265,7 +266,7 @@ def test_draws_of_an_unknown_engine_cannot_be_made_again(outlier):
         bg.loo(replace(outlier, algorithm="stan"), refit=True)
 
 
-@pytest.mark.slow
+@WHOLE
 @pytest.mark.filterwarnings("ignore::bayesgmm.errors.MixingWarning")
 def test_settings_make_the_draws_again(reference_data):
     """`settings` hold what the call said, whatever it was."""

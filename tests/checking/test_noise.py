@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from oracles.effort import SOME, WHOLE
+from oracles.effort import WHOLE
 from scipy import stats
 
 import bayesgmm as bg
@@ -103,7 +103,7 @@ def test_predictive_probabilities_are_those_of_gaussians_and_box():
         assert abs(found[row, d] - of_draws[:, row] @ wrong) > 1e-4  # a Gaussian in place of the box
 
 
-@pytest.mark.slow
+@WHOLE
 def test_all_checks_run_and_find_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error", LooWarning)
@@ -129,7 +129,7 @@ def test_replicates_have_rows_of_noise():
     assert not noise.holds(predictive(as_key(0), draws().params, 50))
 
 
-@pytest.mark.slow
+@WHOLE
 def test_a_diagnosis_and_its_file_agree(tmp_path):
     """The box of the noise is in the file; without it the file would be of three Gaussians."""
     found = bg.diagnose(gibbs(), search=False)
@@ -201,7 +201,7 @@ def test_other_priors_are_those_of_the_gaussians(name):
     np.testing.assert_allclose(beside - without, weights[0] - weights[1], rtol=1e-9)
 
 
-@SOME
+@WHOLE
 @pytest.mark.parametrize("name", OTHERS)
 def test_samplers_under_other_priors_beside_noise(name):
     """NUTS against Gibbs where it takes the prior, and SVI where it does not (up to 0.3 sd)."""

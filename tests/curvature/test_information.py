@@ -196,7 +196,7 @@ def test_highest_density_is_the_shortest_interval():
     np.testing.assert_allclose(shortest(np.arange(11.0)[:, None], 0.5), ([0.0], [6.0]))
 
 
-@pytest.mark.slow
+@WHOLE
 def test_intervals_cover_at_their_level():
     """Well-separated clusters, N = 500: every 90 % interval within four Monte Carlo errors of 90 %."""
     replicates = max(100, int(1000 * EFFORT))
@@ -213,7 +213,7 @@ def test_intervals_cover_at_their_level():
     assert np.abs(np.mean(hits, axis=0) - 0.9).max() < 4.5 * np.sqrt(0.09 / replicates)
 
 
-@SOME
+@WHOLE
 @pytest.mark.parametrize("name", ["EVE", "VEV"])
 def test_rotations_in_three_dimensions_have_their_curvature(name):
     """With SciPy's matrix exponential. In the plane I + S is a rotation but for its length; in space it is not."""

@@ -269,7 +269,7 @@ def test_slope_under_residuals_of_two_kinds_is_found_by_nuts():
     np.testing.assert_allclose(replicated.mean((0, 1)), y.mean(0), atol=0.3)
 
 
-@pytest.mark.slow
+@WHOLE
 def test_svi_ends_at_the_slope():
     z, y, slope = simulated()
     start = {"means": np.array([[-1.0, 0.0], [3.0, 2.0]])}
@@ -296,7 +296,7 @@ def test_blackjax_moves_on_the_density():
     assert np.all(np.abs(mean - slope) < 4 * sd)
 
 
-@pytest.mark.slow
+@WHOLE
 def test_nuts_has_the_posterior_of_mixture_same_family():
     truth = site_values()
     x = ours(*parts_of(truth)).sample(jr.key(3), (40,))

@@ -226,7 +226,7 @@ def test_held_parameters_matter_to_the_posterior():
         assert_same_posterior(exact("some of all"), exact("means"))
 
 
-@pytest.mark.slow
+@WHOLE
 def test_tempered_gibbs_holds_them():
     found = bg.sample_gibbs(TINY, 2, prior=PRIOR, fixed=CASES["some of all"], num_samples=2000, tempering=3, seed=2)
     assert_same_posterior(found, exact("some of all"))

@@ -98,7 +98,7 @@ def test_cavi_ends_at_the_same_bound(in_dask):
     np.testing.assert_allclose(there.log_likelihood, memory.log_likelihood, rtol=1e-9)
 
 
-@pytest.mark.slow
+@WHOLE
 def test_a_table_of_fits(in_dask):
     memory, there = (bg.fit_table(x, [1, 2], ("EII", "VVV"), tol=1e-9) for x in (X, in_dask))
     assert there.best.bic() == pytest.approx(memory.best.bic(), rel=1e-10)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 from oracles import twins
-from oracles.effort import SOME, some_and_slow
+from oracles.effort import SOME, WHOLE, some_and_slow
 
 import bayesgmm as bg
 from bayesgmm.engines.em import ascent
@@ -483,7 +483,7 @@ def test_agglomeration_merges_what_raises_the_criterion_least(rng):
         classes[kept] += classes.pop(dropped)
 
 
-@pytest.mark.slow
+@WHOLE
 def test_dropped_programs_free_their_memory(monkeypatch):
     """Linux allows 65,530 memory maps per process; a program takes hundreds, and LLVM crashes when none is left."""
     from pathlib import Path

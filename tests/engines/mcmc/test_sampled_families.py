@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from oracles import twins
 from oracles.agreement import assert_same_mean, mean_and_error
-from oracles.effort import SOME
+from oracles.effort import SOME, WHOLE
 
 import bayesgmm as bg
 from bayesgmm.model.families import CONJUGATE, FAMILIES
@@ -76,7 +76,7 @@ def test_prior_draws_have_the_stated_moments(family):
     assert shift.var() == pytest.approx(1.0, abs=0.02)
 
 
-@pytest.mark.slow
+@WHOLE
 def test_gibbs_nuts_and_map_agree_on_tied_old_faithful(reference_data):
     x = reference_data["faithful"]
     mode = bg.fit_em(x, 2, covariance_type="tied", prior="default")

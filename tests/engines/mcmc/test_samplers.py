@@ -7,7 +7,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from oracles import twins
 from oracles.agreement import assert_same_mean, invariants, mean_and_error
-from oracles.effort import SOME
+from oracles.effort import SOME, WHOLE
 from oracles.geweke import geweke
 from oracles.parameters import prior_of, random_params
 from oracles.posteriors import TINY, TINY_PRIOR
@@ -143,7 +143,7 @@ def test_map_em_gibbs_and_nuts_agree_on_old_faithful(reference_data):
             assert_same_mean(one[where], *mean_and_error(two[where]), f"{name}{index}")
 
 
-@pytest.mark.slow
+@WHOLE
 def test_enumerated_nuts_is_the_same_posterior(reference_data):
     x = reference_data["faithful"]
     slow = bg.sample_nuts(x, 2, likelihood="enumerated", num_warmup=200, num_samples=900, num_chains=2, seed=1)
@@ -207,7 +207,7 @@ def test_starts(reference_data, init):
     assert again.num_samples == 5
 
 
-@pytest.mark.slow
+@WHOLE
 def test_chains_from_distinct_basins(reference_data):
     """EM finds three modes of galaxies: chains start at different ones, the highest first. K = 1 has one mode."""
     x = reference_data["galaxy_corrected"]
@@ -279,7 +279,7 @@ def test_all_bits_of_a_seed_count():
         assert (jr.key_data(as_key(7)) != jr.key_data(as_key(7 + 2**32))).any()
 
 
-@pytest.mark.slow
+@WHOLE
 def test_labels_kept_give_the_same_posterior():
     """NumPyro draws each z_n between updates of θ; against enumeration on `TINY`."""
     labelings, probabilities, _ = twins.enumerate_labelings(TINY, 2, **TINY_PRIOR)
@@ -292,7 +292,7 @@ def test_labels_kept_give_the_same_posterior():
         assert_same_mean(draws[:, :, pair], exact, 0.0, f"P(z{i} = z{j})")
 
 
-@SOME
+@WHOLE
 @pytest.mark.parametrize("family", ["full", "diag"])
 def test_mass_matrix_starts_from_ems_information(rng, family):
     """With one component z is known: the complete-data information is the curvature of the log posterior."""
@@ -319,7 +319,7 @@ def test_mass_matrix_starts_from_ems_information(rng, family):
     assert draws.num_divergences == 0
 
 
-@SOME
+@WHOLE
 @pytest.mark.parametrize("likelihood", ["labels", "enumerated"])
 def test_the_routes_with_explicit_labels_take_independent_priors(likelihood):
     """`likelihood="labels"` and `"enumerated"` move θ under the prior as users write it."""

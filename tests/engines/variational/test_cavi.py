@@ -111,7 +111,7 @@ def test_update_equals_bishop(faithful, fit):
         np.testing.assert_allclose(scale[k], s0 + scatter + between, rtol=1e-3)
 
 
-@pytest.mark.slow
+@WHOLE
 def test_bound_never_falls(faithful):
     fit = bg.fit_cavi(faithful, 4, n_init=3, seed=2, num_samples=20)
     assert (np.diff(fit.trace) > -1e-8 * abs(fit.elbo)).all()
@@ -169,7 +169,7 @@ def test_k_hat_is_the_shape_of_the_upper_tail(rng, shape):
     assert pareto_k(log_ratios) == pytest.approx(shape, abs=3 * error)
 
 
-@pytest.mark.slow
+@WHOLE
 def test_overlapping_components_are_not_to_be_trusted(faithful):
     fit = bg.fit_cavi(faithful, 3)
     assert fit.pareto_k > 0.7

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oracles import twins
 from oracles.agreement import assert_same_mean, mean_and_error
-from oracles.effort import SOME
+from oracles.effort import SOME, WHOLE
 
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, FitError, PriorError
@@ -33,7 +33,7 @@ def test_evidence_of_one_component_is_the_closed_form(rng, family):
     assert abs(errors[1]) < 0.25 * abs(errors[0])
 
 
-@pytest.mark.slow
+@WHOLE
 def test_agrees_with_gibbs_where_components_are_apart(reference_data):
     x = reference_data["faithful"]
     laplace = bg.fit_laplace(x, 2, seed=1)
@@ -74,7 +74,7 @@ def test_mode_is_the_mode_in_its_own_coordinates(reference_data):
             assert curvature == pytest.approx(direction @ factor @ factor.T @ direction, rel=1e-3)
 
 
-@pytest.mark.slow
+@WHOLE
 @pytest.mark.parametrize("kind", ["conjugate", "independent"])
 def test_tied_covariance_uses_average_hyperparameters(reference_data, kind):
     """Under tied covariances the components' priors reduce to one prior; the evidence tests its constant."""
@@ -100,7 +100,7 @@ def test_few_draws_have_no_k_hat(reference_data):
     assert "too few draws" in " ".join(repr(few.results["laplace"]).split())
 
 
-@pytest.mark.slow
+@WHOLE
 def test_overlap_is_flagged(reference_data):
     assert not bg.fit_laplace(reference_data["faithful"], 4, seed=0).trusted
 

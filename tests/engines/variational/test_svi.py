@@ -23,7 +23,7 @@ def faithful():
     return bg.load_dataset("faithful")
 
 
-@pytest.mark.slow
+@WHOLE
 def test_one_component_is_nearly_exact(faithful):
     """The bound of a dense Gaussian guide is within 0.05 of the evidence; that of a diagonal guide is lower."""
     loc, strength, df, scale = (part[0] for part in bg.default_prior(faithful, 1).components)

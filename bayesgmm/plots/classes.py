@@ -13,6 +13,11 @@ MOST_POINTS = 5000
 MOST_DRAWS = 100
 
 
+def numbered(results: dict[str, Any]) -> dict[str, Any]:
+    """The results, with the draws of a posterior by stick numbered by cluster."""
+    return {name: one.by_cluster() if hasattr(one, "by_cluster") else one for name, one in results.items()}
+
+
 def with_rows(result: Any) -> np.ndarray:
     """The Gaussians that a picture shows: all of a point estimate; of draws those with at least a row on average."""
     weights = np.asarray(result.params.weights)[..., : num_gaussians(result)]

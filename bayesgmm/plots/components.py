@@ -19,7 +19,7 @@ from bayesgmm.plots.arguments import (
     shared_table,
     styled,
 )
-from bayesgmm.plots.classes import MOST_POINTS, class_of_rows, draws_of, rows_shown, with_rows
+from bayesgmm.plots.classes import MOST_POINTS, class_of_rows, draws_of, numbered, rows_shown, with_rows
 from bayesgmm.plots.ellipses import draw_ellipses
 from bayesgmm.plots.hills import draw_hills
 from bayesgmm.plots.style import (
@@ -68,7 +68,7 @@ def plot_components(results: Any, ax: Any = None, features: Any = None) -> Axes:
     Axes
         The axes, or the first axes of the triangle.
     """
-    results = {name: getattr(one, "by_cluster", lambda one=one: one)() for name, one in results.items()}
+    results = numbered(results)
     whole = shared_table(results)
     table = whole.sample
     chosen = feature_indices(features, table.features, MOST_FEATURES)

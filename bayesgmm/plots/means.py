@@ -19,6 +19,7 @@ from bayesgmm.plots.arguments import (
     shared_table,
     styled,
 )
+from bayesgmm.plots.classes import numbered
 from bayesgmm.plots.style import axes_array, engine_color, write_note
 from bayesgmm.runtime.formatting import for_figure
 
@@ -48,7 +49,7 @@ def plot_means(results: Any, axes: Any = None, features: Any = None, intervals: 
     -------
     ndarray of Axes
     """
-    results = {name: getattr(one, "by_cluster", lambda one=one: one)() for name, one in results.items()}
+    results = numbered(results)
     table, num = shared_table(results), num_gaussians(next(iter(results.values())))
     if any(num_gaussians(result) != num for result in results.values()):
         raise ArgumentError("plot_means takes results with equal numbers of components; those in results differ.")

@@ -47,7 +47,8 @@ def rows(
         The devices that share the rows: a number, a list or a mesh (`bayesgmm.runtime.devices.mesh_of`). None: one.
     processes
         True: the data are the rows of all processes of `jax.distributed` (or `join_processes`), in their order, and x
-        those of this one, complete. Each process makes the same calls and gets the same results; EM, Gibbs and CAVI.
+        those of this one, complete. Each process makes the same calls and gets the same results; EM, CAVI, Gibbs
+        and NUTS.
     seed
         int or JAX key: for the sample of the rows of all processes from which starts are made.
 

@@ -47,8 +47,8 @@ class RowsInDask(RowsAway):
     """None after pickling: tasks belong to the cluster of their process."""
     place = "in Dask"
     refusal = (
-        "This needs all rows in memory, and these are in Dask. EM, Gibbs and CAVI take rows in Dask; for the rest, "
-        "compute them if they fit in memory (x.compute()), or take a sample of them (bayesgmm.rows(x).sample)."
+        "This needs all rows in memory, and these are in Dask. EM, CAVI, Gibbs and NUTS take rows in Dask; for the "
+        "rest, compute them if they fit in memory (x.compute()), or take a sample of them (bayesgmm.rows(x).sample)."
     )
 
     def __repr__(self) -> str:

@@ -32,8 +32,8 @@ class RowsOfProcesses(RowsAway):
     """None in a copy that another process got."""
     place = "of several processes"
     refusal = (
-        "This needs all rows in memory, and each process has its own. EM, Gibbs and CAVI pass over rows of several "
-        "processes. Give the rows of this process where a function takes rows (fit.predict(x)), or take a sample."
+        "This needs all rows in memory, and each process has its own. EM, CAVI, Gibbs and NUTS pass over rows of "
+        "several processes. Give the rows of this process where a function takes rows (fit.predict(x)), or take a sample."
     )
 
     def __repr__(self) -> str:

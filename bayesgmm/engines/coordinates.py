@@ -24,6 +24,7 @@ from bayesgmm.model.fixed import PARTS, Held
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
+from bayesgmm.sweep.fetched import Fetched
 from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.likelihood import log_posterior
 
@@ -119,6 +120,6 @@ def log_jacobian(position: Position) -> Float[Array, ""]:
 
 
 @jax.jit
-def potential(position: Position, prior: Belief, rows: Rows) -> Float[Array, ""]:
+def potential(position: Position, prior: Belief, rows: Rows | Fetched) -> Float[Array, ""]:
     """Minus the log posterior density of unconstrained θ, up to the constant of the prior, from one pass."""
     return -log_posterior(constrain(position, prior), prior, rows) - log_jacobian(position)

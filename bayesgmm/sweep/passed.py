@@ -84,8 +84,8 @@ class HostRows:
     def __jax_array__(self) -> NoReturn:
         """JAX asks for this where rows on the host are passed to a compiled program by mistake."""
         raise DataError(
-            f"This needs rows inside a compiled program, and these are {self.place}. EM, Gibbs and CAVI take such "
-            "rows, and SVI takes batches of those on disk. For the rest, read the data into memory, or a sample of "
+            f"This needs rows inside a compiled program, and these are {self.place}. EM, Gibbs, CAVI and NUTS "
+            "take such rows, and SVI takes batches of those on disk. For the rest, read the data into memory, or a sample of "
             "them."
         )
 

@@ -29,24 +29,33 @@ from bayesgmm.model.types import Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import congruence, full, is_column, matmul, matvec, outer, transposed
 from bayesgmm.sweep.completion import of_pattern
-from bayesgmm.sweep.e_step import DRAWN, Assign
+from bayesgmm.sweep.e_step import DRAWN, Assign, average
+from bayesgmm.sweep.fetched import Fetched, fetch
 from bayesgmm.sweep.in_use import sweep_in_use
 from bayesgmm.sweep.incomplete import Incomplete, Patterns
 from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.passed import Passed
-from bayesgmm.sweep.rows import Complete
+from bayesgmm.sweep.rows import FEWEST, Blocks, Complete
 from bayesgmm.sweep.sharded import Sharded, over_devices
 
 
-def sweep(key: PRNGKeyArray, scorer: Scorer | PaddedScorer, rows: Rows | Passed, assign: Assign) -> Stats:
+def sweep(
+    key: PRNGKeyArray, scorer: Scorer | PaddedScorer, rows: Rows | Passed | Fetched, assign: Assign
+) -> Stats:  # fmt: skip
     """One pass: rows → scores → assignments → statistics of each component, and the objective of the pass.
 
     Numbers that change from step to step (a temperature, a number of copies) are the keywords of a
     `jax.tree_util.Partial`. Of rows with gaps or errors, the statistics are those of the true rows: averaged over what
-    was not seen, or of a draw where z is drawn. Of rows that were `Passed`, the statistics are there already.
+    was not seen, or of a draw where z is drawn. Of rows that were `Passed`, the statistics are there already; of
+    rows that are `Fetched`, the host is asked for them, z averaged.
     """
     if isinstance(rows, Passed):
         return rows.stats
+    if isinstance(rows, Fetched):
+        assert assign is average
+        assert isinstance(scorer, Scorer)
+        few = Blocks(jnp.zeros((1, 1 + scorer.locs.shape[-1], FEWEST), rows.dtype), jnp.asarray(1))
+        return fetch(scorer, rows, jax.eval_shape(partial(_sweep, assign=average), key, scorer, few, {}))
     if isinstance(scorer, PaddedScorer):
         return sweep_in_use(partial(sweep, assign=assign), key, scorer, rows)
     dial = assign.keywords if isinstance(assign, Partial) else {}

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from oracles.effort import WHOLE
+from oracles.nuts_density import density_and_gradient
 from oracles.on_disk import N, two_clusters, write_parquet
 
 import bayesgmm as bg
@@ -89,6 +90,12 @@ def test_gibbs_draws_the_same(in_dask):
     memory, there = (bg.sample_gibbs(x, 2, seed=4, **SHORT) for x in (X, in_dask))
     assert apart(memory.params, there.params) < 1e-10
     np.testing.assert_allclose(there.log_likelihood, memory.log_likelihood, rtol=1e-12)
+
+
+def test_nuts_moves_along_the_same_gradient(in_dask):
+    params = bg.fit_em(X, 2, means_init=MEANS).params
+    for there, memory in zip(*(density_and_gradient(x, params) for x in (in_dask, X)), strict=True):
+        np.testing.assert_allclose(there, memory, rtol=1e-10, atol=1e-8)
 
 
 def test_cavi_ends_at_the_same_bound(in_dask):
@@ -266,7 +273,7 @@ def test_data_that_cannot_be_fitted(client, words):
 
 
 REFUSED = {
-    "nuts does not take rows in Dask": lambda x: bg.sample_nuts(x, 2),
+    "laplace does not take rows in Dask": lambda x: bg.fit_laplace(x, 2),
     "tempering=2 does not take rows in Dask": lambda x: bg.sample_gibbs(x, 2, tempering=2),
     "Rows in Dask take no weights": lambda x: bg.rows(x, weights=np.ones(N)),
     "For rows in Dask give means_init": lambda x: bg.fit_em(x, 2, labels_init=np.zeros(N, int)),

@@ -11,6 +11,7 @@ from bayesgmm.engines.coordinates import constrain, log_jacobian, unconstrain
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
+from bayesgmm.sweep.fetched import Fetched
 from bayesgmm.sweep.kinds_of_rows import Rows
 from bayesgmm.sweep.likelihood import complete_data
 
@@ -18,7 +19,7 @@ MOST_NUMBERS = 2**28
 """Numbers that the curvature may hold: the Hessian, and the derivatives that it is made of."""
 
 
-def posterior_variances(params: Params, prior: Belief, rows: Rows, dense: bool) -> Float[Array, "..."]:
+def posterior_variances(params: Params, prior: Belief, rows: Rows | Fetched, dense: bool) -> Float[Array, "..."]:
     """Initial posterior variances for warm-up: the inverse of the complete-data information of EM.
 
     The information is the curvature of ``E[log p(x, z, θ)]``, with z averaged at the start (Dempster, Laird & Rubin

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int, Key
 
 from bayesgmm.data.described import described
-from bayesgmm.data.kinds import WORDS
+from bayesgmm.data.kinds import ON_DISK, WORDS
 from bayesgmm.engines import coordinates
 from bayesgmm.engines.chain_starts import Init
 from bayesgmm.engines.coordinates import constrain, log_jacobian, unconstrain
@@ -33,7 +33,9 @@ from bayesgmm.results.posterior import Posterior
 from bayesgmm.runtime.arguments import check_choice, check_count, check_flag, check_number
 from bayesgmm.runtime.programs import Program, compile_ahead
 from bayesgmm.runtime.progress import Progress
+from bayesgmm.sweep.fetched import Fetched, fetched
 from bayesgmm.sweep.kinds_of_rows import Rows
+from bayesgmm.sweep.passed import HostRows
 from bayesgmm.sweep.sharded import over_chains
 
 MANY_ROWS = 2000
@@ -147,18 +149,18 @@ def sample_nuts(
 def nuts(recipe: Recipe) -> Sampler:
     """NUTS as a `Sampler`."""
     settings = tuple((name, value) for name, value in recipe._asdict().items() if name != "num_warmup")
-    refused = () if recipe.likelihood == "marginal" else tuple(WORDS)
+    refused = () if recipe.likelihood == "marginal" else (*WORDS, ON_DISK)
     called = f"likelihood={recipe.likelihood!r}"
     return Sampler("nuts", partial(_start, recipe), partial(_advance, recipe), settings, refused, called, _note)
 
 
-def potential(prior: Belief, data: Rows | Float[Array, "N D"]):
+def potential(prior: Belief, data: Rows | Fetched | Float[Array, "N D"]):
     """Minus the log posterior density of unconstrained θ, up to the constant of the prior: a function of `Position`.
 
     With `Rows` it is the marginal posterior from one pass over the data. With a plain matrix of standardised rows,
     NumPyro enumerates z. Both give the same function.
     """
-    if isinstance(data, Rows):
+    if isinstance(data, Rows | Fetched):
         return lambda position: coordinates.potential(position, prior, data)
     from numpyro.contrib.funsor import config_enumerate, enum
     from numpyro.infer.util import potential_energy
@@ -187,6 +189,9 @@ def _kernel(recipe: Recipe, prior: Belief, data):
 
 
 def _start(recipe: Recipe, keys: Key[Array, "C"], starts: Params, problem: Problem):
+    if isinstance(problem.rows, HostRows):
+        with fetched(problem.rows) as rows:
+            return jax.block_until_ready(_START(keys, starts, problem.standard_prior, rows, recipe=recipe))
     arguments = problem.standard_prior, _data(recipe, problem)
     # NumPyro's handlers, which the other two likelihoods use, must not run in two threads.
     if recipe.likelihood == "marginal" and not _START.known(keys, starts, *arguments, recipe=recipe):
@@ -198,6 +203,9 @@ def _start(recipe: Recipe, keys: Key[Array, "C"], starts: Params, problem: Probl
 
 
 def _advance(recipe: Recipe, states, count: Int[Array, ""], problem: Problem):
+    if isinstance(problem.rows, HostRows):
+        with fetched(problem.rows) as rows:
+            return jax.block_until_ready(_BLOCK(states, count, problem.standard_prior, rows, recipe=recipe))
     return _BLOCK(states, count, problem.standard_prior, _data(recipe, problem), recipe=recipe)
 
 
@@ -217,7 +225,7 @@ def _starts(keys: Key[Array, "C"], starts: Params, prior: Belief, data, recipe: 
     def one(data, prior: Belief, key, params: Params):
         start, _ = _kernel(recipe, prior, data)
         place = unconstrain(params, prior)
-        if not isinstance(data, Rows) or data.capacity < MANY_ROWS:
+        if not isinstance(data, Rows | Fetched) or data.capacity < MANY_ROWS:
             return _without_types(start(place, rng_key=key))
         variances = posterior_variances(params, prior, data, recipe.dense_mass)
         return _without_types(start(place, rng_key=key, inverse_mass_matrix=variances))
@@ -279,6 +287,6 @@ def _note(outputs) -> str:
 _START = Program(_starts, static=("recipe",))
 _BLOCK = Program(_block, static=("recipe",))
 NUTS = Engine(
-    "nuts", "NUTS with z integrated out", sample_nuts, CHAIN_SETTINGS, families=CONJUGATE,
+    "nuts", "NUTS with z integrated out", sample_nuts, CHAIN_SETTINGS, families=CONJUGATE, from_disk=True,
     sampler=lambda settings, num_warmup: nuts(Recipe(num_warmup, *(settings[name] for name in Recipe._fields[1:]))),
 )  # fmt: skip

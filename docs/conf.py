@@ -1,5 +1,6 @@
 """Documentation as a site: `make docs` builds it into docs/_build/html. Warnings are errors."""
 
+import inspect
 import os
 import re
 import shutil
@@ -17,7 +18,10 @@ extensions = [
     "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.mathjax",
     "sphinx_design", "sphinx_copybutton", "sphinxcontrib.bibtex",
 ]  # fmt: skip
-exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "_templates", "**.ipynb_checkpoints"]
+suppress_warnings = (
+    [] if os.environ.get("BAYESGMM_DOCS") != "off" else ["myst-nb.lexer"]
+)  # no kernel has said its language
 
 # Pages are Markdown; those with a kernel are executed, as are the notebooks.
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist", "attrs_inline"]
@@ -44,6 +48,7 @@ add_module_names = False
 html_theme = "pydata_sphinx_theme"
 html_title = "bayesgmm"
 html_static_path = ["_static"]
+templates_path = ["_templates"]
 html_css_files = ["site.css"]
 html_theme_options = {
     "show_toc_level": 2,
@@ -57,7 +62,7 @@ html_theme_options = {
 html_show_sourcelink = False
 
 COPIED = {"notebooks": "tutorial", "benchmarks/README.md": "benchmarks.md", "CHANGELOG.md": "changelog.md"}
-COPIED |= {"ARCHITECTURE.md": "architecture.md"}
+COPIED |= {"ARCHITECTURE.md": "architecture.md", "CONTRIBUTING.md": "contributing.md"}
 """Pages whose source lies outside of this folder: a copy is made here, which git ignores."""
 
 
@@ -66,12 +71,17 @@ def copy_pages() -> None:
     for source, target in COPIED.items():
         place = ROOT / source
         if place.is_dir():
-            shutil.copytree(place, HERE / target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*checkpoints*"))
-            continue
-        text, folder = place.read_text(encoding="utf-8"), place.parent
-        links = re.split(r"(?<=\]\()((?!https?:|#)[^)]+)(?=\))", text)  # every second one is a link
-        links[1::2] = [moved(link, folder) for link in links[1::2]]
-        (HERE / target).write_text("".join(links), encoding="utf-8")
+            shutil.rmtree(HERE / target, ignore_errors=True)
+            shutil.copytree(place, HERE / target, ignore=shutil.ignore_patterns("*checkpoints*"))
+        else:
+            (HERE / target).write_text(with_links(place.read_text(encoding="utf-8"), place.parent), encoding="utf-8")
+
+
+def with_links(text: str, folder: Path) -> str:
+    """The text of a page in a folder, with its relative links as they are from here."""
+    parts = re.split(r"(?<=\]\()((?!https?:|#|mailto:)[^)\s]+)(?=\))", text)  # every second one is a link
+    parts[1::2] = [moved(link, folder) for link in parts[1::2]]
+    return "".join(parts)
 
 
 def moved(link: str, folder: Path) -> str:
@@ -81,6 +91,25 @@ def moved(link: str, folder: Path) -> str:
     copies = {(ROOT / source).resolve(): copy for source, copy in COPIED.items()}
     found = copies.get(target, os.path.relpath(target, HERE))
     return found + ("#" + anchor if anchor else "")
+
+
+def setup(app) -> None:
+    """Hooks of Sphinx."""
+    app.connect("source-read", read)
+    app.connect("autodoc-skip-member", is_foreign)
+
+
+def read(app, name: str, source: list[str]) -> None:
+    """A page as Sphinx reads it: with links to the copies."""
+    if (HERE / f"{name}.md").exists() and f"{name}.md" not in COPIED.values():
+        source[0] = with_links(source[0], HERE)
+
+
+def is_foreign(app, what: str, name: str, member, skip: bool, options) -> bool | None:
+    """Methods inherited from another package are left out: their pages are there."""
+    function = getattr(member, "fget", None) or getattr(member, "func", None) or getattr(member, "__func__", member)
+    module = getattr(inspect.unwrap(function) if callable(function) else function, "__module__", None)
+    return True if isinstance(module, str) and module.split(".")[0] != "bayesgmm" else None
 
 
 copy_pages()

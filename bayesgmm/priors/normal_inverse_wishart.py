@@ -145,7 +145,7 @@ class NormalInverseWishart(NamedTuple):
     def log_kernel(
         self, means: Float[Array, "K D"], whiteners: Float[Array, "K D E"], log_diagonals: Float[Array, "K"]
     ) -> Float[Array, ""]:
-        """Log density without its constant; ``whiteners`` are L⁻¹ and ``log_diagonals`` are log |L|."""
+        """Log density without its constant; ``whiteners`` are L⁻¹ and ``log_diagonals`` are ``log |L|``."""
         shift = matvec(whiteners, means - self.loc)
         spread = trace_with_precision(whiteners, jnp.asarray(self.scale))
         exponent = self.counts * log_diagonals

@@ -32,10 +32,8 @@ class BayesianGaussianMixture(FastMixture, theirs.BayesianGaussianMixture):
 
     Parameters
     ----------
-    n_components, covariance_type, tol, reg_covar, max_iter, n_init, init_params, weight_concentration_prior_type,
-    weight_concentration_prior, mean_precision_prior, mean_prior, degrees_of_freedom_prior, covariance_prior,
-    random_state, warm_start, verbose, verbose_interval
-        As in ``sklearn.mixture.BayesianGaussianMixture``.
+    n_components, covariance_type, …, verbose_interval
+        All parameters of ``sklearn.mixture.BayesianGaussianMixture``, as there.
     inference
         ``"cavi"``; or ``"gibbs"``, ``"nuts"``: the posterior under the same prior, without approximation and without
         ``reg_covar``. A ``"dirichlet_process"`` is a `bayesgmm.StickBreaking` prior, in which the last component takes
@@ -45,9 +43,8 @@ class BayesianGaussianMixture(FastMixture, theirs.BayesianGaussianMixture):
 
     Attributes
     ----------
-    weights_, means_, covariances_, precisions_, precisions_cholesky_, converged_, n_iter_, lower_bound_,
-    lower_bounds_, n_features_in_, feature_names_in_, and those of the prior and of q
-        As in scikit-learn. With samplers: posterior means of the relabelled components, and no bound and no q.
+    weights_, means_, covariances_, …, feature_names_in_
+        All attributes of ``sklearn.mixture.BayesianGaussianMixture``, those of the prior and of q too, as there. With samplers: posterior means of the relabelled components, and no bound and no q.
     posterior_
         The `bayesgmm.Posterior`, with ``"gibbs"`` and ``"nuts"``.
     """

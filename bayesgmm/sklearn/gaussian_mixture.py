@@ -37,9 +37,8 @@ class GaussianMixture(FastMixture, theirs.GaussianMixture):
 
     Parameters
     ----------
-    n_components, covariance_type, tol, reg_covar, max_iter, n_init, init_params, weights_init, means_init,
-    precisions_init, random_state, warm_start, verbose, verbose_interval
-        As in ``sklearn.mixture.GaussianMixture``. Samplers and CAVI take ``n_components``, ``covariance_type`` and
+    n_components, covariance_type, …, verbose_interval
+        All parameters of ``sklearn.mixture.GaussianMixture``, as there. Samplers and CAVI take ``n_components``, ``covariance_type`` and
         ``random_state`` from them, CAVI also ``n_init`` and ``max_iter``.
     inference
         ``"em"``, ``"cavi"``, ``"gibbs"`` or ``"nuts"``.

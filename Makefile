@@ -4,16 +4,16 @@ VENV := .venv
 export PYTHON
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint hooks notebooks wheel bench clean
+.PHONY: demo test test-slow lint hooks notebooks docs wheel bench clean
 
 demo: $(VENV)/.ready
 	$(BIN)/bayesgmm compare faithful -k 2 --out out/faithful
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --junitxml=out/tests.xml
 
 test-slow: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2 --dist load -m slow
+	$(BIN)/python -m pytest -n 2 --dist load -m slow --junitxml=out/tests-slow.xml
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -28,6 +28,10 @@ wheel: $(VENV)/.ready
 
 notebooks: $(VENV)/.ready
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 -p no:cacheprovider notebooks
+
+# The site, with all notebooks executed: docs/_build/html/index.html. BAYESGMM_DOCS=off leaves out their execution.
+docs: $(VENV)/.ready
+	$(BIN)/python -m sphinx -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
 
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/run.py

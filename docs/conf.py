@@ -3,11 +3,14 @@
 import inspect
 import os
 import re
-import shutil
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+sys.path.insert(0, str(HERE))
+
+from made import COPIED, PICTURES, make_pages, with_links  # noqa: E402
 
 project = "bayesgmm"
 author = "The bayesgmm authors"
@@ -61,36 +64,6 @@ html_theme_options = {
 }
 html_show_sourcelink = False
 
-COPIED = {"notebooks": "tutorial", "benchmarks/README.md": "benchmarks.md", "CHANGELOG.md": "changelog.md"}
-COPIED |= {"ARCHITECTURE.md": "architecture.md", "CONTRIBUTING.md": "contributing.md"}
-"""Pages whose source lies outside of this folder: a copy is made here, which git ignores."""
-
-
-def copy_pages() -> None:
-    """Copy them, with links as they are from here."""
-    for source, target in COPIED.items():
-        place = ROOT / source
-        if place.is_dir():
-            shutil.rmtree(HERE / target, ignore_errors=True)
-            shutil.copytree(place, HERE / target, ignore=shutil.ignore_patterns("*checkpoints*"))
-        else:
-            (HERE / target).write_text(with_links(place.read_text(encoding="utf-8"), place.parent), encoding="utf-8")
-
-
-def with_links(text: str, folder: Path) -> str:
-    """The text of a page in a folder, with its relative links as they are from here."""
-    parts = re.split(r"(?<=\]\()((?!https?:|#|mailto:)[^)\s]+)(?=\))", text)  # every second one is a link
-    parts[1::2] = [moved(link, folder) for link in parts[1::2]]
-    return "".join(parts)
-
-
-def moved(link: str, folder: Path) -> str:
-    """A relative link of a file in a folder, as it is from here."""
-    path, _, anchor = link.partition("#")
-    target = (folder / path).resolve()
-    copies = {(ROOT / source).resolve(): copy for source, copy in COPIED.items()}
-    found = copies.get(target, os.path.relpath(target, HERE))
-    return found + ("#" + anchor if anchor else "")
 
 
 def setup(app) -> None:
@@ -100,9 +73,12 @@ def setup(app) -> None:
 
 
 def read(app, name: str, source: list[str]) -> None:
-    """A page as Sphinx reads it: with links to the copies."""
+    """A page as Sphinx reads it: with links to the copies, and pictures of stored figures below the title."""
     if (HERE / f"{name}.md").exists() and f"{name}.md" not in COPIED.values():
         source[0] = with_links(source[0], HERE)
+    if name in PICTURES:
+        title, rest = source[0].split("\n", 1)
+        source[0] = f"{title}\n\n![Stored figures of this page](made/{PICTURES[name]})\n{rest}"
 
 
 def is_foreign(app, what: str, name: str, member, skip: bool, options) -> bool | None:
@@ -112,4 +88,4 @@ def is_foreign(app, what: str, name: str, member, skip: bool, options) -> bool |
     return True if isinstance(module, str) and module.split(".")[0] != "bayesgmm" else None
 
 
-copy_pages()
+make_pages()

@@ -65,7 +65,6 @@ html_theme_options = {
 html_show_sourcelink = False
 
 
-
 def setup(app) -> None:
     """Hooks of Sphinx."""
     app.connect("source-read", read)

@@ -55,8 +55,8 @@ def record_of_tests() -> str:
     """A page with the tests that ran on this machine, by subject, from the records that pytest left."""
     lines = [
         "# Tests that ran", "",
-        "This page is made from the records that pytest leaves when the tests run (`out/tests.xml`), on the machine that built this site. "
-        "What the tests compare with, and where outside references come from, is on [the page about checks](checks.md).", "",
+        "This page is made from the records that pytest leaves when the tests run (`out/tests.xml`), on the machine "
+        "that built this site. What the tests compare with, and where outside references come from, is on [the page about checks](checks.md).", "",
     ]  # fmt: skip
     for place, command in RUNS.items():
         path = ROOT / place
@@ -77,8 +77,8 @@ def table_of_tests(path: Path, command: str) -> list[str]:
     wrong = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
     lines = [
         f"## {command}", "",
-        f"{suite.get('timestamp', '')[:16].replace('T', ' ')}: {suite.get('tests')} tests, {wrong} failed, {suite.get('skipped')} skipped, "
-        f"{float(suite.get('time', 0)) / 60:.0f} minutes.", "",
+        f"{suite.get('timestamp', '')[:16].replace('T', ' ')}: {suite.get('tests')} tests, {wrong} failed, "
+        f"{suite.get('skipped')} skipped, {float(suite.get('time', 0)) / 60:.0f} minutes.", "",
         "| subject | file | passed | seconds |", "|---|---|---|---|",
     ]  # fmt: skip
     for name, cases in sorted(files.items()):

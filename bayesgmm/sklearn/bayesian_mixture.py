@@ -44,7 +44,8 @@ class BayesianGaussianMixture(FastMixture, theirs.BayesianGaussianMixture):
     Attributes
     ----------
     weights_, means_, covariances_, …, feature_names_in_
-        All attributes of ``sklearn.mixture.BayesianGaussianMixture``, those of the prior and of q too, as there. With samplers: posterior means of the relabelled components, and no bound and no q.
+        All attributes of ``sklearn.mixture.BayesianGaussianMixture``, those of the prior and of q too,
+        as there. With samplers: posterior means of the relabelled components, and no bound and no q.
     posterior_
         The `bayesgmm.Posterior`, with ``"gibbs"`` and ``"nuts"``.
     """

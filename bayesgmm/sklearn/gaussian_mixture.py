@@ -38,8 +38,8 @@ class GaussianMixture(FastMixture, theirs.GaussianMixture):
     Parameters
     ----------
     n_components, covariance_type, …, verbose_interval
-        All parameters of ``sklearn.mixture.GaussianMixture``, as there. Samplers and CAVI take ``n_components``, ``covariance_type`` and
-        ``random_state`` from them, CAVI also ``n_init`` and ``max_iter``.
+        All parameters of ``sklearn.mixture.GaussianMixture``, as there. Samplers and CAVI take ``n_components``,
+        ``covariance_type`` and ``random_state`` from them, CAVI also ``n_init`` and ``max_iter``.
     inference
         ``"em"``, ``"cavi"``, ``"gibbs"`` or ``"nuts"``.
     prior

@@ -56,7 +56,7 @@ def record_of_tests() -> str:
     lines = [
         "# Tests that ran", "",
         "This page is made from the records that pytest leaves when the tests run (`out/tests.xml`), on the machine "
-        "that built this site. What the tests compare with, and where outside references come from, is on [the page about checks](checks.md).", "",
+        "that built this site. What they compare with is on [the page about checks](checks.md).", "",
     ]  # fmt: skip
     for place, command in RUNS.items():
         path = ROOT / place

@@ -223,6 +223,13 @@ def diagnose(source: Source, *, search: bool = True, seed: Any = 0, **about: Any
     ------
     DrawsError
         If the draws cannot be read, or have a single component.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> x = bg.load_dataset("faithful")
+    >>> bg.diagnose(bg.sample_gibbs(x, 2, progress_bar=False)).status
+    'sound'
     """
     check_flag("search", search)
     check_names(about, ABOUT, "diagnose")

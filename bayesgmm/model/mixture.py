@@ -125,28 +125,62 @@ def log_joint(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N K"]:
 
 @double_on_host
 def log_density(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N"]:
-    """``log p(x_n) = log Σ_k π_k N(x_n; μ_k, Σ_k)``: the convex combination of Gaussians (Bishop 2006, eq. 9.7)."""
+    """``log p(x_n) = log Σ_k π_k N(x_n; μ_k, Σ_k)``: the convex combination of Gaussians (Bishop 2006, eq. 9.7).
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> theta = bg.Params.of(weights=[0.4, 0.6], means=[[0.0], [3.0]], covariances=[[[1.0]], [[1.0]]])
+    >>> bg.log_density(theta, [[0.0], [1.5]]).round(4)
+    array([-1.8185, -2.0439])
+    """
     params, x = checked_rows(params, x)
     return logsumexp(_log_joint(params, x), axis=1)
 
 
 @double_on_host
 def log_likelihood(params: Params, x: Float[Array, "N D"]) -> Float[Array, ""]:
-    """``Σ_n log p(x_n)``: the log of a sum, so there is no closed-form maximum (Bishop 2006, eq. 9.14)."""
+    """``Σ_n log p(x_n)``: the log of a sum, so there is no closed-form maximum (Bishop 2006, eq. 9.14).
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> theta = bg.Params.of(weights=[0.4, 0.6], means=[[0.0], [3.0]], covariances=[[[1.0]], [[1.0]]])
+    >>> round(float(bg.log_likelihood(theta, [[0.0], [1.5]])), 4)
+    -3.8625
+    """
     params, x = checked_rows(params, x)
     return jnp.sum(logsumexp(_log_joint(params, x), axis=1))
 
 
 @double_on_host
 def responsibilities(params: Params, x: Float[Array, "N D"]) -> Float[Array, "N K"]:
-    """``r_nk = p(z_n = k | x_n)``: the posterior over classes, the E-step of EM (Bishop 2006, eq. 9.13)."""
+    """``r_nk = p(z_n = k | x_n)``: the posterior over classes, the E-step of EM (Bishop 2006, eq. 9.13).
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> theta = bg.Params.of(weights=[0.4, 0.6], means=[[0.0], [3.0]], covariances=[[[1.0]], [[1.0]]])
+    >>> bg.responsibilities(theta, [[1.5], [3.0]]).round(3)
+    array([[0.4  , 0.6  ],
+           [0.007, 0.993]])
+    """
     params, x = checked_rows(params, x)
     return jax.nn.softmax(_log_joint(params, x), axis=1)
 
 
 @double_on_host
 def sample(key: Any, params: Params, num: int) -> tuple[Int[Array, "N"], Float[Array, "N D"]]:
-    """Draw `num` rows: first a class z, then x from the Gaussian of this class. ``key`` may be any seed."""
+    """Draw `num` rows: first a class z, then x from the Gaussian of this class. ``key`` may be any seed.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> theta = bg.Params.of(weights=[0.4, 0.6], means=[[0.0], [3.0]], covariances=[[[1.0]], [[1.0]]])
+    >>> z, x = bg.sample(0, theta, 5)
+    >>> z.shape, x.shape
+    ((5,), (5, 1))
+    """
     num = check_count("num", num, least=0)
     params = checked(params, on_device_already(params))
     check_memory(f"{num} rows of {params.means.shape[-1]} features", 8.0 * num * params.means.shape[-1])

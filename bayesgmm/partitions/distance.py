@@ -75,6 +75,12 @@ def adjusted_rand(a: Any, b: Any) -> float:
     ------
     ArgumentError
         If they are not two partitions of the same rows.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> bg.adjusted_rand([0, 0, 1, 1], ["b", "b", "a", "a"])
+    1.0
     """
     of_a, of_b, of_both = _sizes(a, b)
     pairs_a, pairs_b, pairs_both = ((n * (n - 1.0)).sum() / 2.0 for n in (of_a, of_b, of_both))
@@ -99,6 +105,12 @@ def variation_of_information(a: Any, b: Any) -> float:
     ------
     ArgumentError
         If they are not two partitions of the same rows.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> round(bg.variation_of_information([0, 0, 1, 1], [0, 0, 0, 0]), 4)  # log 2
+    0.6931
     """
     return _distance(LOSSES["vi"], a, b)
 

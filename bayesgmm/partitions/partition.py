@@ -233,6 +233,14 @@ def partition(
     -----
     Dahl, Johnson & Müller (2022), Search algorithms and loss functions for Bayesian clustering; Wade & Ghahramani
     (2018), Bayesian cluster analysis: point estimation and credible balls; Binder (1978).
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> x = bg.load_dataset("faithful")
+    >>> found = bg.partition(bg.sample_gibbs(x, 2, num_samples=500, progress_bar=False))
+    >>> found.labels.shape, sorted(set(found.labels.tolist()))
+    ((272,), [0, 1])
     """
     chosen = loss_of(loss)
     num_starts = check_count("num_starts", num_starts, most=MOST_STARTS, why="each is a search")

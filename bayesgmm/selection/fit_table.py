@@ -97,6 +97,14 @@ def fit_table(
         Before the run, if an input is invalid, or no K is as large as the known classes need.
     CollapseError
         If no cell has a fit.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> x = bg.load_dataset("faithful")
+    >>> table = bg.fit_table(x, range(1, 5), ["EEE", "VVV"], progress_bar=False)
+    >>> table.best.covariance_type, table.best.n_components
+    ('EEE', 3)
     """
     x = described(x, weights, labels, errors, noise)
     table = as_table(x)

@@ -61,6 +61,12 @@ def load_dataset(name: str, *, labels: bool = False) -> "pd.DataFrame":
     ------
     ArgumentError
         If no data set has that name, or it has no labels.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> bg.load_dataset("faithful").shape
+    (272, 2)
     """
     if not isinstance(name, str) or name not in SOURCES:
         raise ArgumentError(f"There is no built-in data set {shown(name)}. Choose one of {', '.join(SOURCES)}.")

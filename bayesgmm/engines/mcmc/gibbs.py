@@ -120,6 +120,16 @@ def sample_gibbs(
     -----
     MixingWarning
         If in some chain no replica moved from the far end of the ladder to the posterior.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> x = bg.load_dataset("faithful")
+    >>> draws = bg.sample_gibbs(x, 2, num_samples=500, progress_bar=False)
+    >>> draws.params.means.shape  # (chain, draw, component, feature)
+    (4, 500, 2, 2)
+    >>> draws.params.weights.mean((0, 1)).round(2)
+    array([0.36, 0.64])
     """
     x = described(x, weights, labels, errors, noise)
     tempering = check_count("tempering", tempering, most=MOST_CHAINS)

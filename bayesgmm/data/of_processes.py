@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from bayesgmm.data.away import SAMPLE, RowsAway, Sums, Survey, summed
-from bayesgmm.data.kinds import WORDS, kinds_of
+from bayesgmm.data.kinds import GAPS, WORDS, kinds_of
 from bayesgmm.data.table import Table
 from bayesgmm.errors import ArgumentError, DataError
 from bayesgmm.runtime.group import Arrays, Group
-from bayesgmm.runtime.processes import group
+from bayesgmm.runtime.processes import group, has_joined
 
 LAUNCHERS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 """Where launchers say how many processes they have started."""
@@ -76,14 +76,14 @@ class RowsOfProcesses(RowsAway):
 
 
 def rows_of_processes[T: Table](make: Callable[[], T], key: PRNGKeyArray) -> T | RowsOfProcesses:
-    """The rows that ``make`` gives in each process, in the order of processes; its result if this process is alone.
+    """The rows that ``make`` gives in each process, in the order of processes; its result if this process is the only one.
 
     Raises
     ------
     DataError
         In all processes, if the rows of one cannot be used, or have other features. The message has its number.
     ArgumentError
-        If processes were started together and have not joined.
+        If this process has joined no others.
     ProcessError
         If one has ended.
     """
@@ -115,6 +115,9 @@ def rows_of_processes[T: Table](make: Callable[[], T], key: PRNGKeyArray) -> T |
 
 
 def _refuse_strangers() -> None:
+    """This process is alone: because it has not joined the others?"""
+    if has_joined():
+        return
     for name in LAUNCHERS:
         count = os.environ.get(name, "1")
         if count.isdecimal() and int(count) > 1:
@@ -122,12 +125,22 @@ def _refuse_strangers() -> None:
                 f"{count} processes were started together ({name}), and this one does not know the others. Call "
                 "jax.distributed.initialize() at the start of the script, or bayesgmm.join_processes."
             )
+    raise ArgumentError(
+        "processes=True, and this process has joined no others. Call jax.distributed.initialize() or "
+        "bayesgmm.join_processes(address, num_processes, process_id) first; with num_processes=1 if it is the only one."
+    )
 
 
 def _plain[T: Table](table: T) -> T:
     if isinstance(table, RowsOfProcesses):
         raise ArgumentError("These rows are those of all processes already. Leave out processes=True.")
     wrong = [kind for kind in kinds_of(table) if not table.on_disk]
+    if wrong == [GAPS]:
+        row, column = np.argwhere(np.isnan(table.values))[0]
+        raise DataError(
+            f"{table.features[column]} is missing (NaN) in row {row:,} of the rows of this process, counting from 0. "
+            "Rows of several processes must be complete. Drop such rows."
+        )
     if wrong:
         raise DataError(f"Rows of several processes cannot have {WORDS[wrong[0]]}. Drop such rows, or leave them out.")
     return table

@@ -13,7 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from bayesgmm.data.table import Table
 from bayesgmm.engines.step import Iteration, Kernel, step
+from bayesgmm.errors import ArgumentError
 from bayesgmm.model.types import Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import outer
@@ -25,6 +27,23 @@ from bayesgmm.sweep.rows import padded_size
 
 DELAY, FORGETTING = 10.0, 0.7
 """Step t moves the statistics by a share of ``(t + DELAY)^-FORGETTING``."""
+
+
+def check_batches(name: str, table: Table) -> None:
+    """Refuse rows that are away and cannot be read in batches.
+
+    Raises
+    ------
+    ArgumentError
+        If they are in Dask or of several processes.
+    """
+    if table.on_disk and not getattr(table, "has_batches", False):
+        raise ArgumentError(
+            f"{name} reads no batches of rows {table.place}: each pass goes over all of them. EM, CAVI, Gibbs and NUTS "
+            "take such rows without batch_size."
+        )
+
+
 CHUNK_ROWS = 2**18
 """Rows of the batches that one program steps through, about: between two there is time for progress and Ctrl-C."""
 

@@ -5,7 +5,7 @@ import socket
 import struct
 import time
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -118,7 +118,7 @@ def accept_all(server: socket.socket, count: int, token: bytes, timeout: float) 
     Raises
     ------
     ProcessError
-        If not all have come in time.
+        If not all have come in time, or one has another number of processes.
     """
     links: dict[int, Link] = {}
     end = time.monotonic() + timeout
@@ -140,11 +140,24 @@ def accept_all(server: socket.socket, count: int, token: bytes, timeout: float) 
                 ) from None  # fmt: skip
             except (OSError, struct.error):
                 continue
+            if magic == _MAGIC and their_token != token and their_token.isdigit() and token.isdigit():
+                _refuse(line, index, int(their_token), count)
             if magic == _MAGIC and their_token == token and 0 < index < count and index not in links:
                 links[index] = Link(line)
             else:
                 line.close()
     return links
+
+
+def _refuse(line: socket.socket, index: int, theirs: int, ours: int) -> NoReturn:
+    """A process that counts the processes otherwise: neither could begin."""
+    with suppress(OSError):
+        why = f"was started with num_processes={ours}, and process {index} with {theirs}"
+        Link(line).send(Message(ENDED, [0, why], {}))
+    raise ProcessError(
+        f"Process {index} was started with num_processes={theirs}, and this one with {ours}. Give all the same number.",
+        index,
+    )
 
 
 def connect(host: str, port: int, index: int, token: bytes, timeout: float) -> Link:

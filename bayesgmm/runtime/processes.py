@@ -19,6 +19,8 @@ from bayesgmm.runtime.links import accept_all, connect, listen
 from bayesgmm.version import __version__
 
 _joined: Group | None = None
+_alone = False
+"""Whether `join_processes` has said that there is one process."""
 _of_jax = False
 
 
@@ -35,7 +37,7 @@ def join_processes(address: str, num_processes: int, process_id: int, *, timeout
     address
         ``"host:port"``: where process 0 runs, as the others reach it, and a port that is free there.
     num_processes
-        Number of processes; with one there is nothing to join.
+        Number of processes, the same in all; with one there is nothing to wait for.
     process_id
         The number of this one, from 0.
     timeout
@@ -46,9 +48,9 @@ def join_processes(address: str, num_processes: int, process_id: int, *, timeout
     ArgumentError
         If an argument is out of its range, or this process has joined others already.
     ProcessError
-        If the others do not come in time, or run another version.
+        If the others do not come in time, have another number of processes, or run another version.
     """
-    global _joined
+    global _joined, _alone
     host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
     if not (host and port.isdecimal() and 0 < int(port) < 2**16):
         raise ArgumentError(f"address must be 'host:port', such as 'node1:5000', got {shown(address)}.")
@@ -58,6 +60,7 @@ def join_processes(address: str, num_processes: int, process_id: int, *, timeout
     if _joined is not None and _joined.usable:
         raise ArgumentError("This process has joined others already. Call join_processes once.")
     if count == 1:
+        _alone = True
         return
     token = f"{count:016d}".encode()
     if index == 0:
@@ -82,6 +85,11 @@ def group() -> Group | None:
     if _joined is None and jax.distributed.is_initialized() and jax.process_count() > 1:
         _joined, _of_jax = _greeted(_through_jax()), True
     return _joined if _joined is not None and _joined.count > 1 else None
+
+
+def has_joined() -> bool:
+    """Whether this process knows how many share its run, be it the only one."""
+    return _alone or _joined is not None or jax.distributed.is_initialized()
 
 
 def is_first() -> bool:

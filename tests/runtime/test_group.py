@@ -135,6 +135,18 @@ def test_processes_that_do_not_come_are_named():
         accept_all(listen(0), 3, b"t" * 16, 0.05)
 
 
+def test_another_number_of_processes_is_told_to_both():
+    server = listen(0)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(accept_all, server, 2, b"2".zfill(16), 20.0)
+        link = connect("127.0.0.1", server.getsockname()[1], 1, b"3".zfill(16), 5.0)
+        with pytest.raises(ProcessError, match="Process 1 was started with num_processes=3, and this one with 2"):
+            waiting.result()
+    other = Group(1, 3, {0: link})
+    with pytest.raises(ProcessError, match="Process 0 of 3 was started with num_processes=2, and process 1 with 3"):
+        other.exchange("greeting", dict, lambda parts: {})
+
+
 @pytest.mark.parametrize(
     "call",
     [("node1", 2, 0), (":80", 2, 0), ("a:b", 2, 0), ("a:70000", 2, 0), ("a:80", 0, 0), ("a:80", 2, 2), ("a:80", 2, -1)],

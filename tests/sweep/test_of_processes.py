@@ -16,6 +16,7 @@ from oracles.on_disk import two_clusters
 
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError
+from bayesgmm.runtime import processes
 
 X, FIRST = two_clusters(), 3001
 """Rows of the first process: the second begins within a block."""
@@ -81,6 +82,8 @@ found["errors"] = [
     error(lambda: bg.fit_laplace(rows, 2)),
     error(lambda: fit.predict()),
     error(lambda: bg.rows(rows, processes=True)),
+    error(lambda: bg.fit_svi(rows, 2)),
+    error(lambda: bg.fit_em(rows, 2, batch_size=100)),
 ]
 print(json.dumps(found))
 """
@@ -136,13 +139,15 @@ def answers(started: list[subprocess.Popen]) -> list:
 ERRORS = (
     ("DataError", r"Process 1: The data must have shape .* not be empty"),
     ("DataError", r"Process 1 has the features x0, and process 0 has x0, x1"),
-    ("DataError", r"Process 1: Rows of several processes cannot have rows with gaps"),
+    ("DataError", r"Process 1: x0 is missing \(NaN\) in row 7 of the rows of this process"),
     ("DataError", r"Process 1: x\d is missing \(NaN\) in row 7 of .*gaps1.npy"),
     ("ProcessError", r"Process 1 asks for something else .*1 × 3 components.*1 × 2 components"),
     ("ProcessError", r"Process 1 asks for something else"),
     ("ArgumentError", r"laplace does not take rows of several processes. .*cavi, gibbs, nuts do"),
     ("DataError", r"Give the rows of this process"),
     ("ArgumentError", r"Process 0: These rows are those of all processes already"),
+    ("ArgumentError", r"SVI reads no batches of rows of several processes"),
+    ("ArgumentError", r"EM reads no batches of rows of several processes"),
 )
 
 
@@ -187,12 +192,22 @@ def test_a_kill_is_named_in_time_and_the_run_goes_on(tmp_path, how, victim):
     assert 0 < resumed[0][1] < whole[0][1]  # passes
 
 
+def test_a_process_that_has_joined_no_others_is_told(monkeypatch):
+    """It would fit its own rows, as if they were all."""
+    for make in (lambda: bg.rows(X, processes=True), lambda: bg.open_rows("x.npy", processes=True)):
+        with pytest.raises(ArgumentError, match=r"has joined no others\. Call jax.distributed.initialize"):
+            make()
+
+
 def test_alone_the_rows_are_those_of_this_process(monkeypatch):
+    monkeypatch.setattr(processes, "_alone", False)
+    bg.join_processes("127.0.0.1:1", 1, 0)
     rows = bg.rows(X, processes=True)
     assert type(rows) is bg.data.table.Table
     assert rows.num_rows == len(X)
     with pytest.raises(ArgumentError, match="take no weights"):
         bg.rows(X, processes=True, weights=np.ones(len(X)))
+    monkeypatch.setattr(processes, "_alone", False)
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
     with pytest.raises(ArgumentError, match="4 processes were started together"):
         bg.rows(X, processes=True)

@@ -68,9 +68,9 @@ def _layout(path: Path) -> Layout:
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # NumPy raises what its parser meets
-        raise DataError(
-            f"{short(path)} could not be read as an array of NumPy ({reason(error)}). It may be cut: write it again."
-        ) from None
+        objects = "object" in str(error).lower()
+        advice = "Save it as numbers (x.astype(float))." if objects else "It may be cut: write it again."
+        raise DataError(f"{short(path)} could not be read as an array of NumPy ({reason(error)}). {advice}") from None
     if not isinstance(found, np.memmap) or found.ndim not in (1, 2):
         raise DataError(f"{short(path)} must hold one array of shape (rows, features), got {np.shape(found)}.")
     by_columns = found.ndim == 2 and found.flags.f_contiguous and not found.flags.c_contiguous

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bayesgmm.data.on_disk.parquet import is_number, numbers_of
-from bayesgmm.data.on_disk.source import Part, Source, chosen, reason, refuse_text
+from bayesgmm.data.on_disk.source import Part, Source, chosen, reason, refuse_text, without_index
 from bayesgmm.data.paths import short
 from bayesgmm.errors import DataError
 
@@ -15,7 +15,13 @@ class Dataset(Source):
 
     def __init__(self, dataset: Any, wanted: list[str] | None, name: str = "the data set"):
         """Read the schema, and count the rows."""
-        names = chosen(wanted, dataset.schema.names, name)
+        schema = dataset.schema
+        names = chosen(wanted, without_index(schema.names, schema.metadata) if wanted is None else schema.names, name)
+        if "" in names:
+            raise DataError(
+                f"{name} has a column without a name, as pandas writes its index to CSV: a number for each row. Choose "
+                "the features by columns=[…], or write the file with to_csv(index=False)."
+            )
         numeric = [one for one in dataset.schema.names if is_number(dataset.schema.field(one).type)]
         refuse_text({one: str(dataset.schema.field(one).type) for one in names if one not in numeric}, numeric, name)
         self._dataset, self._called = dataset, name
@@ -56,8 +62,8 @@ def arrow_files(files: list[Path], wanted: list[str] | None) -> Dataset:
             schemas.append(dataset.dataset(path, format="ipc").schema)
         except Exception as error:  # the errors of pyarrow have no common base
             raise DataError(
-                f"{short(path)} could not be read as an Arrow IPC file ({reason(error)}). A stream of Arrow is none: "
-                "write it with pyarrow.feather.write_feather."
+                f"{short(path)} could not be read as an Arrow IPC file ({reason(error)}). It may be cut, or a stream of "
+                "Arrow: write it with pyarrow.feather.write_feather."
             ) from None
         if set(schemas[-1].names) != set(schemas[0].names) and wanted is None:
             odd = sorted(set(schemas[-1].names) ^ set(schemas[0].names))
@@ -66,7 +72,8 @@ def arrow_files(files: list[Path], wanted: list[str] | None) -> Dataset:
                 "the columns that all files have by columns=[…]."
             )
         numeric = [name for name in schemas[-1].names if is_number(schemas[-1].field(name).type)]
-        names = chosen(wanted, schemas[-1].names, path)
+        known = schemas[-1].names
+        names = chosen(wanted, without_index(known, schemas[-1].metadata) if wanted is None else known, path)
         refuse_text({name: str(schemas[-1].field(name).type) for name in names if name not in numeric}, numeric, path)
     whole = dataset.dataset([str(path) for path in files], format="ipc", schema=schemas[0])
     return Dataset(whole, wanted, short(files[0]))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesgmm.data.on_disk.source import Part, Source, chosen, reason, refuse_text
+from bayesgmm.data.on_disk.source import Part, Source, chosen, reason, refuse_text, without_index
 from bayesgmm.data.paths import short
 from bayesgmm.errors import DataError
 
@@ -20,7 +20,8 @@ class Parquet(Source):
     def __init__(self, files: list[Path], wanted: list[str] | None):
         """Read the footers only."""
         footers = [_footer(path) for path in files]
-        names = chosen(wanted, footers[0].schema_arrow.names, files[0])
+        first = footers[0].schema_arrow
+        names = chosen(wanted, without_index(first.names, first.metadata) if wanted is None else first.names, files[0])
         for path, footer in zip(files, footers, strict=True):
             _check(footer.schema_arrow, path, names, files[0], wanted is None)
         super().__init__(files, tuple(names), True, [footer.metadata.num_rows for footer in footers])
@@ -64,7 +65,7 @@ def _footer(path: Path) -> Any:
 def _check(schema: Any, path: Path, names: list[str], model: Path, exactly: bool) -> None:
     """Refuse a file without the columns of the first one, with others if all are taken, or with text in them."""
     missing = [name for name in names if name not in schema.names]
-    more = [name for name in schema.names if name not in names] if exactly else []
+    more = [name for name in without_index(schema.names, schema.metadata) if name not in names] if exactly else []
     if missing or more:
         what = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(more)} too"
         raise DataError(

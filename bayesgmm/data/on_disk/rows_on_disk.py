@@ -16,9 +16,10 @@ class RowsOnDisk(RowsAway):
     source: Source
     rows_at_once: int | None
     place = "on disk (open_rows)"
+    has_batches = True
     refusal = (
-        "This needs all rows in memory, and these are on disk. EM, Gibbs, CAVI and SVI (in batches) read rows on disk; "
-        "for the rest, read the data (pandas.read_parquet, numpy.load), or a sample of them."
+        "This needs all rows in memory, and these are on disk. EM, CAVI, Gibbs, NUTS and SVI (in batches) read rows on "
+        "disk; for the rest, read the data (pandas.read_parquet, numpy.load), or a sample of them."
     )
 
     @classmethod

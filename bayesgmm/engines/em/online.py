@@ -15,9 +15,19 @@ from jaxtyping import Bool, Float, Int, PRNGKeyArray
 from bayesgmm.engines.em.ascent import BATCHED_ROWS, begin, run_ascents
 from bayesgmm.engines.em.ascent_state import NON_FINITE, PLANNED, RUNNING, Ascent, lost
 from bayesgmm.engines.em.multistart import best_of_sample, few_rows
-from bayesgmm.engines.mini_batches import DELAY, FORGETTING, Running, in_order, moved, pool, shuffled, weigh
+from bayesgmm.engines.mini_batches import (
+    DELAY,
+    FORGETTING,
+    Running,
+    check_batches,
+    in_order,
+    moved,
+    pool,
+    shuffled,
+    weigh,
+)
 from bayesgmm.engines.step import KERNELS, no_term, step
-from bayesgmm.errors import NotConvergedWarning
+from bayesgmm.errors import ArgumentError, NotConvergedWarning
 from bayesgmm.model.types import Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.priors.prior import Belief
@@ -35,6 +45,10 @@ EM = KERNELS["em"]._replace(prior_term=no_term)
 LABEL = "em, batches"
 APART = 6.0
 """Standard errors by which the means of batches may differ more than those of random rows, before a warning."""
+
+
+PASSES = 2
+"""Passes of online EM, by default."""
 
 
 class Schedule(NamedTuple):
@@ -60,6 +74,11 @@ class Schedule(NamedTuple):
         check_flag("averaged", averaged)
         passes = check_count("num_passes", num_passes)
         share = check_number("forgetting", forgetting, low=0.5, high=1.0, open_low=True)
+        if size is None and (passes, share, bool(averaged)) != (PASSES, FORGETTING, True):
+            raise ArgumentError(
+                "num_passes, forgetting and averaged are of online EM. Give batch_size too, such as batch_size=4096, or "
+                "leave them out."
+            )
         return None if size is None else cls(check_count("batch_size", size), passes, share, bool(averaged))
 
     def num_steps(self, num_rows: int) -> int:
@@ -114,6 +133,7 @@ def online_ascents(
     With many rows only the best start takes part: where EM from all starts ends on a sample of the rows. Ctrl-C ends
     the batches; their θ still gets its objective, by one pass over all rows.
     """
+    check_batches("EM", problem.table)
     key_few, key_search, key_rows, key_ascent = split_key(key, 4)
     few = few_rows(key_few, problem)
     if problem.table.num_rows > BATCHED_ROWS or problem.table.on_disk:

@@ -18,7 +18,7 @@ from bayesgmm.data.described import described
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.disk_checkpoints import open_checkpoint
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
-from bayesgmm.engines.mini_batches import in_order
+from bayesgmm.engines.mini_batches import check_batches, in_order
 from bayesgmm.engines.starts import make_starts, sampled
 from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
 from bayesgmm.engines.variational.cavi_batches import BATCHES, FIRST_BATCH, FROM_SAMPLE, STREAMED
@@ -134,6 +134,8 @@ def fit_cavi(
 
 
 def _approximate(task: Task, *, checkpoint: str | PathLike | None, seed: Any, settings: dict[str, Any]) -> Approximated:
+    if settings["batch_size"] is not None:
+        check_batches("CAVI", task.problem.table)
     problem, max_iter, batches = task.problem, settings["max_iter"], (settings["batch_size"], settings["num_steps"])
     with open_checkpoint(checkpoint, problem, "cavi", settings, seed) as saved, interruptible() as stop:
         starts = make_starts(task.key_start, sampled(problem), settings["n_init"])

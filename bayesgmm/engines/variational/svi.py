@@ -17,6 +17,7 @@ from bayesgmm.data.described import described
 from bayesgmm.engines.chain_starts import Init, chain_starts
 from bayesgmm.engines.checks import MOST_CHAINS
 from bayesgmm.engines.engine import DRAW_SETTINGS, Engine
+from bayesgmm.engines.mini_batches import check_batches
 from bayesgmm.engines.starts import sampled
 from bayesgmm.engines.to_posterior import prior_constant
 from bayesgmm.engines.variational.approximation import Approximated, Arguments, Task, run_approximation
@@ -206,6 +207,7 @@ def _run(state: Any, arguments: tuple[Params, Belief, Rows], recipe: Recipe, lis
 def _batch_of(batch_size: int | None, problem: Problem) -> int:
     """Rows of a batch; 0 for all rows in each step."""
     if problem.table.on_disk:
+        check_batches("SVI", problem.table)
         if batch_size is None:
             raise ArgumentError("Rows on disk (open_rows) need batch_size: each step of SVI reads a batch of them.")
         return min(int(batch_size), problem.table.num_rows)

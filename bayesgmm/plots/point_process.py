@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from bayesgmm.plots.arguments import feature_indices, left_out, styled
-from bayesgmm.plots.style import axes_of, component_color, listed
+from bayesgmm.plots.style import axes_of, beside, component_color, listed
 from bayesgmm.runtime.formatting import for_figure
 
 MOST_DRAWS = 2000
@@ -55,7 +55,7 @@ def plot_point_process(relabelling: Any, ax: Any = None, features: Any = None) -
     title = f"{relabelling.method}: {relabelling.share_in_doubt:.1%} of draws in doubt"
     more = left_out(chosen, names, len(points), draws.size, "draws")
     ax.set_title(title + (f"\n{more}" if more else ""))
-    ax.legend(handles=_handles(num, bool(doubtful.any())), loc="center left", bbox_to_anchor=(1.0, 0.5))
+    beside(ax, _handles(num, bool(doubtful.any())))
     return ax
 
 

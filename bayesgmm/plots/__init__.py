@@ -17,6 +17,7 @@ from bayesgmm.plots.profile import plot_profile
 from bayesgmm.plots.projection import plot_projection
 from bayesgmm.plots.ranks import plot_ranks
 from bayesgmm.plots.regression import plot_regression
+from bayesgmm.plots.relabelling import plot_relabelling
 from bayesgmm.plots.selection import plot_table
 from bayesgmm.plots.studies import plot_cost, plot_coverage, plot_parting
 from bayesgmm.plots.traces import plot_ascent, plot_traces
@@ -25,6 +26,6 @@ __all__ = [
     "animate", "plot_ascent", "plot_calibration", "plot_check", "plot_components", "plot_cost", "plot_coverage",
     "plot_errors", "plot_intervals", "plot_khat", "plot_means", "plot_merging", "plot_parting", "plot_paths", "plot_pit",
     "plot_point_process", "plot_posterior_of_k", "plot_predictive_checks", "plot_profile", "plot_projection", "plot_ranks",
-    "plot_regression", "plot_selection", "plot_sensitivity", "plot_similarity", "plot_table", "plot_traces",
+    "plot_regression", "plot_relabelling", "plot_selection", "plot_sensitivity", "plot_similarity", "plot_table", "plot_traces",
     "plot_uncertainty",
 ]  # fmt: skip

@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bayesgmm.data.noise import num_gaussians
-from bayesgmm.errors import ArgumentError, BayesGMMError
-from bayesgmm.plots.arguments import FIT, POSTERIOR, Results, features_note, is_point, shared_table, styled
+from bayesgmm.errors import ArgumentError
+from bayesgmm.plots.arguments import FIT, POSTERIOR, Results, features_note, shared_table, styled
 from bayesgmm.plots.classes import numbered
 from bayesgmm.plots.components import features_shown
 from bayesgmm.plots.ellipses import gaussians_of
@@ -22,11 +22,8 @@ from bayesgmm.runtime.formatting import for_figure
 
 MOST_FEATURES, MOST_PAIRS, MOST_COMPONENTS = 3, 3, 8
 COLUMNS = 4
-CHEAP = 60
-"""Parameters up to which the intervals of a fit are computed for the picture."""
 REACH = 0.7
 """Intervals that go beyond all medians and 50 % intervals by more than this share of their range are cut off."""
-LEVEL = 0.95
 
 
 @styled(FIT, POSTERIOR, several=True)
@@ -52,10 +49,8 @@ def plot_intervals(
     features
         Names or indices of the features to show.
     intervals
-        Intervals of point estimates by name, such as ``{"em": fit.intervals(level=0.95)}``. By default those of 95 % from
-        the observed information (`MixtureFit.intervals`) are computed for fits of at most 60 parameters; ``{}``: none.
-        Standard deviations have the roots of the ends of variances, and correlations are symmetric on Fisher's scale,
-        by the delta method.
+        Intervals of point estimates by name, such as ``{"em": fit.intervals(level=0.95)}``. Standard deviations have
+        the roots of the ends of variances, and correlations are symmetric on Fisher's scale, by the delta method.
 
     Returns
     -------
@@ -76,7 +71,7 @@ def plot_intervals(
     weights = gaussians_of(first).weights
     components = sorted(np.argsort(-weights, kind="stable")[:MOST_COMPONENTS].tolist())
     quantities = _quantities(kinds, chosen, first, components)
-    found = _fit_intervals(results) if intervals is None else check_intervals(intervals, results)
+    found = check_intervals(intervals, results)
     own, columns = axes is None, min(COLUMNS, len(quantities))
     if len(quantities) in (5, 6):
         columns = 3
@@ -122,19 +117,6 @@ def _quantities(kinds: list[str], features: list[int], first: Any, components: l
         "correlations": [pairs[i] for i in kept],
     }
     return [quantity for kind in kinds for quantity in of_kind[kind]]
-
-
-def _fit_intervals(results: Results) -> dict[str, Any]:
-    """Intervals of the fits that have few parameters, where they exist."""
-    found = {}
-    for name, result in results.items():
-        num, dim = np.shape(result.params.means)[-2:]
-        if is_point(result) and num * (1 + dim + dim * (dim + 1) // 2) <= CHEAP:
-            try:
-                found[name] = result.intervals(level=LEVEL)
-            except BayesGMMError:  # a fit at the edge of its parameters has none: a point
-                continue
-    return found
 
 
 def _panel(ax: Axes, spans: list[list[Span]], names: list[str], components: list[int]) -> bool:

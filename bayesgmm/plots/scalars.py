@@ -24,7 +24,7 @@ class Quantity(NamedTuple):
         """What it is called in a picture."""
         of = ", ".join(for_figure(names[d], 20 if len(self.features) == 1 else 11) for d in self.features)
         return {"weights": "weight", "means": f"mean of {of}", "sds": f"sd of {of}"}.get(
-            self.kind, f"correlation of {of}"
+            self.kind, f"correlation of\n{of}"
         )
 
 

@@ -145,7 +145,7 @@ def _limits(spans: list[Span]) -> tuple[float, float]:
     low, high = inner.min(), inner.max()
     outer = np.array([end for one in spans for end in one.outer or ()])
     widths = [one.outer[1] - one.outer[0] for one in spans if one.outer]
-    reach = REACH * max(high - low, float(np.median(widths)) if widths else 0.0)
+    reach = REACH * max(high - low, float(np.quantile(widths, 0.25)) if widths else 0.0)
     seen = np.clip(outer, low - reach, high + reach)
     low, high = min(low, seen.min(initial=low)), max(high, seen.max(initial=high))
     margin = 0.04 * (high - low) or 0.05 * max(abs(high), 1e-9)

@@ -46,7 +46,7 @@ def span_of(result: Any, quantity: Quantity, k: int, intervals: Any) -> Span:
     return Span(middle) if intervals is None else Span(middle, None, _ends(intervals, quantity, k, result, middle))
 
 
-def values_of(params: Any, quantity: Quantity, k: int) -> np.ndarray:
+def values_of(params: Any, quantity: Quantity, k: int) -> Any:
     """The quantity of component k, with the leading axes of θ."""
     if quantity.kind == "weights":
         return np.asarray(params.weights)[..., k]

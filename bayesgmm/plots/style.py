@@ -153,15 +153,23 @@ def beside(ax: Any, handles: list[Any], **more: Any) -> Any:
         return ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), **more)
     lines = ax.get_xlabel().count("\n")
     below = ax.transAxes + ScaledTranslation(0.0, -(BELOW + 10.0 * lines) / 72.0, ax.figure.dpi_scale_trans)
-    longest = max((len(handle.get_label()) for handle in handles), default=0)
     style: dict[str, Any] = {"loc": "upper left", "bbox_transform": below, "fontsize": 7, "borderaxespad": 0.0}
-    columns = 4 if longest < 12 else 2 if longest < 30 else 1
+    columns = _columns([len(handle.get_label()) for handle in handles], ax.figure.get_size_inches()[0] - 0.6)
     return ax.legend(handles=handles, ncols=columns, bbox_to_anchor=(0.0, 0.0), handlelength=1.4, **style, **more)
+
+
+def _columns(lengths: list[int], width: float) -> int:
+    """The largest number of columns, at most four, in which labels of so many characters fit into so many inches."""
+    for columns in (4, 3, 2):
+        rows = -(-len(lengths) // columns)
+        if sum(0.06 * max(lengths[i : i + rows]) + 0.4 for i in range(0, len(lengths), max(rows, 1))) <= width:
+            return columns
+    return 1
 
 
 def narrow(ax: Any) -> bool:
     """Whether a figure is about as narrow as a column of a paper (3.4 inches)."""
-    return ax.figure.get_size_inches()[0] < NARROW
+    return bool(ax.figure.get_size_inches()[0] < NARROW)
 
 
 def put_title(ax: Any, text: str) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from oracles.extents import assert_readable
@@ -13,6 +14,8 @@ from bayesgmm.errors import ArgumentError
 from bayesgmm.plots import intervals as forest
 from bayesgmm.plots.scalars import Quantity, Span, span_of, values_of
 from bayesgmm.plots.style import component_color, engine_color
+from bayesgmm.results.intervals import Intervals
+from bayesgmm.results.parameters import flatten, parameter_names
 
 
 def titles(axes) -> list[str]:
@@ -55,11 +58,16 @@ def test_the_values_are_those_of_the_draws(made):
     np.testing.assert_allclose(values_of(draws.params, Quantity("correlations", (6, 1)), 2), expected)
 
 
-def test_intervals_of_fits(made):
+def test_intervals_of_fits(made, rng):
     """Weights, means and roots of variances from the table; correlations as by the delta method with a numerical gradient."""
     fit = made[2]["em"]
-    found = fit.intervals(level=0.95)
-    names, table = fit.table.features, found.table
+    names = fit.table.features
+    index = parameter_names(fit.table, 2)
+    root = rng.normal(size=(len(index), len(index))) / 50.0
+    estimates = flatten(fit.params)
+    sides = {"estimate": estimates, "lower": 0.8 * estimates, "upper": 1.2 * estimates}
+    found = Intervals(pd.DataFrame(sides, index=index), "information", 0.95, (), root @ root.T)
+    table = found.table
     for quantity, row, power in (
         (Quantity("weights"), "weights[1]", 1.0), (Quantity("means", (1,)), f"means[1, {names[1]}]", 1.0),
         (Quantity("sds", (1,)), f"covariances[1, {names[1]}, {names[1]}]", 0.5),

@@ -24,8 +24,8 @@ from bayesgmm.plots.traces import plot_ascent, plot_traces
 
 __all__ = [
     "animate", "plot_ascent", "plot_calibration", "plot_check", "plot_components", "plot_cost", "plot_coverage",
-    "plot_errors", "plot_intervals", "plot_khat", "plot_means", "plot_merging", "plot_parting", "plot_paths", "plot_pit",
-    "plot_point_process", "plot_posterior_of_k", "plot_predictive_checks", "plot_profile", "plot_projection", "plot_ranks",
-    "plot_regression", "plot_relabelling", "plot_selection", "plot_sensitivity", "plot_similarity", "plot_table", "plot_traces",
-    "plot_uncertainty",
+    "plot_errors", "plot_intervals", "plot_khat", "plot_means", "plot_merging", "plot_parting", "plot_paths",
+    "plot_pit", "plot_point_process", "plot_posterior_of_k", "plot_predictive_checks", "plot_profile",
+    "plot_projection", "plot_ranks", "plot_regression", "plot_relabelling", "plot_selection",
+    "plot_sensitivity", "plot_similarity", "plot_table", "plot_traces", "plot_uncertainty",
 ]  # fmt: skip

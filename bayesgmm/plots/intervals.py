@@ -32,7 +32,7 @@ def plot_intervals(
 ) -> np.ndarray:
     """Draw intervals of weights, means, standard deviations and correlations: a panel for each, a line for each engine.
 
-    Draws have their median, 50 % and 95 % interval; a point estimate is a diamond, with its interval where there is one.
+    Draws have their median, 50 % and 95 % interval; a point estimate is a diamond, with its interval if one is given.
     The components are the rows of a panel, with the same numbers and colours as in other pictures. Of more than eight
     components, those with the largest weights are shown; of more than three features, those that separate the
     components most; of more than three correlations, those farthest from 0: by the first result. An arrow is the end

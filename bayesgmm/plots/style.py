@@ -37,8 +37,8 @@ NARROW, BELOW = 5.0, 38.0
 """Width of a figure in inches below which a legend stands under the axes, and how far, in points."""
 
 COMPONENT_COLORS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A1C00", "#8A3FD1", "#333366", "#AADD88")
-"""After Okabe & Ito; disjoint from `ENGINE_COLORS`. For readers with protanopia or deuteranopia, too, any two differ by at
-least 17 in CIELAB (a test simulates it after Machado et al. 2009)."""
+"""After Okabe & Ito; disjoint from `ENGINE_COLORS`. For readers with protanopia or deuteranopia, too, any two differ by
+at least 17 in CIELAB (a test simulates it after Machado et al. 2009)."""
 
 NOISE_COLOR = "#7A7A7A"
 """Rows and weight of a noise component."""

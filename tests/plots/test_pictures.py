@@ -126,7 +126,14 @@ def test_a_wrong_first_argument_is_refused_with_what_it_takes(name, wrong):
 def test_a_result_of_another_kind_is_refused(made):
     fit, gibbs = made[2].values()
     for name in plots.__all__:
-        if name not in ("plot_components", "plot_means", "plot_ascent", "plot_regression"):
+        if name not in (
+            "plot_components",
+            "plot_means",
+            "plot_ascent",
+            "plot_regression",
+            "plot_intervals",
+            "plot_projection",
+        ):
             with pytest.raises(ArgumentError, match=f"{name} takes"):
                 getattr(plots, name)(fit)
     with pytest.raises(

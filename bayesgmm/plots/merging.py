@@ -60,7 +60,8 @@ def _draw_lines(ax: Axes, elbow: Any, num: int) -> None:
     if abs(meet - elbow.at) <= 1.0:
         left = right = meet
     for line, ends, color, words in (
-        (elbow.before, (1.0, max(left, 1.0)), "#D55E00", "before"), (elbow.after, (min(right, num), num), "#333333", "after")
+        (elbow.before, (1.0, max(left, 1.0)), "#D55E00", "before"),
+        (elbow.after, (min(right, num), num), "#333333", "after")
     ):  # fmt: skip
         heights = [line[0] * end + line[1] for end in ends]
         ax.plot(ends, heights, color=color, linewidth=1.6, label=f"least-squares line {words} the elbow", zorder=3)

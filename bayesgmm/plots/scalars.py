@@ -60,7 +60,7 @@ def values_of(params: Any, quantity: Quantity, k: int) -> Any:
 
 
 def _ends(intervals: Any, quantity: Quantity, k: int, result: Any, middle: float) -> tuple[float, float] | None:
-    """The interval of a point estimate: of weights, means and variances from the table, of correlations by Fisher's z."""
+    """The interval of a point estimate: the table has it, except of correlations (Fisher's z)."""
     names = result.table.features
     if quantity.kind == "correlations":
         return _of_correlation(intervals, quantity, k, names, middle)

@@ -140,17 +140,21 @@ def _index(feature: Any, names: tuple[str, ...]) -> int:
     return int(feature)
 
 
-def left_out(indices: list[int], names: tuple[str, ...], shown: int = 0, total: int = 0, what: str = "rows") -> str:
+def left_out(
+    indices: list[int], names: tuple[str, ...], shown: int = 0, total: int = 0, what: str = "rows", why: str = ""
+) -> str:
     """What a figure leaves out: "first 2 of 8 features; 5,000 of 20,000 rows"; an empty text if nothing."""
     count = f"{shown:,} of {total:,} {what}" if shown < total else ""
-    return "; ".join(part for part in (features_note(indices, names), count) if part)
+    return "; ".join(part for part in (features_note(indices, names, why), count) if part)
 
 
-def features_note(indices: list[int], names: tuple[str, ...]) -> str:
-    """Which features a figure shows, if not all: "first 4 of 8 features"; else an empty text."""
+def features_note(indices: list[int], names: tuple[str, ...], why: str = "") -> str:
+    """Which features a figure shows, if not all: "first 4 of 8 features"; else an empty text. ``why``: their choice."""
     count = len(indices)
     if count == len(names):
         return ""
+    if why:
+        return f"{count} of {len(names)} features, those {why}"
     if indices == list(range(count)):
         return f"first {count} of {len(names)} features" if count > 1 else f"first of {len(names)} features"
     return f"{', '.join(for_figure(names[i], 20) for i in indices)}: {count} of {len(names)} features"

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from bayesgmm.errors import ArgumentError
 from bayesgmm.plots.arguments import styled
-from bayesgmm.plots.style import axes_of
+from bayesgmm.plots.style import axes_of, beside
 from bayesgmm.runtime.formatting import for_figure
 
 LEVEL = 0.01
@@ -61,5 +61,5 @@ def plot_calibration(calibration: Any, ax: Any = None) -> Axes:
     ax.set_title(f"{for_figure(calibration.engine)}: {counts}: {calibration.status}")
     if wrong > MOST_LISTED:
         ax.plot([], [], linestyle="", label=f"and {wrong - MOST_LISTED} more")
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    beside(ax, ax.get_legend_handles_labels()[0])
     return ax

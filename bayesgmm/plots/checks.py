@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from bayesgmm.errors import ArgumentError
 from bayesgmm.plots.arguments import feature_indices, features_note, styled
-from bayesgmm.plots.style import WIDTH, axes_of, labeller, write_note
+from bayesgmm.plots.style import WIDTH, axes_of, beside, labeller, write_note
 from bayesgmm.runtime.formatting import for_figure, for_tree
 
 NOTICED = 0.05
@@ -56,7 +56,7 @@ def plot_khat(elpd: Any) -> Figure:
     which = f"; the {MOST_NUMBERED} largest are numbered" if high.sum() > MOST_NUMBERED else ""
     total = f" (a sample of {elpd.n_data_points:,})" if elpd.n_data_points > len(khat) else ""
     ax.set_title(f"Pareto k-hat: {high.sum()} of {len(khat):,} rows{total} are above {elpd.good_k:.2f}{which}")
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    beside(ax, ax.get_legend_handles_labels()[0])
     return ax.figure
 
 
@@ -161,7 +161,7 @@ def plot_sensitivity(table: Any, ax: Any = None) -> Axes:
     ax.set_xlabel("power-scaling sensitivity")
     left = f"\n(the {len(shown)} of {len(table)} most sensitive to the prior)" if len(shown) < len(table) else ""
     ax.set_title(f"Sensitivity to the prior and to the likelihood{left}")
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    beside(ax, ax.get_legend_handles_labels()[0])
     return ax
 
 

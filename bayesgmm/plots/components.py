@@ -20,26 +20,25 @@ from bayesgmm.plots.arguments import (
     styled,
 )
 from bayesgmm.plots.classes import MOST_POINTS, class_of_rows, draws_of, numbered, rows_shown, with_rows
-from bayesgmm.plots.ellipses import draw_ellipses
+from bayesgmm.plots.directions import most_separating
+from bayesgmm.plots.ellipses import draw_ellipses, gaussians_of
 from bayesgmm.plots.hills import draw_hills
+from bayesgmm.plots.rows import CROSS, class_handles, draw_rows, rows_handles, with_gaps
 from bayesgmm.plots.style import (
-    NOISE_COLOR,
     WIDTH,
     axes_of,
+    beside,
     component_color,
     engine_color,
     engine_style,
-    listed,
+    put_title,
     write_note,
 )
 from bayesgmm.runtime.formatting import for_figure
 
-MOST_FEATURES = 4
+MOST_FEATURES = 5
 MOST_CURVES = 400
 """Draws whose densities make a band."""
-OUTLINE = "#333333"
-CROSS: dict[str, Any] = {"marker": "x", "color": NOISE_COLOR, "linewidths": 0.8, "alpha": 0.9}
-"""A row of noise."""
 
 
 @styled(FIT, POSTERIOR, several=True)
@@ -48,11 +47,14 @@ def plot_components(results: Any, ax: Any = None, features: Any = None) -> Axes:
 
     One feature: a histogram with the density of each engine. Two: a scatter plot with the ellipse that contains 90 % of
     each component, at the point estimate or the posterior mean; thin lines are the ellipses of 60 draws. The shades are
-    the density of the first result, as hills on a map. More: a triangle of such scatter plots, by default over the
-    first four features. The numbers are those of the components. The colour of a row is its most probable component
-    in the first result; a grey cross is a row of noise. Components of draws with less than a row on average are not
-    drawn; under a `StickBreaking` prior components are numbered by cluster. Of more than 5,000 rows, some at equal
-    steps are drawn; the title says so.
+    the density of the first result, as hills on a map. More: a triangle of such scatter plots. Of more than five
+    features it shows those that separate the components of the first result most, by the variance of the component
+    means over the mean variance within components; `plot_projection` shows all features together.
+
+    The numbers are those of the components. The colour of a row is its most probable component in the first result; a
+    grey cross is a row of noise. Components of draws with less than a row on average are not drawn; under a
+    `StickBreaking` prior components are numbered by cluster. Of more than 5,000 rows, some at equal steps are drawn;
+    the title says so.
 
     Parameters
     ----------
@@ -71,33 +73,36 @@ def plot_components(results: Any, ax: Any = None, features: Any = None) -> Axes:
     results = numbered(results)
     whole = shared_table(results)
     table = whole.sample
-    chosen = feature_indices(features, table.features, MOST_FEATURES)
+    chosen, why = features_shown(results, features, MOST_FEATURES)
     if len(chosen) == 1:
         ax = axes_of(ax, 4.2)
         _densities(results, table.values, chosen[0], ax)
         ax.set_xlabel(for_figure(table.features[chosen[0]]))
         ax.set_ylabel("density")
-        ax.legend(handles=_density_handles(results), loc="center left", bbox_to_anchor=(1.0, 0.5))
-        ax.set_title(_with_gaps(left_out(chosen, table.features), table.values[:, chosen]))
+        beside(ax, _density_handles(results))
+        put_title(ax, with_gaps(left_out(chosen, table.features, why=why), table.values[:, chosen]))
         return ax
     values, _ = rows_shown(table)
     classes = class_of_rows(next(iter(results.values())), values)
-    note = _with_gaps(left_out(chosen, table.features, len(values), whole.num_rows), values[:, chosen])
+    note = with_gaps(left_out(chosen, table.features, len(values), whole.num_rows, why=why), values[:, chosen])
     if len(chosen) > 2:
         return _triangle(results, values, classes, chosen, note)
     ax = axes_of(ax, 5.2)
     _scatter(results, values, classes, (chosen[0], chosen[1]), ax)
-    ax.legend(handles=_handles(results), loc="center left", bbox_to_anchor=(1.0, 0.5))
-    ax.set_title(note)
+    beside(ax, class_handles(results))
+    put_title(ax, note)
     return ax
 
 
-def _with_gaps(note: str, values: np.ndarray) -> str:
-    """A note of what is left out, with the number of rows that have a gap in these features."""
-    hidden = int(np.isnan(values).any(axis=1).sum())
-    if not hidden:
-        return note
-    return f"{note}{note and '; '}{hidden} row{'s' * (hidden > 1)} with gaps not drawn"
+def features_shown(results: Results, features: Any, most: int) -> tuple[list[int], str]:
+    """The features that a picture shows: those that are named, else all, or those that separate the components most.
+
+    The words say why some are left out if nobody named them.
+    """
+    names, first = shared_table(results).features, next(iter(results.values()))
+    if features is not None or len(names) <= most:
+        return feature_indices(features, names, most), ""
+    return most_separating(gaussians_of(first), most), "that separate the components most"
 
 
 def _triangle(results: Results, values: np.ndarray, classes: np.ndarray, chosen: list[int], note: str) -> Axes:
@@ -111,24 +116,15 @@ def _triangle(results: Results, values: np.ndarray, classes: np.ndarray, chosen:
             first, second = (for_figure(names[chosen[i]], 72 // size) for i in (column, row + 1))
             ax.set_ylabel(second if column == 0 else "")
             ax.set_xlabel(first if row == size - 1 else "")
-    figure.legend(handles=_handles(results), loc="upper right")
+    figure.legend(handles=class_handles(results), loc="upper right")
     write_note(figure, note)
     return axes[0, 0]
 
 
 def _scatter(results: Results, values: np.ndarray, classes: np.ndarray, pair: tuple[int, int], ax: Axes) -> None:
-    colors = np.array([component_color(int(k)) for k in range(int(classes.max()) + 1)])[classes]
-    size = float(np.clip(4000.0 / len(values), 4.0, 14.0))
-    order = np.random.default_rng(0).permutation(len(values))  # no class lies on top of the others
-    clear = classes[order] >= num_gaussians(next(iter(results.values())))
-    if clear.any():
-        ax.scatter(*values[order[clear]][:, pair].T, s=2 * size, rasterized=True, zorder=1, **CROSS)
-    order = order[~clear]
-    ax.scatter(
-        *values[order][:, pair].T, s=size, c=list(colors[order]), alpha=0.7, linewidths=0, rasterized=True, zorder=1
-    )
-    draw_ellipses(results, pair, ax)
     first = next(iter(results.values()))
+    draw_rows(first, values, classes, pair, ax)
+    draw_ellipses(results, pair, ax)
     draw_hills(first, pair, ax)
     names = first.table.features
     ax.set_xlabel(for_figure(names[pair[0]], 40))
@@ -194,28 +190,4 @@ def _density_handles(results: Results) -> list[Any]:
         handles.append(Line2D([], [], label=f"{for_figure(name, 20)}: {words}", **engine_style(name, i)))
         if not is_point(result):
             handles.append(Patch(color=engine_color(name), alpha=0.13, label=f"{for_figure(name, 20)}: 90 % band"))
-    return handles + _class_handles(results, "rows and density")
-
-
-def _handles(results: Results) -> list[Any]:
-    handles: list[Any] = []
-    for i, (name, result) in enumerate(results.items()):
-        words = "90 % ellipse" if is_point(result) else "90 % ellipse, mean and draws"
-        handles.append(Line2D([], [], label=f"{for_figure(name, 20)}: {words}", **engine_style(name, i)))
-    cross = {"marker": "+", "markersize": 8, "linestyle": "", "color": OUTLINE}
-    return [*handles, Line2D([], [], label="mean of a component", **cross), *_class_handles(results, "rows")]
-
-
-def _class_handles(results: Results, what: str) -> list[Any]:
-    name, first = next(iter(results.items()))
-    style, shown = {"marker": "o", "markersize": 5, "linestyle": "", "alpha": 0.8}, with_rows(first)
-    handles = [Line2D([], [], color=component_color(k), label=f"{k}", **style) for k in map(int, shown)]
-    handles[0].set_label(f"{shown[0]}: {what} of component {shown[0]} by {for_figure(name, 20)}")
-    handles = listed(handles)
-    if empty := num_gaussians(first) - len(shown):
-        handles.append(Line2D([], [], linestyle="", label=f"{empty} with less than a row: not drawn"))
-    if first.table.noise is None:
-        return handles
-    share = 100.0 * float(np.asarray(first.params.weights)[..., -1].mean())
-    cross = {"marker": CROSS["marker"], "markersize": 5, "linestyle": "", "color": CROSS["color"]}
-    return [*handles, Line2D([], [], label=f"noise ({share:.3g} % by {for_figure(name, 20)})", **cross)]
+    return handles + rows_handles(results, "rows and density")

@@ -7,11 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Ellipse
 
+from bayesgmm.data.noise import num_gaussians
 from bayesgmm.model.types import Params
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.plots.arguments import Results, is_point
 from bayesgmm.plots.classes import draws_of, with_rows
-from bayesgmm.plots.style import component_color, engine_color, engine_style
+from bayesgmm.plots.style import engine_color, engine_style, number_badge
 
 MASS = 0.9
 RADIUS = float(np.sqrt(-2.0 * np.log1p(-MASS)))
@@ -31,6 +32,11 @@ def mean_params(result: Any) -> Params:
         return result.params
     weights, means, covariances = result.params.weights, result.params.means, result.params.covariances
     return Params.of(weights.mean(axis=(0, 1)), means.mean(axis=(0, 1)), covariances.mean(axis=(0, 1)))
+
+
+def gaussians_of(result: Any) -> Params:
+    """The same of the Gaussian components only, without a noise."""
+    return Params(*(np.asarray(part)[: num_gaussians(result)] for part in mean_params(result)))
 
 
 def draw_ellipses(results: Results, pair: tuple[int, int], ax: Axes) -> None:
@@ -82,7 +88,7 @@ def _write_numbers(centers: list[tuple[int, np.ndarray]], ax: Axes) -> None:
         ax.annotate(
             str(k), (float(center[0]), float(center[1])), xytext=SIDES[side], textcoords="offset points", ha="center",
             va="center", fontsize=8, fontweight="bold", zorder=5,
-            bbox={"boxstyle": "circle,pad=0.12", "fc": "white", "ec": component_color(k), "alpha": 0.9},
+            bbox=number_badge(k),
         )  # fmt: skip
 
 

@@ -74,12 +74,13 @@ def plot_means(results: Any, axes: Any = None, features: Any = None, intervals: 
             ax.set_title(f"mean of{space}{for_figure(table.features[shown[column]], max(64 // len(shown), 8))}")
     figure = axes[0, 0].figure
     if own:
-        figure.legend(handles=_handles(results, intervals), loc="outside lower center", ncols=4)
+        figure.legend(handles=interval_handles(results, intervals), loc="outside lower center", ncols=4)
         write_note(figure, features_note(shown, table.features))
     return axes
 
 
-def _handles(results: Results, intervals: Any) -> list[Line2D]:
+def interval_handles(results: Results, intervals: Any) -> list[Line2D]:
+    """The legend of estimates, medians and intervals."""
     handles = []
     if any(is_point(result) for result in results.values()):
         handles.append(Line2D([], [], linestyle="", marker="D", markersize=5, color=DARK, label="estimate"))

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from bayesgmm.errors import ArgumentError
 from bayesgmm.plots.arguments import feature_indices, left_out, styled
 from bayesgmm.plots.classes import rows_shown
-from bayesgmm.plots.style import WIDTH, axes_of, component_color, listed
+from bayesgmm.plots.style import WIDTH, axes_of, beside, component_color, listed
 from bayesgmm.runtime.formatting import for_figure
 
 MOST_ROWS = 400
@@ -106,4 +106,4 @@ def _name_clusters(partition: Any, ax: Axes) -> None:
         Line2D([], [], marker="o", linestyle="", color=component_color(k), label=f"{k}: {size} rows")
         for k, size in enumerate(sizes)
     ]
-    ax.legend(handles=listed(handles), loc="center left", bbox_to_anchor=(1.0, 0.5))
+    beside(ax, listed(handles))

@@ -11,7 +11,7 @@ from bayesgmm.data.table import Table
 from bayesgmm.errors import ArgumentError
 from bayesgmm.model.types import Params
 from bayesgmm.plots.arguments import shared_table, styled
-from bayesgmm.plots.style import axes_of, engine_color
+from bayesgmm.plots.style import axes_of, beside, engine_color
 from bayesgmm.runtime.checks import as_list, shown
 from bayesgmm.runtime.dtypes import scope
 from bayesgmm.runtime.formatting import for_figure
@@ -60,7 +60,7 @@ def plot_paths(walks: Any, ax: Any = None, coordinates: Any = None) -> Axes:
     dark: dict[str, Any] = {"color": "#444444", "linestyle": ""}
     handles.append(Line2D([], [], marker="o", markerfacecolor="white", label="start", **dark))
     handles.append(Line2D([], [], marker="*", markersize=9, label="end", **dark))
-    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    beside(ax, handles)
     return ax
 
 

@@ -7,10 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from bayesgmm.plots.arguments import feature_indices, left_out, styled
-from bayesgmm.plots.style import axes_of, component_color, listed
+from bayesgmm.plots.style import axes_of, beside, component_color, listed
 from bayesgmm.runtime.formatting import for_figure
 
 MOST_DRAWS = 2000
+FAR = 1.0
+"""Points farther from the central 90 % than this many times its width are outside of the picture."""
 
 
 @styled("Relabelling")
@@ -53,10 +55,26 @@ def plot_point_process(relabelling: Any, ax: Any = None, features: Any = None) -
     ax.set_xlabel(labels[0])
     ax.set_ylabel(labels[1])
     title = f"{relabelling.method}: {relabelling.share_in_doubt:.1%} of draws in doubt"
-    more = left_out(chosen, names, len(points), draws.size, "draws")
+    far = _look_closer(ax, points)
+    more = "; ".join(part for part in (left_out(chosen, names, len(points), draws.size, "draws"), far) if part)
     ax.set_title(title + (f"\n{more}" if more else ""))
-    ax.legend(handles=_handles(num, bool(doubtful.any())), loc="center left", bbox_to_anchor=(1.0, 0.5))
+    beside(ax, _handles(num, bool(doubtful.any())))
     return ax
+
+
+def _look_closer(ax: Axes, points: np.ndarray) -> str:
+    """Limit the axes where few points lie far away, such as means of components without rows; how many are outside."""
+    flat = points.reshape(-1, 2)
+    low, high = np.quantile(flat, [0.05, 0.95], axis=0)
+    reach = FAR * (high - low)
+    outside = ((flat < low - reach) | (flat > high + reach)).any(axis=1)
+    if not outside.any():
+        return ""
+    kept = flat[~outside]
+    room = 0.05 * np.ptp(kept, axis=0)
+    ax.set_xlim(kept[:, 0].min() - room[0], kept[:, 0].max() + room[0])
+    ax.set_ylim(kept[:, 1].min() - room[1], kept[:, 1].max() + room[1])
+    return f"{int(outside.sum()):,} of {len(flat):,} points lie outside"
 
 
 def _weights(relabelling: Any) -> np.ndarray | None:

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from scipy.interpolate import PchipInterpolator
 
 from bayesgmm.plots.arguments import styled
-from bayesgmm.plots.style import axes_of, engine_color
+from bayesgmm.plots.style import axes_of, beside, engine_color
 from bayesgmm.runtime.formatting import for_figure
 
 
@@ -49,5 +49,5 @@ def plot_profile(profile: Any, ax: Any = None) -> Axes:
         Patch(color=color, alpha=0.08, label=f"{shown} interval from the profile"),
         Line2D([], [], color=other, marker="|", label=f"{shown} interval from the information"),
     ]
-    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    beside(ax, handles)
     return ax

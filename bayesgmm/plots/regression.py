@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from bayesgmm.errors import ArgumentError
 from bayesgmm.plots.arguments import FIT, POSTERIOR, feature_indices, is_point, left_out, shared_table, styled
 from bayesgmm.plots.classes import rows_shown
-from bayesgmm.plots.style import axes_of, engine_color, engine_style
+from bayesgmm.plots.style import axes_of, beside, engine_color, engine_style
 from bayesgmm.runtime.checks import check_level
 from bayesgmm.runtime.formatting import for_figure
 
@@ -60,7 +60,7 @@ def plot_regression(results: Any, ax: Any = None, features: Any = None, level: f
     ax.set_xlabel(for_figure(table.features[given]))
     ax.set_ylabel(for_figure(table.features[target]))
     ax.set_title(left_out([given, target], table.features, len(rows), table.num_rows))
-    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    beside(ax, handles)
     return ax
 
 

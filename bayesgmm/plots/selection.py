@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bayesgmm.data.noise import num_gaussians
 from bayesgmm.plots.arguments import styled
-from bayesgmm.plots.style import COMPONENT_COLORS, axes_of
+from bayesgmm.plots.style import COMPONENT_COLORS, axes_of, beside
 from bayesgmm.runtime.formatting import criterion_name
 
 MOST_COLOURED = 5
@@ -83,7 +83,5 @@ def _name_lines(ax: Axes, best: list[str], others: int, spurious: bool) -> None:
     handles.append(Line2D([], [], markersize=10, color="#111111", label="best model", **mark))
     if spurious:
         handles.append(Line2D([], [], markersize=4, color="#666666", label="spurious", **mark))
-    legend = ax.legend(
-        handles=handles, title="closest to the best", loc="center left", bbox_to_anchor=(1.0, 0.5), alignment="left"
-    )
+    legend = beside(ax, handles, title="closest to the best", alignment="left")
     legend.get_title().set_fontsize(8)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from bayesgmm.plots.arguments import styled
-from bayesgmm.plots.style import COMPONENT_COLORS, LINES, axes_array, axes_of, engine_color, write_note
+from bayesgmm.plots.style import COMPONENT_COLORS, LINES, axes_array, axes_of, beside, engine_color, write_note
 from bayesgmm.runtime.checks import check_choice
 from bayesgmm.runtime.formatting import for_figure, significant
 
@@ -96,7 +96,7 @@ def plot_cost(study: Any, ax: Any = None, role: str = "means") -> Axes:
     ax.set_ylabel(f"RMSE of {role}{unit}")
     num = len(designs_of(study))
     ax.set_title("Error against seconds; numbers are rows" + (f"; mean over {num} designs" if num > 1 else ""))
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    beside(ax, ax.get_legend_handles_labels()[0])
     ax.margins(0.12)
     return ax
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from bayesgmm.data.noise import num_gaussians
 from bayesgmm.plots.arguments import FIT, POSTERIOR, feature_indices, has_chains, shared_table, styled
@@ -74,6 +75,7 @@ def plot_ascent(fits: Any, ax: Any = None) -> Axes:
         )  # fmt: skip
     if any(len(line.get_xdata()) for line in ax.get_lines()):
         ax.set_yscale("log")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("M-steps")
     ax.set_ylabel("maximum − objective")
     ax.legend()

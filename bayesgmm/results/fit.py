@@ -251,10 +251,14 @@ class MixtureFit(HasCriteria, HasMixture):
         return pd.DataFrame([vars(basin) for basin in self.basins])
 
     def plot(self, ax: Any = None, features: Any = None) -> Any:
-        """Plot the data, coloured by class, with the components. See `bayesgmm.plots.plot_components`; returns axes."""
-        from bayesgmm import plots
+        """Plot the data, coloured by class, with the components; returns axes.
 
-        return plots.plot_components(self, ax, features)
+        Up to five features, or those that are named: `bayesgmm.plots.plot_components`. More: the two directions that
+        separate the components most, `bayesgmm.plots.plot_projection`.
+        """
+        from bayesgmm.plots.projection import plot_result
+
+        return plot_result(self, ax, features)
 
     def _averages(self, x, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Responsibilities and log densities of the rows of x, or of the data for None; ``first`` numbers its rows."""

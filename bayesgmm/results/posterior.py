@@ -211,13 +211,16 @@ class Posterior(OfChains):
         return of_draws(self.params, self.model, method, check_level("level", level))
 
     def plot(self, ax: Any = None, features: Any = None) -> Any:
-        """Plot the data, coloured by class, with the components. See `bayesgmm.plots.plot_components`; returns axes.
+        """Plot the data, coloured by class, with the components; returns axes.
+
+        Up to five features, or those that are named: `bayesgmm.plots.plot_components`. More: the two directions that
+        separate the components most, `bayesgmm.plots.plot_projection`.
 
         `bayesgmm.plots.plot_traces` draws the chains, and `bayesgmm.diagnose` assesses them.
         """
-        from bayesgmm import plots
+        from bayesgmm.plots.projection import plot_result
 
-        return plots.plot_components(self, ax, features)
+        return plot_result(self, ax, features)
 
     def _title(self) -> str:
         diverged = f", {self.num_divergences} divergences" if self.num_divergences else ""

@@ -749,6 +749,9 @@ KINDS: dict[str, Kind] = {
     "fit_intervals": kind("None ;; {} ;; {'a': fit().intervals()}", "{'b': fit().intervals()}", """
         1 ;; 'a' ;; [] ;; {'a': 1} ;; {'a': None} ;; object() ;; X2 ;; fit().intervals()
     """),
+    "parameter_kinds": kind("'weights' ;; ['means', 'sds'] ;; ('correlations',)", "iter(['sds']) ;; {'means'}", """
+        None ;; 'nope' ;; '' ;; [] ;; 1 ;; ['weights', 'weights'] ;; [None] ;; [['weights']] ;; object() ;; X2 ;; np.nan
+    """),
     "axes": kind("None\naxes()", "figure()", "1\n'x'\n[]\nobject()\nX2"),
     "level": kind("""
         0.5 ;; 0.95 ;; np.float32(0.5)

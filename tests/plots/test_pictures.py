@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import warnings
 from dataclasses import replace
 
 import matplotlib as mpl
@@ -21,35 +20,6 @@ from bayesgmm import plots
 from bayesgmm.errors import ArgumentError
 from bayesgmm.plots.classes import class_of_rows
 from bayesgmm.plots.style import component_color, listed
-
-FEW = {"num_warmup": 20, "num_samples": 30, "num_chains": 2, "seed": 0, "progress_bar": False}
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
-
-
-def frame_of(rng, dim: int, num: int) -> pd.DataFrame:
-    means = 8.0 * rng.normal(size=(num, dim))
-    rows = means[np.arange(90) % num] + rng.normal(size=(90, dim))
-    return pd.DataFrame(rows, columns=[f"column {i}" for i in range(dim)])
-
-
-@pytest.fixture(scope="module")
-def made():
-    """Fits and draws by numbers of features and components."""
-    rng, found = np.random.default_rng(5), {}
-    for dim, num in ((1, 3), (2, 2), (8, 3)):
-        x = frame_of(rng, dim, num)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", bg.errors.MixingWarning)
-            found[dim] = {
-                "em": bg.fit_em(x, num, prior="default", n_init=3, progress_bar=False), 
-                "gibbs": bg.sample_gibbs(x, num, **FEW),
-            }  # fmt: skip
-    return found
 
 
 def written(artist) -> list[str]:
@@ -79,7 +49,7 @@ def test_components_have_numbers_classes_and_a_legend(made, dim):
         classes = set(results["em"].predict(results["em"].table.values).tolist())
         assert colors == {tuple(np.round(to_rgb(component_color(k)), 6)) for k in classes}
     words = " ".join(written(ax.figure))
-    assert ("first 4 of 8 features" in words) == (dim == 8)
+    assert ("5 of 8 features, those that separate the components most" in words) == (dim == 8)
     means = plots.plot_means(results)
     assert means.shape == (num, min(dim, 4))
     assert ("first 4 of 8 features" in " ".join(written(means[0, 0].figure))) == (dim == 8)
@@ -156,7 +126,14 @@ def test_a_wrong_first_argument_is_refused_with_what_it_takes(name, wrong):
 def test_a_result_of_another_kind_is_refused(made):
     fit, gibbs = made[2].values()
     for name in plots.__all__:
-        if name not in ("plot_components", "plot_means", "plot_ascent", "plot_regression"):
+        if name not in (
+            "plot_components",
+            "plot_means",
+            "plot_ascent",
+            "plot_regression",
+            "plot_intervals",
+            "plot_projection",
+        ):
             with pytest.raises(ArgumentError, match=f"{name} takes"):
                 getattr(plots, name)(fit)
     with pytest.raises(

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from bayesgmm.cli.again import command_of
 from bayesgmm.cli.as_json import of_comparison, of_diagnosis, of_table, print_json, with_json
+from bayesgmm.cli.formats import TEXT, check_format, print_written
 from bayesgmm.cli.options import (
     Also,
     AsJson,
@@ -18,6 +20,7 @@ from bayesgmm.cli.options import (
     Data,
     EmIntervals,
     Family,
+    Format,
     FromDisk,
     HeldOut,
     Interval,
@@ -78,6 +81,7 @@ def bayesgmm(
 @in_its_options
 @with_json
 def compare(
+    context: typer.Context,
     data: Data,
     k: Annotated[int, typer.Option("-k", "--components", help="Number of components.")],
     engines: Annotated[str, typer.Option(help=f"Comma-separated: {', '.join(engine_names())}.")] = "em,gibbs,nuts",
@@ -101,11 +105,13 @@ def compare(
     save: Save = None,
     seed: Seed = 0,
     quiet: Quiet = False,
+    form: Format = TEXT,
     as_json: AsJson = False,
 ) -> None:
     """Fit one mixture by several engines under one prior; print the table and write the report."""
     from bayesgmm.data.files import read_file
 
+    check_format(form, as_json)
     table = read_file(data, columns, _say, weights, labels)
     from bayesgmm.comparison.held_out import check_folds
     from bayesgmm.comparison.run import compare as run
@@ -125,8 +131,9 @@ def compare(
         unscored = None if held_out is None or stop.is_set() else score(comparison, held_out, seed, not quiet)
         save_tables(comparison, output)
         save_to(place, comparison, output)
-        written = None if stop.is_set() else save_report(comparison, output)
+        written = None if stop.is_set() else save_report(comparison, output, command_of(context))
         print_comparison(comparison)
+        print_written(form, comparison)
         print_json(as_json, "compare", seed, lambda: of_comparison(comparison))
     report = visible(str(written)) if written else "not written"
     say(f"Report: {report}", f"Draws and summary: {visible(out)}")

@@ -102,7 +102,7 @@ def _context(comparison: Any, command: str | None) -> dict[str, Any]:
         "title": words.title(comparison),
         "question": words.question(comparison),
         "mixture": words.mixture(comparison),
-        "verdict": [in_options(line) for line in comparison.verdict()],
+        "verdict": words.without_code(comparison, [in_options(line) for line in comparison.verdict()]),
         "facts": words.data_facts(comparison),
         "features": words.feature_rows(comparison),
         "most_open": MOST_OPEN,

@@ -49,9 +49,7 @@ def sections(comparison: Any) -> list[Section]:
     """Weights, means, standard deviations and correlations; the last without those that the family fixes at zero."""
     level, num, own = comparison.interval, comparison.n_components, comparison.model.num_gaussians
     dim, cells = comparison.table.dim, [list(row) for row in comparison.summary().to_numpy()]
-    rows = [
-        (_label(comparison, k), NOISE_COLOR if k >= own else component_color(k), cells[k]) for k in range(num)
-    ]
+    rows = [(_label(comparison, k), NOISE_COLOR if k >= own else component_color(k), cells[k]) for k in range(num)]
     means = [cells[num + k * dim : num + (k + 1) * dim] for k in range(own)]
     made = [Section("Weights", [Group("", "", rows)]), _section(comparison, "Means", means)]
     spreads = derived(comparison, level)

@@ -12,8 +12,9 @@ WIDEST = 4
 MOST_IN_LINE = 12
 """Longest vector within a formula."""
 NAMES = {"weights": "π"}
+UPRIGHT = "ΠΣΛΨ"
 SUBSCRIPT = re.compile(r"(\bweights|\b[A-Za-zα-ωΑ-Ω]²?|Π)_(\{[^}]*\}|\w+)")
-VARIABLE = re.compile(r"\bweights\b|[α-ωΑ-ΠΡΤ-Ω]²?|Σ|\b[A-Zkxz]\b(?![\w-])")
+VARIABLE = re.compile(r"\bweights\b|[α-ωΑ-ΠΡΤ-Ω]²?|Σ|\b[A-Zknxz]\b(?![\w(-])")
 ZEROS = re.compile(r"(\d\.\d*?)0+(?!\d|e)|(\d\.\d*?)0+(?=e)")
 POWER = re.compile(r"(\d)e([+-]\d+)")
 
@@ -114,16 +115,22 @@ def _text(text: str) -> Markup:
         if match[3] is not None:
             found += Markup("10<sup>{}</sup>").format(_signs(match[3]))
         elif match[1] is not None:
-            found += Markup("{}<sub>{}</sub>").format(_letter(match[1]), _signs(match[2].strip("{}")))
+            below = Markup("").join(map(_index, re.findall(r"\w+|\W+", match[2].strip("{}"))))
+            found += Markup("{}<sub>{}</sub>").format(_letter(match[1]), below)
         else:
             found += _letter(match[0])
     return found + _plain(text[last:])
 
 
+def _index(text: str) -> Markup:
+    """A part of a subscript: letters in italics, words and numbers upright."""
+    return Markup("<i>{}</i>").format(text) if len(text) == 1 and text.isalpha() else _plain(text)
+
+
 def _letter(name: str) -> Markup:
     """A variable; capital Greek letters and the product sign are upright."""
     name = NAMES.get(name, name)
-    return escape(name) if name[0] in "ΠΣΛΨ" else Markup("<i>{}</i>").format(name)
+    return escape(name) if name[0] in UPRIGHT else Markup("<i>{}</i>").format(name)
 
 
 def _plain(text: str) -> Markup:

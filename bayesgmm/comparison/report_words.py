@@ -1,5 +1,6 @@
 """What the report says in words: the question, the mixture, the data, the model, and how the results were made."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from bayesgmm.comparison.conclusions import measure_of
 from bayesgmm.model.types import Params
 from bayesgmm.results.given_posterior import GivenPosterior
-from bayesgmm.results.parameters import estimates_of
+from bayesgmm.results.parameters import estimates_of, parameter_names
 from bayesgmm.runtime.formatting import placed, plus_minus, shortened, significant
 
 MOST_COMPONENTS, MOST_FEATURES = 6, 4
@@ -73,8 +74,8 @@ def _engine(comparison: Any, name: str) -> str:
     return ENGINES[name] if known else shortened(name)
 
 
-def mixture(comparison: Any) -> tuple[str, list[tuple[int, str]]] | None:
-    """The estimated mixture: from which column, and a sentence with its number for each component.
+def mixture(comparison: Any) -> tuple[str, str, list[tuple[int, str]]] | None:
+    """The estimated mixture: from which column, what its numbers are, and a sentence with its number for each component.
 
     None where a component has no meaning across draws, or where nothing can be relied on.
     """
@@ -95,7 +96,7 @@ def mixture(comparison: Any) -> tuple[str, list[tuple[int, str]]] | None:
     rest = comparison.n_components - len(kept)
     if rest:
         lines.append((-1, f"The other {rest} are smaller: see the table of weights."))
-    return f"{name}, {names}", lines
+    return name, names, lines
 
 
 def _best(comparison: Any) -> tuple[str, Any]:
@@ -117,9 +118,9 @@ def _cells(params: Params) -> tuple[list[str], list[list[str]], str]:
     if np.isnan(spread).all():
         sds = np.sqrt(np.diagonal(np.asarray(params.covariances), axis1=-2, axis2=-1))
         cells = [[placed(*pair) for pair in zip(*row, strict=True)] for row in zip(means, sds, strict=True)]
-        return shares, cells, "the estimate"
+        return shares, cells, "estimate"
     errors = spread[num : num + num * dim].reshape(num, dim)
-    return shares, [plus_minus(*row) for row in zip(means, errors, strict=True)], "posterior mean ± posterior sd"
+    return shares, [plus_minus(*row) for row in zip(means, errors, strict=True)], "posterior mean ± sd"
 
 
 def data_facts(comparison: Any) -> list[tuple[str, str]]:
@@ -216,3 +217,25 @@ def correlation_note(comparison: Any) -> str:
     if comparison.table.dim > 1 and named:
         return f"Correlations of {listed(named)} are shown without intervals."
     return ""
+
+
+def without_code(comparison: Any, lines: list[str]) -> list[str]:
+    """Sentences in which parameters are called by words: “the mean of width in component 0” for ``means[0, width]``."""
+    num, features = comparison.n_components, comparison.table.features
+    named = dict(zip(parameter_names(comparison.table, num), _words_of_parameters(num, features), strict=True))
+    pattern = re.compile("|".join(map(re.escape, sorted(named, key=len, reverse=True))))
+    return [pattern.sub(lambda found: named[found[0]], line) for line in lines]
+
+
+def _words_of_parameters(num: int, features: tuple[str, ...]) -> list[str]:
+    """Parameters in words, in the order of `parameter_names`."""
+    names = [shortened(name) for name in features]
+    pairs = [
+        f"variance of {a}" if i == j else f"covariance of {a} and {b}"
+        for i, a in enumerate(names) for j, b in enumerate(names[i:], i)
+    ]  # fmt: skip
+    means = [f"the mean of {name} in component {k}" for k in range(num) for name in names]
+    return [
+        *(f"the weight of component {k}" for k in range(num)), *means,
+        *(f"the {pair} in component {k}" for k in range(num) for pair in pairs),
+    ]  # fmt: skip

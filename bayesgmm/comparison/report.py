@@ -98,7 +98,7 @@ def _context(comparison: Any, command: str | None) -> dict[str, Any]:
     summary = comparison.summary()
     costs = [str(label) for label in summary.index[list(summary.index).index("log-likelihood") :]]
     return {
-        "style": Markup(files("bayesgmm.comparison").joinpath("report.css").read_text("utf-8")),  # noqa: S704
+        "style": Markup(files("bayesgmm.comparison").joinpath("report.css").read_text("utf-8")),
         "title": words.title(comparison),
         "question": words.question(comparison),
         "mixture": words.mixture(comparison),

@@ -81,7 +81,6 @@ def bayesgmm(
 @in_its_options
 @with_json
 def compare(
-    context: typer.Context,
     data: Data,
     k: Annotated[int, typer.Option("-k", "--components", help="Number of components.")],
     engines: Annotated[str, typer.Option(help=f"Comma-separated: {', '.join(engine_names())}.")] = "em,gibbs,nuts",
@@ -109,6 +108,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Fit one mixture by several engines under one prior; print the table and write the report."""
+    again = command_of(compare, locals())
     from bayesgmm.data.files import read_file
 
     check_format(form, as_json)
@@ -131,7 +131,7 @@ def compare(
         unscored = None if held_out is None or stop.is_set() else score(comparison, held_out, seed, not quiet)
         save_tables(comparison, output)
         save_to(place, comparison, output)
-        written = None if stop.is_set() else save_report(comparison, output, command_of(context))
+        written = None if stop.is_set() else save_report(comparison, output, again)
         print_comparison(comparison)
         print_written(form, comparison)
         print_json(as_json, "compare", seed, lambda: of_comparison(comparison))

@@ -112,4 +112,4 @@ def test_latex_makes_no_other_sign_of_two():
     text = latex(pd.DataFrame({"a--b ''c'' ,,d": ["---", "x--1"]}))
     assert "a-{}-b '{}'c'{}' ,{},d" in text
     assert "-{}-{}- " in text
-    assert "x-{}-1" in text
+    assert "x-{}$-1$" in text

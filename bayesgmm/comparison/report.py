@@ -1,6 +1,7 @@
 """A self-contained HTML report of a comparison."""
 
 import base64
+import re
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
@@ -81,7 +82,7 @@ def report(comparison: Any, command: str | None = None) -> bytes:
         loader=PackageLoader("bayesgmm.comparison", "."), autoescape=select_autoescape(default=True)
     )
     environment.filters |= {
-        "png": _png, "name": shortened, "formula": formula, "cell": _cell, "color": _color
+        "png": _png, "name": shortened, "formula": formula, "cell": _cell, "color": _color, "minus": _minus
     }  # fmt: skip
     environment.finalize = lambda value: visible(value) if type(value) is str else value  # not the output of a macro
     with interruptible():
@@ -208,9 +209,14 @@ def _color(k: int) -> str:
     return component_color(k) if k >= 0 else NOISE_COLOR
 
 
+def _minus(text: str) -> str:
+    """Numbers with the sign of mathematics in place of a hyphen."""
+    return re.sub(r"(?<!\w)-(?=[\d∞])|(?<=\de)-", "−", text)
+
+
 def _cell(text: str) -> Markup:
     """A cell in which the spread or the interval is set apart, and goes to a line of its own if there is no room."""
-    text = visible(text).replace("-", "−")
+    text = _minus(visible(text))
     estimate, sign, rest = text.partition(" ± ")
     if sign:
         return Markup('<b>{}</b> <span class="sd">± {}</span>').format(escape(estimate), escape(rest))

@@ -57,7 +57,7 @@ def sections(comparison: Any) -> list[Section]:
     for kind, title in names.items():
         table = spreads.loc[kind] if kind in spreads.index.get_level_values(0) else None
         if table is not None:
-            made.append(_section(comparison, title, _cells_by_component(comparison, table, level), kind))
+            made.append(_section(comparison, title, _cells_by_component(comparison, table, level, kind), kind))
     return made
 
 
@@ -82,10 +82,14 @@ def _label(comparison: Any, k: int) -> str:
     return f"component {k}" if k < comparison.model.num_gaussians else "noise"
 
 
-def _cells_by_component(comparison: Any, table: "pd.DataFrame", level: float | None) -> list[list[list[str]]]:
+def _cells_by_component(
+    comparison: Any, table: "pd.DataFrame", level: float | None, kind: str
+) -> list[list[list[str]]]:
     """Cells (component, row, engine)."""
     wide = dict.fromkeys(comparison.fits, np.full(len(table), np.inf))
     columns = tables.cells(comparison, table, level, wide)
+    if kind == "correlations":
+        columns |= {name: [f"{value:.3f}" for value in table[name]["estimate"]] for name in comparison.fits}
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
     size = len(rows) // comparison.model.num_gaussians
     return [rows[start : start + size] for start in range(0, len(rows), size)]

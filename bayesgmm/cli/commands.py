@@ -135,11 +135,8 @@ def compare(
         print_comparison(comparison)
         print_written(form, comparison)
         print_json(as_json, "compare", seed, lambda: of_comparison(comparison))
-    report = visible(str(written)) if written else "not written"
-    say(f"Report: {report}", f"Draws and summary: {visible(out)}")
-    absent = [f"{name}.nc" for name in engine_names() if name not in comparison.results]
-    if stale := [name for name in absent if (output.folder / name).exists()]:
-        say(f"Files from an earlier run: {', '.join(stale)}")
+    say(f"Report: {visible(str(written)) if written else 'not written'}", f"Draws and summary: {visible(out)}")
+    _say_stale(comparison.results, output)
     if unscored is not None and not stop.is_set():
         report_error(error_in_options(unscored))
         raise typer.Exit(2)
@@ -287,6 +284,12 @@ def main() -> None:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
     say(f"{category.__name__}: {visible(in_options(str(message)))}", error=True)
+
+
+def _say_stale(results: dict, output: Output) -> None:
+    absent = [f"{name}.nc" for name in engine_names() if name not in results]
+    if stale := [name for name in absent if (output.folder / name).exists()]:
+        say(f"Files from an earlier run: {', '.join(stale)}")
 
 
 def _say(line: str) -> None:

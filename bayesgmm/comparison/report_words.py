@@ -75,7 +75,7 @@ def _engine(comparison: Any, name: str) -> str:
 
 
 def mixture(comparison: Any) -> tuple[str, str, list[tuple[int, str]]] | None:
-    """The estimated mixture: from which column, what its numbers are, and a sentence with its number for each component.
+    """The estimated mixture: from which column, what its numbers are, a sentence with its number for each component.
 
     None where a component has no meaning across draws, or where nothing can be relied on.
     """

@@ -49,7 +49,7 @@ RUN = "from bayesgmm.cli import main; main()"
 @pytest.fixture
 def no_report(monkeypatch):
     """A report takes seconds; what is tested here is where it goes."""
-    monkeypatch.setattr("bayesgmm.comparison.report.report", lambda comparison: b"<html>")
+    monkeypatch.setattr("bayesgmm.comparison.report.report", lambda comparison, command: b"<html>")
 
 
 def fail(*names):
@@ -79,7 +79,7 @@ def test_a_full_disk_costs_nothing_but_the_place(tmp_path, monkeypatch, no_repor
 
 
 def test_a_report_that_fails_costs_no_table(tmp_path, monkeypatch):
-    def report(comparison):
+    def report(comparison, command):
         raise RuntimeError("no such font")
 
     monkeypatch.setattr("bayesgmm.comparison.report.report", report)
@@ -315,7 +315,7 @@ def test_a_signal_keeps_what_there_is(number, code, tmp_path, monkeypatch, no_re
 
 
 def test_a_signal_during_the_report_keeps_the_rest(tmp_path, monkeypatch):
-    def report(comparison):
+    def report(comparison, command):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.01)
         check_stop()

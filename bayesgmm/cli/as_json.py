@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def with_json(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose words go to standard error under ``--json``."""
+    """A command whose words go to standard error under ``--json``, and where ``--format`` asks for a bare table."""
 
     @wraps(command)
     def run(*arguments: Any, **options: Any) -> None:
-        with words_aside(bool(options.get("as_json"))):
+        with words_aside(bool(options.get("as_json")) or options.get("form", "text") != "text"):
             command(*arguments, **options)
 
     return run

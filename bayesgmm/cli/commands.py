@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from bayesgmm.cli.again import command_of
 from bayesgmm.cli.as_json import of_comparison, of_diagnosis, of_table, print_json, with_json
+from bayesgmm.cli.formats import TEXT, check_format, print_written
 from bayesgmm.cli.options import (
     Also,
     AsJson,
@@ -18,6 +20,7 @@ from bayesgmm.cli.options import (
     Data,
     EmIntervals,
     Family,
+    Format,
     FromDisk,
     HeldOut,
     Interval,
@@ -101,11 +104,14 @@ def compare(
     save: Save = None,
     seed: Seed = 0,
     quiet: Quiet = False,
+    form: Format = TEXT,
     as_json: AsJson = False,
 ) -> None:
     """Fit one mixture by several engines under one prior; print the table and write the report."""
+    again = command_of(compare, locals())
     from bayesgmm.data.files import read_file
 
+    check_format(form, as_json)
     table = read_file(data, columns, _say, weights, labels)
     from bayesgmm.comparison.held_out import check_folds
     from bayesgmm.comparison.run import compare as run
@@ -125,14 +131,12 @@ def compare(
         unscored = None if held_out is None or stop.is_set() else score(comparison, held_out, seed, not quiet)
         save_tables(comparison, output)
         save_to(place, comparison, output)
-        written = None if stop.is_set() else save_report(comparison, output)
+        written = None if stop.is_set() else save_report(comparison, output, again)
         print_comparison(comparison)
+        print_written(form, comparison)
         print_json(as_json, "compare", seed, lambda: of_comparison(comparison))
-    report = visible(str(written)) if written else "not written"
-    say(f"Report: {report}", f"Draws and summary: {visible(out)}")
-    absent = [f"{name}.nc" for name in engine_names() if name not in comparison.results]
-    if stale := [name for name in absent if (output.folder / name).exists()]:
-        say(f"Files from an earlier run: {', '.join(stale)}")
+    say(f"Report: {visible(str(written)) if written else 'not written'}", f"Draws and summary: {visible(out)}")
+    _say_stale(comparison.results, output)
     if unscored is not None and not stop.is_set():
         report_error(error_in_options(unscored))
         raise typer.Exit(2)
@@ -280,6 +284,12 @@ def main() -> None:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
     say(f"{category.__name__}: {visible(in_options(str(message)))}", error=True)
+
+
+def _say_stale(results: dict, output: Output) -> None:
+    absent = [f"{name}.nc" for name in engine_names() if name not in results]
+    if stale := [name for name in absent if (output.folder / name).exists()]:
+        say(f"Files from an earlier run: {', '.join(stale)}")
 
 
 def _say(line: str) -> None:

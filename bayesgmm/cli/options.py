@@ -74,6 +74,14 @@ Warmup = Annotated[int, typer.Option(help="Warm-up draws of each chain.")]
 Samples = Annotated[int, typer.Option(help="Kept draws of each chain.")]
 Tempering = Annotated[int, typer.Option(help="Replicas per Gibbs chain, for poor mixing; 1: no tempering.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="The table as markdown or latex on standard output, and all words on standard error; or text.",
+    ),
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object to standard output, and all words to standard error.")
 ]

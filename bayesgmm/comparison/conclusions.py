@@ -22,9 +22,8 @@ def verdict_of(comparison: Any) -> list[str]:
     """The conclusions from the results, in a few sentences."""
     lines = [f"{name}: {reason}" for name, reason in comparison.failures.items()] + comparison.remarks
     samplers: list[Named] = list(comparison.samplers.items())
-    truth: Named | None = comparison.truth
     of_one_number = [item for item in samplers if not isinstance(item[1], ClustersPosterior)]
-    measure = truth or _measure(of_one_number)
+    measure = measure_of(comparison)
     lines += [mixing_line(name, posterior) for name, posterior in samplers]
     lines += _stick_line(comparison)
     lines += [f"{name}: {one.remark()}" for name, one in samplers if isinstance(one, ClustersPosterior)]
@@ -53,6 +52,13 @@ def _stick_line(comparison: Any) -> list[str]:
         "between engines. So do not read the table component by component. Compare label-invariant quantities, and "
         "results[name].by_cluster()."
     ]
+
+
+def measure_of(comparison: Any) -> Named | None:
+    """The draws beside which the other columns are judged: the reference, or a sampler; None without any."""
+    samplers = comparison.samplers.items()
+    of_one_number = [item for item in samplers if not isinstance(item[1], ClustersPosterior)]
+    return comparison.truth or _measure(of_one_number)
 
 
 def _measure(samplers: list[Named]) -> Named | None:

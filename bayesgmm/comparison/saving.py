@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from bayesgmm.selection.cells import FitTable
 
 
-def save_report(comparison: "Comparison", output: Output) -> Path | None:
-    """Write the report; None if it is not written, or was stopped."""
+def save_report(comparison: "Comparison", output: Output, command: str) -> Path | None:
+    """Write the report, with the command that makes it again; None if it is not written, or was stopped."""
     from bayesgmm.comparison.report import report
 
     say("Writing the report …", error=True)
     _draw_to_files()
     with suppress(KeyboardInterrupt):
-        return output.save("report", {".html": lambda: report(comparison)})
+        return output.save("report", {".html": lambda: report(comparison, command)})
 
 
 def score(comparison: "Comparison", folds: int, seed: int, progress_bar: bool) -> BayesGMMError | None:

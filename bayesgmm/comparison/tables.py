@@ -124,14 +124,9 @@ def summary(comparison: Any, level: float | None) -> "pd.DataFrame":
     import pandas as pd
 
     found, figures = estimates(comparison, level), costs(comparison)
-    form = plus_minus if level is None else intervals
-    shown = {name: form(*(column for _, column in found[name].items())) for name in comparison.results}
     names = parameter_names(comparison.table, comparison.n_components)
-    for name, fit in comparison.fits.items():
-        spreads = pd.Series(spreads_of(fit.params), names)[found.index]
-        plain = map(placed, found[name]["estimate"], spreads)
-        sds = found[name]["sd"]
-        shown[name] = [cell if sd == sd else one for cell, sd, one in zip(shown[name], sds, plain, strict=True)]
+    spreads = {name: pd.Series(spreads_of(fit.params), names)[found.index] for name, fit in comparison.fits.items()}
+    shown = cells(comparison, found, level, spreads)
     parameters = pd.DataFrame(shown, index=found.index)
     spread = figures.loc["log-likelihood sd"]
     head = pd.DataFrame(
@@ -140,6 +135,20 @@ def summary(comparison: Any, level: float | None) -> "pd.DataFrame":
     rest = figures.drop(index=["log-likelihood", "log-likelihood sd"])
     rest = rest.apply(lambda row: row.map(shown_as(str(row.name))), axis=1)
     return pd.DataFrame(pd.concat([parameters, head, rest])).rename_axis("parameter")
+
+
+def cells(comparison: Any, found: "pd.DataFrame", level: float | None, spreads: Any) -> dict[str, list[str]]:
+    """The cells of each engine, from a table as `estimates` makes it: with sds or, given a level, with intervals.
+
+    `spreads` has, for each point estimate, the spread of the others beside which each number stands (∞: none).
+    """
+    form = plus_minus if level is None else intervals
+    shown = {name: form(*(column for _, column in found[name].items())) for name in comparison.results}
+    for name in comparison.fits:
+        plain = map(placed, found[name]["estimate"], spreads[name])
+        sds = found[name]["sd"]
+        shown[name] = [cell if sd == sd else one for cell, sd, one in zip(shown[name], sds, plain, strict=True)]
+    return shown
 
 
 def notes(comparison: Any, level: float | None) -> list[str]:

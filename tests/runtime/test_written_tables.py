@@ -106,3 +106,10 @@ def test_the_table_of_fits_has_a_row_for_each_cell():
     assert table["bic"].min() == objects.table().best.bic()
     pd.testing.assert_frame_equal(objects.comparison().to_dataframe(), objects.comparison().to_frame())
     pd.testing.assert_frame_equal(objects.study().to_dataframe(), objects.study().to_frame())
+
+
+def test_latex_makes_no_other_sign_of_two():
+    text = latex(pd.DataFrame({"a--b ''c'' ,,d": ["---", "x--1"]}))
+    assert "a-{}-b '{}'c'{}' ,{},d" in text
+    assert "-{}-{}- " in text
+    assert "x-{}$-1$" in text

@@ -3,6 +3,8 @@
 import io
 import textwrap
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
@@ -70,9 +72,22 @@ RC: dict[Any, Any] = {
 }
 
 
-def in_style() -> Any:
-    """A context that draws in the style of the package."""
-    return mpl.rc_context(RC)
+@contextmanager
+def in_style() -> Iterator[None]:
+    """A context that draws in the style of the package.
+
+    The first figure of a notebook loads its backend, which switches interactive mode on. That has to last: without it the
+    notebook shows no later figure of the user.
+    """
+    interactive = mpl.is_interactive()
+    try:
+        with mpl.rc_context(RC):
+            try:
+                yield
+            finally:
+                interactive = mpl.is_interactive()
+    finally:
+        mpl.interactive(interactive)
 
 
 def png(figure: Any) -> bytes:

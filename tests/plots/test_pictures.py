@@ -19,7 +19,7 @@ import bayesgmm as bg
 from bayesgmm import plots
 from bayesgmm.errors import ArgumentError
 from bayesgmm.plots.classes import class_of_rows
-from bayesgmm.plots.style import component_color, listed
+from bayesgmm.plots.style import component_color, in_style, listed
 
 
 def written(artist) -> list[str]:
@@ -204,3 +204,17 @@ def test_a_regression_has_its_bands_and_a_legend(made):
         plots.plot_regression(results["em"], level=1.0)
     with pytest.raises(ArgumentError, match="needs two features"):
         plots.plot_regression(made[1]["em"])
+
+
+def test_the_style_leaves_interactive_mode_as_the_first_figure_set_it():
+    """A notebook loads its backend with the first figure, and the backend switches interactive mode on."""
+    before = mpl.is_interactive()
+    try:
+        mpl.interactive(False)
+        with in_style():
+            assert mpl.rcParams["axes.spines.top"] is False
+            mpl.interactive(True)
+        assert mpl.is_interactive()
+        assert mpl.rcParams["axes.spines.top"] is True
+    finally:
+        mpl.interactive(before)

@@ -33,7 +33,8 @@ class RowsOfProcesses(RowsAway):
     place = "of several processes"
     refusal = (
         "This needs all rows in memory, and each process has its own. EM, CAVI, Gibbs and NUTS pass over rows of "
-        "several processes. Give the rows of this process where a function takes rows (fit.predict(x)), or take a sample."
+        "several processes. Give the rows of this process where a function takes rows (fit.predict(x)), or take a "
+        "sample."
     )
 
     def __repr__(self) -> str:
@@ -76,7 +77,7 @@ class RowsOfProcesses(RowsAway):
 
 
 def rows_of_processes[T: Table](make: Callable[[], T], key: PRNGKeyArray) -> T | RowsOfProcesses:
-    """The rows that ``make`` gives in each process, in the order of processes; its result if this process is the only one.
+    """The rows that ``make`` gives in each process, in the order of processes; if this process is alone, its result.
 
     Raises
     ------
@@ -115,7 +116,7 @@ def rows_of_processes[T: Table](make: Callable[[], T], key: PRNGKeyArray) -> T |
 
 
 def _refuse_strangers() -> None:
-    """This process is alone: because it has not joined the others?"""
+    """Refuse to be alone without knowing it."""
     if has_joined():
         return
     for name in LAUNCHERS:

@@ -85,8 +85,8 @@ class HostRows:
         """JAX asks for this where rows on the host are passed to a compiled program by mistake."""
         raise DataError(
             f"This needs rows inside a compiled program, and these are {self.place}. EM, Gibbs, CAVI and NUTS "
-            "take such rows, and SVI takes batches of those on disk. For the rest, read the data into memory, or a sample of "
-            "them."
+            "take such rows, and SVI takes batches of those on disk. For the rest, read the data into memory, or a "
+            "sample of them."
         )
 
 

@@ -62,8 +62,8 @@ def arrow_files(files: list[Path], wanted: list[str] | None) -> Dataset:
             schemas.append(dataset.dataset(path, format="ipc").schema)
         except Exception as error:  # the errors of pyarrow have no common base
             raise DataError(
-                f"{short(path)} could not be read as an Arrow IPC file ({reason(error)}). It may be cut, or a stream of "
-                "Arrow: write it with pyarrow.feather.write_feather."
+                f"{short(path)} could not be read as an Arrow IPC file ({reason(error)}). It may be cut, or a stream "
+                "of Arrow: write it with pyarrow.feather.write_feather."
             ) from None
         if set(schemas[-1].names) != set(schemas[0].names) and wanted is None:
             odd = sorted(set(schemas[-1].names) ^ set(schemas[0].names))

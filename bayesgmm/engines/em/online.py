@@ -76,8 +76,8 @@ class Schedule(NamedTuple):
         share = check_number("forgetting", forgetting, low=0.5, high=1.0, open_low=True)
         if size is None and (passes, share, bool(averaged)) != (PASSES, FORGETTING, True):
             raise ArgumentError(
-                "num_passes, forgetting and averaged are of online EM. Give batch_size too, such as batch_size=4096, or "
-                "leave them out."
+                "num_passes, forgetting and averaged are of online EM. Give batch_size too, such as batch_size=4096, "
+                "or leave them out."
             )
         return None if size is None else cls(check_count("batch_size", size), passes, share, bool(averaged))
 

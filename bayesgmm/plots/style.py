@@ -77,7 +77,7 @@ def in_style() -> Iterator[None]:
     """A context that draws in the style of the package.
 
     The first figure of a notebook loads its backend, which switches interactive mode on. That has to last: without it
-    notebook shows no later figure of the user.
+    a notebook shows no later figure of the user.
     """
     interactive = mpl.is_interactive()
     try:

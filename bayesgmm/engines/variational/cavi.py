@@ -136,7 +136,8 @@ def fit_cavi(
 def _approximate(task: Task, *, checkpoint: str | PathLike | None, seed: Any, settings: dict[str, Any]) -> Approximated:
     if settings["batch_size"] is not None:
         check_batches("CAVI", task.problem.table)
-    problem, max_iter, batches = task.problem, settings["max_iter"], (settings["batch_size"], settings["num_steps"])
+    problem, max_iter = task.problem, settings["max_iter"]
+    batches: tuple[Any, int] = settings["batch_size"], settings["num_steps"]
     with open_checkpoint(checkpoint, problem, "cavi", settings, seed) as saved, interruptible() as stop:
         starts = make_starts(task.key_start, sampled(problem), settings["n_init"])
         if problem.table.on_disk:

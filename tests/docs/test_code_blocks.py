@@ -7,6 +7,7 @@ import warnings
 
 import matplotlib.pyplot as plt
 import pytest
+from oracles.effort import WHOLE
 from oracles.pages import PAGES, blocks_of, commands_of
 
 from bayesgmm.cli import commands
@@ -17,7 +18,7 @@ OTHERS = {"make", "bash", "jq", "pip", "uv"}
 """Programs that console blocks call beside ours."""
 
 
-@pytest.mark.slow
+@WHOLE
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.stem)
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -154,6 +154,7 @@ def _refuse(line: socket.socket, index: int, theirs: int, ours: int) -> NoReturn
     with suppress(OSError):
         why = f"was started with num_processes={ours}, and process {index} with {theirs}"
         Link(line).send(Message(ENDED, [0, why], {}))
+    line.close()
     raise ProcessError(
         f"Process {index} was started with num_processes={theirs}, and this one with {ours}. Give all the same number.",
         index,

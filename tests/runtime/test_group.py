@@ -145,6 +145,7 @@ def test_another_number_of_processes_is_told_to_both():
     other = Group(1, 3, {0: link})
     with pytest.raises(ProcessError, match="Process 0 of 3 was started with num_processes=2, and process 1 with 3"):
         other.exchange("greeting", dict, lambda parts: {})
+    other.close()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import errno
 import html as entities
 import os
 import re
+import shutil
 import signal
 import warnings
 from dataclasses import replace

@@ -194,6 +194,7 @@ def test_a_kill_is_named_in_time_and_the_run_goes_on(tmp_path, how, victim):
 
 def test_a_process_that_has_joined_no_others_is_told(monkeypatch):
     """It would fit its own rows, as if they were all."""
+    monkeypatch.setattr(processes, "_alone", False)
     for make in (lambda: bg.rows(X, processes=True), lambda: bg.open_rows("x.npy", processes=True)):
         with pytest.raises(ArgumentError, match=r"has joined no others\. Call jax.distributed.initialize"):
             make()

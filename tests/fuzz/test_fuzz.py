@@ -42,6 +42,7 @@ def test_every_option_of_the_command_line_is_tried():
         calls = [call for title, call in CLI.items() if title.split()[1] == name]
         known = {
             "--clear",
+            "--format",
             "--noise",
             "--json",
             "--labels",

@@ -14,6 +14,7 @@ from bayesgmm.results.verdict import (
     prior_line,
     usable,
 )
+from bayesgmm.runtime.formatting import listed
 
 Named = tuple[str, Posterior]
 
@@ -22,8 +23,7 @@ def verdict_of(comparison: Any) -> list[str]:
     """The conclusions from the results, in a few sentences."""
     lines = [f"{name}: {reason}" for name, reason in comparison.failures.items()] + comparison.remarks
     samplers: list[Named] = list(comparison.samplers.items())
-    of_one_number = [item for item in samplers if not isinstance(item[1], ClustersPosterior)]
-    measure = measure_of(comparison)
+    of_one_number, measure = _of_one_number(comparison), measure_of(comparison)
     lines += [mixing_line(name, posterior) for name, posterior in samplers]
     lines += _stick_line(comparison)
     lines += [f"{name}: {one.remark()}" for name, one in samplers if isinstance(one, ClustersPosterior)]
@@ -46,19 +46,21 @@ def _stick_line(comparison: Any) -> list[str]:
     named = [name for name, one in comparison.posteriors.items() if one.by_stick]
     if not named:
         return []
-    listed = " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))
     return [
-        f"Component k of {listed} is stick k of the prior: another cluster from draw to draw, in an order that differs "
-        "between engines. So do not read the table component by component. Compare label-invariant quantities, and "
-        "results[name].by_cluster()."
+        f"Component k of {listed(named)} is stick k of the prior: another cluster from draw to draw, in an order that "
+        "differs between engines. So do not read the table component by component. Compare label-invariant quantities, "
+        "and results[name].by_cluster()."
     ]
 
 
 def measure_of(comparison: Any) -> Named | None:
     """The draws beside which the other columns are judged: the reference, or a sampler; None without any."""
-    samplers = comparison.samplers.items()
-    of_one_number = [item for item in samplers if not isinstance(item[1], ClustersPosterior)]
-    return comparison.truth or _measure(of_one_number)
+    return comparison.truth or _measure(_of_one_number(comparison))
+
+
+def _of_one_number(comparison: Any) -> list[Named]:
+    """The samplers whose number of components is given."""
+    return [item for item in comparison.samplers.items() if not isinstance(item[1], ClustersPosterior)]
 
 
 def _measure(samplers: list[Named]) -> Named | None:

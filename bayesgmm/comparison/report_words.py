@@ -9,7 +9,7 @@ from bayesgmm.comparison.conclusions import measure_of
 from bayesgmm.model.types import Params
 from bayesgmm.results.given_posterior import GivenPosterior
 from bayesgmm.results.parameters import estimates_of, parameter_names
-from bayesgmm.runtime.formatting import placed, plus_minus, shortened, significant
+from bayesgmm.runtime.formatting import listed, placed, plus_minus, shortened, significant
 
 MOST_COMPONENTS, MOST_FEATURES = 6, 4
 """Components and features of a mixture that is described in words."""
@@ -30,12 +30,6 @@ COSTS = {
     "Pareto k-hat": "of an approximation; at most 0.7 is acceptable",
 }
 """What each row of the table of costs is."""
-
-
-def listed(words: Any) -> str:
-    """Words with commas and a last “and”."""
-    *rest, last = words
-    return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def plural(num: int, word: str) -> str:

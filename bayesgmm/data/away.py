@@ -49,7 +49,6 @@ class RowsAway(Table):
     found: Survey
     place = "elsewhere"
     has_batches = False
-    """Whether engines can read them batch by batch."""
     refusal: str = "This needs all rows in memory, and they are elsewhere. Take a sample of them."
     """What a user is told who needs all rows in memory."""
 

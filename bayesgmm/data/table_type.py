@@ -38,6 +38,8 @@ class Table:
     """The devices that share the rows, a `jax.sharding.Mesh`; None: one device has them all."""
     place: ClassVar[str] = "in memory"
     """Where the rows are, in words."""
+    has_batches: ClassVar[bool] = True
+    """Whether engines can read them batch by batch."""
 
     def __repr__(self) -> str:
         return f"Table of {self.num_rows} rows × {self.dim} features ({', '.join(self.features)}){self.aside}"

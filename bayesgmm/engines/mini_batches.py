@@ -37,7 +37,7 @@ def check_batches(name: str, table: Table) -> None:
     ArgumentError
         If they are in Dask or of several processes.
     """
-    if table.on_disk and not getattr(table, "has_batches", False):
+    if not table.has_batches:
         raise ArgumentError(
             f"{name} reads no batches of rows {table.place}: each pass goes over all of them. EM, CAVI, Gibbs and NUTS "
             "take such rows without batch_size."

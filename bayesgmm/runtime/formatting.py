@@ -33,6 +33,12 @@ def shortened(text: str, most: int = LONGEST_LABEL) -> str:
     return f"{text[: most - most // 3 - 1]}…{text[len(text) - most // 3 :]}"
 
 
+def listed(words: Iterable[str]) -> str:
+    """Words with commas and a last “and”."""
+    *rest, last = words
+    return f"{', '.join(rest)} and {last}" if rest else last
+
+
 def criterion_name(criterion: str) -> str:
     """An information criterion as it is written in tables and figures: BIC, soft ICL, AICc."""
     return {"soft_icl": "soft ICL", "aicc": "AICc"}.get(criterion, criterion.upper())

@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
@@ -76,6 +77,17 @@ def test_columns_are_chosen_and_put_in_order(tmp_path):
         DataError, match=r"Not numeric in .*x.parquet: name \(string\). Choose others by columns=\['a', 'b'\]"
     ):
         bg.open_rows(tmp_path / "x.parquet")
+
+
+def test_the_index_of_pandas_is_no_feature(tmp_path):
+    """As where pandas reads the file into memory. A column that is asked for is read."""
+    frame = pd.DataFrame(X, columns=["a", "b"]).sample(frac=1.0, random_state=0)
+    for index, name in enumerate((None, "id")):
+        path = tmp_path / f"{index}.parquet"
+        frame.rename_axis(name).to_parquet(path)
+        for opened in (path, ds.dataset(path)):
+            assert bg.open_rows(opened).features == ("a", "b")
+    assert bg.open_rows(path, columns=["id", "a"]).features == ("id", "a")
 
 
 def test_the_sample_is_uniform_and_follows_the_seed(tmp_path, monkeypatch):
@@ -163,7 +175,14 @@ def groups_of_two_lengths(folder):
     return folder / "x.zarr"
 
 
+def csv_with_index(folder):
+    pd.DataFrame(X, columns=["a", "b"]).to_csv(folder / "x.csv")
+    return ds.dataset(folder / "x.csv", format="csv")
+
+
 BAD = {
+    r"a column without a name, as pandas writes its index to CSV.*to_csv\(index=False\)": csv_with_index,
+    r"Save it as numbers \(x.astype\(float\)\)": lambda folder: npy(X.astype(object), folder / "x.npy"),
     r"b is missing \(NaN\) in row 7,003 of .*x.parquet \(row group 2, row 2,003 there\), counting from 0":
         lambda folder: write_parquet(with_value(np.nan), folder / "x.parquet"),
     r"x1 is infinite in row 7,003 of .*x.npy": lambda folder: npy(with_value(np.inf), folder / "x.npy"),

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bayesgmm.data.on_disk.parquet import is_number, numbers_of
-from bayesgmm.data.on_disk.source import Part, Source, chosen, reason, refuse_text, without_index
+from bayesgmm.data.on_disk.parquet import columns_of, is_number, numbers_of
+from bayesgmm.data.on_disk.source import Part, Source, reason, refuse_text
 from bayesgmm.data.paths import short
 from bayesgmm.errors import DataError
 
@@ -15,8 +15,7 @@ class Dataset(Source):
 
     def __init__(self, dataset: Any, wanted: list[str] | None, name: str = "the data set"):
         """Read the schema, and count the rows."""
-        schema = dataset.schema
-        names = chosen(wanted, without_index(schema.names, schema.metadata) if wanted is None else schema.names, name)
+        names = columns_of(dataset.schema, wanted, name)
         if "" in names:
             raise DataError(
                 f"{name} has a column without a name, as pandas writes its index to CSV: a number for each row. Choose "
@@ -72,8 +71,7 @@ def arrow_files(files: list[Path], wanted: list[str] | None) -> Dataset:
                 "the columns that all files have by columns=[…]."
             )
         numeric = [name for name in schemas[-1].names if is_number(schemas[-1].field(name).type)]
-        known = schemas[-1].names
-        names = chosen(wanted, without_index(known, schemas[-1].metadata) if wanted is None else known, path)
+        names = columns_of(schemas[-1], wanted, path)
         refuse_text({name: str(schemas[-1].field(name).type) for name in names if name not in numeric}, numeric, path)
     whole = dataset.dataset([str(path) for path in files], format="ipc", schema=schemas[0])
     return Dataset(whole, wanted, short(files[0]))

@@ -1,12 +1,14 @@
 """Rows in Parquet files: one, or all of a folder with the same columns."""
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bayesgmm.data.on_disk.source import Part, Source, chosen, reason, refuse_text, without_index
+from bayesgmm.data.on_disk.source import Part, Source, chosen, reason, refuse_text
 from bayesgmm.data.paths import short
 from bayesgmm.errors import DataError
 
@@ -20,8 +22,7 @@ class Parquet(Source):
     def __init__(self, files: list[Path], wanted: list[str] | None):
         """Read the footers only."""
         footers = [_footer(path) for path in files]
-        first = footers[0].schema_arrow
-        names = chosen(wanted, without_index(first.names, first.metadata) if wanted is None else first.names, files[0])
+        names = columns_of(footers[0].schema_arrow, wanted, files[0])
         for path, footer in zip(files, footers, strict=True):
             _check(footer.schema_arrow, path, names, files[0], wanted is None)
         super().__init__(files, tuple(names), True, [footer.metadata.num_rows for footer in footers])
@@ -47,6 +48,22 @@ class Parquet(Source):
         return f"{super().place(file, row)} (row group {group}, row {row - self._groups[file][group]:,} there)"
 
 
+def columns_of(schema: Any, wanted: list[str] | None, path: Path | str) -> list[str]:
+    """The columns to read: as `chosen`, and without the index of pandas if nothing is wanted."""
+    return chosen(wanted, without_index(schema) if wanted is None else schema.names, path)
+
+
+def without_index(schema: Any) -> list[str]:
+    """Names of the columns but for the index of pandas, which numbers the rows; all if there is nothing else.
+
+    pandas writes an index without a name as ``__index_level_0__``.
+    """
+    stated = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
+    index = {name for name in stated if isinstance(name, str)}
+    left = [name for name in schema.names if name not in index and not re.fullmatch(r"__index_level_\d+__", name)]
+    return left or schema.names
+
+
 def _open(path: Path) -> Any:
     from pyarrow import parquet
 
@@ -65,7 +82,7 @@ def _footer(path: Path) -> Any:
 def _check(schema: Any, path: Path, names: list[str], model: Path, exactly: bool) -> None:
     """Refuse a file without the columns of the first one, with others if all are taken, or with text in them."""
     missing = [name for name in names if name not in schema.names]
-    more = [name for name in without_index(schema.names, schema.metadata) if name not in names] if exactly else []
+    more = [name for name in without_index(schema) if name not in names] if exactly else []
     if missing or more:
         what = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(more)} too"
         raise DataError(

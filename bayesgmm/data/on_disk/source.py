@@ -1,8 +1,6 @@
 """What a format of files must give so that its rows can be read part by part."""
 
-import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,17 +87,6 @@ class Source:
 
     def _name(self, file: int) -> str:
         return short(self.files[file]) if self.files else "The data set"
-
-
-def without_index(names: list[str], about: Any) -> list[str]:
-    """Names of columns without the index of pandas, which numbers the rows: `about` are the metadata of a schema.
-
-    pandas writes an index without a name as ``__index_level_0__``; one with a name stays a column.
-    """
-    stated = json.loads((about or {}).get(b"pandas", b"{}")).get("index_columns", [])
-    index = {name for name in stated if isinstance(name, str)}
-    left = [name for name in names if name not in index and not re.fullmatch(r"__index_level_\d+__", name)]
-    return left or names
 
 
 def stamp(path: Path) -> Any:

@@ -136,6 +136,12 @@ def test_arguments_that_contradict_are_refused(arguments, words):
         bg.fit_em(X, 2, **{"batch_size": SIZE} | arguments)
 
 
+@pytest.mark.parametrize("argument", [{"num_passes": 3}, {"forgetting": 0.6}, {"averaged": False}], ids=str)
+def test_arguments_of_online_em_need_batches(argument):
+    with pytest.raises(bg.errors.ArgumentError, match="Give batch_size too"):
+        bg.fit_em(X, 2, **argument)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_one_pass_over_many_rows_ends_near_the_maximum(kind, tmp_path):

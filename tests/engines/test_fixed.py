@@ -334,8 +334,8 @@ def test_results_say_what_is_held_and_refits_hold_it(rows, tmp_path):
     found = bg.compare(rows, 2, engines=("mle", "gibbs"), fixed=fixed, num_samples=300, num_warmup=100)
     assert "held: means of component 0" in repr(found)
     report = found.to_html(tmp_path / "report.html").read_text()
-    assert "Held: means of component 0" in report
-    assert "held: means of component 0" in report[: report.index("</h1>")]
+    assert "Held at known values: means of component 0." in report
+    assert "means of component 0 known, not estimated" in report[: report.index('id="estimates"')]
     posterior = found.results["gibbs"]
     for one in (posterior, posterior.extend(50)):
         np.testing.assert_array_equal(

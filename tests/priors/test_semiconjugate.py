@@ -1,5 +1,7 @@
 """Independent priors for means and covariances: against SciPy, JAGS, NumPyro's enumeration, and by simulation."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -141,8 +143,9 @@ def test_units_change_nothing(reference_data):
 
 def test_report_states_the_prior(reference_data, tmp_path):
     result = bg.compare(reference_data["faithful"], 2, engines=("em", "laplace"), prior=PRIOR, num_samples=50)
-    text = result.to_html(tmp_path / "report.html").read_text()
-    assert "μ_k ~ N([3.500, 70.00], [[4.000, 3.000], [3.000, 400.0]])" in text
+    report = result.to_html(tmp_path / "report.html").read_text()
+    words = re.sub(r"<[^>]*>", " ", report[report.index("The prior in the units of the data") :]).split()
+    assert "μ k ∼ N((3.5, 70), 4 3 3 400 )" in " ".join(words)
 
 
 @pytest.mark.parametrize(

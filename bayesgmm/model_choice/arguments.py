@@ -11,15 +11,15 @@ from bayesgmm.data.order import same_features
 from bayesgmm.data.table import Table, check_table
 from bayesgmm.engines.checks import check_chain_arguments
 from bayesgmm.engines.engine import Engine, find_engine, of_one_number
-from bayesgmm.errors import ArgumentError, DataError
+from bayesgmm.errors import ArgumentError, DataError, PriorError
 from bayesgmm.model.families import CONJUGATE, FAMILIES
-from bayesgmm.model_choice.criteria import CRITERIA, DRAWS
+from bayesgmm.model_choice.criteria import CRITERIA, DRAWS, FITS
 from bayesgmm.priors.prior import Belief
 from bayesgmm.problem import prepare
 from bayesgmm.runtime.arguments import as_list, check_count, check_number
 from bayesgmm.runtime.checks import check_level, shown
 from bayesgmm.runtime.dtypes import scope
-from bayesgmm.selection.fit_table import checked_table
+from bayesgmm.selection.fit_table import check_prior, checked_table
 
 
 def check_models(n_components: Any, families: Any, table: Table) -> tuple[list[int], list[str]]:
@@ -90,6 +90,28 @@ def check_criteria(criteria: Any, table: Table) -> list[str]:
 def _others() -> str:
     """Criteria that take every kind of row."""
     return ", ".join(name for name, one in CRITERIA.items() if not one.plain and not one.refuses)
+
+
+def check_prior_of_fits(prior: Belief | str | None, criteria: list[str]) -> None:
+    """Refuse a prior under which criteria of fits have no table of fits, and name criteria that take it.
+
+    Raises
+    ------
+    PriorError
+        If fits of several numbers of components have no modes in closed form given z.
+    """
+    fitted = [name for name in criteria if CRITERIA[name].needs == FITS]
+    if not fitted:
+        return
+    try:
+        check_prior(prior)
+    except PriorError as error:
+        drawn = ", ".join(name for name, one in CRITERIA.items() if one.needs == DRAWS)
+        raise PriorError(
+            f"criterion {fitted[0]} compares modes of all models, and this prior gives none in closed form given z, or "
+            f"no finite one. Use only criteria of draws ({drawn}), or a Prior with Dirichlet weights of concentration "
+            "at least 1 and NormalInverseWishart components."
+        ) from error
 
 
 def check_engine(

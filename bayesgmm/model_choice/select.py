@@ -14,6 +14,7 @@ from bayesgmm.model_choice.arguments import (
     check_criteria,
     check_engine,
     check_models,
+    check_prior_of_fits,
     check_rows_left,
 )
 from bayesgmm.model_choice.criteria import CRITERIA, FITS
@@ -103,6 +104,7 @@ def select(
     names = check_criteria(criteria, table)
     sizes, found = check_models(n_components, families, table)
     chains = num_warmup, num_samples, num_chains
+    check_prior_of_fits(prior, names)
     record = check_engine(engine, names, found, table, max(sizes), prior, chains)
     num_bootstrap, level = check_bootstrap(num_bootstrap, level, names, sizes)
     folds, left = check_rows_left(folds, held_out, names, table, max(sizes))

@@ -124,7 +124,7 @@ def fit_table(
     with scope(dtype) as dtype, stopwatch() as clock, interruptible() as stop, listening(progress_bar) as listener:
         widest = 1 if table.labels is None and table.noise is None else max(sizes)
         problem = prepare(table, widest, None, dtype, "spherical" if table.dependence else "full")
-        _check_prior(prior)
+        check_prior(prior)
         tried = [name for name in names if name not in singular]
         settings = {"n_init": n_init, "max_iter": max_iter, "tol": tol, "dtype": dtype}
         if table.on_disk:
@@ -159,8 +159,14 @@ def _check_batch_size(batch_size: Any, table: Table) -> None:
         check_count("batch_size", batch_size)
 
 
-def _check_prior(prior: Any) -> None:
-    """Refuse a prior under which the cells have no modes in closed form given z."""
+def check_prior(prior: Any) -> None:
+    """Refuse a prior under which the cells have no modes in closed form given z.
+
+    Raises
+    ------
+    PriorError
+        If the prior is not conjugate, has weights by stick, or has no mode.
+    """
     check_conjugacy("fit_table", Conjugacy.JOINT, prior)
     why, instead = "its density has no mode unless alpha grows with K", "Use sample_gibbs, or fit_em with one K."
     refuse_sticks(getattr(prior, "weights", None), "fit_table does not take", why, instead)

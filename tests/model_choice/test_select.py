@@ -8,7 +8,7 @@ from oracles.effort import SOME, WHOLE
 from scipy.special import logsumexp
 
 import bayesgmm as bg
-from bayesgmm.errors import ArgumentError, DataError, MixingWarning
+from bayesgmm.errors import ArgumentError, DataError, MixingWarning, PriorError
 from bayesgmm.model_choice.answers import Candidate, nothing, ranked
 from bayesgmm.model_choice.predictive import stacking_weights
 from bayesgmm.model_choice.words import agreed, conclusion
@@ -159,6 +159,7 @@ def test_bad_input_is_refused_before_computing(reference_data, monkeypatch):
     x = reference_data["faithful"]
     monkeypatch.setattr("bayesgmm.model_choice.select.fit_table", None)
     repeated = np.repeat(np.asarray(x)[:4], 20, axis=0)
+    apart = bg.Prior(bg.Dirichlet(1.5), bg.NormalTimesInverseWishart([3.5, 70], np.diag([4, 400]), 5, np.diag([1, 80])))
     for arguments, error, words in (
         ({"n_components": []}, ArgumentError, "empty"),
         ({"n_components": [0, 1]}, ArgumentError, "at least 1"),
@@ -174,6 +175,7 @@ def test_bad_input_is_refused_before_computing(reference_data, monkeypatch):
         ({"engine": "em"}, ArgumentError, "em makes none. Use engine='cavi' or"),
         ({"engine": "none"}, ArgumentError, "Unknown engine"),
         ({"num_samples": 10, "num_chains": 2}, ArgumentError, "20 draws, too few"),
+        ({"prior": apart}, PriorError, "criterion bic compares modes.*only criteria of draws .loo, "),
         ({"criteria": "lrt", "num_bootstrap": 18}, ArgumentError, "at least num_bootstrap=19"),
         ({"criteria": "lrt", "n_components": [1, 3]}, ArgumentError, "consecutive"),
         ({"criteria": "kfold", "folds": 300}, ArgumentError, "too few to fit"),

@@ -27,7 +27,7 @@ wheel: $(VENV)/.ready
 	bash scripts/check_wheel.sh $(VENV)
 
 notebooks: $(VENV)/.ready
-	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 -p no:cacheprovider notebooks
+	$(BIN)/python -m pytest -n 2 --dist load --nbmake --nbmake-timeout=600 -p no:cacheprovider notebooks
 
 # The site, with all notebooks executed: docs/_build/html/index.html. BAYESGMM_DOCS=off leaves out their execution.
 docs: $(VENV)/.ready

@@ -18,7 +18,7 @@ copyright = author
 version = release = re.findall(r'"(.+?)"', (ROOT / "bayesgmm/version.py").read_text())[0]
 
 extensions = [
-    "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.mathjax",
+    "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "formulas",
     "sphinx_design", "sphinx_copybutton", "sphinxcontrib.bibtex",
 ]  # fmt: skip
 exclude_patterns = ["_build", "_templates", "**.ipynb_checkpoints"]
@@ -48,6 +48,7 @@ napoleon_use_rtype = False
 default_role = "py:obj"
 add_module_names = False
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "bayesgmm"
 html_static_path = ["_static"]

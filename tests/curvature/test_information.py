@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from oracles.effort import EFFORT, SOME, WHOLE
+from oracles.effort import EFFORT, SOME, WHOLE, mostly_slow
 from oracles.two_features import LONG, D, K, clusters, eta_of, log_likelihood, parts_of
 from scipy.linalg import expm
 from scipy.stats import multivariate_normal
@@ -93,7 +93,7 @@ def derivatives_of_first_order(function, size):
     return (4 * fine - coarse) / 3
 
 
-@pytest.mark.parametrize("name", ["VVV", "EEV", "VII"])
+@pytest.mark.parametrize("name", mostly_slow(["EEV", "VVV", "VII"], 1))
 def test_standard_errors_follow_units_and_numbering(x, name):
     """In other units and with the features exchanged they change as the parameters do."""
     scale = np.array([1e6, 1e6]) if name != "VVV" else np.array([1e6, 1e-4])
@@ -150,7 +150,9 @@ def free_fit(x, covariances, name):
 
 
 @pytest.mark.parametrize("data", ["faithful", pytest.param("iris", marks=WHOLE)])
-@pytest.mark.parametrize(("method", "theirs"), [("bootstrap", "bs"), ("parametric", "pb"), ("weighted", "wlbs")])
+@pytest.mark.parametrize(
+    ("method", "theirs"), mostly_slow([("bootstrap", "bs"), ("parametric", "pb"), ("weighted", "wlbs")], 2)
+)
 def test_bootstrap_standard_errors_are_those_of_mclust(truth, reference_data, data, method, theirs):
     """Within four Monte Carlo errors of both; that of a standard deviation follows from the fourth moments."""
     expected = truth("mclust_bootstrap")[f"{data}_{theirs}"]

@@ -88,6 +88,7 @@ def test_nuts_moves_along_the_same_gradient(on_disk):
         np.testing.assert_allclose(disk, memory, rtol=1e-10, atol=1e-8)
 
 
+@WHOLE  # test_nuts_moves_along_the_same_gradient has the same passes
 @pytest.mark.filterwarnings("ignore::bayesgmm.errors.MixingWarning")  # with a warm-up of three steps some diverge
 def test_nuts_draws_the_same(on_disk):
     memory, disk = (bg.sample_nuts(x, 2, seed=4, **SHORT) for x in (X, on_disk))

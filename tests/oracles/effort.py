@@ -32,6 +32,11 @@ def some_and_slow(cases, every):
     return [*first, *(slow_case(case) for case in rest)]
 
 
+def mostly_slow(cases, often):
+    """The first cases for the default suite; with less effort, every fifth of the others runs."""
+    return [*cases[:often], *(pytest.param(*(c if isinstance(c, tuple) else (c,)), marks=SOME) for c in cases[often:])]
+
+
 def slow_case(case):
     if hasattr(case, "values"):
         return pytest.param(*case.values, marks=pytest.mark.slow, id=case.id)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from oracles.effort import WHOLE
+from oracles.effort import WHOLE, mostly_slow
 
 import bayesgmm as bg
 from bayesgmm.data.described import described
@@ -113,7 +113,7 @@ def test_gibbs_of_fewer_rows_than_features_against_the_enumeration():
         assert share.mean() == pytest.approx(expected, abs=3 * share.std(ddof=1))
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag"])
+@pytest.mark.parametrize("covariance_type", mostly_slow(["full", "diag", "tied"], 1))
 def test_clear_groups_are_found(covariance_type):
     truth = np.arange(18) >= 10
     fit = bg.fit_em(WIDE, 2, covariance_type=covariance_type, prior="default")

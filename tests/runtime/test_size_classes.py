@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 from oracles.compilations import compilations
-from oracles.effort import SOME
+from oracles.effort import SOME, WHOLE, mostly_slow
 
 import bayesgmm as bg
 from bayesgmm.sweep import rows
@@ -27,7 +27,7 @@ ENGINES = {
     "tempered": lambda x: bg.sample_gibbs(x, 2, tempering=2, **CHAINS),
     "nuts": lambda x: bg.sample_nuts(x, 2, **CHAINS),
 }
-VARIANTS = "plain", "cem", "batches", "tempered"
+VARIANTS = "plain", "cem", "batches", "tempered", "svi", "laplace"
 OTHERS = [(271, 272), (4097, 8000), (20000, 20001)]
 
 
@@ -75,7 +75,7 @@ def test_another_n_of_other_classes_compiles_nothing(engine, pair):
     compiles_nothing(engine, pair)
 
 
-@pytest.mark.parametrize("engine", ["em", "gibbs"])
+@pytest.mark.parametrize("engine", ["gibbs", pytest.param("em", marks=WHOLE)])
 def test_several_blocks_compile_once(engine):
     """EM searches among few rows beyond a block of many: their size class has more rows than a subsample."""
     fit = compiles_nothing(engine, (17_000, 19_999))
@@ -154,7 +154,7 @@ def test_padding_changes_no_result(engine, dtype, spread, monkeypatch):
         np.testing.assert_allclose(one, two, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("num", [1, 31, 33, 255, 256, 257, 1023, 1025, 1281])
+@pytest.mark.parametrize("num", mostly_slow([257, 1, 256, 1025, 31, 33, 255, 1023, 1281], 4))
 def test_every_row_is_read_once(num, monkeypatch):
     """In blocks and in a view of the user's memory: all rows, their order, and nothing else."""
     x = np.arange(2.0 * num).reshape(num, 2)

@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 from fuzz import objects
 from fuzz.objects import X2, Z
+from oracles.effort import WHOLE
 
 import bayesgmm as bg
 from bayesgmm.errors import ArgumentError, DataError, SaveWarning
@@ -288,7 +289,7 @@ def test_chains_that_cannot_be_saved_say_so(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("study", "mixture", "evidence")])
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", [".nc", pytest.param(".zarr", marks=WHOLE)])
 def test_results_without_rows_print_and_take_them_back(kind, suffix, tmp_path):
     original = KINDS[kind]()
     place = bg.save(original, tmp_path / f"bare{suffix}", data=False)

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from oracles.effort import WHOLE
+from oracles.effort import WHOLE, mostly_slow
 
 pytest.importorskip("sklearn", minversion="1.9")
 
@@ -95,7 +95,7 @@ def test_full_covariances_by_variational_bayes_are_those_of_cavi(x):
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", mostly_slow(KINDS, 2))
 def test_weights_are_copies(x, kind):
     counts = np.arange(len(x)) % 3
     copies = np.repeat(x, counts, axis=0)
@@ -129,7 +129,7 @@ def test_gaps_are_integrated_out(x):
     assert bg.adjusted_rand(bayes.predict(gaps), fit.predict()) > 0.9
 
 
-@pytest.mark.parametrize("inference", ["cavi", "gibbs", pytest.param("nuts", marks=WHOLE)])
+@pytest.mark.parametrize("inference", ["gibbs", *(pytest.param(name, marks=WHOLE) for name in ("cavi", "nuts"))])
 def test_posteriors(x, inference):
     chains = {"num_warmup": 100, "num_samples": 100, "num_chains": 2}
     with warnings.catch_warnings():
@@ -255,7 +255,7 @@ def in_batches(estimator, x, size):
     return estimator
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", mostly_slow(KINDS, 1))
 def test_a_second_batch_is_a_step_of_online_em(x, kind):
     """Against sums in NumPy, after a fit whose θ is the M-step of its own statistics."""
     order = np.random.default_rng(0).permutation(180)

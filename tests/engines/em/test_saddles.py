@@ -128,7 +128,11 @@ def test_clusters_that_cross_are_found():
 
 @pytest.mark.parametrize(
     ("name", "k", "covariance_type"),
-    [pytest.param("iris", 4, "VVI", marks=WHOLE), ("diabetes", 4, "VEI"), ("faithful", 3, "VVV")],
+    [
+        pytest.param("iris", 4, "VVI", marks=WHOLE),
+        pytest.param("diabetes", 4, "VEI", marks=WHOLE),
+        ("faithful", 3, "VVV"),
+    ],
 )
 def test_more_iterations_of_more_starts_find_nothing_higher_by_far(reference_data, name, k, covariance_type):
     x = reference_data[name].to_numpy()

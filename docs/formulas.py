@@ -1,0 +1,41 @@
+"""Formulas of the site as MathML: they show without a network and without a script."""
+
+import re
+
+from docutils.nodes import SkipNode
+from latex2mathml.converter import convert
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+LETTER = re.compile(r"\\(mathcal|mathrm|mathbb) ([A-Za-z])")
+"""A letter in another face without braces, which the converter takes for an italic one."""
+
+
+def setup(app: Sphinx) -> None:
+    """Register the renderer of formulas."""
+    app.add_html_math_renderer("mathml", (inline, leave), (block, leave))
+
+
+def inline(translator, node) -> None:
+    """A formula within a line."""
+    translator.body.append(mathml(node, "inline"))
+    raise SkipNode
+
+
+def block(translator, node) -> None:
+    """A formula on lines of its own, which scrolls where the page is narrow."""
+    translator.body.append(f'<div class="math">{mathml(node, "block")}</div>')
+    raise SkipNode
+
+
+def leave(translator, node) -> None:
+    """Nothing is left to close."""
+
+
+def mathml(node, display: str) -> str:
+    """The formula as MathML; what the converter did not understand is a warning."""
+    formula = LETTER.sub(r"\\\1{\2}", node.astext())
+    found = convert(formula, display=display)
+    if re.search(r"&(amp|#x00026);|\\", found):
+        logging.getLogger(__name__).warning("formula is not understood: %s", formula, location=node)
+    return found

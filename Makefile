@@ -29,7 +29,7 @@ wheel: $(VENV)/.ready
 notebooks: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 2 --dist load --nbmake --nbmake-timeout=600 -p no:cacheprovider notebooks
 
-# The site, with all notebooks executed: docs/_build/html/index.html. BAYESGMM_DOCS=off leaves out their execution.
+# The site, with all notebooks executed: docs/_build/html/index.html. BAYESGMM_DOCS=pages executes only the pages, off nothing.
 docs: $(VENV)/.ready
 	$(BIN)/python -m sphinx -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
 

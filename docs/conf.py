@@ -22,14 +22,15 @@ extensions = [
     "sphinx_design", "sphinx_copybutton", "sphinxcontrib.bibtex",
 ]  # fmt: skip
 exclude_patterns = ["_build", "_templates", "**.ipynb_checkpoints"]
-suppress_warnings = (
-    [] if os.environ.get("BAYESGMM_DOCS") != "off" else ["myst-nb.lexer"]
-)  # no kernel has said its language
+EXECUTED = os.environ.get("BAYESGMM_DOCS", "cache")
+"""What is executed: all that has changed (cache), pages but no notebooks (pages), or nothing (off)."""
+suppress_warnings = [] if EXECUTED == "cache" else ["myst-nb.lexer"]  # no kernel has said its language
 
 # Pages are Markdown; those with a kernel are executed, as are the notebooks.
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 3
-nb_execution_mode = os.environ.get("BAYESGMM_DOCS", "cache")
+nb_execution_mode = {"pages": "force"}.get(EXECUTED, EXECUTED)
+nb_execution_excludepatterns = ["tutorial/*"] if EXECUTED == "pages" else []
 nb_execution_cache_path = str(HERE / "_build/executed")
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True

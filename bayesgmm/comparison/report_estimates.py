@@ -1,5 +1,6 @@
 """The estimates as the report shows them: weights, means, standard deviations and correlations, by component."""
 
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -89,7 +90,12 @@ def _cells_by_component(
     wide = dict.fromkeys(comparison.fits, np.full(len(table), np.inf))
     columns = tables.cells(comparison, table, level, wide)
     if kind == "correlations":
-        columns |= {name: [f"{value:.3f}" for value in table[name]["estimate"]] for name in comparison.fits}
+        for name in comparison.fits:
+            estimates, sds = table[name]["estimate"], table[name]["sd"]
+            columns[name] = [
+                cell if sd == sd else f"{value:.3f}"
+                for cell, value, sd in zip(columns[name], estimates, sds, strict=True)
+            ]
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
     size = len(rows) // comparison.model.num_gaussians
     return [rows[start : start + size] for start in range(0, len(rows), size)]
@@ -99,8 +105,7 @@ def derived(comparison: Any, level: float | None) -> "pd.DataFrame":
     """Standard deviations and correlations of every component, in the form of `tables.estimates`.
 
     Rows are (``"sds"`` or ``"correlations"``, number), ordered by component. Draws give mean, sd and quantiles of the
-    standard deviation itself. Of a point estimate with intervals, the ends are the roots of those of the variance,
-    and the sd is that of the delta method; its correlations have none.
+    standard deviation itself. Point estimates with intervals have those of `Intervals.of_sd` and `of_correlation`.
     """
     import pandas as pd
 
@@ -140,14 +145,9 @@ def _parts(values: tuple[np.ndarray, np.ndarray], level: float | None) -> dict[s
 
 
 def _add_intervals(columns: Any, name: str, one: Intervals, comparison: Any, level: float | None) -> None:
-    """Put the sds and ends of the standard deviations of a point estimate in their place."""
-    features = comparison.table.features
-    rows = [f"covariances[{k}, {a}, {a}]" for k in range(comparison.model.num_gaussians) for a in features]
-    table = one.table.reindex(rows)
-    roots = np.sqrt(table["estimate"].to_numpy(float))
-    found = {"sd": table["sd"].to_numpy(float) / (2.0 * roots)}
-    if level is not None:
-        found |= {part: np.sqrt(np.maximum(table[part].to_numpy(float), 0.0)) for part in ("lower", "upper")}
-    for part, values in found.items():
-        columns[name, part] = columns[name, part].copy()
-        columns[name, part][: len(rows)] = values
+    """Put the sds and ends of a point estimate in their place."""
+    features, components = comparison.table.features, range(comparison.model.num_gaussians)
+    found = [one.of_sd(k, a) for k in components for a in features]
+    found += [one.of_correlation(k, a, b) for k in components for a, b in combinations(features, 2)]
+    for part in ("sd",) if level is None else ("sd", "lower", "upper"):
+        columns[name, part] = np.array([np.nan if ends is None else getattr(ends, part) for ends in found])

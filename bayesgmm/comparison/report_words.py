@@ -203,13 +203,10 @@ def settings(comparison: Any) -> list[str]:
 
 
 def correlation_note(comparison: Any) -> str:
-    """What must be known of standard deviations and correlations."""
+    """Why there are no correlations, if the family has none."""
     family = comparison.family
     if comparison.table.dim > 1 and family.orientation == "I":
         return "In this covariance family every correlation is 0."
-    named = [name for name, one in comparison.fit_intervals(0.95).items() if not isinstance(one, str)]
-    if comparison.table.dim > 1 and named:
-        return f"Correlations of {listed(named)} are shown without intervals."
     return ""
 
 

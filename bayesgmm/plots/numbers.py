@@ -14,7 +14,7 @@ from bayesgmm.plots.arguments import styled
 from bayesgmm.plots.style import COMPONENT_COLORS, axes_of, narrow, put_title, within_one
 from bayesgmm.plots.words import mixing_title
 
-SHOWN, MOST = 0.001, 30
+SHOWN, MOST = 0.004, 30
 """Numbers with less posterior probability, of K and of K₊, are left out at the right, and those above the second."""
 ROOM = 1.08
 """Height of the axes, times that of what is drawn."""

@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import norm
 
 from bayesgmm.plots.arguments import is_point
 from bayesgmm.runtime.formatting import for_figure
@@ -43,7 +42,9 @@ def span_of(result: Any, quantity: Quantity, k: int, intervals: Any) -> Span:
         low, lower, middle, upper, high = np.quantile(values, [OUTER[0], INNER[0], 0.5, INNER[1], OUTER[1]])
         return Span(float(middle), (float(lower), float(upper)), (float(low), float(high)))
     middle = float(values)
-    return Span(middle) if intervals is None else Span(middle, None, _ends(intervals, quantity, k, result, middle))
+    return (
+        Span(middle) if intervals is None else Span(middle, None, _ends(intervals, quantity, k, result.table.features))
+    )
 
 
 def values_of(params: Any, quantity: Quantity, k: int) -> Any:
@@ -59,39 +60,14 @@ def values_of(params: Any, quantity: Quantity, k: int) -> Any:
     return covariance[..., 0, 1] / np.sqrt(covariance[..., 0, 0] * covariance[..., 1, 1])
 
 
-def _ends(intervals: Any, quantity: Quantity, k: int, result: Any, middle: float) -> tuple[float, float] | None:
-    """The interval of a point estimate: the table has it, except of correlations (Fisher's z)."""
-    names = result.table.features
-    if quantity.kind == "correlations":
-        return _of_correlation(intervals, quantity, k, names, middle)
-    row = {
-        "weights": f"weights[{k}]", "means": f"means[{k}, {names[(*quantity.features, 0)[0]]}]",
-        "sds": f"covariances[{k}, {names[(*quantity.features, 0)[0]]}, {names[(*quantity.features, 0)[0]]}]",
-    }[quantity.kind]  # fmt: skip
-    if row not in intervals.table.index:
-        return None
-    lower, upper = (float(intervals.table.loc[row, side]) for side in ("lower", "upper"))
-    if quantity.kind == "sds":
-        lower, upper = (float(np.sqrt(max(end, 0.0))) for end in (lower, upper))
-    return _finite(lower, upper)
-
-
-def _of_correlation(
-    intervals: Any, quantity: Quantity, k: int, names: tuple[str, ...], middle: float
-) -> tuple[float, float] | None:
-    """Symmetric on the scale of atanh, with the standard error by the delta method from that of the covariances."""
-    first, second = sorted(quantity.features)
-    rows = [f"covariances[{k}, {names[a]}, {names[b]}]" for a, b in ((first, first), (second, second), (first, second))]
-    index = list(intervals.table.index)
-    if any(row not in index for row in rows) or len(intervals.covariance) != len(index) or abs(middle) >= 1.0:
-        return None
-    one, other, _ = intervals.table.loc[rows, "estimate"].to_numpy(float)
-    gradient = np.array([-0.5 * middle / one, -0.5 * middle / other, 1.0 / np.sqrt(one * other)])
-    places = [index.index(row) for row in rows]
-    variance = float(gradient @ intervals.covariance[np.ix_(places, places)] @ gradient)
-    half = float(norm.ppf((1.0 + intervals.level) / 2.0)) * np.sqrt(max(variance, 0.0)) / (1.0 - middle**2)
-    return _finite(float(np.tanh(np.arctanh(middle) - half)), float(np.tanh(np.arctanh(middle) + half)))
-
-
-def _finite(lower: float, upper: float) -> tuple[float, float] | None:
-    return (lower, upper) if np.isfinite(lower) and np.isfinite(upper) else None
+def _ends(intervals: Any, quantity: Quantity, k: int, names: tuple[str, ...]) -> tuple[float, float] | None:
+    """The interval of a point estimate, if it has a finite one."""
+    features = [names[d] for d in sorted(quantity.features)]
+    if quantity.kind in ("sds", "correlations"):
+        found = (intervals.of_sd if quantity.kind == "sds" else intervals.of_correlation)(k, *features)
+        ends = None if found is None else (found.lower, found.upper)
+    else:
+        row = f"{quantity.kind}[{', '.join(map(str, (k, *features)))}]"
+        rows = intervals.table.index
+        ends = tuple(intervals.table.loc[row, ["lower", "upper"]].to_numpy(float)) if row in rows else None
+    return (float(ends[0]), float(ends[1])) if ends is not None and np.isfinite(ends).all() else None

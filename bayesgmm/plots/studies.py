@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from bayesgmm.plots.arguments import styled
 from bayesgmm.plots.style import COMPONENT_COLORS, LINES, axes_array, axes_of, beside, engine_color, write_note
@@ -14,6 +14,8 @@ from bayesgmm.runtime.formatting import for_figure, significant
 MOST_DESIGNS = 5
 """Most rows of panels."""
 WIDE = 1.96
+FEW = 4.0
+"""An axis from a number to less than so many times it has ticks as a linear one."""
 
 
 @styled("Study")
@@ -89,6 +91,10 @@ def plot_cost(study: Any, ax: Any = None, role: str = "means") -> Axes:
     ax.set_xscale("log")
     ax.set_yscale("log")
     for axis in (ax.xaxis, ax.yaxis):
+        low, high = axis.get_data_interval()
+        if high < FEW * low:  # few or no powers of ten are in view
+            axis.set_major_locator(MaxNLocator(4))
+            axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else ""))
     ax.set_xlabel("seconds of a run, without compiling")

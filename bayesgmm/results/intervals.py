@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit
@@ -39,6 +39,14 @@ TITLES = {
 }  # fmt: skip
 
 
+class Ends(NamedTuple):
+    """Standard error and interval of a function of the parameters."""
+
+    sd: float
+    lower: float
+    upper: float
+
+
 @dataclass(frozen=True, repr=False)
 class Intervals(Written):
     """Estimates, standard deviations and intervals of weights, means and covariances (each covariance once)."""
@@ -51,6 +59,38 @@ class Intervals(Written):
     """What limits these intervals, in sentences."""
     covariance: np.ndarray
     """Covariance of the parameters, in the order of the rows: of the estimator, or of the draws."""
+
+    def of_sd(self, k: int, feature: str) -> "Ends | None":
+        """The standard deviation of a feature in component k: ends are the roots of those of the variance.
+
+        The sd of the estimator is by the delta method. None without a row of this variance.
+        """
+        row = f"covariances[{k}, {feature}, {feature}]"
+        if row not in self.table.index:
+            return None
+        estimate, sd, lower, upper = self.table.loc[row, ["estimate", "sd", "lower", "upper"]].to_numpy(float)
+        root = np.sqrt(estimate)
+        return Ends(float(sd / (2.0 * root)), *(float(np.sqrt(max(end, 0.0))) for end in (lower, upper)))
+
+    def of_correlation(self, k: int, first: str, second: str) -> "Ends | None":
+        """The correlation of two features in component k: symmetric on the scale of atanh, by the delta method.
+
+        Features are in the order of the data. None without rows of these covariances, and at a correlation of 1.
+        """
+        rows = [f"covariances[{k}, {a}, {b}]" for a, b in ((first, first), (second, second), (first, second))]
+        index = list(self.table.index)
+        if any(row not in index for row in rows) or len(self.covariance) != len(index):
+            return None
+        one, other, both = self.table.loc[rows, "estimate"].to_numpy(float)
+        scale = np.sqrt(one * other)
+        middle = both / scale
+        if abs(middle) >= 1.0:
+            return None
+        gradient = np.array([-0.5 * middle / one, -0.5 * middle / other, 1.0 / scale])
+        places = [index.index(row) for row in rows]
+        sd = float(np.sqrt(max(gradient @ self.covariance[np.ix_(places, places)] @ gradient, 0.0)))
+        half = float(norm.ppf(tails(self.level)[1])) * sd / (1.0 - middle**2)
+        return Ends(sd, *(float(np.tanh(np.arctanh(middle) + move)) for move in (-half, half)))
 
     def _written(self) -> "pd.DataFrame":
         return self.table

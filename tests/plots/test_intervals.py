@@ -65,7 +65,7 @@ def test_intervals_of_fits(made, rng):
     index = parameter_names(fit.table, 2)
     root = rng.normal(size=(len(index), len(index))) / 50.0
     estimates = flatten(fit.params)
-    sides = {"estimate": estimates, "lower": 0.8 * estimates, "upper": 1.2 * estimates}
+    sides = {"estimate": estimates, "sd": 0.1, "lower": 0.8 * estimates, "upper": 1.2 * estimates}
     found = Intervals(pd.DataFrame(sides, index=index), "information", 0.95, (), root @ root.T)
     table = found.table
     for quantity, row, power in (

@@ -9,6 +9,10 @@ from sphinx.util import logging
 
 LETTER = re.compile(r"\\(mathcal|mathrm|mathbb) ([A-Za-z])")
 """A letter in another face without braces, which the converter takes for an italic one."""
+PRIMED = re.compile(r"(\\[A-Za-z]+|[A-Za-z])_(\w|\{[^}]*\})'")
+"""A prime above an index: browsers draw it too small where the font is none of mathematics."""
+APART = re.compile(r"\\(log|exp|sim)(?![A-Za-z])")
+"""What the converter sets without space."""
 
 
 def setup(app: Sphinx) -> None:
@@ -24,7 +28,7 @@ def inline(translator, node) -> None:
 
 def block(translator, node) -> None:
     """A formula on lines of its own, which scrolls where the page is narrow."""
-    translator.body.append(f'<div class="math">{mathml(node, "block")}</div>')
+    translator.body.append(f'<div class="formula">{mathml(node, "block")}</div>')
     raise SkipNode
 
 
@@ -34,7 +38,8 @@ def leave(translator, node) -> None:
 
 def mathml(node, display: str) -> str:
     """The formula as MathML; what the converter did not understand is a warning."""
-    formula = LETTER.sub(r"\\\1{\2}", node.astext())
+    formula = PRIMED.sub(r"{\1′}_\2", LETTER.sub(r"\\\1{\2}", node.astext()))
+    formula = APART.sub(lambda found: r"\;\sim\;" if found[1] == "sim" else rf"\{found[1]}\,", formula)
     found = convert(formula, display=display)
     if re.search(r"&(amp|#x00026);|\\", found):
         logging.getLogger(__name__).warning("formula is not understood: %s", formula, location=node)

@@ -13,7 +13,7 @@ from bayesgmm.model.types import Params, Stats, check_params
 from bayesgmm.priors.dirichlet import Dirichlet
 from bayesgmm.priors.stick_breaking import StickBreaking
 from bayesgmm.runtime.arguments import as_floats, as_key, shown
-from bayesgmm.runtime.dtypes import on_device_already, scope, to_numpy
+from bayesgmm.runtime.dtypes import in_users_precision, on_device_already, scope, to_numpy
 
 SMALLEST, LARGEST = 1e-300, 1e300
 """Hyperparameters between these have determinants, ratios and constants in double precision."""
@@ -44,7 +44,7 @@ def for_users[**P, R](method: Callable[P, R]) -> Callable[P, R]:
         for name, value in list(bound.arguments.items())[1:]:
             _check_type(name, value)
         if on_device_already((args, kwargs)):
-            return method(*args, **kwargs)
+            return method(*in_users_precision(args), **in_users_precision(kwargs))
         size = belief._full_size()
         taken = {name: _checked(name, value, size) for name, value in list(bound.arguments.items())[1:]}
         given = belief.expand(*size) if hasattr(belief.components, "expand") else belief

@@ -120,11 +120,21 @@ def double_on_host[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         if on_device_already((args, kwargs)):
+            args, kwargs = in_users_precision((args, kwargs))
             return function(*args, **kwargs)
         with scope("float64"):
             return to_numpy(function(*args, **kwargs))
 
     return wrapped
+
+
+def in_users_precision[T](tree: T) -> T:
+    """Doubles of NumPy as arrays of JAX where it has single precision only, so that their dtype is asked of nothing."""
+    if jax.config.jax_enable_x64:
+        return tree
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) and leaf.dtype == np.float64 else leaf, tree
+    )
 
 
 def on_device_already(tree: object) -> bool:

@@ -80,7 +80,7 @@ def test_level_is_kept_under_the_null_hypothesis(rng):
     assert low <= rejected <= high
 
 
-@pytest.mark.slow
+@WHOLE
 def test_replicates_with_fewer_starts_would_be_caught(fits, monkeypatch):
     """Negative control: where K + 1 components begin at one start only, replicates are smaller: anti-conservative."""
     from bayesgmm.model_choice import null_ratios

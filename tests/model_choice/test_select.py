@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from oracles.effort import SOME, WHOLE
+from oracles.effort import SOME, WHOLE, mostly_slow
 from scipy.special import logsumexp
 
 import bayesgmm as bg
@@ -196,7 +196,7 @@ def test_questions_about_what_is_not_there(selection):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("data", "family", "size"), [("faithful", "EEE", 3), ("diabetes", "VVV", 3), ("iris", "VEV", 2)]
+    ("data", "family", "size"), mostly_slow([("faithful", "EEE", 3), ("diabetes", "VVV", 3), ("iris", "VEV", 2)], 0)
 )
 def test_bic_chooses_the_model_of_mclust(reference_data, data, family, size):
     found = bg.select(reference_data[data], range(1, 7), families="all", criteria="bic")

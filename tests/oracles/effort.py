@@ -7,8 +7,8 @@ import pytest
 
 EFFORT = float(os.environ.get("BAYESGMM_EFFORT", "1"))
 SOME = pytest.mark.slow(some=True)
-"""Marks slow variants of one test, such as its covariance families: with less effort, every fifth variant runs."""
-EVERY = 5
+"""Marks slow variants of one test, such as its covariance families: with less effort the first of each ten runs."""
+EVERY = 10
 WHOLE = pytest.mark.slow(whole=True)
 """Marks what other tests protect too, by another way: it runs in the whole slow suite only."""
 
@@ -17,10 +17,10 @@ def left_out(items):
     """The `SOME` variants of each test, and the `WHOLE` ones, that do not run with less effort."""
     variants, dropped = defaultdict(list), set()
     for item in items:
-        mark = item.get_closest_marker("slow")
-        if mark is not None and mark.kwargs.get("some"):
+        marks = [mark.kwargs for mark in item.iter_markers("slow")]  # of the function and of its variant
+        if any(mark.get("some") for mark in marks):
             variants[item.nodeid.partition("[")[0]].append(item)
-        if mark is not None and mark.kwargs.get("whole"):
+        if any(mark.get("whole") for mark in marks):
             dropped.add(item)
     return dropped | {item for found in variants.values() for i, item in enumerate(found) if i % EVERY}
 
@@ -33,7 +33,7 @@ def some_and_slow(cases, every):
 
 
 def mostly_slow(cases, often):
-    """The first cases for the default suite; with less effort, every fifth of the others runs."""
+    """The first cases for the default suite; with less effort, every tenth of the others runs."""
     return [*cases[:often], *(pytest.param(*(c if isinstance(c, tuple) else (c,)), marks=SOME) for c in cases[often:])]
 
 

@@ -329,6 +329,23 @@ def test_every_prior_has_the_methods_that_are_documented():
             getattr(prior, method)(*arguments)
 
 
+@pytest.mark.parametrize("method", ["sample", "log_density"])
+def test_arrays_of_jax_in_single_precision_meet_the_doubles_of_a_prior(method):
+    """No dtype is asked for that JAX does not have; a warning would be an error here."""
+    params = bg.Params.of([0.4, 0.6], [[0.0, 1.0], [2.0, 3.0]], np.stack([np.eye(2)] * 2))
+    present = bg.Params(*(jnp.asarray(np.asarray(part)) for part in params))
+    assert present.means.dtype == jnp.float32
+    for own in (
+        bg.NormalInverseWishart(np.zeros(2), 0.1, 5.0, np.eye(2)), bg.NormalInverseGamma(0.5, 2.0, 3.0, np.ones(2)),
+        bg.NormalTimesInverseWishart(0.5, 2.0, 6.0, 1.5), bg.NormalTimesLKJ(0.0, 2.0, 1.5, bg.HalfNormal(1.0)), HIERARCHICAL,
+    ):  # fmt: skip
+        prior = with_flat_weights(own).expand(2, 2)
+        if method == "sample":
+            assert all(np.isfinite(part).all() for part in prior.sample(jax.random.key(0), present))
+        else:
+            assert float(prior.log_density(present)) == pytest.approx(float(prior.log_density(params)), rel=1e-4)
+
+
 def test_inverse_gamma_updates_as_one_dimension_does(rng):
     x = rng.normal(size=(5, 2)) * [1.0, 3.0]
     own = bg.NormalInverseGamma(0.5, 2.0, 3.0, np.array([1.0, 4.0]))

@@ -6,7 +6,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 from oracles.agreement import assert_same_mean, invariants, mean_and_error
-from oracles.effort import EFFORT, SOME
+from oracles.effort import EFFORT, SOME, WHOLE
 from oracles.geweke import geweke
 from scipy.stats import chi2, kstest
 
@@ -122,6 +122,7 @@ def test_other_priors_and_tempering_are_calibrated(engine, components, family, o
     assert found.calibrated, found
 
 
+@WHOLE
 def test_engines_agree_on_iris(reference_data):
     """Four features, two components, default prior: long runs of both samplers, every label-invariant quantity.
 

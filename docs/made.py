@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import textwrap
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -112,17 +113,23 @@ def draw_ratios() -> None:
             task, base = cells[0], re.split(r", (?=N=|default|value)", cells[0])[0]
         peer = cells[4].split(":")[0].split(" (")[0] or peer
         if found := re.match(r"([\d.]+)×", cells[3]):
-            rows.append((f"{task}  ·  {peer}", float(found[1])))
-    figure, ax = plt.subplots(figsize=(9.0, 0.27 * len(rows) + 0.8), layout="constrained")
+            rows.append((f"{task} · " + peer.replace(" ", "\u00a0"), float(found[1])))
+    figure, ax = plt.subplots(figsize=(4.8, 0.46 * len(rows) + 0.8), layout="constrained")
     colors = ["#0072B2" if ratio >= 1 else "#D55E00" for _, ratio in rows]
-    ax.barh(range(len(rows)), [ratio - 1 for _, ratio in rows], left=1, color=colors, height=0.62)
-    for i, (_, ratio) in enumerate(rows):
-        ax.annotate(f"{ratio:g}×", (max(ratio, 1), i), (3, 0), textcoords="offset points", va="center", fontsize=8)
-    ax.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=8)
+    ax.barh(range(len(rows)), [ratio - 1 for _, ratio in rows], left=1, color=colors, height=0.3)
+    for i, (name, ratio) in enumerate(rows):
+        ax.annotate(f"{ratio:g}×", (max(ratio, 1), i), (3, 0), textcoords="offset points", va="center", fontsize=9)
+        words = "\n".join(textwrap.wrap(name, 66, break_on_hyphens=False))
+        ax.annotate(
+            words, (0, i - 0.2), (2, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="bottom",
+            fontsize=8, linespacing=0.95, in_layout=False, bbox={"color": "white", "pad": 0.5},
+        )  # fmt: skip
+    ax.set_yticks([])
+    ax.set_ylim(-0.9, len(rows) - 0.5)
     ax.invert_yaxis()
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.set_xlim(right=3 * max(ratio for _, ratio in rows))
+    ax.set_xlim(0.1, right=3 * max(ratio for _, ratio in rows))
     ax.axvline(1.0, color="#666666", linewidth=0.8)
     ax.set_xlabel("times faster than the peer (1: equally fast)")
     ax.spines[["top", "right", "left"]].set_visible(False)

@@ -115,7 +115,15 @@ def test_merging_of_a_fit(fit, reference_data):
     assert "2 clusters" in repr(merging)
     assert "<table" in merging._repr_html_()
     assert merging.to_markdown().count("\n") == 5
-    assert "suggested" in plots.plot_merging(merging).get_title(loc="left")
+    ax = plots.plot_merging(merging)
+    assert "suggested" in ax.get_title(loc="left")
+    points = next(line for line in ax.lines if line.get_marker() == "o")
+    np.testing.assert_allclose(points.get_ydata(), merging.entropy)
+    before, after = (next(line for line in ax.lines if word in line.get_label()) for word in ("before", "after"))
+    sizes, at = np.arange(1, 4), merging.elbow.at
+    for line, part in ((before, slice(None, at)), (after, slice(at - 1, None))):
+        slope, start = np.polyfit(sizes[part], merging.entropy[part], 1)
+        np.testing.assert_allclose(line.get_ydata(), slope * line.get_xdata() + start, atol=1e-9)
 
 
 def test_merging_of_draws_says_how_sure_it_is(reference_data):

@@ -211,7 +211,16 @@ def test_shows_itself(found):
     assert "K = " in text
     assert "<table" in found._repr_html_()
     ax = found.plot()
-    assert len(ax.patches) == 8
+    table = found.posterior_of_k()
+    names = ("components", "clusters")
+    heights = np.reshape([bar.get_height() for bar in ax.patches], (2, 4))
+    np.testing.assert_allclose(heights, table[[f"posterior_{name}" for name in names]].to_numpy().T)
+    lines = [line for line in ax.lines if line.get_linestyle() == ":"]
+    np.testing.assert_allclose([one.get_ydata() for one in lines], table[[f"prior_{name}" for name in names]].T)
+    dots = [part.get_offsets() for part in ax.collections if len(part.get_offsets()) > 1]
+    for own, drawn in zip(dots, (found.num_components, found.num_clusters), strict=True):
+        shares = [(chain == round(float(place))).mean() for place in own[:4, 0] for chain in drawn]
+        np.testing.assert_allclose(sorted(own[:, 1]), sorted(shares))
     highest = [bars.get_paths()[0].vertices[:, 1].max() for bars in ax.collections if hasattr(bars, "get_paths")]
     assert max(highest) <= 1.0
     assert "K₊" in ax.get_title("left")

@@ -12,13 +12,21 @@ from oracles.pages import PAGES, blocks_of, commands_of
 
 from bayesgmm.cli import commands
 
-WRITTEN = [page for page in PAGES if "file_format: mystnb" not in page.read_text(encoding="utf-8")[:60]]
+LONG = {
+    "distribution", "known-classes", "known-parameters", "large-data", "noise", "number-of-components", "other-draws",
+    "partitions", "references", "rows",
+}  # fmt: skip
+"""Pages that take a minute or more: they run in the whole slow suite only."""
+WRITTEN = [
+    pytest.param(page, marks=WHOLE if page.stem in LONG else pytest.mark.slow)
+    for page in PAGES
+    if "file_format: mystnb" not in page.read_text(encoding="utf-8")[:60]
+]
 """Pages whose code is not executed when the site is built."""
 OTHERS = {"make", "bash", "jq", "pip", "uv"}
 """Programs that console blocks call beside ours."""
 
 
-@WHOLE
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.stem)
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 
 demo: $(VENV)/.ready
 	$(BIN)/bayesgmm compare faithful -k 2 --out out/faithful
+	@echo "Your data: source $(VENV)/bin/activate, then bayesgmm compare your.csv -k 2 --out out/yours"
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 2 --junitxml=out/tests.xml

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from bayesgmm.engines.engine import engine_names, find_engine
 from bayesgmm.results.clusters import ClustersPosterior
 from bayesgmm.results.posterior import Posterior
@@ -17,6 +19,8 @@ from bayesgmm.results.verdict import (
 from bayesgmm.runtime.formatting import listed
 
 Named = tuple[str, Posterior]
+MISSED = 0.01
+"""A search ends below another estimate if its log-likelihood is lower by more nats than this."""
 
 
 def verdict_of(comparison: Any) -> list[str]:
@@ -35,10 +39,39 @@ def verdict_of(comparison: Any) -> list[str]:
     for name, fit in comparison.fits.items():
         line = point_line(name, fit, *measure) if measure else fit_line(name, fit)
         lines.append(f"{line} {find_engine(name).caveat}".rstrip() if name in engine_names() else line)
+    lines += _below(comparison)
     under = [(name, fit) for name, fit in comparison.fits.items() if fit.prior is not None]
     under += [measure] if measure else []
     of_prior = prior_line(*under[0]) if under else None
     return [*lines, of_prior] if of_prior else lines
+
+
+def _below(comparison: Any) -> list[str]:
+    """Searches for the maximum of the likelihood that end below the estimate of another column."""
+    searches = [(name, fit) for name, fit in comparison.fits.items() if fit.prior is None and fit.algorithm == "em"]
+    lines = []
+    for name, fit in searches:
+        others = {other: one for other, one in comparison.fits.items() if other != name}
+        if not others:
+            continue
+        other, best = max(others.items(), key=lambda item: item[1].log_likelihood)
+        gap = best.log_likelihood - fit.log_likelihood
+        if gap > MISSED:
+            rows = float(np.min(best.params.weights[: best.model.num_gaussians]) * best.table.total)
+            lines.append(
+                f"{name} is a local maximum: the log-likelihood of {other} is {gap:.1f} higher{_why(rows, fit)}"
+            )
+    return lines
+
+
+def _why(rows: float, fit: Any) -> str:
+    """What a higher likelihood means, by the rows of its lightest component, and what to do."""
+    if rows <= fit.family.rows_needed(fit.table.dim):
+        return (
+            f", with a component of {rows:.1f} rows. There the likelihood has no maximum, and only a prior gives an "
+            "estimate. Look at these rows: errors, or a cluster of their own?"
+        )
+    return ". Start the search more often (n_init=100)."
 
 
 def _stick_line(comparison: Any) -> list[str]:

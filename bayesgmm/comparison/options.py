@@ -73,7 +73,10 @@ PHRASES = {
         r"\bextend\(\d+\)": "A larger --samples", r"\(extend\)": "(--samples)",
     } | _ENGINES,
     "fit": {r"\bprior=None\b": "--prior none"},
-    "select": {r"\bprior=None\b": "--prior none"},
+    "select": {
+        r"\bprior=None\b": "--prior none", r"\(num_warmup, num_samples\)": "(--warmup, --samples)",
+        r"\(num_samples\)": "(--samples)",
+    },
     "telescoping": {r"\(extend\)": "(--samples)", r"\bextend\((\d+)\)": r"--samples larger by \1"} | _NUMBER,
     "diagnose": {
         pattern: words.replace("--save FILE.nc, and bg.load('FILE.nc')", "bg.load('FILE.nc')")

@@ -80,7 +80,7 @@ def _advice(kind: str, names: list[str], x: Any) -> str:
         return f"Use a time in seconds, {number}, where t = {column}."
     if not labels or len(labels) == len(labels_of(x)):
         return f"Encode {listed} as numbers, or use other data."
-    return f"Encode {listed} as numbers, or drop: {_without(labels, x)}."
+    return f"Encode as numbers what measures something; drop names of rows or classes: {_without(labels, x)}."
 
 
 def _as_floats(labels: list[Any], x: Any) -> str:

@@ -90,7 +90,7 @@ def _elsewhere(found: Any) -> str:
     theirs = figures(source.worst_rhat, source.smallest_ess)
     if theirs == figures(found.worst_rhat, found.smallest_ess):
         return ""
-    return f" Without allocation_entropy, as in posterior.convergence: {source.mixing}, {theirs}."
+    return f" Without the entropy of the classes, as in the table of convergence: {source.mixing}, {theirs}."
 
 
 def _posterior(found: Any) -> Posterior | None:

@@ -83,7 +83,8 @@ def _say(best: str, rivals: list, others: list) -> str:
     near = ", ".join(f"{what} (−{difference:.1f} ± {error:.1f})" for what, difference, error in rivals)
     fewest = min(rivals, key=lambda one: int(one[0].split()[0]))[0]
     simplest = min((best, fewest), key=lambda one: int(one.split()[0]))
-    return f"{best} is highest, but {near} cannot be told from it; the fewest of them is {simplest}."
+    rule = f"within {SMALL:g} nats or twice the error"
+    return f"{best} is highest, but {near} cannot be told from it ({rule}); the fewest of them is {simplest}."
 
 
 def stacking_weights(rows: Float[np.ndarray, "C N"]) -> Float[np.ndarray, "C"]:

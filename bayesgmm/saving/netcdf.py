@@ -61,7 +61,8 @@ def open_netcdf(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
             if set(ARVIZ) & set(file) and "bayesgmm" not in attributes:
                 raise LoadError(
                     "it holds a DataTree, as ArviZ reads it, and no saved result: bayesgmm.save and --save write "
-                    "these. Draws in it can be read by xarray.open_datatree, for bayesgmm.diagnose, relabel and others"
+                    "these (for predict: bayesgmm fit … --save FILE.nc). Draws in it can be read by "
+                    "xarray.open_datatree, for bayesgmm.diagnose, relabel and others"
                 )
 
             def fetch(name: str, *_: Any) -> Any:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import bayesgmm as bg
 from bayesgmm import cli
+from bayesgmm.comparison.conclusions import verdict_of
 from bayesgmm.engines.engine import engine_names, find_engine, register, unregister
 from bayesgmm.errors import ArgumentError, DataError, FitError, MixingWarning, PriorError, SaveWarning
 from bayesgmm.runtime import files
@@ -247,6 +248,25 @@ def test_ctrl_c_before_sampling_starts_is_not_lost(reference_data):
     result = bg.compare(reference_data["faithful"], 2, progress_bar=listener)
     assert list(result.results) == ["em"]
     assert set(result.failures) == {"gibbs", "nuts"}
+
+
+def test_a_local_maximum_below_another_estimate_is_told(reference_data):
+    """A row of another world: its own component has an unbounded likelihood, which only the prior's mode shows."""
+    x = np.array(reference_data["faithful"], float)
+    sound = bg.compare(x, 2, engines=("em", "mle"))
+    assert "local maximum" not in " ".join(sound.verdict())
+    x[17, 1] = -9990.0
+    found = bg.compare(x, 2, engines=("em", "mle"))
+    gap = found.fits["em"].log_likelihood - found.fits["mle"].log_likelihood
+    assert gap > 10.0
+    (line,) = [line for line in found.verdict() if "local maximum" in line]
+    assert line.startswith(
+        f"mle is a local maximum: the log-likelihood of em is {gap:.1f} higher, with a component of 1.0"
+    )
+    assert "Look at these rows" in line
+    higher = replace(sound.fits["em"], log_likelihood=sound.fits["mle"].log_likelihood + 5.0)
+    told = verdict_of(replace(sound, results=sound.results | {"em": higher}))
+    assert any("5.0 higher. Start the search more often (n_init=100)." in line for line in told)
 
 
 def test_without_a_prior_em_is_called_maximum_likelihood(reference_data):

@@ -115,7 +115,7 @@ def check_posterior(posterior, kind):
         assert figures(posterior.worst_rhat, posterior.smallest_ess) in title
         assert f"{found.worst_rhat:.3f}" == f"{found.judged['r_hat'].max():.3f}"
         # A second pair of figures stands there only with the name of what it leaves out.
-        assert (verdict[0].count("smallest ESS") == 2) == ("Without allocation_entropy" in verdict[0])
+        assert (verdict[0].count("smallest ESS") == 2) == ("Without the entropy of the classes" in verdict[0])
     if found.mixed:
         assert state == MIXED
     assert found.status in {

@@ -51,7 +51,7 @@ def _below(comparison: Any) -> list[str]:
     searches = [(name, fit) for name, fit in comparison.fits.items() if fit.prior is None and fit.algorithm == "em"]
     lines = []
     for name, fit in searches:
-        others = {other: one for other, one in comparison.fits.items() if other != name}
+        others = {other: one for other, one in comparison.fits.items() if other != name and _of_one_model(one, fit)}
         if not others:
             continue
         other, best = max(others.items(), key=lambda item: item[1].log_likelihood)
@@ -62,6 +62,11 @@ def _below(comparison: Any) -> list[str]:
                 f"{name} is a local maximum: the log-likelihood of {other} is {gap:.1f} higher{_why(rows, fit)}"
             )
     return lines
+
+
+def _of_one_model(one: Any, other: Any) -> bool:
+    """Whether likelihoods can be compared: another family, or one without what is held, may have a higher one."""
+    return one.family == other.family and (one.model.fixed is None) == (other.model.fixed is None)
 
 
 def _why(rows: float, fit: Any) -> str:

@@ -204,8 +204,7 @@ def settings(comparison: Any) -> list[str]:
 
 def correlation_note(comparison: Any) -> str:
     """Why there are no correlations, if the family has none."""
-    family = comparison.family
-    if comparison.table.dim > 1 and family.orientation == "I":
+    if comparison.table.dim > 1 and comparison.family.orientation == "I":
         return "In this covariance family every correlation is 0."
     return ""
 

@@ -80,13 +80,13 @@ def table_of_tests(path: Path, command: str) -> list[str]:
         f"## {command}", "",
         f"{suite.get('timestamp', '')[:16].replace('T', ' ')}: {suite.get('tests')} tests, {wrong} failed, "
         f"{suite.get('skipped')} skipped, {float(suite.get('time', 0)) / 60:.0f} minutes.", "",
-        "| subject | file | passed | seconds |", "|---|---|---|---|",
+        "| subject | passed | seconds | file |", "|---|---|---|---|",
     ]  # fmt: skip
     for name, cases in sorted(files.items()):
         file = Path(*name.split(".")).with_suffix(".py")
         passed = sum(len(case) == 0 or all(part.tag.startswith("system") for part in case) for case in cases)
         seconds = sum(float(case.get("time", 0)) for case in cases)
-        lines.append(f"| {subject(ROOT / file)} | `{file}` | {passed} of {len(cases)} | {seconds:.0f} |")
+        lines.append(f"| {subject(ROOT / file)} | {passed} of {len(cases)} | {seconds:.0f} | `{file}` |")
     return [*lines, ""]
 
 

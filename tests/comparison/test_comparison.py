@@ -1,3 +1,5 @@
+"""compare: one table under one prior, the verdict, the report, failures, Ctrl-C and the command line."""
+
 import errno
 import html as entities
 import os

@@ -1,3 +1,5 @@
+"""Tables of every kind are read alike, and what no mixture can be fitted to is refused by name."""
+
 import inspect
 import sys
 from decimal import Decimal

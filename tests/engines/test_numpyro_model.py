@@ -1,3 +1,5 @@
+"""The NumPyro model: marginal and enumerated potentials, Jacobians, prediction and z from its posterior."""
+
 from functools import partial
 
 import jax

@@ -1,3 +1,5 @@
+"""The mixture: densities against a reference, all labellings summed, moments of simulated data."""
+
 import itertools
 
 import jax

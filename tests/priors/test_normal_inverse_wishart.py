@@ -1,3 +1,5 @@
+"""The conjugate prior: SciPy's densities, Chib's identity, modes, moments of draws, units."""
+
 import itertools
 
 import jax

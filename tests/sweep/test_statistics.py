@@ -1,3 +1,5 @@
+"""The pass over the rows: statistics against formulas in any blocks, derivatives, far and tight clusters, precision."""
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr

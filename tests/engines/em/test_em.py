@@ -1,3 +1,5 @@
+"""EM: against mclust and scikit-learn, fixed points, ascent, units, order and precision."""
+
 import warnings
 
 import jax

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.data.noise import Noise
-from bayesgmm.errors import PriorError
+from bayesgmm.errors import ArgumentError, PriorError
 from bayesgmm.model.families import FAMILIES, Family
 from bayesgmm.model.fixed import Fixed
 from bayesgmm.model.types import Frame, Params, Stats
@@ -33,7 +33,7 @@ from bayesgmm.priors.normal_inverse_wishart import flat_components
 from bayesgmm.priors.stick_breaking import StickBreaking, refuse_sticks
 from bayesgmm.priors.with_noise import add_noise
 from bayesgmm.priors.within_family import restrict_flat
-from bayesgmm.runtime.arguments import as_array, as_key, check_count
+from bayesgmm.runtime.arguments import as_array, as_key, check_count, shown
 from bayesgmm.runtime.formatting import for_html
 from bayesgmm.runtime.programs import Program
 
@@ -134,6 +134,8 @@ class Belief(NamedTuple):
 
     def project(self, params: Params) -> Params:
         """The θ nearest to θ that the model has: in the covariance family, with what is known in its place."""
+        if not isinstance(params, Params):
+            raise ArgumentError(f"params must be a Params, got {shown(params)}.")
         return self.components.project(params._replace(weights=self.weights.put(params.weights)))
 
     @for_users

@@ -42,7 +42,7 @@ def for_users[**P, R](method: Callable[P, R]) -> Callable[P, R]:
         bound = signature.bind(*args, **kwargs)
         belief: Any = args[0]
         for name, value in list(bound.arguments.items())[1:]:
-            _check_type(name, value)
+            check_type(name, value)
         if on_device_already((args, kwargs)):
             return method(*in_users_precision(args), **in_users_precision(kwargs))
         size = belief._full_size()
@@ -68,7 +68,7 @@ def _undefined_because(belief: Any) -> str:
     return improper_because(belief) or "an argument is beyond double precision"
 
 
-def _check_type(name: str, value: Any) -> None:
+def check_type(name: str, value: Any) -> None:
     """Refuse an argument of a method of `Belief` that is not of its type."""
     if name == "key" or (name == "present" and value is None):
         return

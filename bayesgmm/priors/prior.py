@@ -17,13 +17,13 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from bayesgmm.data.noise import Noise
-from bayesgmm.errors import ArgumentError, PriorError
+from bayesgmm.errors import PriorError
 from bayesgmm.model.families import FAMILIES, Family
 from bayesgmm.model.fixed import Fixed
 from bayesgmm.model.types import Frame, Params, Stats
 from bayesgmm.numerics.arrays import Array
 from bayesgmm.numerics.linalg import inverse_tril, log_diagonal_sum
-from bayesgmm.priors.boundary import for_users, refuse_improper, refuse_parts
+from bayesgmm.priors.boundary import check_type, for_users, refuse_improper, refuse_parts
 from bayesgmm.priors.conjugacy import Conjugacy
 from bayesgmm.priors.dirichlet import Dirichlet, total_constant
 from bayesgmm.priors.held import hold
@@ -33,7 +33,7 @@ from bayesgmm.priors.normal_inverse_wishart import flat_components
 from bayesgmm.priors.stick_breaking import StickBreaking, refuse_sticks
 from bayesgmm.priors.with_noise import add_noise
 from bayesgmm.priors.within_family import restrict_flat
-from bayesgmm.runtime.arguments import as_array, as_key, check_count, shown
+from bayesgmm.runtime.arguments import as_array, as_key, check_count
 from bayesgmm.runtime.formatting import for_html
 from bayesgmm.runtime.programs import Program
 
@@ -134,8 +134,7 @@ class Belief(NamedTuple):
 
     def project(self, params: Params) -> Params:
         """The θ nearest to θ that the model has: in the covariance family, with what is known in its place."""
-        if not isinstance(params, Params):
-            raise ArgumentError(f"params must be a Params, got {shown(params)}.")
+        check_type("params", params)
         return self.components.project(params._replace(weights=self.weights.put(params.weights)))
 
     @for_users

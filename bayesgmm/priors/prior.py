@@ -4,8 +4,7 @@ Both have the type `Belief`: by conjugacy, ``prior.update(stats)`` is the poster
 Gibbs draws a ``sample(key)``, and NUTS uses the gradient of ``log_kernel``. Maximum likelihood is the mode under the
 flat prior, so engines have no separate branch for it.
 
-A prior has three forms: as given (``prior``, full shape, the user's units), within the covariance family
-(``family_prior``, the user's units), and standardised (``standard_prior``).
+Forms: as given (``prior``), within the family (``family_prior``), and in standard units (``standard_prior``).
 """
 
 from typing import Any, NamedTuple

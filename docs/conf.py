@@ -29,7 +29,7 @@ suppress_warnings = [] if EXECUTED == "cache" else ["myst-nb.lexer"]  # no kerne
 # Pages are Markdown; those with a kernel are executed, as are the notebooks.
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 3
-nb_execution_mode = {"pages": "force"}.get(EXECUTED, EXECUTED)
+nb_execution_mode = "force" if EXECUTED == "pages" else EXECUTED
 nb_execution_excludepatterns = ["tutorial/*"] if EXECUTED == "pages" else []
 nb_execution_cache_path = str(HERE / "_build/executed")
 nb_execution_timeout = 300

@@ -37,10 +37,10 @@ def leave(translator, node) -> None:
 
 
 def mathml(node, display: str) -> str:
-    """The formula as MathML; what the converter did not understand is a warning."""
+    """The formula as MathML; a warning for what is not understood, and for environments, of which rows may be lost."""
     formula = PRIMED.sub(r"{\1′}_\2", LETTER.sub(r"\\\1{\2}", node.astext()))
     formula = APART.sub(lambda found: r"\;\sim\;" if found[1] == "sim" else rf"\{found[1]}\,", formula)
     found = convert(formula, display=display)
-    if re.search(r"&(amp|#x00026);|\\", found):
+    if r"\begin" in formula or re.search(r"&(amp|#x00026);|\\", found):
         logging.getLogger(__name__).warning("formula is not understood: %s", formula, location=node)
     return found

@@ -57,10 +57,7 @@ def _below(comparison: Any) -> list[str]:
         other, best = max(others.items(), key=lambda item: item[1].log_likelihood)
         gap = best.log_likelihood - fit.log_likelihood
         if gap > MISSED:
-            rows = float(np.min(best.params.weights[: best.model.num_gaussians]) * best.table.total)
-            lines.append(
-                f"{name} is a local maximum: the log-likelihood of {other} is {gap:.1f} higher{_why(rows, fit)}"
-            )
+            lines.append(f"{name} is a local maximum: the log-likelihood of {other} is {gap:.1f} higher{_why(best)}")
     return lines
 
 
@@ -69,9 +66,11 @@ def _of_one_model(one: Any, other: Any) -> bool:
     return one.family == other.family and (one.model.fixed is None) == (other.model.fixed is None)
 
 
-def _why(rows: float, fit: Any) -> str:
-    """What a higher likelihood means, by the rows of its lightest component, and what to do."""
-    if rows <= fit.family.rows_needed(fit.table.dim):
+def _why(best: Any) -> str:
+    """What a higher likelihood means, by the rows of the lightest component whose covariance is estimated alone."""
+    free = best.model.held.free("covariances", best.model.num_gaussians)
+    rows = float(np.min(best.params.weights[free], initial=np.inf) * best.table.total)
+    if not best.family.pooled and rows <= best.family.rows_needed(best.table.dim):
         return (
             f", with a component of {rows:.1f} rows. There the likelihood has no maximum, and only a prior gives an "
             "estimate. Look at these rows: errors, or a cluster of their own?"

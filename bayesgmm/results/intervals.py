@@ -78,16 +78,15 @@ class Intervals(Written):
         Features are in the order of the data. None without rows of these covariances, and at a correlation of 1.
         """
         rows = [f"covariances[{k}, {a}, {b}]" for a, b in ((first, first), (second, second), (first, second))]
-        index = list(self.table.index)
-        if any(row not in index for row in rows) or len(self.covariance) != len(index):
+        places = self.table.index.get_indexer(rows)
+        if (places < 0).any() or len(self.covariance) != len(self.table):
             return None
-        one, other, both = self.table.loc[rows, "estimate"].to_numpy(float)
+        one, other, both = self.table["estimate"].to_numpy(float)[places]
         scale = np.sqrt(one * other)
         middle = both / scale
         if abs(middle) >= 1.0:
             return None
         gradient = np.array([-0.5 * middle / one, -0.5 * middle / other, 1.0 / scale])
-        places = [index.index(row) for row in rows]
         sd = float(np.sqrt(max(gradient @ self.covariance[np.ix_(places, places)] @ gradient, 0.0)))
         half = float(norm.ppf(tails(self.level)[1])) * sd / (1.0 - middle**2)
         return Ends(sd, *(float(np.tanh(np.arctanh(middle) + move)) for move in (-half, half)))

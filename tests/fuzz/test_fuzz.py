@@ -119,6 +119,7 @@ def test_the_command_line_in_a_process_of_its_own(tmp_path, clean_environment, w
 
 
 MENDED = [
+    ("PRIOR.project([])", "params must be a Params"),
     ("bg.relabel(gibbs(), component_dim='nope')", "component_dim .* no use"),
     ("bg.relabel(gibbs(), names={'means': 'mu'})", "names .* no use"),
     ("bg.diagnose(gibbs(), search=False, x=X2)", "x .* no use"),
